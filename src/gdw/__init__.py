@@ -1,0 +1,59 @@
+"""Generalized Data Weighting: train classifiers on wrong labels and unbalanced classes.
+
+Everything below is imported on first use, so that `import gdw` (and `gdw --help`) stay quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gdw._version import __version__
+
+if TYPE_CHECKING:
+    from gdw import data, functional, hypergradient, models, reweight, train
+    from gdw.errors import GDWError
+    from gdw.reweight import GDW, L2RW, MetaWeightNet, Plain, StepResult
+    from gdw.train import TrainConfig, Trainer
+
+_HOME = {
+    "GDW": "gdw.reweight",
+    "MetaWeightNet": "gdw.reweight",
+    "L2RW": "gdw.reweight",
+    "Plain": "gdw.reweight",
+    "StepResult": "gdw.reweight",
+    "Trainer": "gdw.train",
+    "TrainConfig": "gdw.train",
+    "GDWError": "gdw.errors",
+}
+_MODULES = ("data", "functional", "hypergradient", "models", "reweight", "train")
+
+__all__ = [
+    "GDW",
+    "L2RW",
+    "GDWError",
+    "MetaWeightNet",
+    "Plain",
+    "StepResult",
+    "TrainConfig",
+    "Trainer",
+    "__version__",
+    "data",
+    "functional",
+    "hypergradient",
+    "models",
+    "reweight",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(f"gdw.{name}")
+    raise AttributeError(f"module 'gdw' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

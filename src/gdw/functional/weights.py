@@ -1,0 +1,120 @@
+"""Class-level weights and how they act on the class-level gradient.
+
+All tensors have the shape of the logits, `(N, C, ...)`, with the classes in dimension 1.
+
+Source: Chen et al., NeurIPS 2021 (arXiv 2111.00056), sections 3.2 and 3.3; `positive_part_weights` is
+Ren et al., "Learning to Reweight Examples for Robust Deep Learning", ICML 2018 (arXiv 1803.09050).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gdw.errors import DataError
+
+
+def zero_mean(weights: Tensor, class_gradient: Tensor, *, cap: float = 0.999) -> Tensor:
+    """Set the label's weight so that the weighted gradient still sums to zero over the classes.
+
+    The paper sets `ω_t ← Σ_{j≠t} ω_j p_j / (1 − p_t)` for the labelled class t. The label is the one
+    class that the loss pulls up (`D1_t < 0`), the others are pushed down (`D1_j = p_j ≥ 0`), so the same
+    rule in terms of `D1` alone reads: every class pulled up gets the mean weight of the classes pushed
+    down, averaged by their gradient. In that form it also serves soft targets and label smoothing.
+
+    Args:
+        weights: `(N, C, ...)`.
+        class_gradient: `D1`, `(N, C, ...)`, summing to zero over the classes.
+        cap: the largest `p_t` the denominator believes (the paper's guard against 0/0). Up to it the
+            sum is zero to rounding; above it what is left is at most `1 - cap` of the weights. `1.0`
+            keeps the sum at zero everywhere.
+
+    Returns:
+        `(N, C, ...)`, a new tensor.
+    """
+    pulled_up = class_gradient < 0
+    down = class_gradient.masked_fill(pulled_up, 0)
+    floor = max(1 - cap, torch.finfo(class_gradient.dtype).tiny)
+    mean = (weights * down).sum(1, keepdim=True) / down.sum(1, keepdim=True).clamp(min=floor)
+    return torch.where(pulled_up, mean, weights)
+
+
+def second_stage_weights(
+    weights: Tensor,
+    hypergradient: Tensor,
+    *,
+    outer_lr: float,
+    clip: float,
+    min_weight: float = 1e-6,
+    max_weight: float = 1e6,
+    norm: Tensor | None = None,
+) -> Tensor:
+    """One clipped gradient step on the weights: `ω − clip(η_ω · G / Σ|G|, ±clip)`, then bounded.
+
+    Args:
+        weights: first-stage weights `(N, C, ...)`.
+        hypergradient: `G = ∂L_meta/∂ω`, `(N, C, ...)`.
+        outer_lr: `η_ω`.
+        clip: the largest change of one weight.
+        min_weight: lower bound of the result.
+        max_weight: upper bound of the result.
+        norm: `Σ|G|` as a scalar tensor; by default that of `hypergradient`. Give the global one when
+            the batch is spread over processes.
+
+    Returns:
+        `(N, C, ...)`. Where `Σ|G|` is zero the weights only get their bounds.
+    """
+    total = hypergradient.abs().sum() if norm is None else norm
+    step = outer_lr * hypergradient / torch.where(total > 0, total, torch.ones_like(total))
+    return (weights - step.clamp(-clip, clip)).clamp(min_weight, max_weight)
+
+
+def positive_part_weights(hypergradient: Tensor, *, norm: Tensor | None = None) -> Tensor:
+    """L2RW's instance weights: `max(0, −Σ_j G_ij)`, normalised to sum to one over the batch.
+
+    Args:
+        hypergradient: `G` at zero weights, `(N, C, ...)`.
+        norm: the sum of the positive parts over the global batch, scalar; by default this batch's.
+
+    Returns:
+        `(N, ...)`, non-negative; all zero when no example helps.
+    """
+    positive = (-hypergradient.sum(1)).clamp(min=0)
+    total = positive.sum() if norm is None else norm
+    return positive / torch.where(total > 0, total, torch.ones_like(total))
+
+
+def broadcast_instance_weights(weights: Tensor, like: Tensor) -> Tensor:
+    """Instance weights `(N, ...)` as class-level weights `(N, C, ...)`: the same for every class.
+
+    `like` has the shape of the logits. Raises `DataError` when the shapes do not fit.
+    """
+    expected = (like.shape[0], *like.shape[2:])
+    if weights.shape != expected:
+        raise DataError(
+            f"instance weights must have shape {tuple(expected)} for logits of shape "
+            f"{tuple(like.shape)}, got {tuple(weights.shape)}"
+        )
+    return weights.unsqueeze(1).expand_as(like)
+
+
+def weighted_class_gradient(
+    weights: Tensor, class_gradient: Tensor, count: Tensor | float
+) -> Tensor:
+    """`(ω ⊙ D1) / n`: the gradient at the logits that a weighted mean loss sends down, `(N, C, ...)`.
+
+    `count` is n, the number of examples of the (global) batch.
+    """
+    return weights * class_gradient / count
+
+
+def weighted_backward(
+    logits: Tensor, weights: Tensor, class_gradient: Tensor, count: Tensor | float
+) -> None:
+    """Accumulate `(1/n) Σ_i (ω_i ⊙ D1_i) D2_i` into the `.grad` of the leaves behind the logits.
+
+    This is the training gradient of the paper's section 3.1; it frees the graph of `logits`
+    `(N, C, ...)`, as `loss.backward()` would.
+    """
+    gradient = weighted_class_gradient(weights, class_gradient, count)
+    logits.backward(gradient.to(logits.dtype))

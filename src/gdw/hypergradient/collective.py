@@ -1,0 +1,52 @@
+"""Sums over processes: what makes K processes with batch b take the step of one with batch K·b."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+class Collective:
+    """Sums tensors over the processes of a group; with a single process it does nothing.
+
+    Args:
+        group: the process group, by default the world. Whether `torch.distributed` is initialised is
+            looked at on every call, so an object built before the launch works after it.
+    """
+
+    def __init__(self, group: dist.ProcessGroup | None = None) -> None:
+        self._group = group
+
+    @property
+    def world_size(self) -> int:
+        """The number of processes, 1 without `torch.distributed`."""
+        if dist.is_available() and dist.is_initialized():
+            return dist.get_world_size(self._group)
+        return 1
+
+    def sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Each tensor summed over all processes; the arguments are left as they are.
+
+        Tensors of one dtype travel as one flat message.
+        """
+        if self.world_size == 1:
+            return list(tensors)
+        summed: list[Tensor] = list(tensors)
+        groups: dict[tuple[torch.dtype, torch.device], list[int]] = defaultdict(list)
+        for i, tensor in enumerate(tensors):
+            groups[tensor.dtype, tensor.device].append(i)
+        for members in groups.values():
+            flat = torch.cat([tensors[i].detach().reshape(-1) for i in members])
+            dist.all_reduce(flat, group=self._group)
+            parts = flat.split([tensors[i].numel() for i in members])
+            for i, part in zip(members, parts, strict=True):
+                summed[i] = part.view_as(tensors[i])
+        return summed
+
+    def sum_scalar(self, value: Tensor) -> Tensor:
+        """A scalar tensor summed over all processes."""
+        return self.sum([value])[0]

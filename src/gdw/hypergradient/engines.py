@@ -1,0 +1,124 @@
+"""The engines: from a training pass, its weights and a meta batch to `G = ∂L_meta/∂ω`.
+
+`θ̂ = θ − η ⊙ (1/n) Σ_i (ω_i ⊙ D1_i) D2_i` is the virtual step (paper, section 3.3), η the learning rate of
+each parameter; L is the mean loss of the meta batch at θ̂, and every entry of ω is a free variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from gdw.errors import ConfigError, nearest
+from gdw.functional import weighted_class_gradient
+from gdw.hypergradient import jacobian
+from gdw.hypergradient.problem import Batch, Problem, TrainingPass
+from gdw.hypergradient.stillness import moved, still_buffers
+
+
+class Hypergradient(NamedTuple):
+    """`values`: G, `(N, C, ...)`, this process's examples; `meta_loss`: the global mean, a scalar."""
+
+    values: Tensor
+    meta_loss: Tensor
+
+
+Engine = Callable[[Problem, TrainingPass, "Tensor | None", Batch], Hypergradient]
+"""`(problem, run, weights, meta_batch) -> Hypergradient`; weights `(N, C, ...)`, None for all zero."""
+
+_Jacobian = Callable[[Problem, TrainingPass, "dict[str, nn.Parameter]", Sequence[Tensor]], Tensor]
+
+
+def _through(product: _Jacobian) -> Engine:
+    def engine(
+        problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch
+    ) -> Hypergradient:
+        trained = problem.trainable()
+        named = {name: p for name, (p, _) in trained.items()}
+        rates = [rate for _, rate in trained.values()]
+        parameters = list(named.values())
+        if weights is None:
+            meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
+        else:
+            virtual = problem.weighted_gradient(run, weights, parameters)
+            step = torch._foreach_mul(virtual, [-rate for rate in rates])
+            with moved(parameters, step):
+                meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
+        direction = torch._foreach_mul(g, rates)
+        u = product(problem, run, named, direction)
+        return Hypergradient(-run.class_gradient * u / run.count, meta_loss)
+
+    return engine
+
+
+def _meta_gradient(
+    problem: Problem, parameters: Sequence[nn.Parameter], meta_batch: Batch
+) -> tuple[Tensor, list[Tensor]]:
+    loss = problem.meta_loss(meta_batch, problem.logits)
+    gradient = torch.autograd.grad(loss, parameters, materialize_grads=True)
+    total, *summed = problem.collective.sum(
+        [loss.detach(), *(t.to_dense() if t.is_sparse else t for t in gradient)]
+    )
+    return total, summed
+
+
+def reference(
+    problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch
+) -> Hypergradient:
+    """Double backward: differentiate the meta loss through the virtual step, by autograd alone.
+
+    Slow and hungry for memory, but with nothing to get wrong: the other engines are held against it.
+    The training pass is repeated, since fused attention kernels have no second derivative.
+    """
+    trained = problem.trainable()
+    with run.random_state.replayed(), still_buffers(problem.model), sdpa_kernel(SDPBackend.MATH):
+        logits = problem.logits(run.inputs)
+    start = torch.zeros_like(run.class_gradient) if weights is None else weights.detach().clone()
+    free = start.requires_grad_()
+    cotangent = weighted_class_gradient(free, run.class_gradient, run.count)
+    gradient = torch.autograd.grad(
+        logits,
+        [p for p, _ in trained.values()],
+        cotangent.to(logits.dtype),
+        create_graph=True,
+        materialize_grads=True,
+    )
+    # The sum over processes adds a constant: only this process's examples depend on its weights.
+    total = problem.collective.sum([t.detach() for t in gradient])
+    virtual = {
+        name: p.detach() - rate * (mine + (all_ - mine.detach()))
+        for (name, (p, rate)), mine, all_ in zip(trained.items(), gradient, total, strict=True)
+    }
+    with sdpa_kernel(SDPBackend.MATH):
+        loss = problem.meta_loss(
+            meta_batch, lambda inputs: jacobian.call_with(problem, virtual, inputs)
+        )
+    points = list(virtual.values())
+    g = torch.autograd.grad(loss, points, materialize_grads=True)
+    meta_loss, *g_total = problem.collective.sum([loss.detach(), *g])
+    moving = [(t, v) for t, v in zip(points, g_total, strict=True) if t.requires_grad]
+    (values,) = torch.autograd.grad(
+        [t for t, _ in moving], free, [v for _, v in moving], materialize_grads=True
+    )
+    return Hypergradient(values, meta_loss)
+
+
+ENGINES: dict[str, Engine] = {
+    "finite_difference": _through(jacobian.finite_difference),
+    "forward": _through(jacobian.forward_mode),
+    "reference": reference,
+}
+
+
+def resolve_engine(name: str) -> Engine:
+    """The engine of that name. Raises `ConfigError` with the known names otherwise."""
+    if name not in ENGINES:
+        raise ConfigError(
+            f"unknown hypergradient {name!r}: expected one of {', '.join(ENGINES)}."
+            f"{nearest(name, ENGINES)}"
+        )
+    return ENGINES[name]

@@ -1,0 +1,173 @@
+"""The contract: `backward(batch, meta_batch) -> StepResult` fills `.grad`, the user's optimizer steps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gdw.errors import ConfigError
+from gdw.functional.losses import PerExample, resolve_loss
+from gdw.hypergradient import Engine, Problem, TrainingPass, resolve_engine
+from gdw.hypergradient.problem import Batch, Forward
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """What a method decides about one batch.
+
+    Attributes:
+        weights: `(N, C, ...)`, those that the model's step uses.
+        first_stage: `(N, C, ...)`, those of the virtual step; None where there was none.
+        hypergradient: `(N, C, ...)`; None where none was computed.
+        meta_loss: scalar; None where no meta batch was looked at.
+    """
+
+    weights: Tensor
+    first_stage: Tensor | None = None
+    hypergradient: Tensor | None = None
+    meta_loss: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one `backward` saw and did. All tensors are detached.
+
+    Attributes:
+        loss: mean unweighted loss of this process's training batch, scalar.
+        meta_loss: mean loss of the global meta batch at the virtual step, scalar; None without one.
+        logits: `(N, C)` of the training batch (dense outputs `(N, C, ...)`).
+        hypergradient: `G = ∂L_meta/∂ω`, `(N, C)`; None in steps that compute none.
+        first_stage_weights: `(N, C)`; None for methods without a first stage.
+        weights: `(N, C)`, those used in the gradient.
+    """
+
+    loss: Tensor
+    meta_loss: Tensor | None
+    logits: Tensor
+    hypergradient: Tensor | None
+    first_stage_weights: Tensor | None
+    weights: Tensor
+
+
+class Reweighter(ABC):
+    """A method of weighting the gradient of each example, class by class.
+
+    Subclasses decide the weights in `_weigh`; the forward pass, the weighted backward pass and the
+    checks are the same for all.
+    """
+
+    needs_meta: ClassVar[bool] = True
+    """Whether `backward` looks at a meta batch."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        forward: Forward | None = None,
+        loss: str | PerExample = "cross_entropy",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        """
+        Args:
+            model: any module that returns logits `(N, C, ...)`.
+            optimizer: the one that will step; its parameter groups give the learning rates.
+            forward: `(model, inputs) -> logits`, where `model(inputs)` is not enough.
+            loss: `"cross_entropy"` (targets: class indices or probabilities),
+                `"binary_cross_entropy"` (multi-label), or a function `(logits, targets) -> (N, ...)`.
+            label_smoothing: for cross-entropy.
+
+        Raises:
+            ConfigError: unknown loss, or an optimizer that trains nothing of the model.
+        """
+        resolved = resolve_loss(loss, label_smoothing=label_smoothing)
+        self._problem = Problem.of(model, optimizer, resolved, forward)
+        self._steps = 0
+
+    def backward(self, batch: Batch, meta_batch: Batch | None = None) -> StepResult:
+        """Accumulate the weighted gradient of `batch` into `.grad`, like `loss.backward()`.
+
+        Args:
+            batch: `(inputs, targets)`; inputs a tensor, a tuple or a mapping of tensors.
+            meta_batch: the same, of clean examples.
+
+        Returns:
+            The losses, logits and weights of the step.
+
+        Raises:
+            ConfigError: a meta batch is needed and was not given.
+            ModelError: logits that do not fit the targets.
+            DataError: targets of a wrong shape.
+        """
+        run = self._problem.training_pass(batch)
+        decided = self._weigh(run, meta_batch)
+        self._problem.accumulate(run, decided.weights)
+        self._steps += 1
+        return StepResult(
+            loss=run.losses.mean(),
+            meta_loss=decided.meta_loss,
+            logits=run.logits.detach(),
+            hypergradient=decided.hypergradient,
+            first_stage_weights=decided.first_stage,
+            weights=decided.weights.detach(),
+        )
+
+    @abstractmethod
+    def _weigh(self, run: TrainingPass, meta_batch: Batch | None) -> Weighting:
+        """Decide the weights of a batch from its training pass and a meta batch."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that a resumed run needs: counters, and what a subclass learns."""
+        return {"method": type(self).__name__, "steps": self._steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over a state made by `state_dict` of the same method.
+
+        Raises:
+            ConfigError: the state is another method's.
+        """
+        if state.get("method") != type(self).__name__:
+            raise ConfigError(
+                f"expected a state of {type(self).__name__}, found one of {state.get('method')}: "
+                "build the same method before loading"
+            )
+        self._steps = int(state["steps"])
+
+
+class MetaReweighter(Reweighter):
+    """A reweighter that asks a meta batch through a hypergradient."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        hypergradient: str = "finite_difference",
+        forward: Forward | None = None,
+        loss: str | PerExample = "cross_entropy",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        """
+        Args:
+            model, optimizer, forward, loss, label_smoothing: as for `Reweighter`.
+            hypergradient: `"finite_difference"`, `"forward"` or `"reference"`.
+        """
+        super().__init__(
+            model, optimizer, forward=forward, loss=loss, label_smoothing=label_smoothing
+        )
+        self._engine: Engine = resolve_engine(hypergradient)
+
+    @staticmethod
+    def _required(meta_batch: Batch | None) -> Batch:
+        if meta_batch is None:
+            raise ConfigError(
+                "this method learns its weights from clean examples: call "
+                "backward(batch, meta_batch), for instance in a loop over "
+                "gdw.data.pair(train_loader, meta_loader)"
+            )
+        return meta_batch

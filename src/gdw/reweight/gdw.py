@@ -1,0 +1,111 @@
+"""Generalized Data Weighting: one weight for each example and class."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gdw.errors import ConfigError
+from gdw.functional import second_stage_weights, zero_mean
+from gdw.functional.losses import PerExample
+from gdw.hypergradient import TrainingPass
+from gdw.hypergradient.problem import Batch, Forward
+from gdw.reweight.base import Weighting
+from gdw.reweight.presets import resolve_preset
+from gdw.reweight.two_stage import NetworkChoice, NetworkReweighter
+
+
+class GDW(NetworkReweighter):
+    """GDW (Chen et al., NeurIPS 2021, arXiv 2111.00056, section 3.3).
+
+    First stage: a network proposes an instance weight from each example's loss; a virtual SGD step with
+    it, and the hypergradient G of the meta loss there, with one free weight for each example and class.
+    The network learns from G. Second stage: the weights themselves take a normalised, clipped step
+    against G, the label's weight is set to keep the gradient's sum over the classes at zero, and the
+    model's gradient is weighted with the result.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        hypergradient: str = "finite_difference",
+        outer_lr: float | None = None,
+        clip: float | None = None,
+        min_weight: float | None = None,
+        zero_mean: bool = True,
+        weighting_network: NetworkChoice | None = None,
+        weighting_lr: float | None = None,
+        loss: str | PerExample = "cross_entropy",
+        label_smoothing: float = 0.0,
+        meta_every: int = 1,
+        forward: Forward | None = None,
+        preset: str = "paper",
+    ) -> None:
+        """
+        Arguments left at None are the preset's; the values in brackets are those of `"paper"`.
+
+        Args:
+            model, optimizer, forward, loss, label_smoothing: as for every reweighter.
+            hypergradient: `"finite_difference"`, `"forward"` or `"reference"`.
+            outer_lr: `η_ω`, the step size of the second stage against `G / Σ|G|` (100).
+            clip: the largest change of a weight in the second stage (0.2).
+            min_weight: the smallest weight (1e-6); a negative one lets an example pull where its label
+                pushes.
+            zero_mean: keep the sum of each example's weighted gradient at zero. Losses whose gradient
+                does not sum to zero (multi-label) never get the constraint.
+            weighting_network: a module `(N, 1) -> (N, 1)`, `"mlp"`, or `"none"`: ω starts at one.
+            weighting_lr: the network's Adam learning rate (1e-3; weight decay 1e-4).
+            meta_every: compute the hypergradient at every k-th step only; in between the network's
+                weights are used as they are.
+            preset: named settings, see `gdw.reweight.PRESETS`.
+
+        Raises:
+            ConfigError: an unknown name, or an option out of its range.
+        """
+        settings = resolve_preset(preset)
+        network = weighting_network if weighting_network is not None else settings.weighting_network
+        super().__init__(
+            model,
+            optimizer,
+            hypergradient=hypergradient,
+            weighting_network=network,
+            weighting_lr=settings.weighting_lr if weighting_lr is None else weighting_lr,
+            meta_every=meta_every,
+            forward=forward,
+            loss=loss,
+            label_smoothing=label_smoothing,
+        )
+        self._outer_lr = settings.outer_lr if outer_lr is None else outer_lr
+        self._clip = settings.clip if clip is None else clip
+        self._min_weight = settings.min_weight if min_weight is None else min_weight
+        for option, value in (("outer_lr", self._outer_lr), ("clip", self._clip)):
+            if not value >= 0:
+                raise ConfigError(f"{option} must be zero or more, got {value}")
+        self._constrained = zero_mean
+        self._zero_sum: bool | None = None
+
+    def _weigh(self, run: TrainingPass, meta_batch: Batch | None) -> Weighting:
+        if not self._is_meta_step():
+            return self._between(run)
+        proposed, first = self._first_stage(run)
+        g, meta_loss = self._engine(self._problem, run, first, self._required(meta_batch))
+        self._learn(proposed, g)
+        weights = second_stage_weights(
+            first,
+            g,
+            outer_lr=self._outer_lr,
+            clip=self._clip,
+            min_weight=self._min_weight,
+            norm=self._problem.collective.sum_scalar(g.abs().sum()),
+        )
+        return Weighting(self._keep_zero_mean(weights, run.class_gradient), first, g, meta_loss)
+
+    def _keep_zero_mean(self, weights: Tensor, class_gradient: Tensor) -> Tensor:
+        if self._zero_sum is None:
+            # A property of the loss, so one look is enough, and later steps need not wait for it.
+            self._zero_sum = self._problem.loss.has_zero_sum(class_gradient)
+        if self._constrained and self._zero_sum:
+            return zero_mean(weights, class_gradient)
+        return weights

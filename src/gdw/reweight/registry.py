@@ -1,0 +1,55 @@
+"""Methods by the names that configuration files and the command line use."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from gdw.errors import ConfigError, nearest
+from gdw.reweight.base import Reweighter
+from gdw.reweight.gdw import GDW
+from gdw.reweight.l2rw import L2RW
+from gdw.reweight.meta_weight_net import MetaWeightNet
+from gdw.reweight.plain import Plain
+
+METHODS: dict[str, type[Reweighter]] = {
+    "gdw": GDW,
+    "mwn": MetaWeightNet,
+    "l2rw": L2RW,
+    "plain": Plain,
+}
+
+
+def check_options(method: str, options: Mapping[str, Any]) -> None:
+    """Whether the method exists and takes these options, before anything is built.
+
+    Raises:
+        ConfigError: unknown method or option; says the nearest known one.
+    """
+    if method not in METHODS:
+        raise ConfigError(
+            f"unknown method {method!r}: expected one of {', '.join(METHODS)}."
+            f"{nearest(method, METHODS)}"
+        )
+    signature = inspect.signature(METHODS[method].__init__).parameters
+    known = [name for name, p in signature.items() if p.kind is p.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            raise ConfigError(
+                f"method {method!r} has no option {name!r}: it takes {', '.join(known)}."
+                f"{nearest(name, known)}"
+            )
+
+
+def build(method: str, model: nn.Module, optimizer: Optimizer, **options: Any) -> Reweighter:
+    """The reweighter of that name, e.g. `build("gdw", model, optimizer, clip=0.5)`.
+
+    Raises:
+        ConfigError: unknown method or option.
+    """
+    check_options(method, options)
+    return METHODS[method](model, optimizer, **options)

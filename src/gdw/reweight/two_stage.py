@@ -1,0 +1,104 @@
+"""The first stage that Meta-Weight-Net and GDW share: a network proposes, the hypergradient teaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gdw.errors import ConfigError
+from gdw.functional import broadcast_instance_weights
+from gdw.functional.losses import PerExample
+from gdw.hypergradient import TrainingPass
+from gdw.hypergradient.problem import Forward
+from gdw.reweight.base import MetaReweighter, Weighting
+from gdw.reweight.weighting_network import LearnedWeights, WeightingNetwork
+
+NetworkChoice = nn.Module | Literal["mlp", "none"]
+
+
+class NetworkReweighter(MetaReweighter):
+    """A reweighter whose first-stage weights come from a weighting network (or are all one)."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        hypergradient: str,
+        weighting_network: NetworkChoice,
+        weighting_lr: float,
+        meta_every: int,
+        forward: Forward | None,
+        loss: str | PerExample,
+        label_smoothing: float,
+    ) -> None:
+        super().__init__(
+            model,
+            optimizer,
+            hypergradient=hypergradient,
+            forward=forward,
+            loss=loss,
+            label_smoothing=label_smoothing,
+        )
+        if meta_every < 1:
+            raise ConfigError(f"meta_every must be at least 1, got {meta_every}")
+        self._meta_every = meta_every
+        self._learned = _learned_weights(weighting_network, weighting_lr)
+
+    def _is_meta_step(self) -> bool:
+        return self._steps % self._meta_every == 0
+
+    def _first_stage(self, run: TrainingPass) -> tuple[Tensor, Tensor]:
+        """The proposed instance weights `(N, ...)`, with graph, and the same as class weights, without."""
+        if self._learned is None:
+            proposed = torch.ones_like(run.losses)
+        else:
+            proposed = self._learned.propose(run.losses)
+        return proposed, broadcast_instance_weights(proposed.detach(), run.class_gradient)
+
+    def _learn(self, proposed: Tensor, hypergradient: Tensor) -> None:
+        """A broadcast weight's gradient is the sum over the classes it was broadcast to."""
+        if self._learned is not None:
+            self._learned.learn(proposed, hypergradient.sum(1), self._problem.collective)
+
+    def _between(self, run: TrainingPass) -> Weighting:
+        """Weights of a step without a meta batch: what the network says now."""
+        _, first = self._first_stage(run)
+        return Weighting(first, first)
+
+    @property
+    def weighting_network(self) -> nn.Module | None:
+        """The network that learns, None when the first stage is all ones."""
+        return None if self._learned is None else self._learned.network
+
+    def state_dict(self) -> dict[str, Any]:
+        learned = None if self._learned is None else self._learned.state_dict()
+        return {**super().state_dict(), "learned_weights": learned}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        learned = state["learned_weights"]
+        if (learned is None) != (self._learned is None):
+            raise ConfigError(
+                "the state and this reweighter differ in whether there is a weighting network: "
+                "build it with the options that the state was saved with"
+            )
+        if self._learned is not None:
+            self._learned.load_state_dict(learned)
+
+
+def _learned_weights(choice: NetworkChoice, lr: float) -> LearnedWeights | None:
+    if choice == "none":
+        return None
+    if choice == "mlp":
+        return LearnedWeights(WeightingNetwork(), lr=lr)
+    if isinstance(choice, nn.Module):
+        return LearnedWeights(choice, lr=lr)
+    raise ConfigError(
+        f"weighting_network must be a module, 'mlp' or 'none' (all weights start at one), "
+        f"got {choice!r}"
+    )

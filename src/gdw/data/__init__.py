@@ -1,0 +1,91 @@
+"""From files and arrays to batches: sources, noise, imbalance, splits, pairing of loaders.
+
+Every random choice comes from an explicit seed. Names below are imported on first use. The kinds of noise and
+of imbalance are functions of the modules `gdw.data.noise` and `gdw.data.imbalance`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gdw.data import imbalance, noise
+    from gdw.data.batches import CyclingBatches, EpochBatches
+    from gdw.data.checking import check_images
+    from gdw.data.clean import assemble
+    from gdw.data.encode import Encoder, fit_encoder, load_encoder
+    from gdw.data.examples import Examples, Inputs, identity
+    from gdw.data.imbalance import Imbalance, parse_imbalance
+    from gdw.data.loading import load
+    from gdw.data.noise import Noise, parse_noise, transition_matrix
+    from gdw.data.pairing import Pair, pair
+    from gdw.data.source import Kind, Source, from_arrays
+    from gdw.data.split import split_clean, stratified_subset
+
+_HOME = {
+    "CyclingBatches": "batches",
+    "Encoder": "encode",
+    "EpochBatches": "batches",
+    "Examples": "examples",
+    "Imbalance": "imbalance",
+    "Inputs": "examples",
+    "Kind": "source",
+    "Noise": "noise",
+    "Pair": "pairing",
+    "Source": "source",
+    "assemble": "clean",
+    "check_images": "checking",
+    "fit_encoder": "encode",
+    "from_arrays": "source",
+    "identity": "examples",
+    "load": "loading",
+    "load_encoder": "encode",
+    "pair": "pairing",
+    "parse_imbalance": "imbalance",
+    "parse_noise": "noise",
+    "split_clean": "split",
+    "stratified_subset": "split",
+    "transition_matrix": "noise",
+}
+_MODULES = ("imbalance", "noise")
+
+__all__ = [
+    "CyclingBatches",
+    "Encoder",
+    "EpochBatches",
+    "Examples",
+    "Imbalance",
+    "Inputs",
+    "Kind",
+    "Noise",
+    "Pair",
+    "Source",
+    "assemble",
+    "check_images",
+    "fit_encoder",
+    "from_arrays",
+    "identity",
+    "imbalance",
+    "load",
+    "load_encoder",
+    "noise",
+    "pair",
+    "parse_imbalance",
+    "parse_noise",
+    "split_clean",
+    "stratified_subset",
+    "transition_matrix",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(f"gdw.data.{_HOME[name]}"), name)
+    if name in _MODULES:
+        return importlib.import_module(f"gdw.data.{name}")
+    raise AttributeError(f"module 'gdw.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

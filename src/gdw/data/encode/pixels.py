@@ -1,0 +1,155 @@
+"""Arrays of images: any numeric scale to uint8, grey repeated to three channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gdw.data.encode.channels import MeanStd, channel_statistics
+from gdw.data.encode.chunks import chunks
+from gdw.data.encode.contract import require_kind
+from gdw.data.encode.image import read_mean_std, spread, square
+from gdw.data.encode.store import write_settings
+from gdw.data.examples import Inputs
+from gdw.data.source import Source
+from gdw.errors import DataError
+
+CHUNK = 4096
+STATISTICS_SAMPLE = 5000
+
+# Scales in common use: binary or unit floats, 4-bit scans (scikit-learn's digits), bytes, 16-bit
+# scans.
+WHITES = (1.0, 16.0, 255.0, 65535.0)
+
+
+@dataclass(frozen=True, eq=False)
+class PixelEncoder:
+    """Images `(N, H, W)` or `(N, H, W, 3)` of any numeric type to uint8 `(N, 3, H, W)`.
+
+    Pixels from `black` to `white`, as found in training, become 0 to 255; beyond these they are cut
+    off. `resized` images are made square, `(N, 3, S, S)`.
+    """
+
+    shape: tuple[int, int]
+    resized: bool
+    black: float
+    white: float
+    mean_std: MeanStd
+    name: ClassVar[str] = "pixels"
+    kind: ClassVar[Literal["array"]] = "array"
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (3, *self.shape)
+
+    @classmethod
+    def fit(cls, source: Source, *, image_size: int | None) -> PixelEncoder:
+        images = source.array(spread(len(source), STATISTICS_SAMPLE))
+        height, width = _shape(images, source)
+        black, white = _range(source)
+        resized = image_size is not None
+        side = (image_size, image_size) if image_size is not None else (height, width)
+        unfinished = cls(side, resized, black, white, ((0.0,) * 3, (1.0,) * 3))
+        sample = PixelInputs(unfinished.quantize(images))
+        mean_std = channel_statistics(sample[np.arange(len(images))])
+        return cls(side, resized, black, white, mean_std)
+
+    def encode(self, source: Source) -> Inputs:
+        require_kind(source, "array")
+        first = source.array(np.arange(min(1, len(source))))
+        found = _shape(first, source)
+        if not self.resized and found != self.shape:
+            raise DataError(
+                f"expected images of {self.shape[0]} x {self.shape[1]} pixels as in training, found "
+                f"{found[0]} x {found[1]} in {source.origin}: resize them, or train with image_size="
+            )
+        channels = 3 if first.ndim == 4 and first.shape[3] == 3 else 1
+        pixels = np.empty((len(source), *self.shape, channels), dtype=np.uint8)
+        for indices in chunks(len(source), CHUNK):
+            pixels[indices] = self.quantize(source.array(indices))
+        return PixelInputs(pixels)
+
+    def quantize(self, images: NDArray[Any]) -> NDArray[np.uint8]:
+        """Images `(B, H, W[, C])` as bytes `(B, *shape, C)`, C being 1 or 3."""
+        if images.ndim == 3:
+            images = images[..., None]
+        if not (images.dtype == np.uint8 and self.white == 255):
+            unit = (images.astype(np.float64) - self.black) / (self.white - self.black)
+            images = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
+        return self._resize(images) if self.resized else images
+
+    def _resize(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        from PIL import Image
+
+        channels = images.shape[3]
+        out = np.empty((len(images), *self.shape, channels), dtype=np.uint8)
+        for position, image in enumerate(images):
+            picture = Image.fromarray(np.ascontiguousarray(image.repeat(3 // channels, axis=2)))
+            out[position] = square(picture, self.shape[0]).transpose(1, 2, 0)[..., :channels]
+        return out
+
+    def save(self, folder: Path) -> None:
+        mean, std = self.mean_std
+        settings = {
+            "shape": self.shape,
+            "resized": self.resized,
+            "black": self.black,
+            "white": self.white,
+            "mean": mean,
+            "std": std,
+        }
+        write_settings(folder, self.name, settings)
+
+    @classmethod
+    def load(cls, folder: Path, settings: dict[str, Any]) -> PixelEncoder:  # noqa: ARG003
+        height, width = (int(size) for size in settings["shape"])
+        black, white = float(settings["black"]), float(settings["white"])
+        if not black < white:
+            raise ValueError(f"black {black} is not below white {white}")
+        resized = bool(settings["resized"])
+        return cls((height, width), resized, black, white, read_mean_std(settings))
+
+
+class PixelInputs:
+    """Bytes `(N, H, W, 1)` or `(N, H, W, 3)` read as batches `(B, 3, H, W)`: grey is stored once."""
+
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self.pixels = torch.from_numpy(pixels)
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, indices: Sequence[int] | NDArray[np.int64], /) -> Tensor:
+        batch = self.pixels[torch.as_tensor(np.asarray(indices, dtype=np.int64))]
+        return batch.permute(0, 3, 1, 2).expand(-1, 3, -1, -1).contiguous()
+
+
+def _shape(images: NDArray[Any], source: Source) -> tuple[int, int]:
+    if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
+        raise DataError(
+            f"expected images of shape (N, H, W) or (N, H, W, 3), found {images.shape} in "
+            f"{source.origin}: put the channels last"
+        )
+    return int(images.shape[1]), int(images.shape[2])
+
+
+def _range(source: Source) -> tuple[float, float]:
+    """What is black and white: bytes as they are, else the nearest common scale that holds all pixels."""
+    lows, highs = [], []
+    for indices in chunks(len(source), CHUNK):
+        images = source.array(indices)
+        if images.dtype == np.uint8:
+            return 0.0, 255.0
+        lows.append(float(images.min()))
+        highs.append(float(images.max()))
+    low, high = min(lows), max(highs)
+    if low >= 0:
+        return 0.0, next((white for white in WHITES if high <= white), high)
+    return low, high if high > low else low + 1.0

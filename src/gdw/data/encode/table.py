@@ -1,0 +1,194 @@
+"""Tables: numbers standardised, categories one-hot, missing values kept visible."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gdw.data.encode.chunks import chunks
+from gdw.data.encode.contract import require_kind
+from gdw.data.encode.magnitude import require_float32
+from gdw.data.encode.sparse import SparseInputs
+from gdw.data.encode.store import read_sklearn, write_settings, write_sklearn
+from gdw.data.examples import Inputs
+from gdw.data.source import Source
+from gdw.data.wording import listed
+from gdw.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CHUNK = 16384
+FITTED = "encoder.skops"
+MAX_CATEGORIES = 1000
+TYPES = ("number", "date", "category")
+
+# Cells that are empty never reach the categories as text, so this cannot be mistaken for one.
+MISSING = ""
+
+
+@dataclass(frozen=True, eq=False)
+class TableEncoder:
+    """Float32 rows `(N, F)`: dense, or kept sparse when most entries are zero.
+
+    Numbers and dates (as seconds): the median for missing values, an indicator of where they were,
+    then zero mean and unit variance. Categories: one column each, missing being one of them; rare
+    ones share a column, which also takes those that training never saw (when none was rare these
+    are all zeros). `types` are the training table's columns, less those that were empty; other
+    columns of later tables are ignored.
+    """
+
+    types: dict[str, str]
+    fitted: Any
+    width: int
+    name: ClassVar[str] = "table"
+    kind: ClassVar[Literal["table"]] = "table"
+    mean_std: ClassVar[None] = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.width,)
+
+    @classmethod
+    def fit(cls, source: Source) -> TableEncoder:
+        known = {name: source.column_types[name] for name in source.feature_columns}
+        types = {name: str(kind) for name, kind in known.items() if kind != "missing"}
+        if not types:
+            found = f"only empty ones ({listed(known)})" if known else "none"
+            raise DataError(
+                f"expected a feature column in {source.origin}, found {found}: add columns to learn from"
+            )
+        clean = _clean(source, np.arange(len(source)), types)
+        fitted = _transformer(clean, types)
+        encoded = fitted.fit_transform(clean)
+        return cls(types, fitted, int(encoded.shape[1]))
+
+    def encode(self, source: Source) -> Inputs:
+        from scipy.sparse import csr_matrix, issparse, vstack  # type: ignore[import-untyped]
+
+        source = self._conform(source)
+        parts = [
+            self.fitted.transform(_clean(source, indices, self.types))
+            for indices in chunks(len(source), CHUNK)
+        ]
+        if parts and issparse(parts[0]):
+            return SparseInputs(csr_matrix(vstack(parts, format="csr"), dtype=np.float32))
+        empty = np.empty((0, self.width), dtype=np.float32)
+        return torch.from_numpy(np.concatenate([empty, *parts], dtype=np.float32))
+
+    def _conform(self, source: Source) -> Source:
+        require_kind(source, "table")
+        absent = [name for name in self.types if name not in source.columns]
+        if absent:
+            raise DataError(
+                f"expected the columns of training, found no {listed(absent)} in {source.origin}; its "
+                f"columns: {listed(source.columns)}.{nearest(absent[0], source.columns)}"
+            )
+        typed = source.typed(self.types)  # type: ignore[arg-type]
+        for name in _categorical(self.types):
+            if source.column_types.get(name) == "number":
+                self._require_known(typed, name)
+        return typed
+
+    def _require_known(self, source: Source, name: str) -> None:
+        """Numbers where training had names may be names that look like numbers: then one is known."""
+        position = _categorical(self.types).index(name)
+        known = set(self.fitted.named_transformers_["categories"].categories_[position]) - {MISSING}
+        one_column = source.typed({name: "category"})
+        found = set(_texts(one_column.frame()[name])) - {MISSING}
+        if known and found and known.isdisjoint(found):
+            raise DataError(
+                f"expected names such as {listed(sorted(known), 3)} in column {name!r} as in training, "
+                f"found numbers such as {listed(sorted(found), 3)} in {source.origin}: write them the "
+                "same way in both"
+            )
+
+    def save(self, folder: Path) -> None:
+        write_sklearn(folder, FITTED, self.fitted)
+        write_settings(folder, self.name, {"types": self.types, "width": self.width})
+
+    @classmethod
+    def load(cls, folder: Path, settings: dict[str, Any]) -> TableEncoder:
+        from sklearn.compose import ColumnTransformer
+
+        types = {str(name): str(kind) for name, kind in settings["types"].items()}
+        if not set(types.values()) <= set(TYPES):
+            raise ValueError(f"unknown column types in {types}")
+        fitted = read_sklearn(folder, FITTED)
+        if not isinstance(fitted, ColumnTransformer):
+            raise TypeError(f"{FITTED} holds a {type(fitted).__name__}")
+        return cls(types, fitted, int(settings["width"]))
+
+
+def _transformer(clean: pd.DataFrame, types: dict[str, str]) -> Any:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import MissingIndicator, SimpleImputer
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    numbers, categories = _numeric(types), _categorical(types)
+    incomplete = [name for name in numbers if clean[name].isna().any()]
+    impute = SimpleImputer(strategy="median", keep_empty_features=True)
+    one_hot = OneHotEncoder(
+        handle_unknown="infrequent_if_exist",
+        # a weight learned from one or two rows is noise, but a small table has nothing to spare
+        min_frequency=min(10, 1 + len(clean) // 200),
+        max_categories=MAX_CATEGORIES,
+        dtype=np.float32,
+    )
+    return ColumnTransformer(
+        [
+            ("numbers", Pipeline([("impute", impute), ("scale", StandardScaler())]), numbers),
+            ("missing", MissingIndicator(features="all"), incomplete),
+            ("categories", one_hot, categories),
+        ]
+    )
+
+
+def _numeric(types: dict[str, str]) -> list[str]:
+    return [name for name, kind in types.items() if kind in ("number", "date")]
+
+
+def _categorical(types: dict[str, str]) -> list[str]:
+    return [name for name, kind in types.items() if kind == "category"]
+
+
+def _clean(source: Source, indices: NDArray[np.int64], types: dict[str, str]) -> pd.DataFrame:
+    """The rows at `indices` with float64 for numbers and dates and str for categories."""
+    import pandas as pd
+
+    raw = source.frame(indices)
+    numeric = _numeric(types)
+    numbers = np.empty((len(raw), len(numeric)), dtype=np.float64)
+    for position, name in enumerate(numeric):
+        numbers[:, position] = (
+            _seconds(raw[name]) if types[name] == "date" else raw[name].to_numpy(dtype=np.float64)
+        )
+    require_float32(numbers, numeric, lambda row: source.where(int(indices[row])))
+    columns = {name: pd.Series(numbers[:, position]) for position, name in enumerate(numeric)}
+    for name in _categorical(types):
+        columns[name] = pd.Series(_texts(raw[name]), dtype=object)
+    frame: pd.DataFrame = pd.DataFrame(columns)
+    return frame
+
+
+def _seconds(dates: pd.Series[Any]) -> NDArray[np.float64]:
+    import pandas as pd
+
+    since = pd.to_datetime(dates, utc=True) - pd.Timestamp(0, tz="UTC")
+    seconds: NDArray[np.float64] = since.dt.total_seconds().to_numpy(dtype=np.float64)
+    return seconds
+
+
+def _texts(values: pd.Series[Any]) -> NDArray[np.object_]:
+    import pandas as pd
+
+    codes, distinct = pd.factorize(values.astype(object))
+    names = np.array([*(str(value) for value in distinct), MISSING], dtype=object)
+    # factorize gives missing values the code -1: the last name
+    return names[codes]

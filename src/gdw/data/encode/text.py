@@ -1,0 +1,100 @@
+"""Texts: weighted bags of words and word pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.data.encode.chunks import chunks
+from gdw.data.encode.contract import require_kind
+from gdw.data.encode.sparse import SparseInputs
+from gdw.data.encode.store import write_settings
+from gdw.data.examples import Inputs
+from gdw.data.source import Source
+from gdw.errors import DataError
+
+CHUNK = 16384
+
+
+@dataclass(frozen=True, eq=False)
+class TextEncoder:
+    """TF-IDF rows of unit length, float32 `(N, F)`, kept sparse.
+
+    A row counts words and pairs of neighbouring words, sublinearly (1 + log of the count); words
+    that training never saw count for nothing. Scripts that put no spaces between words, and texts
+    of one word, are read as runs of one to three characters instead.
+    """
+
+    vocabulary: tuple[str, ...]
+    idf: NDArray[np.float64]
+    by_character: bool
+    name: ClassVar[str] = "text"
+    kind: ClassVar[Literal["text"]] = "text"
+    mean_std: ClassVar[None] = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (len(self.vocabulary),)
+
+    @classmethod
+    def fit(cls, source: Source, *, max_features: int) -> TextEncoder:
+        texts = source.texts(np.arange(len(source)))
+        spaced = sum(len(text.split()) > 1 for text in texts)
+        by_character = 2 * spaced < len(texts)
+        vectorizer = _vectorizer(by_character, max_features=max_features)
+        try:
+            vectorizer.fit(texts)
+        except ValueError as error:
+            raise DataError(
+                f"no words in the text column {source.feature_columns[0]!r} of {source.origin}: expected "
+                "texts of letters or digits; name the right column with text="
+            ) from error
+        return cls(tuple(vectorizer.get_feature_names_out()), vectorizer.idf_, by_character)
+
+    @cached_property
+    def _fitted(self) -> Any:
+        vectorizer = _vectorizer(self.by_character, vocabulary=self.vocabulary)
+        vectorizer.idf_ = self.idf
+        return vectorizer
+
+    def encode(self, source: Source) -> Inputs:
+        from scipy.sparse import csr_matrix, vstack  # type: ignore[import-untyped]
+
+        require_kind(source, "text")
+        parts = [
+            self._fitted.transform(source.texts(indices)) for indices in chunks(len(source), CHUNK)
+        ]
+        empty = csr_matrix((0, len(self.vocabulary)), dtype=np.float32)
+        return SparseInputs(vstack(parts or [empty], format="csr", dtype=np.float32))
+
+    def save(self, folder: Path) -> None:
+        settings = {
+            "by_character": self.by_character,
+            "vocabulary": list(self.vocabulary),
+            "idf": self.idf.tolist(),
+        }
+        write_settings(folder, self.name, settings)
+
+    @classmethod
+    def load(cls, folder: Path, settings: dict[str, Any]) -> TextEncoder:  # noqa: ARG003
+        vocabulary = tuple(str(word) for word in settings["vocabulary"])
+        idf = np.array(settings["idf"], dtype=np.float64)
+        if not vocabulary or idf.shape != (len(set(vocabulary)),):
+            raise ValueError(f"{len(vocabulary)} words do not match idf of shape {idf.shape}")
+        return cls(vocabulary, idf, bool(settings["by_character"]))
+
+
+def _vectorizer(by_character: bool, **options: Any) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    if by_character:
+        options |= {"analyzer": "char_wb", "ngram_range": (1, 3)}
+    else:
+        # scikit-learn's own pattern drops words of one letter, such as "I"
+        options |= {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
+    return TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options)

@@ -1,0 +1,189 @@
+"""Files that cannot be used: one clear line each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gdw.data import from_arrays, load
+from gdw.errors import ConfigError, DataError
+
+from .files import parquet, png
+
+
+def check(path: Path, message: str, **options: object) -> None:
+    with pytest.raises(DataError, match=message) as raised:
+        load(path, **{"label": "label", **options})  # type: ignore[arg-type]
+    assert "\n" not in str(raised.value)
+
+
+def test_paths_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("a,label\n1,x\n")
+    check(
+        tmp_path / "trian.csv",
+        r"there is no file or folder .*trian.csv'. Did you mean .*train.csv'\?",
+    )
+    check(tmp_path / "zzz.parquet", r"there is no file or folder .*zzz.parquet'\.$")
+    check(tmp_path / "none/train.csv", "there is no folder .*none: check the path")
+
+
+def test_unsupported_and_empty_files(tmp_path: Path) -> None:
+    for name, message in [
+        (
+            "x.xlsx",
+            "has the suffix '.xlsx': expected .csv, .tsv, .parquet, .jsonl, .npz or a folder",
+        ),
+        ("x", "which has no suffix: expected .csv"),
+    ]:
+        (tmp_path / name).write_text("x")
+        check(tmp_path / name, message)
+    for suffix in (".csv", ".tsv", ".jsonl", ".parquet", ".npz"):
+        path = tmp_path / f"empty{suffix}"
+        path.write_bytes(b"")
+        check(path, f"empty{suffix} is an empty file")
+    (tmp_path / "header.csv").write_text("a,label\n")
+    check(tmp_path / "header.csv", "header.csv holds no rows")
+    parquet(tmp_path / "none.parquet", {"a": np.array([], dtype=float), "label": np.array([], str)})
+    check(tmp_path / "none.parquet", "none.parquet holds no rows")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,label\n1,x\n2,y,z\n", r"line 3 of .*x.csv has 3 values, but the header has 2"),
+        ("a,label\n1,x\n2\n", r"line 3 of .*x.csv has 1 values, but the header has 2"),
+        ('a,label\n"1\n2",x\n3\n', r"line 4 of .*x.csv has 1 values"),
+        ('a,label\n1,x\n2,"y\n', r"line 3 of .*x.csv is broken: unexpected end of data"),
+        ("a;label\n1;x\n", r"should be separated by ',', but its header has ';'"),
+        ("a\tlabel\n1\tx\n", r"should be separated by ',', but its header has '\\t'"),
+        ("a,a,label\n1,2,x\n", r"more than one column named 'a': rename them"),
+        ("\n\n", r"holds no rows: expected a header line"),
+    ],
+)
+def test_broken_csv(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    check(path, message)
+
+
+def test_csv_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_bytes("a,label\nKöln,x\n".encode("latin-1"))
+    check(path, "is not UTF-8 text .*: save it as UTF-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1, "label": 1}\n{"a": 1,\n', "line 2 of .*x.jsonl is not valid JSON"),
+        ('{"a": 1, "label": 1}\n[1, 2]\n', "line 2 of .*x.jsonl should be a JSON object"),
+        (
+            '{"a": 1, "label": 1}\n{"a": null, "label": 2}\n{"a": "x", "label": 2}\n',
+            "line 3 of .*x.jsonl has text under 'a', but line 1 has a number: write them alike",
+        ),
+    ],
+)
+def test_broken_jsonl(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(text)
+    check(path, message)
+
+
+def test_damaged_parquet_and_npz(tmp_path: Path) -> None:
+    for suffix in (".parquet", ".npz"):
+        path = tmp_path / f"x{suffix}"
+        path.write_bytes(b"PAR1 or PK, but damaged")
+        check(path, f"x{suffix} is damaged, or no")
+    np.savez(path, X=np.arange(5000.0)[:, None], y=np.zeros(5000))
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 255
+    path.write_bytes(content)
+    check(path, "x.npz is damaged, or no NumPy archive: Bad CRC")
+
+
+def test_missing_columns(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("age,text,label\n1,a b,x\n2,c d,y\n")
+    check(
+        path, r"has no column 'lable'. Did you mean 'label'\? Its columns: 'age', 't", label="lable"
+    )
+    check(path, "has no column 'aeg'. Did you mean 'age'", features=["aeg"])
+    check(path, "has no column 'txet'. Did you mean 'text'", text="txet")
+    check(path, "has no column left for the inputs", drop=["age", "text"])
+    path.write_text("label\nx\ny\n")
+    check(path, "has no column left for the inputs. Its columns: 'label'")
+
+
+def test_contradicting_options(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,label\n1,u,x\n2,v,y\n")
+    for options, message in [
+        ({"text": "b", "features": ["a"]}, "'text', 'features' exclude each other"),
+        ({"features": []}, "the list of feature columns is empty"),
+        ({"features": ["label"]}, "the label column 'label' cannot be an input"),
+        ({"limit": 0}, "limit must be at least 1, found 0"),
+        ({"limit": 1}, "a subset of 1 rows is not possible"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            load(path, label="label", **options)  # type: ignore[arg-type]
+    np.savez(tmp_path / "x.npz", X=np.zeros((2, 1)), y=[0, 1])
+    with pytest.raises(ConfigError, match="holds array data: 'text' columns cannot be chosen"):
+        load(tmp_path / "x.npz", label="y", text="X")
+
+
+def test_columns_of_the_wrong_kind(tmp_path: Path) -> None:
+    columns = {"list": [[1], [2]], "n": [1, 2], "label": [0, 1]}
+    path = parquet(tmp_path / "x.parquet", columns)
+    check(path, "column 'list' of .* holds list<.*> values, which cannot be a feature")
+    assert load(path, label="label", drop=["list"]).feature_columns == ("n",)
+    check(path, "text column 'n' of .* does not hold text", text="n")
+    check(path, "image column 'n' of .* should hold bytes, paths", image="n")
+    check(path, "column 'list' of .* but a label is a single name or number", label="list")
+    two = parquet(tmp_path / "two.parquet", {"a": [png()] * 2, "b": [png()] * 2, "label": [0, 1]})
+    check(two, "has several image columns, 'a', 'b': name the one to use")
+
+
+def test_sources_are_read_as_their_kind(tmp_path: Path) -> None:
+    source = from_arrays(np.zeros((2, 1)), [0, 1], origin="arrays")
+    with pytest.raises(DataError, match="arrays is read as array data, not as table data"):
+        source.frame()
+    with pytest.raises(DataError, match="not as image data"):
+        source.images(np.array([0]))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"y": [1]}, "has no array 'X'.*it holds 'y'"),
+        ({"X": np.zeros((3, 2)), "y": [0, 1]}, "'y' of .* has 2 rows, but 'X' has 3"),
+        ({"X": np.zeros(3), "y": [0, 1, 0]}, r"should have the shape .*, found \(3,\)"),
+        ({"X": np.zeros((2, 3, 4, 4)), "y": [0, 1]}, r"move the channels last: X.transpose"),
+        ({"X": np.array([["a"]]), "y": [0]}, "'X' of .* should hold numbers, found the type <U1"),
+        ({"X": np.zeros((1, 1)), "y": [[0]]}, r"'y' of .* should have the shape \(N,\)"),
+        ({"X": np.array([[{}]], dtype=object), "y": [0]}, "holds Python objects"),
+        (
+            {"X": np.array([[0, 0], [1, np.nan]]), "y": [0, 1]},
+            r"row 2 of x.npz, column 2: X\[1, 1\] is nan, not a finite number",
+        ),
+        (
+            {"X": np.full((1, 2, 2), np.inf), "y": [0]},
+            r"row 1 of x.npz: X\[0, 0, 0\] is inf, not a finite number",
+        ),
+        ({"X": np.zeros((2, 1)), "y": [0.0, np.nan]}, "row 2 of x.npz has no label in column 'y'"),
+    ],
+)
+def test_arrays_that_cannot_be_used(
+    tmp_path: Path, arrays: dict[str, object], message: str
+) -> None:
+    np.savez(tmp_path / "x.npz", **arrays)  # type: ignore[arg-type]
+    check(tmp_path / "x.npz", message)
+
+
+def test_bad_values_far_into_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gdw.data.formats.npz._ROWS_AT_ONCE", 3)
+    X = np.zeros((10, 2))
+    X[7, 1] = -np.inf
+    with pytest.raises(DataError, match=r"row 8 of arrays, column 2: X\[7, 1\] is -inf"):
+        from_arrays(X, np.zeros(10))

@@ -1,0 +1,34 @@
+"""Plain `nn.Module`s by name: MLPs, CIFAR and wide ResNets, doors to torchvision and timm."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gdw.models.build import build_model, choose_model
+    from gdw.models.mlp import MLP
+    from gdw.models.normalize import Normalize
+    from gdw.models.resnet_cifar import CifarResNet
+    from gdw.models.wide_resnet import WideResNet
+
+_HOME = {
+    "MLP": "gdw.models.mlp",
+    "CifarResNet": "gdw.models.resnet_cifar",
+    "Normalize": "gdw.models.normalize",
+    "WideResNet": "gdw.models.wide_resnet",
+    "build_model": "gdw.models.build",
+    "choose_model": "gdw.models.build",
+}
+
+__all__ = ["MLP", "CifarResNet", "Normalize", "WideResNet", "build_model", "choose_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'gdw.models' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,154 @@
+"""Doors to the classifiers of torchvision and timm, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from gdw.errors import ConfigError, MissingDependencyError, nearest
+from gdw.models.normalize import MeanStd
+from gdw.models.weights import fit_state
+
+IMAGENET: MeanStd = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+# What the two libraries let through when a download fails: URLError and the hub's errors are
+# OSErrors, a wrong hash is a RuntimeError, a refused name a ValueError.
+DOWNLOAD_ERRORS = (OSError, RuntimeError, ValueError)
+
+
+def build_backbone(
+    library: str,
+    architecture: str,
+    *,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    pretrained: bool,
+) -> tuple[nn.Module, MeanStd]:
+    """A network of `library` ("torchvision" or "timm") with a head of `num_classes`.
+
+    Gives the network, `(B, 3, H, W)` floats to logits `(B, num_classes)`, and the mean and std that
+    its library normalises with. Raises `ConfigError` for an unknown name, a failed download or an
+    input that the network does not take, `MissingDependencyError` when the library is not
+    installed.
+    """
+    if library == "torchvision":
+        network, mean_std = _torchvision(architecture, num_classes, pretrained)
+    else:
+        network, mean_std = _timm(architecture, num_classes, pretrained)
+    _try_input(network, f"{library}:{architecture}", input_shape, num_classes)
+    return network, mean_std
+
+
+def _torchvision(
+    architecture: str, num_classes: int, pretrained: bool
+) -> tuple[nn.Module, MeanStd]:
+    models = _import_torchvision()
+    known = models.list_models(module=models)
+    if architecture not in known:
+        raise _unknown("torchvision", architecture, known)
+    network: nn.Module = models.get_model(architecture, weights=None, num_classes=num_classes)
+    if not pretrained:
+        return network, IMAGENET
+    name = f"torchvision:{architecture}"
+    choices = list(models.get_model_weights(architecture))
+    if not choices:
+        raise ConfigError(
+            f"torchvision has no pretrained weights for {name!r}: leave pretrained out"
+        )
+    chosen = models.get_model_weights(architecture).DEFAULT
+    try:
+        state = chosen.get_state_dict(progress=True, check_hash=True)
+    except DOWNLOAD_ERRORS as error:
+        raise _failed_download(name, error) from error
+    fit_state(network, state, num_classes=num_classes, origin=f"the pretrained weights of {name}")
+    preset = chosen.transforms()
+    return network, (tuple(preset.mean), tuple(preset.std))
+
+
+def _timm(architecture: str, num_classes: int, pretrained: bool) -> tuple[nn.Module, MeanStd]:
+    timm = _import_timm()
+    name = f"timm:{architecture}"
+    if not timm.is_model(architecture):
+        raise _unknown("timm", architecture, timm.list_models())
+    if pretrained and not timm.is_model_pretrained(architecture):
+        raise ConfigError(f"timm has no pretrained weights for {name!r}: leave pretrained out")
+    try:
+        network: nn.Module = timm.create_model(
+            architecture, pretrained=pretrained, num_classes=num_classes
+        )
+    except DOWNLOAD_ERRORS as error:
+        if pretrained:
+            raise _failed_download(name, error) from error
+        raise ConfigError(f"timm cannot build {name!r}: {_first_line(error)}") from error
+    settings: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    mean, std = settings.get("mean", IMAGENET[0]), settings.get("std", IMAGENET[1])
+    return network, (tuple(mean), tuple(std))
+
+
+def _import_torchvision() -> ModuleType:
+    try:
+        import torchvision.models as models
+    except ImportError as error:
+        raise _missing("torchvision") from error
+    return models  # type: ignore[no-any-return]
+
+
+def _import_timm() -> ModuleType:
+    try:
+        import timm
+    except ImportError as error:
+        raise _missing("timm") from error
+    return timm
+
+
+def _missing(library: str) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"models named '{library}:...' need {library}, which is not installed: "
+        "pip install 'gdw[vision]' (or use a built-in model such as 'resnet20')"
+    )
+
+
+def _unknown(library: str, architecture: str, known: Iterable[str]) -> ConfigError:
+    return ConfigError(
+        f"{library} has no model {architecture!r}: expected one that "
+        f"{library}.list_models() lists." + nearest(architecture, known)
+    )
+
+
+def _failed_download(name: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"cannot download the pretrained weights of {name!r} ({_first_line(error)}): "
+        "check the network, or give a local file with weights=PATH, or leave pretrained out"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _try_input(
+    network: nn.Module, name: str, input_shape: tuple[int, ...], num_classes: int
+) -> None:
+    """Some networks take one image size only, and say so on the first batch: ask them now."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.no_grad():
+            logits = network(torch.zeros(1, *input_shape))
+    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+        raise ConfigError(
+            f"model {name!r} does not take inputs of shape {input_shape} ({_first_line(error)}): "
+            "choose another image_size (224 suits most) or another model"
+        ) from error
+    finally:
+        network.train(training)
+    if tuple(logits.shape) != (1, num_classes):
+        raise ConfigError(
+            f"model {name!r} gives outputs of shape {tuple(logits.shape)} where logits of shape "
+            f"(1, {num_classes}) were expected: it is not a classifier, choose another model"
+        )

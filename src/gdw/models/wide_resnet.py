@@ -1,0 +1,89 @@
+"""Wide residual networks, WRN-depth-width.
+
+Source: Zagoruyko & Komodakis, "Wide Residual Networks", BMVC 2016: pre-activation blocks, three
+stages of n blocks with 16k, 32k and 64k channels, depth 6n + 4, dropout between the convolutions of
+a block.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gdw.errors import ConfigError
+from gdw.models.resnet_cifar import init_kaiming
+
+
+class PreActivationBlock(nn.Module):
+    """BatchNorm, ReLU, 3x3 convolution, twice; a 1x1 convolution is the shortcut where shapes change."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int, dropout: float) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(in_channels)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.dropout = nn.Dropout(dropout)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.shortcut = (
+            nn.Conv2d(in_channels, channels, 1, stride=stride, bias=False)
+            if stride != 1 or in_channels != channels
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        activated = F.relu(self.bn1(x))
+        residual = self.conv1(activated)
+        residual = self.conv2(self.dropout(F.relu(self.bn2(residual))))
+        if self.shortcut is None:
+            return x + residual  # type: ignore[no-any-return]
+        return self.shortcut(activated) + residual  # type: ignore[no-any-return]
+
+
+class WideResNet(nn.Module):
+    """WRN-depth-width for small images: `(B, in_channels, H, W)` to logits `(B, num_classes)`.
+
+    Raises `ConfigError` for a depth that is not 6n + 4, a width below 1 or a dropout outside [0,
+    1).
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        width: int,
+        num_classes: int,
+        *,
+        in_channels: int = 3,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if depth < 10 or (depth - 4) % 6:
+            raise ConfigError(
+                f"expected a wide ResNet depth of 6n + 4 (16, 22, 28, 40, ...), found {depth}"
+            )
+        if width < 1:
+            raise ConfigError(f"expected a wide ResNet width of 1 or more, found {width}")
+        if not 0 <= dropout < 1:
+            raise ConfigError(f"expected a dropout in [0, 1), found {dropout}")
+        channels = [16, 16 * width, 32 * width, 64 * width]
+        self.conv = nn.Conv2d(in_channels, channels[0], 3, padding=1, bias=False)
+        blocks = []
+        for stage in range(3):
+            for block in range((depth - 4) // 6):
+                first = block == 0
+                blocks.append(
+                    PreActivationBlock(
+                        channels[stage] if first else channels[stage + 1],
+                        channels[stage + 1],
+                        stride=2 if first and stage else 1,
+                        dropout=dropout,
+                    )
+                )
+        self.blocks = nn.Sequential(*blocks)
+        self.bn = nn.BatchNorm2d(channels[3])
+        self.head = nn.Linear(channels[3], num_classes)
+        init_kaiming(self)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = F.relu(self.bn(self.blocks(self.conv(images))))
+        logits: Tensor = self.head(features.mean(dim=(2, 3)))
+        return logits

@@ -1,0 +1,78 @@
+"""`gdw evaluate`: how good a run's model is on labelled data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gdw.cli.errors import one_line_errors
+
+_ROWS = 20
+
+
+@one_line_errors
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    data: Annotated[str, typer.Argument(help="Labelled data of the form trained on.")],
+    label: Annotated[
+        str | None, typer.Option(help="Its label column; default: that of the training data.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Use that many rows, drawn at random.")] = None,
+    json_: Annotated[
+        str | None,
+        typer.Option("--json", help="Also write the figures to this file; - prints them."),
+    ] = None,
+) -> None:
+    """Accuracy, balanced accuracy, likelihood, calibration, and the recall of each class."""
+    from gdw.runs import SavedRun
+
+    saved = SavedRun.open(run)
+    known = saved.config.data
+    source = saved.load(data, label=label or known.test_label or known.label, limit=limit)
+    figures = saved.evaluate(source)
+    figures["classes"] = list(saved.schema.label_names)
+    if json_ == "-":
+        typer.echo(json.dumps(figures, ensure_ascii=False))
+        return
+    _show(figures, f"{run} on {data}")
+    if json_ is not None:
+        from gdw.train.atomic import write_atomically
+
+        text = json.dumps(figures, ensure_ascii=False, indent=1)
+        write_atomically(Path(json_), lambda file: file.write_text(text, encoding="utf-8"))
+        typer.echo(f"written: {json_}")
+
+
+def _show(figures: dict[str, Any], title: str) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("measure")
+    table.add_column("value", justify="right")
+    table.add_row("examples", f"{figures['examples']:,}")
+    table.add_row("accuracy", f"{figures['accuracy']:.2%}")
+    table.add_row("balanced accuracy", f"{figures['balanced_accuracy']:.2%}")
+    table.add_row("negative log-likelihood", f"{figures['nll']:.4f}")
+    table.add_row("calibration error (ECE, 15 bins)", f"{figures['ece']:.4f}")
+    classes = Table(title="recall by class, lowest first", title_justify="left")
+    for name in ("class", "examples", "recall"):
+        classes.add_column(name, justify="left" if name == "class" else "right")
+    rows = [
+        (recall, support, name)
+        for recall, support, name in zip(
+            figures["recall"], figures["support"], figures["classes"], strict=True
+        )
+        if support
+    ]
+    for recall, support, name in sorted(rows)[:_ROWS]:
+        classes.add_row(escape(name), f"{support:,}", f"{recall:.2%}")
+    console = Console()
+    console.print(table)
+    console.print(classes)
+    if len(rows) > _ROWS:
+        console.print(f"({len(rows) - _ROWS} more classes: --json FILE has them all)")

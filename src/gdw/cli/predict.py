@@ -1,0 +1,31 @@
+"""`gdw predict`: labels and probabilities for new data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gdw.cli.errors import one_line_errors
+
+
+@one_line_errors
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    data: Annotated[
+        str, typer.Argument(help="Data of the form trained on; labels are not needed.")
+    ],
+    output: Annotated[Path, typer.Option(help="File to write: .csv, .parquet or .jsonl.")],
+    limit: Annotated[int | None, typer.Option(help="Use that many rows, drawn at random.")] = None,
+) -> None:
+    """Write one row an example: the predicted label and the probability of every class."""
+    from gdw.runs import SavedRun
+    from gdw.runs.predictions import as_frame, check_output, write_predictions
+
+    check_output(output)
+    saved = SavedRun.open(run)
+    source = saved.load(data, label=None, limit=limit)
+    frame = as_frame(source, saved.predict_proba(source), saved.schema.label_names)
+    write_predictions(frame, output)
+    typer.echo(f"{len(frame):,} predictions: {output}")

@@ -1,0 +1,1 @@
+"""The demonstration: real scans, spoiled labels, unbalanced classes, and what each method makes of it."""

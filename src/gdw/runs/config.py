@@ -1,0 +1,142 @@
+"""What `gdw train` is told, and what `config.yaml` keeps: data, model, training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeAlias
+
+import yaml
+from pydantic import Field, field_validator
+
+from gdw._version import __version__
+from gdw.errors import ConfigError, RunError
+from gdw.options import Options
+from gdw.train.config import TrainConfig
+
+FORMAT = 1
+"""The version of the run folder's layout; a newer one is refused."""
+
+_Count: TypeAlias = Annotated[int, Field(ge=1)]
+
+
+class DataConfig(Options):
+    """Where the examples are, which of them are verified, and how to spoil them for an experiment."""
+
+    what: ClassVar[str] = "data "
+
+    path: str
+    label: str = "label"
+    meta: str | None = None
+    meta_label: str | None = None
+    meta_size: _Count | None = None
+    trusted: str | None = None
+    test: str | None = None
+    test_label: str | None = None
+    image: str | None = None
+    text: str | None = None
+    features: list[str] | None = None
+    drop: list[str] = Field(default_factory=list)
+    limit: _Count | None = None
+    noise: str | None = None
+    imbalance: str | None = None
+    image_size: _Count | None = None
+    max_words: _Count = 20_000
+
+    @field_validator("noise", "imbalance", mode="before")
+    @classmethod
+    def _text_of_number(cls, value: object) -> object:
+        # YAML reads `imbalance: 50` as a number.
+        return str(value) if isinstance(value, (int, float)) else value
+
+
+class ModelConfig(Options):
+    """Which network, see `gdw.models.build_model`."""
+
+    what: ClassVar[str] = "model "
+
+    name: str = "auto"
+    pretrained: bool = False
+    weights: str | None = None
+
+
+class RunConfig:
+    """A whole run: everything needed to repeat it.
+
+    Attributes:
+        data, model, training: the three records.
+    """
+
+    def __init__(self, data: DataConfig, model: ModelConfig, training: TrainConfig) -> None:
+        self.data, self.model, self.training = data, model, training
+
+    @classmethod
+    def parse(cls, sections: Mapping[str, Any]) -> RunConfig:
+        """From the mapping of a YAML file with the sections `data`, `model` and `training`.
+
+        Raises:
+            ConfigError: an unknown section or option, or a value that does not fit.
+        """
+        known = {"data", "model", "training"}
+        for name, section in sections.items():
+            if name not in known:
+                raise ConfigError(
+                    f"unknown section {name!r}: a configuration has data, model and training"
+                )
+            if not isinstance(section, Mapping):
+                raise ConfigError(f"section {name!r} must hold options, found {section!r}")
+        data, model, training = (
+            dict(sections.get(name, {})) for name in ("data", "model", "training")
+        )
+        return cls(DataConfig(**data), ModelConfig(**model), TrainConfig(**training))
+
+    def plain(self) -> dict[str, Any]:
+        """As written to `config.yaml`."""
+        return {
+            "format": FORMAT,
+            "gdw_version": __version__,
+            "data": self.data.plain(),
+            "model": self.model.plain(),
+            "training": self.training.plain(),
+        }
+
+    @classmethod
+    def from_run(cls, written: Mapping[str, Any], where: Path) -> RunConfig:
+        """From the contents of a run's `config.yaml`.
+
+        Raises:
+            RunError: written by a newer version, or damaged.
+        """
+        number = written.get("format")
+        if not isinstance(number, int):
+            raise RunError(f"{where} is no configuration of a gdw run: it has no 'format'")
+        if number > FORMAT:
+            raise RunError(
+                f"{where} was written by gdw {written.get('gdw_version')} (format {number}), this is "
+                f"gdw {__version__} (format {FORMAT}): upgrade gdw to read it"
+            )
+        sections = {k: v for k, v in written.items() if k not in ("format", "gdw_version")}
+        try:
+            return cls.parse(sections)
+        except ConfigError as error:
+            raise RunError(f"{where} is damaged: {error}") from error
+
+
+def read_config_file(path: str | Path) -> dict[str, dict[str, Any]]:
+    """The sections of a user's YAML file, for options given on the command line to override.
+
+    Raises:
+        ConfigError: no such file, or not YAML, or not sections of options.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration file at {path}: check the path") from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold the sections data, model and training")
+    return {k: v for k, v in content.items() if k not in ("format", "gdw_version")}

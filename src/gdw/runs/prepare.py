@@ -1,0 +1,129 @@
+"""From configured paths to encoded training, clean and test examples, with everything checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gdw.data.checking import check_images
+from gdw.data.clean import assemble
+from gdw.data.encode import Encoder, fit_encoder
+from gdw.data.examples import Examples, Inputs
+from gdw.data.imbalance import parse_imbalance
+from gdw.data.loading import load
+from gdw.data.noise import parse_noise
+from gdw.data.source import Source
+from gdw.runs.config import DataConfig
+from gdw.runs.schema import Schema
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Examples ready for the trainer, and what is needed to encode others the same way.
+
+    Attributes:
+        train, meta, test: examples; `meta` the clean ones, `test` None when no file was named.
+        source: the rows behind `train`, with the labels trained on.
+        schema: the form of the data, to read other files alike.
+        encoder: fitted on the training rows.
+        spoiled: the share of training labels that `noise` changed, 0 without.
+    """
+
+    train: Examples
+    meta: Examples | None
+    test: Examples | None
+    source: Source
+    schema: Schema
+    encoder: Encoder
+    spoiled: float
+
+
+def prepare(config: DataConfig, *, seed: int, needs_meta: bool = True) -> Prepared:
+    """Read, split, spoil (if asked) and encode the data.
+
+    Without `needs_meta` clean data may be left out. Raises `DataError` and `ConfigError` for whatever
+    cannot be trained on, naming file, row and column.
+    """
+    noise = None if config.noise is None else parse_noise(config.noise)
+    imbalance = None if config.imbalance is None else parse_imbalance(config.imbalance)
+    source = _load(config, seed)
+    schema = Schema.of(source.without_features(*_not_features(config)))
+    test = None
+    if config.test is not None:
+        test = schema.load(config.test, label=config.test_label or config.label)
+    train, clean = _split(config, source, schema, seed=seed, needs_meta=needs_meta)
+    for part in (train, clean, test):
+        if part is not None:
+            check_images(part)
+    if imbalance is not None:
+        train = train.select(imbalance.apply(_labels(train), len(train.label_names), seed))
+    encoder = fit_encoder(train, image_size=config.image_size, max_features=config.max_words)
+    inputs = encoder.encode(train)
+    given = true = _labels(train)
+    if noise is not None:
+        features = _features(inputs) if noise.needs_features else None
+        given = noise.apply(true, len(train.label_names), seed, features=features)
+    return Prepared(
+        train=Examples(inputs, torch.from_numpy(given.copy())),
+        meta=None if clean is None else _examples(encoder, clean),
+        test=None if test is None else _examples(encoder, test),
+        source=train.with_labels(given),
+        schema=schema,
+        encoder=encoder,
+        spoiled=float(np.mean(given != true)),
+    )
+
+
+def _load(config: DataConfig, seed: int) -> Source:
+    return load(
+        config.path,
+        label=config.label,
+        image=config.image,
+        text=config.text,
+        features=config.features,
+        drop=_not_features(config),
+        limit=config.limit,
+        seed=seed,
+    )
+
+
+def _not_features(config: DataConfig) -> list[str]:
+    others = (config.trusted, config.meta_label, config.test_label)
+    return [*config.drop, *(name for name in others if name is not None and name != config.label)]
+
+
+def _split(
+    config: DataConfig, source: Source, schema: Schema, *, seed: int, needs_meta: bool
+) -> tuple[Source, Source | None]:
+    ways = (config.meta, config.trusted, config.meta_size)
+    if not needs_meta and all(way is None for way in ways):
+        return source, None
+    meta = None
+    if config.meta is not None:
+        meta = schema.load(config.meta, label=config.meta_label or config.label)
+    return assemble(
+        source,
+        meta=meta,
+        trusted=config.trusted,
+        meta_size=config.meta_size,
+        meta_label=None if meta is not None else config.meta_label,
+        seed=seed,
+    )
+
+
+def _examples(encoder: Encoder, source: Source) -> Examples:
+    return Examples(encoder.encode(source), torch.from_numpy(_labels(source).copy()))
+
+
+def _labels(source: Source) -> NDArray[np.int64]:
+    assert source.labels is not None, "loaded with a label column"
+    return source.labels
+
+
+def _features(inputs: Inputs) -> NDArray[np.float64]:
+    """All inputs as one matrix `(N, F)`, for noise that depends on them."""
+    everything = inputs[np.arange(len(inputs))]
+    return everything.reshape(len(inputs), -1).double().numpy()

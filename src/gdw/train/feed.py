@@ -1,0 +1,109 @@
+"""From a data set to batches: which examples, in which order, on which process, on which device."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from gdw.data.examples import Examples, identity
+from gdw.data.seeding import generator
+from gdw.errors import DataError
+
+Data: TypeAlias = "Dataset[Any] | tuple[Any, Any]"
+Batch: TypeAlias = "tuple[Any, Tensor]"
+
+
+def as_dataset(data: Data, name: str) -> Dataset[Any]:
+    """`data` as a map-style data set: itself, or `Examples` of a pair `(X, y)` of arrays or tensors.
+
+    `X` is `(N, ...)`, `y` is `(N,)` of class indices or `(N, C)` of class probabilities. NumPy's
+    float64 features stay float64 here and meet the model's dtype at `place`. `DataError` if there
+    is nothing to read or the lengths differ; `name` ("train", "meta", "test") is for its message.
+    """
+    if not isinstance(data, (tuple, list)):
+        if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
+            raise DataError(
+                f"{name}: expected a map-style data set (with __len__ and __getitem__) or a pair (X, y), "
+                f"found {type(data).__name__}"
+            )
+        dataset: Dataset[Any] = data
+    else:
+        if len(data) != 2:
+            raise DataError(f"{name}: expected a pair (X, y), found {len(data)} values")
+        inputs, targets = torch.as_tensor(data[0]), torch.as_tensor(data[1])
+        if len(inputs) != len(targets):
+            raise DataError(
+                f"{name}: X has {len(inputs)} rows, y has {len(targets)}: expected as many"
+            )
+        dataset = Examples(inputs, targets if targets.is_floating_point() else targets.long())
+    if not len(cast(Any, dataset)):
+        raise DataError(f"{name}: expected at least one example, found none")
+    return dataset
+
+
+def batches(
+    dataset: Dataset[Any], sampler: Iterable[list[int]], *, workers: int = 0, seed: int = 0
+) -> Iterator[Batch]:
+    """The batches `(inputs, targets)` that `sampler` names by their indices, on the CPU.
+
+    `seed` is for the loader's own generator, which would otherwise draw from PyTorch's global one.
+    """
+    whole = isinstance(dataset, Examples)
+    loader: DataLoader[Any] = DataLoader(
+        dataset,
+        batch_sampler=cast(Any, sampler),
+        collate_fn=identity if whole else _collate,
+        num_workers=workers,
+        worker_init_fn=_leave_signals_to_parent,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return iter(loader)
+
+
+def place(batch: Batch, *, device: torch.device, dtype: torch.dtype) -> Batch:
+    """`batch` on `device`, floating-point tensors in the model's `dtype`; images stay uint8."""
+
+    def move(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.to(
+                device, dtype if value.is_floating_point() else value.dtype, non_blocking=True
+            )
+        if isinstance(value, Mapping):
+            return {key: move(item) for key, item in value.items()}
+        if isinstance(value, (tuple, list)):
+            return tuple(move(item) for item in value)
+        return value
+
+    inputs, targets = batch
+    return move(inputs), move(targets if targets.is_floating_point() else targets.long())
+
+
+def augment(batch: Batch, *, seed: int, stream: str, position: int, rank: int) -> Batch:
+    """The images of `batch`, uint8 `(B, C, H, W)`, randomly cropped and flipped.
+
+    The draw is a function of the arguments, `position` being the batch's number in its `stream`
+    ("train" or "meta"), so that a resumed run sees what a straight one would have seen.
+    """
+    from gdw.data.augment import standard
+
+    images, targets = batch
+    own = torch.Generator().manual_seed(
+        int(generator(seed, "augment", stream, position, rank).integers(2**63))
+    )
+    return standard(images, own), targets
+
+
+def _leave_signals_to_parent(_worker: int) -> None:
+    """Ctrl-C reaches every process of a terminal; workers must live while the loop ends its step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _collate(examples: list[Any]) -> Batch:
+    inputs, targets = default_collate(examples)
+    return inputs, targets

@@ -1,0 +1,103 @@
+"""Which batch comes when: a function of the seed and the position alone, on every process its share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from gdw.data.batches import CyclingBatches, EpochBatches
+from gdw.train import feed
+from gdw.train.config import TrainConfig
+from gdw.train.evaluation import whereabouts
+from gdw.train.processes import Processes
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The data sets of a run; `meta` is None for methods that look at no clean examples."""
+
+    train: Any
+    meta: Any | None
+    test: Any | None
+
+    def sizes(self) -> dict[str, int]:
+        """What a resumed run must find again: the batch order depends on it."""
+        return {"train": len(self.train), "meta": 0 if self.meta is None else len(self.meta)}
+
+
+class Streams:
+    """The training batches of each epoch and the endless meta batches, ready for the model.
+
+    `ConfigError` if there are fewer examples in a batch than processes to share it.
+    """
+
+    def __init__(
+        self, sets: Sets, config: TrainConfig, processes: Processes, model: nn.Module
+    ) -> None:
+        self.sets = sets
+        self._config = config
+        self._rank, self._world_size = processes.rank, processes.size
+        self._device, self._dtype = whereabouts(model)
+        self.batches_per_epoch = len(self._epoch(0, start=0))
+        if sets.meta is not None:
+            self._cycle(start=0)
+
+    def train(self, epoch: int, *, start: int) -> Iterator[tuple[list[int], feed.Batch]]:
+        """The batches of `epoch` from number `start` on, each with the indices of its examples."""
+        order = self._epoch(epoch, start=start)
+        loaded = self._load(self.sets.train, order, epoch)
+        first = epoch * self.batches_per_epoch + start
+        for number, (indices, batch) in enumerate(zip(order, loaded, strict=True), start=first):
+            yield indices, self._prepare(batch, "train", number)
+
+    def meta(self, start: int) -> Iterator[feed.Batch] | None:
+        """The meta batches from number `start` on, without end; None without a meta set."""
+        return None if self.sets.meta is None else self._meta(start)
+
+    def _meta(self, start: int) -> Iterator[feed.Batch]:
+        loaded = self._load(self.sets.meta, self._cycle(start=start), 0)
+        for number, batch in enumerate(loaded, start=start):
+            yield self._prepare(batch, "meta", number)
+
+    def _epoch(self, epoch: int, *, start: int) -> EpochBatches:
+        config = self._config
+        return EpochBatches(
+            len(self.sets.train),
+            config.batch_size,
+            seed=config.seed,
+            epoch=epoch,
+            start=start,
+            rank=self._rank,
+            world_size=self._world_size,
+        )
+
+    def _cycle(self, *, start: int) -> CyclingBatches:
+        config = self._config
+        return CyclingBatches(
+            self.sets.sizes()["meta"],
+            config.meta_batch_size,
+            seed=config.seed,
+            start=start,
+            rank=self._rank,
+            world_size=self._world_size,
+        )
+
+    def _load(
+        self, dataset: Any, order: EpochBatches | CyclingBatches, epoch: int
+    ) -> Iterator[feed.Batch]:
+        seed = self._config.seed + epoch
+        return feed.batches(dataset, order, workers=self._config.workers, seed=seed)
+
+    def _prepare(self, batch: feed.Batch, stream: str, number: int) -> feed.Batch:
+        if self._config.augment == "standard":
+            batch = feed.augment(
+                batch,
+                seed=self._config.seed,
+                stream=stream,
+                position=number,
+                rank=self._rank,
+            )
+        return feed.place(batch, device=self._device, dtype=self._dtype)

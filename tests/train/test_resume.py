@@ -1,0 +1,154 @@
+"""Stopped by a signal, a crash or on purpose: resumed, a run gives what a straight one gives."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gdw.reweight import METHODS
+from gdw.train import RunFolder, Trainer
+from tests.train.small import (
+    At,
+    assert_same,
+    config,
+    ctrl_c,
+    fit,
+    network,
+    timeless,
+)
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_stopping_and_resuming_is_training_straight_through(
+    tmp_path: Path, method: str, optimizer: str
+) -> None:
+    settings = config(method=method, optimizer=optimizer, lr=0.05, warmup_epochs=1)
+    straight, stopped = network(), network()
+    whole = fit(straight, settings)
+    first = fit(stopped, settings, output=tmp_path / "run", stop_after=2)
+    assert (first.epochs_done, first.interrupted) == (2, False)
+    resumed = network(seed=9)
+    second = fit(resumed, settings, output=tmp_path / "run", resume=True)
+    assert_same(resumed, straight)
+    assert second.epochs_done == 4
+    assert timeless(second.history) == timeless(whole.history)
+    assert timeless(RunFolder.open(tmp_path / "run").history()) == timeless(whole.history)
+
+
+@pytest.mark.parametrize("method", ["plain", "gdw"])
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_ctrl_c_inside_an_epoch_saves_and_resumes_bit_for_bit(
+    tmp_path: Path, method: str, accumulate: int
+) -> None:
+    settings = config(method=method, accumulate=accumulate)
+    straight, stopped, resumed = network(), network(), network(seed=9)
+    whole = fit(straight, settings)
+    at = At(7, ctrl_c)
+    first = fit(stopped, settings, output=tmp_path / "run", callbacks=[at])
+    assert (first.interrupted, first.epochs_done) == (True, 1)
+    # Batch 7 is the second of the second epoch; the step it belongs to is finished, no more.
+    assert at.seen == 7
+    assert len(first.history) == 1
+    second = fit(resumed, settings, output=tmp_path / "run", resume=True)
+    assert (second.interrupted, second.epochs_done) == (False, 4)
+    assert_same(resumed, straight)
+    assert timeless(second.history) == timeless(whole.history)
+
+
+def test_the_weights_of_an_interrupted_run_are_saved(tmp_path: Path) -> None:
+    model, saved = network(), network(seed=9)
+    fit(model, config(), output=tmp_path, callbacks=[At(3, ctrl_c)])
+    RunFolder.open(tmp_path).load_model(saved)
+    assert_same(saved, model)
+
+
+def test_a_second_ctrl_c_leaves_at_once_and_handlers_are_restored(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(network(), config(), callbacks=[At(3, lambda: (ctrl_c(), ctrl_c()))])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_signal_in_the_last_step_interrupts_nothing() -> None:
+    assert not fit(network(), config(epochs=1), callbacks=[At(5, ctrl_c)]).interrupted
+
+
+def test_a_crash_loses_no_more_than_the_epoch(tmp_path: Path) -> None:
+    def crash() -> None:
+        raise ZeroDivisionError
+
+    straight, resumed = network(), network()
+    fit(straight, config())
+    with pytest.raises(ZeroDivisionError):
+        fit(network(), config(), output=tmp_path, callbacks=[At(13, crash)])
+    # A line that was written although its checkpoint was not.
+    RunFolder.open(tmp_path).append_history({"epoch": 3, "train_loss": 0.0})
+    result = fit(resumed, config(), output=tmp_path, resume=True)
+    assert [record["epoch"] for record in result.history] == [1, 2, 3, 4]
+    assert_same(resumed, straight)
+
+
+def test_checkpoints_within_an_epoch(tmp_path: Path) -> None:
+    def crash() -> None:
+        raise ZeroDivisionError
+
+    straight, resumed, at = network(), network(), At(99, None)
+    fit(straight, config())
+    with pytest.raises(ZeroDivisionError):
+        fit(network(), config(checkpoint_every=2), output=tmp_path, callbacks=[At(5, crash)])
+    fit(resumed, config(), output=tmp_path, resume=True, callbacks=[at])
+    assert at.seen == 20 - 4
+    assert_same(resumed, straight)
+
+
+def test_augmented_images_resume_bit_for_bit(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (24, 3, 8, 8), generator=generator, dtype=torch.uint8)
+    targets = torch.arange(24) % 3
+
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.out = nn.Linear(192, 3)
+            nn.init.constant_(self.out.weight, 0.01)
+            nn.init.zeros_(self.out.bias)
+
+        def forward(self, pixels: Tensor) -> Tensor:
+            assert pixels.dtype == torch.uint8
+            return self.out(pixels.flatten(1).to(self.out.weight.dtype) / 255)
+
+    def fit(augment: str, **options: Any) -> nn.Module:
+        model = Scaled()
+        settings = config(method="gdw", epochs=2, batch_size=8, meta_batch_size=6, augment=augment)
+        Trainer(settings).fit(model, (images, targets), (images[:9], targets[:9]), **options)
+        return model
+
+    straight = fit("standard")
+    fit("standard", output=tmp_path, callbacks=[At(2, ctrl_c)])
+    assert_same(fit("standard", output=tmp_path, resume=True), straight)
+    assert not torch.equal(fit("none").out.weight, straight.out.weight)
+
+
+def test_resuming_a_finished_run_trains_no_more(tmp_path: Path) -> None:
+    model, again, at = network(), network(seed=9), At(99, None)
+    first = fit(model, config(), output=tmp_path)
+    second = fit(again, config(), output=tmp_path, resume=True, callbacks=[at])
+    assert at.seen == 0
+    assert second.history == first.history
+    assert second.final == first.final
+    assert_same(again, model)
+
+
+def test_resuming_a_run_that_never_began_starts_it(tmp_path: Path) -> None:
+    straight, resumed = network(), network()
+    fit(straight, config())
+    run = RunFolder.create(tmp_path / "run", {"made": "elsewhere"})
+    fit(resumed, config(), output=run, resume=True)
+    assert_same(resumed, straight)
+    assert run.config == {"made": "elsewhere"}

@@ -165,6 +165,7 @@ def test_unknown_names_and_options_are_one_line_each() -> None:
         ({"meta_every": 0}, "meta_every must be at least 1"),
         ({"weighting_network": "mpl"}, "'mlp' or 'none'"),
         ({"clip": -1.0}, "clip must be"),
+        ({"clip": "much"}, "clip must be a number"),
         ({"outer_lr": -1.0}, "outer_lr must be"),
     ):
         with pytest.raises(ConfigError, match=message):

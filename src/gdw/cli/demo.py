@@ -33,11 +33,11 @@ def demo(
     )
     outcomes = compare(folder, seeds=range(seeds), say=typer.echo)
     shown = Table(
-        title=f"accuracy on true labels, %, mean of the last 5 epochs; {seeds} seed"
-        + ("s" if seeds > 1 else ""),
+        title=f"accuracy on true labels, %, mean of the last 5 epochs, {seeds} seed"
+        + ("s, mean ± standard deviation" if seeds > 1 else ""),
         title_justify="left",
     )
-    for name in ("method", "accuracy", "balanced", "training, s"):
+    for name in ("method", "accuracy", "training, s"):
         shown.add_column(name, justify="left" if name == "method" else "right")
     for row in table(outcomes):
         shown.add_row(*row)

@@ -189,8 +189,8 @@ def _introduce(training: Training, prepared: Prepared, network: Any) -> None:
         typer.echo(f"noise {training.config.data.noise}: {prepared.spoiled:.1%} of labels changed")
     parameters = sum(p.numel() for p in network.parameters())
     typer.echo(
-        f"{options.method} with {type(network).__name__} of {parameters:,} parameters, "
-        f"{options.epochs} epochs, seed {options.seed}"
+        f"method {options.method}, model {training.model_name(prepared)} ({parameters:,} parameters), "
+        f"{options.epochs} epoch{'s' if options.epochs > 1 else ''}, seed {options.seed}"
     )
 
 

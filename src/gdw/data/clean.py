@@ -43,8 +43,9 @@ def assemble(
     if given != 1:
         found = "none" if given == 0 else f"{given} of them"
         raise ConfigError(
-            "name the clean examples in exactly one way: a separate file or folder (meta), a column of the "
-            f"data that is true for verified rows (trusted), or a number to draw (meta_size); found {found}"
+            "name the clean examples in exactly one way: a separate file or folder (--meta, meta=), a column "
+            "of the data that is true for verified rows (--trusted, trusted=), or a number to draw "
+            f"(--meta-size, meta_size=); found {found}"
         )
     if source.labels is None:
         raise ConfigError(f"{source.origin} was loaded without labels: name its label column")
@@ -139,7 +140,7 @@ def _check_classes(train: Source, clean: Source) -> None:
         )
     bare = np.flatnonzero((trained > 0) & (verified == 0))
     if len(bare):
-        word = "class has" if len(bare) == 1 else f"{len(bare)} classes have"
+        word = "1 class has" if len(bare) == 1 else f"{len(bare)} classes have"
         raise DataError(
             f"{word} no clean example: {listed(names[k] for k in bare)}. "
             "Add at least one verified example of each"

@@ -19,12 +19,11 @@ RESULTS = "results.json"
 class Outcome:
     """What one method reached: a value a seed, and the test accuracy after each epoch of each seed.
 
-    `accuracy` and `balanced_accuracy` are means of the last epochs, on the test set, between 0 and 1.
+    `accuracy` is the mean of the last epochs on the class-balanced test set, between 0 and 1.
     """
 
     title: str
     accuracy: list[float] = field(default_factory=list)
-    balanced_accuracy: list[float] = field(default_factory=list)
     curves: list[list[float]] = field(default_factory=list)
     wrong_labels: list[float] = field(default_factory=list)
     examples: list[int] = field(default_factory=list)
@@ -52,7 +51,6 @@ def compare(
                 raise KeyboardInterrupt
             outcome = outcomes[name]
             outcome.accuracy.append(result.final["test_accuracy"])
-            outcome.balanced_accuracy.append(result.final["test_balanced_accuracy"])
             outcome.curves.append([record["test_accuracy"] for record in result.history])
             outcome.wrong_labels.append(prepared.spoiled)
             outcome.examples.append(len(prepared.train))
@@ -69,13 +67,12 @@ def mean_and_spread(values: Sequence[float]) -> str:
     return mean if len(values) < 2 else f"{mean} ± {100 * statistics.stdev(values):.1f}"
 
 
-def table(outcomes: Mapping[str, Outcome]) -> list[tuple[str, str, str, str]]:
-    """Rows of the comparison: method, accuracy, balanced accuracy (percent), seconds of training."""
+def table(outcomes: Mapping[str, Outcome]) -> list[tuple[str, str, str]]:
+    """Rows of the comparison: method, accuracy in percent, seconds of training."""
     return [
         (
             outcome.title,
             mean_and_spread(outcome.accuracy),
-            mean_and_spread(outcome.balanced_accuracy),
             f"{outcome.seconds:.0f}",
         )
         for outcome in outcomes.values()

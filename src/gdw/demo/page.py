@@ -38,7 +38,7 @@ def write_page(output: Path, outcomes: Mapping[str, Outcome], *, seeds: Sequence
         clean_per_class=CLEAN_PER_CLASS,
         examples=mean_of(outcomes["gdw"].examples),
         wrong=mean_and_spread(outcomes["gdw"].wrong_labels),
-        epochs=EPOCHS,
+        steps=EPOCHS * (mean_of(outcomes["gdw"].examples) // BATCH),
         batch=BATCH,
         output=output,
         version=__version__,

@@ -16,9 +16,10 @@ CLASSES = 10
 TEST = 500
 CLEAN_PER_CLASS = 5
 NOISE = "uniform:0.4"
-IMBALANCE = "10"
-EPOCHS = 30
+IMBALANCE = "5"
+EPOCHS = 15
 BATCH = 50
+CLEAN_EPOCHS = 80
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def write_digits(folder: Path, seed: int) -> Files:
     """
     from sklearn.datasets import load_digits
 
-    pixels, labels = load_digits(return_X_y=True)
-    pixels, labels = pixels.astype(np.float32), labels.astype(np.int64)
+    scans = load_digits()
+    pixels, labels = scans.images.astype(np.float32), scans.target.astype(np.int64)
     test, rest = split_clean(labels, TEST, CLASSES, seed)
     chosen, left = split_clean(labels[rest], CLEAN_PER_CLASS * CLASSES, CLASSES, seed)
     parts = {"train": rest[left], "clean": rest[chosen], "test": test}
@@ -76,13 +77,12 @@ def configuration(contender: Contender, files: Files, *, seed: int) -> RunConfig
         test=str(files.test),
         **({} if contender.clean_only else spoiled),
     )
-    steps_per_epoch = 1 if contender.clean_only else 10
     training = TrainConfig(
         method=contender.method,
         method_options=contender.options,
-        # The clean examples fill one batch: as many steps as the others take, not as many epochs.
-        epochs=EPOCHS * 10 // steps_per_epoch,
-        batch_size=BATCH,
+        # The clean examples are few: about as many steps as the others take, not as many epochs.
+        epochs=CLEAN_EPOCHS if contender.clean_only else EPOCHS,
+        batch_size=BATCH // 2 if contender.clean_only else BATCH,
         lr=0.1,
         seed=seed,
         accelerator="cpu",

@@ -81,8 +81,8 @@ class GDW(NetworkReweighter):
         self._clip = settings.clip if clip is None else clip
         self._min_weight = settings.min_weight if min_weight is None else min_weight
         for option, value in (("outer_lr", self._outer_lr), ("clip", self._clip)):
-            if not value >= 0:
-                raise ConfigError(f"{option} must be zero or more, got {value}")
+            if not isinstance(value, (int, float)) or not value >= 0:
+                raise ConfigError(f"{option} must be a number, zero or more, got {value!r}")
         self._constrained = zero_mean
         self._zero_sum: bool | None = None
 

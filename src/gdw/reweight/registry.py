@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -25,10 +26,10 @@ METHODS: dict[str, type[Reweighter]] = {
 
 
 def check_options(method: str, options: Mapping[str, Any]) -> None:
-    """Whether the method exists and takes these options, before anything is built.
+    """Whether the method exists and takes these options with these values, before any work.
 
     Raises:
-        ConfigError: unknown method or option; says the nearest known one.
+        ConfigError: unknown method or option, with the nearest known one; or a value that does not fit.
     """
     if method not in METHODS:
         raise ConfigError(
@@ -43,6 +44,12 @@ def check_options(method: str, options: Mapping[str, Any]) -> None:
                 f"method {method!r} has no option {name!r}: it takes {', '.join(known)}."
                 f"{nearest(name, known)}"
             )
+    with torch.random.fork_rng(devices=[]):
+        model = nn.Linear(1, 2)
+        try:
+            METHODS[method](model, torch.optim.SGD(model.parameters(), lr=1.0), **options)
+        except TypeError as error:
+            raise ConfigError(f"method {method!r}: an option has a wrong type ({error})") from error
 
 
 def build(method: str, model: nn.Module, optimizer: Optimizer, **options: Any) -> Reweighter:

@@ -16,6 +16,7 @@ from gdw.data.imbalance import parse_imbalance
 from gdw.data.loading import load
 from gdw.data.noise import parse_noise
 from gdw.data.source import Source
+from gdw.errors import DataError
 from gdw.runs.config import DataConfig
 from gdw.runs.schema import Schema
 
@@ -50,6 +51,10 @@ def prepare(config: DataConfig, *, seed: int, needs_meta: bool = True) -> Prepar
     noise = None if config.noise is None else parse_noise(config.noise)
     imbalance = None if config.imbalance is None else parse_imbalance(config.imbalance)
     source = _load(config, seed)
+    if len(source.label_names) < 2:
+        raise DataError(
+            f"{config.path} has a single class, {source.label_names[0]!r}: expected at least two"
+        )
     schema = Schema.of(source.without_features(*_not_features(config)))
     test = None
     if config.test is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from gdw.models import build_model
+from gdw.models.build import build_model, choose_model
 from gdw.reweight import METHODS
 from gdw.runs.config import RunConfig
 from gdw.runs.prepare import Prepared, prepare
@@ -65,17 +65,23 @@ class Training:
         needs_meta = METHODS[training.method].needs_meta
         return prepare(self.config.data, seed=training.seed, needs_meta=needs_meta)
 
+    def model_name(self, prepared: Prepared) -> str:
+        """The network's name, with "auto" resolved for the data."""
+        name = self.config.model.name
+        if name != "auto":
+            return name
+        return choose_model(prepared.schema.kind, prepared.encoder.input_shape)
+
     def build_model(self, prepared: Prepared) -> nn.Module:
         """The network for the prepared data, drawn from the run's seed."""
         model = self.config.model
         return build_model(
-            model.name,
+            self.model_name(prepared),
             input_shape=prepared.encoder.input_shape,
             num_classes=len(prepared.schema.label_names),
             mean_std=prepared.encoder.mean_std,
             pretrained=model.pretrained,
             weights=model.weights,
-            kind=prepared.schema.kind,
             seed=self.config.training.seed,
         )
 

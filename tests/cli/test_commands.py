@@ -1,0 +1,125 @@
+"""The commands on good input: what they print, what they leave behind."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+import gdw as package
+from tests.cli.conftest import Run
+
+
+def test_train_evaluate_predict(train: Run, gdw: Run, here: Path) -> None:
+    done = train("--test", "test.csv", "--drop", "note", "--seed", 3)
+    assert done.exit_code == 0, done.output
+    assert "80 training examples (table), 12 clean, 2 classes" in done.output
+    assert "mean of the last 2 epochs" in done.output
+    names = {path.name for path in (here / "run").iterdir()}
+    assert names == {"config.yaml", "history.jsonl", "checkpoints", "model.safetensors", "encoder"}
+    config = yaml.safe_load((here / "run" / "config.yaml").read_text())
+    assert config["gdw_version"] == package.__version__
+    assert config["data"]["drop"] == ["note"]
+    assert (config["training"]["epochs"], config["training"]["seed"]) == (2, 3)
+
+    shown = gdw("evaluate", "run", "test.csv", "--json", "figures.json")
+    assert shown.exit_code == 0, shown.output
+    for text in ("balanced accuracy", "calibration error", "dog, big"):
+        assert text in shown.output
+    figures = json.loads((here / "figures.json").read_text())
+    assert figures["classes"] == ["cat", "dog, big"]
+    assert sum(figures["support"]) == figures["examples"] == 40
+    history = [
+        json.loads(line) for line in (here / "run" / "history.jsonl").read_text().splitlines()
+    ]
+    assert figures["accuracy"] == pytest.approx(history[-1]["test_accuracy"], abs=1e-12)
+    printed = gdw("evaluate", "run", "test.csv", "--json", "-")
+    assert json.loads(printed.output) == figures
+
+    written = gdw("predict", "run", "test.csv", "--output", "p.csv")
+    assert written.exit_code == 0, written.output
+    table = pd.read_csv(here / "p.csv")
+    assert list(table) == ["example", "prediction", "confidence", "p(cat)", "p(dog, big)"]
+    assert table["example"][0] == "row 1 of test.csv"
+    assert table[["p(cat)", "p(dog, big)"]].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
+    labels = pd.read_csv(here / "test.csv", skipinitialspace=True)["animal"]
+    assert (labels == table["prediction"]).mean() == pytest.approx(figures["accuracy"])
+    for name in ("p.parquet", "p.jsonl"):
+        assert gdw("predict", "run", "test.csv", "--output", name).exit_code == 0
+    assert list(pd.read_parquet(here / "p.parquet")["prediction"]) == list(table["prediction"])
+
+
+@pytest.mark.parametrize("method", ["gdw", "mwn", "l2rw", "plain"])
+def test_every_method_by_name(train: Run, method: str) -> None:
+    assert train("--method", method).exit_code == 0
+
+
+def test_plain_training_needs_no_clean_examples(gdw: Run) -> None:
+    done = gdw(
+        "train", "data.csv", "--label", "animal", "--method", "plain", "--epochs", 1, "--output", "run"
+    )  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "no clean ones" in done.output
+
+
+def test_stopping_and_resuming_gives_the_model_of_a_straight_run(
+    train: Run, gdw: Run, here: Path
+) -> None:
+    assert train("--epochs", 4).exit_code == 0
+    (here / "run").rename(here / "straight")
+    stopped = train("--epochs", 4, "--stop-after", 2)
+    assert (
+        "stopped with 2 epochs done and saved; go on: gdw train --resume --output run"
+        in stopped.output
+    )
+    done = gdw("train", "--resume", "--output", "run")
+    assert done.exit_code == 0, done.output
+    weights = [(here / name / "model.safetensors").read_bytes() for name in ("run", "straight")]
+    assert weights[0] == weights[1]
+
+
+def test_options_of_a_file_and_of_the_command_line_which_win(gdw: Run, here: Path) -> None:
+    sections = {
+        "data": {"path": "data.csv", "label": "animal", "trusted": "checked"},
+        "model": {"name": "mlp:4"},
+        "training": {"epochs": 7, "method_options": {"clip": 0.3}},
+    }
+    (here / "run.yaml").write_text(yaml.safe_dump(sections))
+    table = pd.read_csv(here / "data.csv", skipinitialspace=True)
+    table["checked"] = ["yes" if i < 15 else "" for i in range(len(table))]
+    table.to_csv(here / "data.csv", index=False)
+    done = gdw("train", "--config", "run.yaml", "--epochs", 1, "--output", "run")
+    assert done.exit_code == 0, done.output
+    assert "65 training examples (table), 15 clean" in done.output
+    config = yaml.safe_load((here / "run" / "config.yaml").read_text())
+    assert config["training"]["epochs"] == 1
+    assert config["training"]["method_options"] == {"clip": 0.3}
+    assert config["model"]["name"] == "mlp:4"
+    again = gdw("train", "--config", "run/config.yaml", "--output", "again")  # a run repeats itself
+    assert again.exit_code == 0, again.output
+    files = [here / name / "model.safetensors" for name in ("run", "again")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_spoiling_clean_data_says_how_much(train: Run) -> None:
+    done = train("--noise", "pair:0.5", "--imbalance", 2)
+    assert done.exit_code == 0, done.output
+    assert "noise pair:0.5: " in done.output
+
+
+def test_help_pulls_in_nothing_heavy() -> None:
+    code = "import sys, gdw.cli.app; print(*sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"torch", "numpy", "pandas", "datasets", "sklearn", "pydantic", "lightning_fabric"}
+    assert heavy.isdisjoint(out.stdout.split())
+
+
+def test_version_and_module_entry_point() -> None:
+    words = [sys.executable, "-m", "gdw", "--version"]
+    out = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == f"gdw {package.__version__}"

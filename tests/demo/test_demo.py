@@ -1,0 +1,61 @@
+"""The demonstration, one seed: what it leaves behind and that its page says what was run."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from gdw.cli.app import app
+from gdw.demo.compare import mean_and_spread
+from gdw.demo.setting import CLEAN_PER_CLASS, CONTENDERS, write_digits
+from gdw.runs import SavedRun
+
+
+def test_the_data_are_apart_balanced_and_true(tmp_path: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    files = write_digits(tmp_path / "data", seed=0)
+    parts = {name: np.load(path) for name, path in vars(files).items()}
+    assert np.bincount(parts["clean"]["y"]).tolist() == [CLEAN_PER_CLASS] * 10
+    assert np.bincount(parts["test"]["y"]).tolist() == [50] * 10
+    scans = {image.tobytes(): y for image, y in zip(*load_digits(return_X_y=True), strict=True)}
+    seen = [
+        (x.astype(np.float64).tobytes(), y)
+        for part in parts.values()
+        for x, y in zip(part["X"], part["y"], strict=True)
+    ]
+    assert len(seen) == 1797
+    assert all(scans[x] == y for x, y in seen)
+
+
+def test_mean_and_spread() -> None:
+    assert mean_and_spread([0.5]) == "50.0"
+    assert mean_and_spread([0.4, 0.6]) == "50.0 ± 14.1"
+
+
+@pytest.mark.slow
+def test_gdw_demo_leaves_runs_results_picture_and_page(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    done = CliRunner().invoke(app, ["demo", "--output", str(folder), "--seeds", "1"])
+    assert done.exit_code == 0, done.output
+    results = json.loads((folder / "results.json").read_text())
+    assert list(results) == list(CONTENDERS)
+    for name, outcome in results.items():
+        assert f"{outcome['title']}: {outcome['accuracy'][0]:.1%}" in done.output
+        assert np.mean(outcome["curves"][0][-5:]) == pytest.approx(outcome["accuracy"][0])
+        saved = SavedRun.open(folder / "runs" / f"{name}-seed-0")
+        test = saved.load(str(folder / "data" / "seed-0" / "test.npz"), label="label")
+        assert saved.evaluate(test)["accuracy"] == pytest.approx(outcome["curves"][0][-1])
+    assert 0.3 < results["gdw"]["wrong_labels"][0] < 0.42
+    page = (folder / "report.html").read_text()
+    assert "<svg" in page
+    assert not re.search(r'(src|href)="http', page)  # opens offline
+    assert (folder / "learning_curves.png").stat().st_size > 10_000
+    again = CliRunner().invoke(app, ["demo", "--output", str(folder)])
+    assert again.exit_code == 2
+    assert "exists already" in again.stderr

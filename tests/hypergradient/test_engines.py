@@ -82,7 +82,7 @@ def test_engines_agree_on_every_kind_of_model(name: str, zero: bool) -> None:
 
 def test_zero_weights_are_the_same_as_none() -> None:
     weights = torch.zeros_like(weights_for(make("conv")))
-    for engine in ENGINES:
+    for engine in ("reference", "forward", "finite_difference"):
         a, _ = hypergradient(make("conv"), engine, weights)
         b, _ = hypergradient(make("conv"), engine, None)
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-12)

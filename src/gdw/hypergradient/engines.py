@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gdw.errors import ConfigError, nearest
 from gdw.functional import weighted_class_gradient
 from gdw.hypergradient import jacobian
 from gdw.hypergradient.problem import Batch, Problem, TrainingPass
@@ -33,26 +32,51 @@ Engine = Callable[[Problem, TrainingPass, "Tensor | None", Batch], Hypergradient
 _Jacobian = Callable[[Problem, TrainingPass, "dict[str, nn.Parameter]", Sequence[Tensor]], Tensor]
 
 
-def _through(product: _Jacobian) -> Engine:
-    def engine(
-        problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch
-    ) -> Hypergradient:
-        trained = problem.trainable()
-        named = {name: p for name, (p, _) in trained.items()}
-        rates = [rate for _, rate in trained.values()]
-        parameters = list(named.values())
-        if weights is None:
-            meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
-        else:
-            virtual = problem.weighted_gradient(run, weights, parameters)
-            step = torch._foreach_mul(virtual, [-rate for rate in rates])
-            with moved(parameters, step):
-                meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
-        direction = torch._foreach_mul(g, rates)
-        u = product(problem, run, named, direction)
-        return Hypergradient(-run.class_gradient * u / run.count, meta_loss)
+Trained = dict[str, tuple[nn.Parameter, float]]
 
-    return engine
+
+def forward_mode(
+    problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch
+) -> Hypergradient:
+    """By dual numbers: exact where every operation of the model has a forward-mode derivative."""
+    return _directional(
+        jacobian.forward_mode, problem, run, weights, meta_batch, problem.trainable()
+    )
+
+
+def finite_difference(
+    problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch
+) -> Hypergradient:
+    """By one more forward pass with the parameters moved a little: any model."""
+    return through_finite_difference(problem, run, weights, meta_batch, problem.trainable())
+
+
+def through_finite_difference(
+    problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch, trained: Trained
+) -> Hypergradient:
+    """`finite_difference` over some of the parameters: name, parameter and learning rate of each."""
+    return _directional(jacobian.finite_difference, problem, run, weights, meta_batch, trained)
+
+
+def _directional(
+    product: _Jacobian,
+    problem: Problem,
+    run: TrainingPass,
+    weights: Tensor | None,
+    meta_batch: Batch,
+    trained: Trained,
+) -> Hypergradient:
+    named = {name: p for name, (p, _) in trained.items()}
+    rates = [rate for _, rate in trained.values()]
+    parameters = list(named.values())
+    if weights is None:
+        meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
+    else:
+        virtual = problem.weighted_gradient(run, weights, parameters)
+        with moved(parameters, torch._foreach_mul(virtual, [-rate for rate in rates])):
+            meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
+    u = product(problem, run, named, torch._foreach_mul(g, rates))
+    return Hypergradient(-run.class_gradient * u / run.count, meta_loss)
 
 
 def _meta_gradient(
@@ -105,20 +129,3 @@ def reference(
         [t for t, _ in moving], free, [v for _, v in moving], materialize_grads=True
     )
     return Hypergradient(values, meta_loss)
-
-
-ENGINES: dict[str, Engine] = {
-    "finite_difference": _through(jacobian.finite_difference),
-    "forward": _through(jacobian.forward_mode),
-    "reference": reference,
-}
-
-
-def resolve_engine(name: str) -> Engine:
-    """The engine of that name. Raises `ConfigError` with the known names otherwise."""
-    if name not in ENGINES:
-        raise ConfigError(
-            f"unknown hypergradient {name!r}: expected one of {', '.join(ENGINES)}."
-            f"{nearest(name, ENGINES)}"
-        )
-    return ENGINES[name]

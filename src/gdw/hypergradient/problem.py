@@ -6,6 +6,7 @@ Shapes: logits `(N, C, ...)`, targets as the loss takes them; a batch is the pai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from gdw.errors import ConfigError, ModelError
 from gdw.functional import weighted_backward, weighted_class_gradient
 from gdw.functional.losses import Loss, count_examples
 from gdw.hypergradient.collective import Collective
+from gdw.hypergradient.head import Captured, Head
 from gdw.hypergradient.stillness import RandomState, still_buffers
 
 Forward = Callable[[nn.Module, Any], Tensor]
@@ -60,6 +62,7 @@ class TrainingPass:
         class_gradient: `D1`, `(N, C, ...)`, detached, float32 or wider.
         count: the number of labelled examples in the global batch, a scalar tensor.
         random_state: the random state from which the pass drew.
+        captured: what the head was handed, if there is one.
     """
 
     inputs: Any
@@ -68,6 +71,7 @@ class TrainingPass:
     class_gradient: Tensor
     count: Tensor
     random_state: RandomState
+    captured: Captured | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class Problem:
         optimizer: its parameter groups say which parameters train, and at which learning rate.
         loss: the loss of one example.
         forward: `(model, inputs) -> logits`.
+        head: the part that the hypergradient is restricted to; None for all parameters.
         collective: sums over processes.
     """
 
@@ -86,19 +91,29 @@ class Problem:
     optimizer: Optimizer
     loss: Loss
     forward: Forward = default_forward
+    head: Head | None = None
     collective: Collective = field(default_factory=Collective)
 
     @classmethod
     def of(
-        cls, model: nn.Module, optimizer: Optimizer, loss: Loss, forward: Forward | None = None
+        cls,
+        model: nn.Module,
+        optimizer: Optimizer,
+        loss: Loss,
+        forward: Forward | None = None,
+        *,
+        head: bool | str = False,
     ) -> Problem:
         """Build the problem, or say what does not fit.
 
+        `head` names the module to restrict the hypergradient to; True for the last linear layer.
+
         Raises:
-            ConfigError: the optimizer trains none of the model's parameters.
+            ConfigError: the optimizer trains none of the model's parameters, or there is no such head.
         """
         inner = model.module if isinstance(model, DistributedDataParallel) else model
-        problem = cls(inner, optimizer, loss, forward or default_forward)
+        part = Head(inner, head if isinstance(head, str) else None) if head else None
+        problem = cls(inner, optimizer, loss, forward or default_forward, part)
         if not problem.trainable():
             raise ConfigError(
                 "the optimizer holds no trainable parameter of this model: build it from "
@@ -122,6 +137,21 @@ class Problem:
             if p.requires_grad and id(p) in rates
         }
 
+    def trainable_in_head(self) -> dict[str, tuple[nn.Parameter, float]]:
+        """The part of `trainable` that belongs to the head.
+
+        Raises:
+            ConfigError: none does.
+        """
+        assert self.head is not None
+        own = {k: v for k, v in self.trainable().items() if self.head.owns(v[0])}
+        if not own:
+            raise ConfigError(
+                f"the optimizer trains no parameter of the head {self.head.name!r}: name a module "
+                "that is trained, or use hypergradient='finite_difference'"
+            )
+        return own
+
     def logits(self, inputs: Any) -> Tensor:
         """The model's logits `(N, C, ...)` for `inputs`."""
         logits = self.forward(self.model, inputs)
@@ -139,12 +169,22 @@ class Problem:
             ModelError: targets that the logits have no class for.
         """
         inputs, targets = batch
-        state = RandomState.capture(self._devices())
-        logits = self.logits(inputs)
-        self._check(logits, targets)
+        state = RandomState.capture(self.devices())
+        captured = None
+        if self.head is None:
+            logits = self.logits(inputs)
+        else:
+            with self.capturing() as captured:
+                logits = self.logits(inputs)
+        self.check_targets(logits, targets)
         losses, gradient = self.loss.with_gradient(logits, targets)
         count = self.collective.sum_scalar(count_examples(losses, targets))
-        return TrainingPass(inputs, logits, losses, gradient, count, state)
+        return TrainingPass(inputs, logits, losses, gradient, count, state, captured)
+
+    def capturing(self) -> AbstractContextManager[Captured]:
+        """Inside, one forward pass is watched by the head, see `Head.capturing`."""
+        assert self.head is not None
+        return self.head.capturing(self.devices())
 
     def meta_loss(self, batch: Batch, forward: Callable[[Any], Tensor]) -> Tensor:
         """This process's share of the global mean loss on the meta batch, differentiable, a scalar.
@@ -154,7 +194,7 @@ class Problem:
         inputs, targets = batch
         with torch.enable_grad(), still_buffers(self.model):
             logits = forward(inputs)
-            self._check(logits, targets)
+            self.check_targets(logits, targets)
             losses = self.loss.per_example(logits, targets)
         count = self.collective.sum_scalar(count_examples(losses.detach(), targets))
         return losses.sum() / count
@@ -185,7 +225,8 @@ class Problem:
         for p, g in zip(parameters, self.weighted_gradient(run, weights, parameters), strict=True):
             p.grad = g if p.grad is None else p.grad + g
 
-    def _check(self, logits: Tensor, targets: Tensor) -> None:
+    def check_targets(self, logits: Tensor, targets: Tensor) -> None:
+        """Raise `ModelError` for a class index that the logits `(N, C, ...)` have no entry for."""
         if targets.is_floating_point() or logits.device.type != "cpu" or not targets.numel():
             return  # on an accelerator the comparison would wait for the device
         highest = int(targets.max())
@@ -195,5 +236,6 @@ class Problem:
                 f"its last layer needs at least {highest + 1} outputs"
             )
 
-    def _devices(self) -> list[torch.device]:
+    def devices(self) -> list[torch.device]:
+        """Where the model's parameters are."""
         return list({p.device for p in self.model.parameters()})

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from gdw.errors import ConfigError
 from gdw.functional.losses import PerExample, resolve_loss
-from gdw.hypergradient import Engine, Problem, TrainingPass, resolve_engine
+from gdw.hypergradient import HEAD, Engine, Problem, TrainingPass, resolve_engine
 from gdw.hypergradient.problem import Batch, Forward
 
 
@@ -64,6 +64,8 @@ class Reweighter(ABC):
     needs_meta: ClassVar[bool] = True
     """Whether `backward` looks at a meta batch."""
 
+    _head: bool | str = False
+
     def __init__(
         self,
         model: nn.Module,
@@ -86,7 +88,7 @@ class Reweighter(ABC):
             ConfigError: unknown loss, or an optimizer that trains nothing of the model.
         """
         resolved = resolve_loss(loss, label_smoothing=label_smoothing)
-        self._problem = Problem.of(model, optimizer, resolved, forward)
+        self._problem = Problem.of(model, optimizer, resolved, forward, head=self._head)
         self._steps = 0
 
     def backward(self, batch: Batch, meta_batch: Batch | None = None) -> StepResult:
@@ -148,6 +150,7 @@ class MetaReweighter(Reweighter):
         optimizer: Optimizer,
         *,
         hypergradient: str = "finite_difference",
+        head: str | None = None,
         forward: Forward | None = None,
         loss: str | PerExample = "cross_entropy",
         label_smoothing: float = 0.0,
@@ -155,12 +158,15 @@ class MetaReweighter(Reweighter):
         """
         Args:
             model, optimizer, forward, loss, label_smoothing: as for `Reweighter`.
-            hypergradient: `"finite_difference"`, `"forward"` or `"reference"`.
+            hypergradient: `"finite_difference"`, `"forward"`, `"reference"` or `"head"`.
+            head: for `"head"`, the name of the module that it is restricted to; by default the last
+                `nn.Linear`.
         """
+        self._engine: Engine = resolve_engine(hypergradient, head=head)
+        self._head = head or hypergradient == HEAD
         super().__init__(
             model, optimizer, forward=forward, loss=loss, label_smoothing=label_smoothing
         )
-        self._engine: Engine = resolve_engine(hypergradient)
 
     @staticmethod
     def _required(meta_batch: Batch | None) -> Batch:

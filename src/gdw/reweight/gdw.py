@@ -31,6 +31,7 @@ class GDW(NetworkReweighter):
         optimizer: Optimizer,
         *,
         hypergradient: str = "finite_difference",
+        head: str | None = None,
         outer_lr: float | None = None,
         clip: float | None = None,
         min_weight: float | None = None,
@@ -48,7 +49,9 @@ class GDW(NetworkReweighter):
 
         Args:
             model, optimizer, forward, loss, label_smoothing: as for every reweighter.
-            hypergradient: `"finite_difference"`, `"forward"` or `"reference"`.
+            hypergradient: `"finite_difference"`, `"forward"`, `"reference"` or `"head"`.
+            head: for `"head"`, the name of the module that it is restricted to; by default the last
+                `nn.Linear`.
             outer_lr: `η_ω`, the step size of the second stage against `G / Σ|G|` (100).
             clip: the largest change of a weight in the second stage (0.2).
             min_weight: the smallest weight (1e-6); a negative one lets an example pull where its label
@@ -70,6 +73,7 @@ class GDW(NetworkReweighter):
             model,
             optimizer,
             hypergradient=hypergradient,
+            head=head,
             weighting_network=network,
             weighting_lr=settings.weighting_lr if weighting_lr is None else weighting_lr,
             meta_every=meta_every,

@@ -26,6 +26,7 @@ class MetaWeightNet(NetworkReweighter):
         optimizer: Optimizer,
         *,
         hypergradient: str = "finite_difference",
+        head: str | None = None,
         weighting_network: nn.Module | None = None,
         weighting_lr: float = 1e-3,
         meta_every: int = 1,
@@ -36,7 +37,9 @@ class MetaWeightNet(NetworkReweighter):
         """
         Args:
             model, optimizer, forward, loss, label_smoothing: as for every reweighter.
-            hypergradient: `"finite_difference"`, `"forward"` or `"reference"`.
+            hypergradient: `"finite_difference"`, `"forward"`, `"reference"` or `"head"`.
+            head: for `"head"`, the name of the module that it is restricted to; by default the last
+                `nn.Linear`.
             weighting_network: maps `(N, 1)` losses to `(N, 1)` weights; by default an MLP 1→100→1.
             weighting_lr: its Adam learning rate (weight decay 1e-4).
             meta_every: learn from the meta batch at every k-th step only; the network weighs the others.
@@ -45,6 +48,7 @@ class MetaWeightNet(NetworkReweighter):
             model,
             optimizer,
             hypergradient=hypergradient,
+            head=head,
             weighting_network=weighting_network or "mlp",
             weighting_lr=weighting_lr,
             meta_every=meta_every,

@@ -45,9 +45,11 @@ def check_options(method: str, options: Mapping[str, Any]) -> None:
                 f"{nearest(name, known)}"
             )
     with torch.random.fork_rng(devices=[]):
-        model = nn.Linear(1, 2)
+        # Whether the head exists is for the real model to say.
+        tried = {k: v for k, v in options.items() if k != "head"}
+        model = nn.Sequential(nn.Linear(1, 2))
         try:
-            METHODS[method](model, torch.optim.SGD(model.parameters(), lr=1.0), **options)
+            METHODS[method](model, torch.optim.SGD(model.parameters(), lr=1.0), **tried)
         except TypeError as error:
             raise ConfigError(f"method {method!r}: an option has a wrong type ({error})") from error
 

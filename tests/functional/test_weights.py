@@ -91,6 +91,8 @@ def test_second_stage_bounds_norm_and_zero_gradient() -> None:
     torch.testing.assert_close(negative, torch.tensor([[-1.0, 3.0]], dtype=F64))
     norm = GF.second_stage_weights(weights, g, outer_lr=1, clip=1, norm=torch.tensor(20.0))
     torch.testing.assert_close(norm, torch.tensor([[0.05, 1.05]], dtype=F64))
+    ceiling = GF.second_stage_weights(weights, g, outer_lr=9, clip=2, max_weight=1.5)
+    assert ceiling.max() == 1.5
     still = GF.second_stage_weights(weights, torch.zeros_like(g), outer_lr=100, clip=0.2)
     assert torch.equal(still, weights)
 

@@ -73,6 +73,19 @@ def partly_frozen() -> nn.Module:
     return model
 
 
+class MovingCentre(nn.Module):
+    """Centres inputs by a moving average that it updates first: it depends on the buffer it moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(5))
+        self.layer, self.head = nn.Linear(5, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.centre = 0.5 * self.centre + 0.5 * x.mean(0)
+        return self.head(torch.tanh(self.layer(x - self.centre)))
+
+
 def dense() -> nn.Module:
     return nn.Sequential(nn.Conv1d(2, 4, 3, padding=1), nn.Tanh(), nn.Conv1d(4, 3, 1))
 
@@ -92,6 +105,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Any], int, tuple
     "frozen": (partly_frozen, _floats(5), 3, ()),
     "tied": (Tied, _mapping, 4, ()),
     "attention": (Attention, _floats(5, 6), 3, ()),
+    "moving_centre": (MovingCentre, _floats(5), 3, ()),
     "dense": (dense, _floats(2, 7), 3, (7,)),
 }
 

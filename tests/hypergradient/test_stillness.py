@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from gdw.hypergradient import ENGINES, RandomState, moved, still_buffers
-from gdw.reweight import MetaWeightNet
+from gdw.reweight import MetaWeightNet, Plain
 from tests.hypergradient.cases import CASES, F64, make
 
 ENGINE_NAMES = ["reference", "forward", "finite_difference"]
@@ -157,3 +158,26 @@ def test_random_layers_draw_the_same_in_the_passes_that_must_agree() -> None:
     training, meta, replay = model.seen
     assert replay == training != meta
     assert g.isfinite().all()
+
+
+@pytest.mark.parametrize("engine", ENGINE_NAMES)
+def test_activation_checkpointing_moves_statistics_no_more_than_plain_training(engine: str) -> None:
+    class Checkpointed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Tanh())
+            self.head = nn.Linear(6, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = checkpoint(self.body, x, use_reentrant=False)
+            logits: Tensor = self.head(hidden)
+            return logits
+
+    torch.manual_seed(0)
+    model = Checkpointed().double()
+    twin = copy.deepcopy(model)
+    case = make("batch_norm")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    MetaWeightNet(model, optimizer, hypergradient=engine).backward(case.batch, case.meta)
+    Plain(twin, torch.optim.SGD(twin.parameters(), lr=0.1)).backward(case.batch)
+    assert same(dict(model.named_buffers()), dict(twin.named_buffers()))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from gdw.errors import ConfigError, DataError, ModelError
+from gdw.errors import ConfigError, DataError
 from gdw.functional import class_gradient
 from gdw.reweight import GDW, METHODS, StepResult, build, check_options
 from tests.hypergradient.cases import CASES, make
@@ -138,7 +138,7 @@ def test_without_a_meta_batch_it_says_how_to_give_one(method: str) -> None:
 def test_bad_targets_are_one_clear_error(method: str) -> None:
     setting = Setting.of(method)
     (x, y), (meta,) = batches(1)[0], batches(1, seed=1)
-    with pytest.raises(ModelError, match="3 logits but a target is class 3"):
+    with pytest.raises(DataError, match=r"3 logits .* but a target is class 3"):
         setting.reweighter.backward((x, y + 1), meta)
     with pytest.raises(DataError, match="targets given as class indices must have shape"):
         setting.reweighter.backward((x, y[:5]), meta)
@@ -162,7 +162,11 @@ def test_unknown_names_and_options_are_one_line_each() -> None:
     setting = Setting.of("plain")
     for options, message in (
         ({"preset": "papr"}, "Did you mean 'paper'"),
-        ({"meta_every": 0}, "meta_every must be at least 1"),
+        ({"meta_every": 0}, "meta_every must be a whole number of at least 1"),
+        ({"meta_every": 2.5}, "meta_every must be a whole number"),
+        ({"weighting_lr": "fast"}, "weighting_lr must be a number"),
+        ({"min_weight": "low"}, "min_weight must be a number of at most 1"),
+        ({"min_weight": 2}, "min_weight must be a number of at most 1"),
         ({"weighting_network": "mpl"}, "'mlp' or 'none'"),
         ({"clip": -1.0}, "clip must be"),
         ({"clip": "much"}, "clip must be a number"),

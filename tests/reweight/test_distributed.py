@@ -11,7 +11,7 @@ import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from gdw.hypergradient import Collective
-from gdw.reweight import METHODS
+from gdw.reweight import METHODS, build
 from tests.reweight.setting import Setting, assert_close, batches
 
 pytestmark = pytest.mark.skipif(
@@ -25,8 +25,12 @@ def network() -> nn.Module:
         return nn.Sequential(nn.Linear(5, 6), nn.Tanh(), nn.Linear(6, 3)).double()
 
 
-def setting(method: str) -> Setting:
-    exact = {} if method == "plain" else {"hypergradient": "forward"}
+RUNS = (*METHODS, "gdw, head only")
+
+
+def setting(name: str) -> Setting:
+    method, _, restricted = name.partition(", ")
+    exact = {} if method == "plain" else {"hypergradient": "head" if restricted else "forward"}
     return Setting.of(method, network(), **exact)
 
 
@@ -36,15 +40,37 @@ def halves(pairs: list[tuple[Tensor, Tensor]], rank: int) -> list[tuple[Tensor, 
     return [(x[cut], y[cut]) for x, y in pairs]
 
 
+def unused_after_decay(rank: int | None) -> Tensor:
+    """A trained parameter that no batch uses, after steps with weight decay."""
+    model = network()
+    model.register_parameter("spare", nn.Parameter(torch.ones(2, dtype=torch.float64)))
+    own = Setting.of("plain", model)
+    data = batches(3) if rank is None else halves(batches(3), rank)
+    own.train(data, data)
+    return own.model.spare.detach().clone()
+
+
+def network_drawn_apart(rank: int) -> list[Tensor]:
+    """The weighting network after steps, though each process drew it from a seed of its own."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.2)
+    torch.manual_seed(rank)
+    own = Setting(model, optimizer, build("mwn", model, optimizer))
+    own.train(halves(batches(3), rank), halves(batches(3, n=6, seed=1), rank))
+    return list(own.reweighter.state_dict()["learned_weights"]["network"].values())
+
+
 def worker(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     summed = Collective().sum([torch.full((2,), rank + 1.0), torch.tensor(1), torch.ones(1) * rank])
     results: dict[str, list[Tensor]] = {"sum": summed}
-    for method in METHODS:
+    for method in RUNS:
         own = setting(method)
         own.train(halves(batches(10), rank), halves(batches(10, n=6, seed=1), rank))
         results[method] = own.parameters()
+    results["unused"] = [unused_after_decay(rank)]
+    results["drawn_apart"] = network_drawn_apart(rank)
     torch.save(results, f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()
 
@@ -61,7 +87,7 @@ def test_sums_travel_by_dtype_and_keep_their_shapes(ranks: list[dict[str, list[T
         assert_close(result["sum"], [torch.full((2,), 3.0), torch.tensor(2), torch.ones(1)], atol=0)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", RUNS)
 def test_the_same_parameters_after_ten_steps(
     ranks: list[dict[str, list[Tensor]]], method: str
 ) -> None:
@@ -69,3 +95,15 @@ def test_the_same_parameters_after_ten_steps(
     alone.train(batches(10), batches(10, n=6, seed=1))
     assert_close(ranks[0][method], ranks[1][method])
     assert_close(ranks[0][method], alone.parameters(), atol=1e-10)
+
+
+def test_an_unused_parameter_does_not_decay_on_many_processes_either(
+    ranks: list[dict[str, list[Tensor]]],
+) -> None:
+    assert_close([unused_after_decay(None)], [torch.ones(2, dtype=torch.float64)])
+    for result in ranks:
+        assert_close(result["unused"], [torch.ones(2, dtype=torch.float64)])
+
+
+def test_processes_share_one_weighting_network(ranks: list[dict[str, list[Tensor]]]) -> None:
+    assert_close(ranks[0]["drawn_apart"], ranks[1]["drawn_apart"])

@@ -154,3 +154,48 @@ def test_without_a_network_the_weights_start_at_one() -> None:
     assert step.first_stage_weights is not None
     assert (step.first_stage_weights == 1).all()
     assert not torch.equal(step.weights, step.first_stage_weights)
+
+
+def test_ignored_positions_count_in_no_mean_and_an_empty_batch_does_no_harm() -> None:
+    model = nn.Sequential(nn.Conv1d(2, 4, 3, padding=1), nn.Tanh(), nn.Conv1d(4, 3, 1)).double()
+    setting = Setting.of("gdw", model)
+    x, y = torch.randn(4, 2, 6, dtype=F64), torch.randint(3, (4, 6))
+    half = y.clone()
+    half[:, ::2] = -100
+    step = setting.reweighter.backward((x, half), (x, y))
+    torch.testing.assert_close(step.loss, nn.functional.cross_entropy(model(x), half).detach())
+    before = setting.reweighter.state_dict()
+    network = [t.clone() for t in before["learned_weights"]["network"].values()]
+    model.zero_grad()
+    empty = setting.reweighter.backward((x, torch.full_like(y, -100)), (x, y))
+    assert empty.loss == 0
+    assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
+    setting.reweighter.backward((x * torch.inf, y), (x, y))
+    after = setting.reweighter.state_dict()["learned_weights"]["network"].values()
+    assert all(t.isfinite().all() for t in after)
+    assert len(network) == len(list(after))
+
+
+def test_a_first_batch_without_gradient_does_not_decide_about_the_loss() -> None:
+    def hinge(z: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return (nn.functional.relu(1 - z) * nn.functional.one_hot(y, 3)).sum(1)
+
+    setting = Setting.of("gdw", nn.Linear(5, 3).double(), loss=hinge)
+    (x, y), (meta,) = batches(1)[0], batches(1, seed=1)
+    with torch.no_grad():
+        setting.model.bias.fill_(100.0)  # every margin is met: no gradient at all
+    setting.reweighter.backward((x, y), meta)
+    assert setting.reweighter.state_dict()["zero_sum"] is None
+    with torch.no_grad():
+        setting.model.bias.fill_(0.0)
+    setting.reweighter.backward((x, y), meta)
+    assert setting.reweighter.state_dict()["zero_sum"] is False
+
+
+def test_meta_every_goes_on_where_a_saved_state_was() -> None:
+    first, second = (Setting.of("mwn", meta_every=3) for _ in range(2))
+    first.train(batches(2), batches(2, seed=1))
+    second.reweighter.load_state_dict(first.reweighter.state_dict())
+    meta = batches(1, seed=1)[0]
+    seen = [second.reweighter.backward(batch, meta).hypergradient for batch in batches(2)]
+    assert [g is not None for g in seen] == [False, True]

@@ -37,7 +37,7 @@ def test_figures_are_those_of_scikit_learn(n: int, classes: int, seed: int, batc
     assert [figures["recall"][k] for k in seen] == pytest.approx(list(recall))
     assert all(figures["recall"][k] is None for k in range(classes) if k not in seen)
     reference = multiclass_calibration_error(probabilities, targets, classes, n_bins=15)
-    assert figures["ece"] == pytest.approx(float(reference), abs=1e-7)
+    assert figures["ece"] == pytest.approx(float(reference), abs=1e-6)  # bins are summed in float32
 
 
 def test_balanced_accuracy_is_scikit_learns_when_every_class_occurs() -> None:

@@ -34,11 +34,11 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0
         `(N, ...)` losses; zero where the target is `IGNORE_INDEX`.
 
     Raises:
-        DataError: the shapes do not fit, or an index lies outside `0..C-1`.
+        DataError: the shapes do not fit, or (on the CPU) an index lies outside `0..C-1`.
     """
     _check_targets(logits, targets)
     wide = _at_least_float32(logits)
-    target = targets if _is_index(targets) else targets.to(wide.dtype)
+    target = targets.long() if _is_index(targets) else targets.to(wide.dtype)
     return F.cross_entropy(
         wide, target, reduction="none", ignore_index=IGNORE_INDEX, label_smoothing=label_smoothing
     )
@@ -53,7 +53,7 @@ def class_probabilities(logits: Tensor, targets: Tensor, *, label_smoothing: flo
     if _is_index(targets):
         counted = targets != IGNORE_INDEX
         q = torch.zeros_like(wide)
-        q.scatter_(1, targets.clamp(min=0).unsqueeze(1), counted.unsqueeze(1).to(wide.dtype))
+        q.scatter_(1, targets.long().clamp(min=0).unsqueeze(1), counted.unsqueeze(1).to(wide.dtype))
     else:
         q = targets.to(wide.dtype)
     if label_smoothing:
@@ -75,7 +75,7 @@ def class_gradient(logits: Tensor, targets: Tensor, *, label_smoothing: float = 
         `(N, C, ...)`, float32 or wider; zero where the target is `IGNORE_INDEX`.
 
     Raises:
-        DataError: the shapes do not fit, or an index lies outside `0..C-1`.
+        DataError: the shapes do not fit, or (on the CPU) an index lies outside `0..C-1`.
     """
     _check_targets(logits, targets)
     with torch.no_grad():
@@ -148,4 +148,16 @@ def _check_targets(logits: Tensor, targets: Tensor) -> None:
         raise DataError(
             f"targets given as {form} must have shape {tuple(expected)} for logits of shape "
             f"{tuple(logits.shape)}, got {tuple(targets.shape)}"
+        )
+    # On an accelerator the comparison would wait for the device, which checks by itself.
+    if _is_index(targets) and targets.device.type == "cpu" and targets.numel():
+        _check_range(targets, logits.shape[1])
+
+
+def _check_range(targets: Tensor, classes: int) -> None:
+    wrong = ((targets < 0) & (targets != IGNORE_INDEX)) | (targets >= classes)
+    if wrong.any():
+        raise DataError(
+            f"there are {classes} logits (classes 0 to {classes - 1}) but a target is class "
+            f"{int(targets[wrong][0])}: give the model one output for each class"
         )

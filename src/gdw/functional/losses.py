@@ -80,10 +80,10 @@ def resolve_loss(loss: str | PerExample, *, label_smoothing: float = 0.0) -> Los
 
 
 def count_examples(losses: Tensor, targets: Tensor) -> Tensor:
-    """How many examples (positions) carry a label: n of the mean, a float scalar tensor.
+    """How many examples (positions) carry a label: n of the mean, a float scalar tensor, at least 1.
 
     `losses`: `(N, ...)`; `targets` as given to the loss.
     """
     if targets.shape == losses.shape and not targets.is_floating_point():
-        return (targets != IGNORE_INDEX).sum().to(losses.dtype)
+        return (targets != IGNORE_INDEX).sum().clamp(min=1).to(losses.dtype)
     return losses.new_tensor(losses.numel())

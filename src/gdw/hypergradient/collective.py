@@ -47,6 +47,13 @@ class Collective:
                 summed[i] = part.view_as(tensors[i])
         return summed
 
+    def share(self, tensors: Sequence[Tensor]) -> None:
+        """Overwrite each tensor with that of the first process of the group."""
+        if self.world_size > 1:
+            first = 0 if self._group is None else dist.get_global_rank(self._group, 0)
+            for tensor in tensors:
+                dist.broadcast(tensor, src=first, group=self._group)
+
     def sum_scalar(self, value: Tensor) -> Tensor:
         """A scalar tensor summed over all processes."""
         return self.sum([value])[0]

@@ -15,7 +15,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gdw.functional import weighted_class_gradient
 from gdw.hypergradient import jacobian
-from gdw.hypergradient.problem import Batch, Problem, TrainingPass
+from gdw.hypergradient.batch import Batch
+from gdw.hypergradient.problem import Problem, TrainingPass, dense
 from gdw.hypergradient.stillness import moved, still_buffers
 
 
@@ -69,12 +70,14 @@ def _directional(
     named = {name: p for name, (p, _) in trained.items()}
     rates = [rate for _, rate in trained.values()]
     parameters = list(named.values())
-    if weights is None:
-        meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
-    else:
-        virtual = problem.weighted_gradient(run, weights, parameters)
-        with moved(parameters, torch._foreach_mul(virtual, [-rate for rate in rates])):
+    # Backward passes too may run layers again (activation checkpointing), and so move statistics.
+    with still_buffers(problem.model):
+        if weights is None:
             meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
+        else:
+            virtual = problem.weighted_gradient(run, weights, parameters)
+            with moved(parameters, torch._foreach_mul(virtual, [-rate for rate in rates])):
+                meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
     u = product(problem, run, named, torch._foreach_mul(g, rates))
     return Hypergradient(-run.class_gradient * u / run.count, meta_loss)
 
@@ -84,9 +87,7 @@ def _meta_gradient(
 ) -> tuple[Tensor, list[Tensor]]:
     loss = problem.meta_loss(meta_batch, problem.logits)
     gradient = torch.autograd.grad(loss, parameters, materialize_grads=True)
-    total, *summed = problem.collective.sum(
-        [loss.detach(), *(t.to_dense() if t.is_sparse else t for t in gradient)]
-    )
+    total, *summed = problem.collective.sum([loss.detach(), *(dense(t) for t in gradient)])
     return total, summed
 
 
@@ -98,8 +99,15 @@ def reference(
     Slow and hungry for memory, but with nothing to get wrong: the other engines are held against it.
     The training pass is repeated, since fused attention kernels have no second derivative.
     """
+    with still_buffers(problem.model):
+        return _double_backward(problem, run, weights, meta_batch)
+
+
+def _double_backward(
+    problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch
+) -> Hypergradient:
     trained = problem.trainable()
-    with run.random_state.replayed(), still_buffers(problem.model), sdpa_kernel(SDPBackend.MATH):
+    with jacobian.replaying(problem, run), sdpa_kernel(SDPBackend.MATH):
         logits = problem.logits(run.inputs)
     start = torch.zeros_like(run.class_gradient) if weights is None else weights.detach().clone()
     free = start.requires_grad_()

@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from gdw.errors import ModelError
 from gdw.functional import weighted_class_gradient
 from gdw.functional.losses import count_examples
+from gdw.hypergradient.batch import Batch, Forward
 from gdw.hypergradient.engines import Hypergradient, through_finite_difference
 from gdw.hypergradient.head import Captured
-from gdw.hypergradient.problem import Batch, Forward, Problem, TrainingPass
+from gdw.hypergradient.jacobian import replaying
+from gdw.hypergradient.problem import Problem, TrainingPass
 from gdw.hypergradient.stillness import RandomState, still_buffers
 
 
@@ -81,7 +83,6 @@ def _closed_form(
         problem.logits(inputs)
     features = seen.inputs[0].to(dtype)
     logits = torch.nn.functional.linear(features, w, b)
-    problem.check_targets(logits, targets)
     losses, d1 = problem.loss.with_gradient(logits, targets)
     total, count, g_w, g_b = problem.collective.sum(
         [losses.sum(), count_examples(losses, targets), d1.T @ features, d1.sum(0)]
@@ -132,7 +133,7 @@ def _check_split(part: Problem, alone: TrainingPass) -> None:
     assert head is not None
     if head.split_checked:
         return
-    with alone.random_state.replayed(), still_buffers(part.model), torch.no_grad():
+    with replaying(part, alone), torch.no_grad():
         again = part.logits(alone.inputs)
     if not torch.allclose(again, alone.logits.detach(), rtol=1e-3, atol=1e-4):
         raise ModelError(

@@ -6,7 +6,8 @@ Both ways repeat the training pass with the same random numbers and leave no tra
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -17,17 +18,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import get_total_norm
 
 from gdw.errors import ModelError
-from gdw.hypergradient.problem import Forward, Problem, TrainingPass
+from gdw.hypergradient.batch import Forward
+from gdw.hypergradient.precision import relative_step
+from gdw.hypergradient.problem import Problem, TrainingPass
 from gdw.hypergradient.stillness import moved, still_buffers
-
-# ‖ε d‖ / ‖θ‖ by the precision of the logits, chosen on a ResNet-32 with BatchNorm and CIFAR-10 images,
-# against float64: smaller drowns in rounding, larger crosses more ReLU kinks.
-_RELATIVE_STEP = {
-    torch.float64: 1e-10,
-    torch.float32: 1e-6,
-    torch.bfloat16: 1e-3,
-    torch.float16: 1e-3,
-}
 
 
 class _Call(nn.Module):
@@ -50,6 +44,14 @@ def call_with(problem: Problem, parameters: Mapping[str, Tensor], inputs: Any) -
     return logits
 
 
+@contextmanager
+def replaying(problem: Problem, run: TrainingPass) -> Iterator[None]:
+    """Inside, a forward pass starts from where the training pass did: random numbers and buffers."""
+    with run.random_state.replayed(), still_buffers(problem.model):
+        run.buffers.restore()
+        yield
+
+
 def forward_mode(
     problem: Problem, run: TrainingPass, named: Mapping[str, nn.Parameter], d: Sequence[Tensor]
 ) -> Tensor:
@@ -68,8 +70,7 @@ def forward_mode(
         ModelError: an operation of the model has no forward-mode derivative.
     """
     with (
-        run.random_state.replayed(),
-        still_buffers(problem.model),
+        replaying(problem, run),
         torch.no_grad(),
         # The fused attention kernels have no forward-mode derivative; the plain one has.
         sdpa_kernel(SDPBackend.MATH),
@@ -101,17 +102,17 @@ def finite_difference(
     """`J d ≈ (z(θ + εd) − z(θ)) / ε`: one more forward pass, on any module.
 
     Arguments and result as in `forward_mode`. The error falls with the step like its square root (ReLU
-    kinks) until rounding takes over; ε is chosen from the norms and the precision of the logits.
+    kinks) until rounding takes over; ε is chosen from the norms and the coarsest precision at work.
     """
     parameters = list(named.values())
     values = [p.detach() for p in parameters]
     direction, size = (get_total_norm(ts).to(run.class_gradient.dtype) for ts in (d, values))
-    length = _RELATIVE_STEP[run.logits.dtype] * size.clamp(min=1e-3)
+    relative = relative_step(parameters, run.logits, problem.autocast)
+    length = relative * size.clamp(min=1e-3)
     epsilon = torch.where(direction > 0, length / direction, torch.zeros_like(direction))
     steps = [(t * epsilon).to(p.dtype) for t, p in zip(d, parameters, strict=True)]
     with (
-        run.random_state.replayed(),
-        still_buffers(problem.model),
+        replaying(problem, run),
         torch.no_grad(),
         moved(parameters, steps),
     ):

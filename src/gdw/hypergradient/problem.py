@@ -6,7 +6,7 @@ Shapes: logits `(N, C, ...)`, targets as the loss takes them; a batch is the pai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,37 +18,11 @@ from torch.optim import Optimizer
 from gdw.errors import ConfigError, ModelError
 from gdw.functional import weighted_backward, weighted_class_gradient
 from gdw.functional.losses import Loss, count_examples
+from gdw.hypergradient.batch import Batch, Forward, as_pair, default_forward, versions_of
 from gdw.hypergradient.collective import Collective
 from gdw.hypergradient.head import Captured, Head
-from gdw.hypergradient.stillness import RandomState, still_buffers
-
-Forward = Callable[[nn.Module, Any], Tensor]
-Batch = tuple[Any, Tensor]
-
-
-def default_forward(model: nn.Module, inputs: Any) -> Tensor:
-    """Logits of `inputs`: a tensor, a tuple (positional arguments) or a mapping (keyword arguments).
-
-    An output with `.logits`, or a mapping that has `"logits"`, is understood (Hugging Face style).
-
-    Raises:
-        ModelError: the output holds no tensor of logits.
-    """
-    if isinstance(inputs, Mapping):
-        output = model(**inputs)
-    elif isinstance(inputs, (tuple, list)):
-        output = model(*inputs)
-    else:
-        output = model(inputs)
-    logits = getattr(output, "logits", output)
-    if isinstance(logits, Mapping) and "logits" in logits:
-        logits = logits["logits"]
-    if not isinstance(logits, Tensor):
-        raise ModelError(
-            f"the model must return logits (a tensor, or an object with .logits), "
-            f"got {type(output).__name__}: pass forward=lambda model, inputs: ..."
-        )
-    return logits
+from gdw.hypergradient.precision import Autocast
+from gdw.hypergradient.stillness import Buffers, RandomState, still_buffers
 
 
 @dataclass(frozen=True)
@@ -60,8 +34,9 @@ class TrainingPass:
         logits: `(N, C, ...)`, with their graph.
         losses: `(N, ...)`, detached.
         class_gradient: `D1`, `(N, C, ...)`, detached, float32 or wider.
+        mean_loss: over this process's labelled examples, a scalar.
         count: the number of labelled examples in the global batch, a scalar tensor.
-        random_state: the random state from which the pass drew.
+        random_state, buffers: what the pass drew from, and the buffers that it started with.
         captured: what the head was handed, if there is one.
     """
 
@@ -69,8 +44,10 @@ class TrainingPass:
     logits: Tensor
     losses: Tensor
     class_gradient: Tensor
+    mean_loss: Tensor
     count: Tensor
     random_state: RandomState
+    buffers: Buffers
     captured: Captured | None = None
 
 
@@ -85,6 +62,7 @@ class Problem:
         forward: `(model, inputs) -> logits`.
         head: the part that the hypergradient is restricted to; None for all parameters.
         collective: sums over processes.
+        autocast: what the model was seen to run under.
     """
 
     model: nn.Module
@@ -93,6 +71,7 @@ class Problem:
     forward: Forward = default_forward
     head: Head | None = None
     collective: Collective = field(default_factory=Collective)
+    autocast: Autocast = field(default_factory=Autocast)
 
     @classmethod
     def of(
@@ -127,9 +106,7 @@ class Problem:
         Read anew at every step, since parameters are frozen and learning rates scheduled as one goes.
         """
         rates = {
-            id(p): float(group["lr"])
-            for group in self.optimizer.param_groups
-            for p in group["params"]
+            id(p): _rate(group) for group in self.optimizer.param_groups for p in group["params"]
         }
         return {
             name: (p, rates[id(p)])
@@ -165,21 +142,38 @@ class Problem:
     def training_pass(self, batch: Batch) -> TrainingPass:
         """The one forward pass that moves BatchNorm's statistics, as in plain training.
 
+        `batch` is the pair `(inputs, targets)`.
+
         Raises:
-            ModelError: targets that the logits have no class for.
+            ModelError: a model that changes its inputs in place.
+            DataError: targets that do not fit the logits.
         """
-        inputs, targets = batch
-        state = RandomState.capture(self.devices())
-        captured = None
-        if self.head is None:
+        inputs, targets = as_pair(batch, "the training batch")
+        state, buffers = RandomState.capture(self.devices()), Buffers(self.model)
+        versions = versions_of(inputs)
+        with (
+            self.autocast.watching(self.model, self.devices()[0]),
+            self.capturing() if self.head else nullcontext() as captured,
+        ):
             logits = self.logits(inputs)
-        else:
-            with self.capturing() as captured:
-                logits = self.logits(inputs)
-        self.check_targets(logits, targets)
+        if versions_of(inputs) != versions:
+            raise ModelError(
+                "the model changes its inputs in place, but they are needed again in the same step: "
+                "make it work on a copy (x = x.clone())"
+            )
         losses, gradient = self.loss.with_gradient(logits, targets)
-        count = self.collective.sum_scalar(count_examples(losses, targets))
-        return TrainingPass(inputs, logits, losses, gradient, count, state, captured)
+        own_count = count_examples(losses, targets)
+        return TrainingPass(
+            inputs=inputs,
+            logits=logits,
+            losses=losses,
+            class_gradient=gradient,
+            mean_loss=losses.sum() / own_count,
+            count=self.collective.sum_scalar(own_count),
+            random_state=state,
+            buffers=buffers,
+            captured=captured,
+        )
 
     def capturing(self) -> AbstractContextManager[Captured]:
         """Inside, one forward pass is watched by the head, see `Head.capturing`."""
@@ -191,10 +185,9 @@ class Problem:
 
         Buffers stay as they are: the meta batch must not leak into BatchNorm's statistics.
         """
-        inputs, targets = batch
+        inputs, targets = as_pair(batch, "the meta batch")
         with torch.enable_grad(), still_buffers(self.model):
             logits = forward(inputs)
-            self.check_targets(logits, targets)
             losses = self.loss.per_example(logits, targets)
         count = self.collective.sum_scalar(count_examples(losses.detach(), targets))
         return losses.sum() / count
@@ -207,14 +200,22 @@ class Problem:
         Keeps the graph of the training pass. `weights`: `(N, C, ...)`.
         """
         cotangent = weighted_class_gradient(weights, run.class_gradient, run.count)
-        gradient = torch.autograd.grad(
-            run.logits,
-            parameters,
-            cotangent.to(run.logits.dtype),
-            retain_graph=True,
-            materialize_grads=True,
-        )
-        return self.collective.sum([t.to_dense() if t.is_sparse else t for t in gradient])
+        try:
+            gradient = torch.autograd.grad(
+                run.logits,
+                parameters,
+                cotangent.to(run.logits.dtype),
+                retain_graph=True,
+                materialize_grads=True,
+            )
+        except RuntimeError as error:
+            if "donated" not in str(error):
+                raise
+            raise ModelError(
+                "the compiled model gives its buffers away after one backward pass, but a step takes two: "
+                "set torch._functorch.config.donated_buffer = False before the model is first called"
+            ) from error
+        return self.collective.sum([dense(t) for t in gradient])
 
     def accumulate(self, run: TrainingPass, weights: Tensor) -> None:
         """Add the weighted gradient of the global batch to `.grad`; frees the training graph."""
@@ -222,20 +223,37 @@ class Problem:
             weighted_backward(run.logits, weights, run.class_gradient, run.count)
             return
         parameters = [p for p, _ in self.trainable().values()]
-        for p, g in zip(parameters, self.weighted_gradient(run, weights, parameters), strict=True):
-            p.grad = g if p.grad is None else p.grad + g
-
-    def check_targets(self, logits: Tensor, targets: Tensor) -> None:
-        """Raise `ModelError` for a class index that the logits `(N, C, ...)` have no entry for."""
-        if targets.is_floating_point() or logits.device.type != "cpu" or not targets.numel():
-            return  # on an accelerator the comparison would wait for the device
-        highest = int(targets.max())
-        if highest >= logits.shape[1]:
-            raise ModelError(
-                f"the model has {logits.shape[1]} logits but a target is class {highest}: "
-                f"its last layer needs at least {highest + 1} outputs"
-            )
+        cotangent = weighted_class_gradient(weights, run.class_gradient, run.count)
+        own = torch.autograd.grad(
+            run.logits, parameters, cotangent.to(run.logits.dtype), allow_unused=True
+        )
+        # A parameter that no process used keeps no gradient, so that weight decay passes it by.
+        used = torch.tensor([float(g is not None) for g in own], device=run.logits.device)
+        filled = [
+            torch.zeros_like(p) if g is None else dense(g)
+            for p, g in zip(parameters, own, strict=True)
+        ]
+        used, *summed = self.collective.sum([used, *filled])
+        for p, g, mine, count in zip(parameters, summed, own, used.tolist(), strict=True):
+            if count:
+                # Optimizers for sparse gradients take no others.
+                g_ = g.to_sparse(mine.sparse_dim()) if mine is not None and mine.is_sparse else g
+                p.grad = g_ if p.grad is None else p.grad + g_
 
     def devices(self) -> list[torch.device]:
         """Where the model's parameters are."""
         return list({p.device for p in self.model.parameters()})
+
+
+def dense(gradient: Tensor) -> Tensor:
+    """The gradient, of an embedding say, as an ordinary tensor."""
+    return gradient.to_dense() if gradient.is_sparse else gradient
+
+
+def _rate(group: Mapping[str, Any]) -> float:
+    if "lr" not in group:
+        raise ConfigError(
+            "the optimizer has no learning rate ('lr') in its parameter groups, which the virtual step "
+            "needs: use one that has"
+        )
+    return float(group["lr"])

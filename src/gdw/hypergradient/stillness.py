@@ -1,8 +1,8 @@
 """Keeping the model still: parameters, buffers and random state in the passes a user does not see.
 
 One training step runs the model two or three times, yet it must leave behind what a single forward
-pass would have left: BatchNorm statistics moved once, random numbers drawn once, parameters untouched
-(bit for bit, also when the model raises).
+pass would have left: BatchNorm statistics moved once, parameters untouched (bit for bit, also when the
+model raises). Random numbers are drawn for the training pass and then for the meta pass, once each.
 """
 
 from __future__ import annotations
@@ -42,26 +42,39 @@ def moved(parameters: Sequence[nn.Parameter], steps: Sequence[Tensor]) -> Iterat
         torch.clear_autocast_cache()
 
 
+class Buffers:
+    """Every buffer of a model at one moment: its content, and which tensor it is.
+
+    All buffers, not only BatchNorm's, since other layers (spectral norm, moving averages, codebooks)
+    also write in their forward pass.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._places = [
+            (module, name, buffer)
+            for module in model.modules()
+            for name, buffer in module._buffers.items()
+            if buffer is not None
+        ]
+        self._contents = [buffer.data.clone() for _, _, buffer in self._places]
+
+    def restore(self) -> None:
+        """Put the buffers back as they were at that moment."""
+        for module, name, buffer in self._places:
+            module._buffers[name] = buffer
+        if self._places:
+            # Through .data, since the training graph may hold these buffers for its backward pass.
+            torch._foreach_copy_([buffer.data for _, _, buffer in self._places], self._contents)
+
+
 @contextmanager
 def still_buffers(model: nn.Module) -> Iterator[None]:
-    """Whatever happens inside to the model's buffers is undone: content, and which tensor it is.
-
-    All buffers are kept, not only BatchNorm's, since other layers (spectral norm, moving averages,
-    codebooks) also write in their forward pass.
-    """
-    kept = [
-        (module, name, buffer, buffer.data.clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
+    """Whatever happens inside to the model's buffers is undone."""
+    kept = Buffers(model)
     try:
         yield
     finally:
-        for module, name, buffer, content in kept:
-            # Through .data, since the training graph may hold this buffer for its backward pass.
-            buffer.data.copy_(content)
-            module._buffers[name] = buffer
+        kept.restore()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from gdw.errors import ConfigError
 from gdw.functional.losses import PerExample, resolve_loss
 from gdw.hypergradient import HEAD, Engine, Problem, TrainingPass, resolve_engine
-from gdw.hypergradient.problem import Batch, Forward
+from gdw.hypergradient.batch import Batch, Forward
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class StepResult:
     """What one `backward` saw and did. All tensors are detached.
 
     Attributes:
-        loss: mean unweighted loss of this process's training batch, scalar.
+        loss: mean unweighted loss of this process's labelled training examples, scalar.
         meta_loss: mean loss of the global meta batch at the virtual step, scalar; None without one.
         logits: `(N, C)` of the training batch (dense outputs `(N, C, ...)`).
         hypergradient: `G = ∂L_meta/∂ω`, `(N, C)`; None in steps that compute none.
@@ -103,15 +103,15 @@ class Reweighter(ABC):
 
         Raises:
             ConfigError: a meta batch is needed and was not given.
-            ModelError: logits that do not fit the targets.
-            DataError: targets of a wrong shape.
+            ModelError: a model whose output is no logits, or that cannot be run twice.
+            DataError: targets that do not fit the logits.
         """
         run = self._problem.training_pass(batch)
         decided = self._weigh(run, meta_batch)
         self._problem.accumulate(run, decided.weights)
         self._steps += 1
         return StepResult(
-            loss=run.losses.mean(),
+            loss=run.mean_loss,
             meta_loss=decided.meta_loss,
             logits=run.logits.detach(),
             hypergradient=decided.hypergradient,

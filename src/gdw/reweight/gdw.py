@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -9,7 +12,7 @@ from gdw.errors import ConfigError
 from gdw.functional import second_stage_weights, zero_mean
 from gdw.functional.losses import PerExample
 from gdw.hypergradient import TrainingPass
-from gdw.hypergradient.problem import Batch, Forward
+from gdw.hypergradient.batch import Batch, Forward
 from gdw.reweight.base import Weighting
 from gdw.reweight.presets import resolve_preset
 from gdw.reweight.two_stage import NetworkChoice, NetworkReweighter
@@ -87,6 +90,8 @@ class GDW(NetworkReweighter):
         for option, value in (("outer_lr", self._outer_lr), ("clip", self._clip)):
             if not isinstance(value, (int, float)) or not value >= 0:
                 raise ConfigError(f"{option} must be a number, zero or more, got {value!r}")
+        if not isinstance(self._min_weight, (int, float)) or not self._min_weight <= 1:
+            raise ConfigError(f"min_weight must be a number of at most 1, got {self._min_weight!r}")
         self._constrained = zero_mean
         self._zero_sum: bool | None = None
 
@@ -107,9 +112,24 @@ class GDW(NetworkReweighter):
         return Weighting(self._keep_zero_mean(weights, run.class_gradient), first, g, meta_loss)
 
     def _keep_zero_mean(self, weights: Tensor, class_gradient: Tensor) -> Tensor:
-        if self._zero_sum is None:
-            # A property of the loss, so one look is enough, and later steps need not wait for it.
-            self._zero_sum = self._problem.loss.has_zero_sum(class_gradient)
-        if self._constrained and self._zero_sum:
+        if self._constrained and self._has_zero_sum(class_gradient):
             return zero_mean(weights, class_gradient)
         return weights
+
+    def _has_zero_sum(self, class_gradient: Tensor) -> bool:
+        """A property of the loss: one look is enough, and later steps need not wait for it."""
+        if self._zero_sum is None:
+            found = float(not self._problem.loss.has_zero_sum(class_gradient))
+            some = class_gradient.abs().sum()
+            violated, size = self._problem.collective.sum([some.new_tensor(found), some])
+            if not size > 0:
+                return False  # nothing to see in this batch, nor anything to constrain
+            self._zero_sum = not violated > 0
+        return self._zero_sum
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "zero_sum": self._zero_sum}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._zero_sum = state["zero_sum"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gdw.functional import broadcast_instance_weights, positive_part_weights
 from gdw.hypergradient import TrainingPass
-from gdw.hypergradient.problem import Batch
+from gdw.hypergradient.batch import Batch
 from gdw.reweight.base import MetaReweighter, Weighting
 
 

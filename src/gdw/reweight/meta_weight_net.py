@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from gdw.functional import broadcast_instance_weights
 from gdw.functional.losses import PerExample
 from gdw.hypergradient import TrainingPass
-from gdw.hypergradient.problem import Batch, Forward
+from gdw.hypergradient.batch import Batch, Forward
 from gdw.reweight.base import Weighting
 from gdw.reweight.two_stage import NetworkReweighter
 

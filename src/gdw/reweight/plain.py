@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from gdw.hypergradient import TrainingPass
-from gdw.hypergradient.problem import Batch
+from gdw.hypergradient.batch import Batch
 from gdw.reweight.base import Reweighter, Weighting
 
 

@@ -13,7 +13,7 @@ from gdw.errors import ConfigError
 from gdw.functional import broadcast_instance_weights
 from gdw.functional.losses import PerExample
 from gdw.hypergradient import TrainingPass
-from gdw.hypergradient.problem import Forward
+from gdw.hypergradient.batch import Forward
 from gdw.reweight.base import MetaReweighter, Weighting
 from gdw.reweight.weighting_network import LearnedWeights, WeightingNetwork
 
@@ -46,10 +46,15 @@ class NetworkReweighter(MetaReweighter):
             loss=loss,
             label_smoothing=label_smoothing,
         )
-        if meta_every < 1:
-            raise ConfigError(f"meta_every must be at least 1, got {meta_every}")
+        if not isinstance(meta_every, int) or meta_every < 1:
+            raise ConfigError(
+                f"meta_every must be a whole number of at least 1, got {meta_every!r}"
+            )
+        if not isinstance(weighting_lr, (int, float)) or not weighting_lr >= 0:
+            raise ConfigError(f"weighting_lr must be a number, zero or more, got {weighting_lr!r}")
         self._meta_every = meta_every
         self._learned = _learned_weights(weighting_network, weighting_lr)
+        self._shared = False
 
     def _is_meta_step(self) -> bool:
         return self._steps % self._meta_every == 0
@@ -59,6 +64,9 @@ class NetworkReweighter(MetaReweighter):
         if self._learned is None:
             proposed = torch.ones_like(run.losses)
         else:
+            if not self._shared:
+                self._learned.share(self._problem.collective)
+                self._shared = True
             proposed = self._learned.propose(run.losses)
         return proposed, broadcast_instance_weights(proposed.detach(), run.class_gradient)
 

@@ -34,6 +34,10 @@ class LearnedWeights:
         self.network = network
         self._optimizer = torch.optim.Adam(network.parameters(), lr=lr, weight_decay=weight_decay)
 
+    def share(self, collective: Collective) -> None:
+        """Give every process the network of the first: each drew its own from its own seed."""
+        collective.share([p.data for p in self.network.parameters()])
+
     def propose(self, losses: Tensor) -> Tensor:
         """Instance weights `(N, ...)` for losses `(N, ...)`, differentiable in the network."""
         self._follow(losses)
@@ -48,8 +52,11 @@ class LearnedWeights:
         """
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         own = torch.autograd.grad(proposed, parameters, gradient, materialize_grads=True)
-        for p, summed in zip(parameters, collective.sum(own), strict=True):
-            p.grad = summed
+        summed = collective.sum(own)
+        if not torch.stack([g.isfinite().all() for g in summed]).all():
+            return  # one bad batch must not spoil the network for all later ones
+        for p, g in zip(parameters, summed, strict=True):
+            p.grad = g
         self._optimizer.step()
         self._optimizer.zero_grad()
 

@@ -1,0 +1,61 @@
+"""What a batch is, and how a model's logits are had from its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from gdw.errors import DataError, ModelError
+
+Forward = Callable[[nn.Module, Any], Tensor]
+Batch = tuple[Any, Tensor]
+
+
+def default_forward(model: nn.Module, inputs: Any) -> Tensor:
+    """Logits of `inputs`: a tensor, a tuple (positional arguments) or a mapping (keyword arguments).
+
+    An output with `.logits`, or a mapping that has `"logits"`, is understood (Hugging Face style).
+
+    Raises:
+        ModelError: the output holds no tensor of logits.
+    """
+    if isinstance(inputs, Mapping):
+        output = model(**inputs)
+    elif isinstance(inputs, (tuple, list)):
+        output = model(*inputs)
+    else:
+        output = model(inputs)
+    logits = getattr(output, "logits", output)
+    if isinstance(logits, Mapping) and "logits" in logits:
+        logits = logits["logits"]
+    if not isinstance(logits, Tensor):
+        raise ModelError(
+            f"the model must return logits (a tensor, or an object with .logits), "
+            f"got {type(output).__name__}: pass forward=lambda model, inputs: ..."
+        )
+    return logits
+
+
+def as_pair(batch: Batch, what: str) -> Batch:
+    """The batch as `(inputs, targets)`, or a `DataError` that says what `what` should be."""
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise DataError(
+            f"{what} must be a pair (inputs, targets), found {type(batch).__name__}"
+            + (f" of length {len(batch)}" if hasattr(batch, "__len__") else "")
+            + "; for a mapping that holds its labels, pass (batch, batch.pop('labels'))"
+        )
+    inputs, targets = batch
+    return inputs, targets
+
+
+def versions_of(inputs: Any) -> list[int]:
+    """How often each input tensor was changed in place, as autograd counts it."""
+    if isinstance(inputs, Tensor):
+        return [] if inputs.is_inference() else [inputs._version]
+    if isinstance(inputs, Mapping):
+        return [v for value in inputs.values() for v in versions_of(value)]
+    if isinstance(inputs, (tuple, list)):
+        return [v for value in inputs for v in versions_of(value)]
+    return []

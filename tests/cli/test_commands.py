@@ -83,6 +83,32 @@ def test_stopping_and_resuming_gives_the_model_of_a_straight_run(
     assert weights[0] == weights[1]
 
 
+def test_a_complete_run_says_so_and_trains_no_more(train: Run, gdw: Run, here: Path) -> None:
+    assert "complete" not in train().output
+    history = (here / "run" / "history.jsonl").read_bytes()
+    done = gdw("train", "--resume", "--output", "run")
+    assert done.exit_code == 0, done.output
+    assert "complete: 2 epochs done, nothing was left to train" in done.output
+    assert (here / "run" / "history.jsonl").read_bytes() == history
+
+
+def test_naming_data_and_options_again_when_resuming(train: Run, here: Path) -> None:
+    assert train("--stop-after", 1).exit_code == 0
+    done = train("--resume", "--progress", "none")
+    assert done.exit_code == 0, done.output
+    assert "complete" not in done.output
+    assert len((here / "run" / "history.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_clean_examples_may_be_trained_on_by_any_method(train: Run, here: Path) -> None:
+    for method in ("plain", "gdw"):
+        done = train("--method", method, "--add-clean", "--output", method)
+        assert done.exit_code == 0, done.output
+        assert "92 training examples (table), 12 clean (trained on too" in done.output
+        config = yaml.safe_load((here / method / "config.yaml").read_text())
+        assert config["data"]["add_clean"] is True
+
+
 def test_options_of_a_file_and_of_the_command_line_which_win(gdw: Run, here: Path) -> None:
     sections = {
         "data": {"path": "data.csv", "label": "animal", "trusted": "checked"},

@@ -124,9 +124,45 @@ def test_options_that_cannot_be_used(
     assert not (here / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--noise", "uniform:0.4"), r"noise \(was None, now 'uniform:0.4'\)"),
+        (("--model", "mlp:9"), r"name \(was 'mlp:8', now 'mlp:9'\)"),
+        (("--seed", 5), r"seed \(was 0, now 5\)"),
+    ],
+)
+def test_a_run_is_resumed_with_its_own_options(
+    train: Run, gdw: Run, here: Path, words: tuple[object, ...], message: str
+) -> None:
+    assert train("--stop-after", 1).exit_code == 0
+    message = f"run cannot be resumed with other settings: {message}; use those"
+    one_line(train("--resume", *words), message)
+    one_line(gdw("train", "--resume", "--output", "run", *words), message)
+    (here / "c.yaml").write_text("model: {name: mlp:7}")
+    resumed = gdw("train", "--resume", "--output", "run", "--config", "c.yaml")
+    one_line(resumed, r"name \(was 'mlp:8', now 'mlp:7'\)")
+
+
+def test_test_data_that_are_training_data(train: Run, here: Path) -> None:
+    one_line(train("--test", "data.csv"), r"the test data data.csv are the training data")
+    one_line(train("--test", "clean.csv"), r"the test data clean.csv are the clean examples")
+    assert not (here / "run").exists()
+
+
+def test_numbers_in_place_of_the_names_trained_on(train: Run, gdw: Run, here: Path) -> None:
+    numbers = write(here, "numbers.csv", ROW + "0", ROW + "1")
+    one_line(train(meta=numbers), r"row 1 of numbers.csv: the label '0'.*'cat', 'dog, big'")
+    assert train().exit_code == 0
+    one_line(gdw("evaluate", "run", numbers), r"row 1 of numbers.csv: the label '0'.*'cat'")
+
+
 def test_no_clean_examples_names_the_three_ways(gdw: Run) -> None:
     done = gdw("train", "data.csv", "--label", "animal", "--output", "run")
     one_line(done, r"--meta.*--trusted.*--meta-size.*found none")
+    words = ("--method", "plain", "--add-clean", "--output", "run")
+    done = gdw("train", "data.csv", "--label", "animal", *words)
+    one_line(done, r"add_clean trains on the clean examples too, found none")
 
 
 def test_a_configuration_file_that_does_not_fit(gdw: Run, here: Path) -> None:
@@ -141,6 +177,8 @@ def test_a_configuration_file_that_does_not_fit(gdw: Run, here: Path) -> None:
     )
     (here / "c.yaml").write_text("{")
     one_line(gdw("train", "data.csv", "--config", "c.yaml", "--output", "run"), r"not valid YAML")
+    (here / "c.yaml").write_text("data: 3")
+    one_line(gdw("train", "--config", "c.yaml", "--output", "run"), r"'data' must hold options")
     one_line(
         gdw("train", "data.csv", "--config", "d.yaml", "--output", "run"), r"no configuration file"
     )

@@ -68,10 +68,16 @@ def test_broken_csv(tmp_path: Path, text: str, message: str) -> None:
     check(path, message)
 
 
-def test_csv_that_is_not_utf8(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows_before", [0, 30_000])
+def test_csv_that_is_not_utf8(tmp_path: Path, rows_before: int) -> None:
     path = tmp_path / "x.csv"
-    path.write_bytes("a,label\nKöln,x\n".encode("latin-1"))
-    check(path, "is not UTF-8 text .*: save it as UTF-8")
+    path.write_bytes(("a,label\n" + "Ulm,y\n" * rows_before + "Köln,x\n").encode("latin-1"))
+    line = rows_before + 2
+    check(
+        path, rf"is not UTF-8 text, line {line} has the byte 0xf6 .*: save it as UTF-8, .* -f WIND"
+    )
+    path.write_bytes("a,label\nKöln,x\n".encode("utf-16"))
+    check(path, "is not UTF-8 text, it begins with the mark of UTF-16: save .* iconv -f UTF-16")
 
 
 @pytest.mark.parametrize(
@@ -123,8 +129,7 @@ def test_contradicting_options(tmp_path: Path) -> None:
         ({"text": "b", "features": ["a"]}, "'text', 'features' exclude each other"),
         ({"features": []}, "the list of feature columns is empty"),
         ({"features": ["label"]}, "the label column 'label' cannot be an input"),
-        ({"limit": 0}, "limit must be at least 1, found 0"),
-        ({"limit": 1}, "a subset of 1 rows is not possible"),
+        ({"limit": 0}, r"limit \(--limit, limit=\) must be at least 1, found 0"),
     ]:
         with pytest.raises(ConfigError, match=message):
             load(path, label="label", **options)  # type: ignore[arg-type]

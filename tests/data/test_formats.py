@@ -252,6 +252,17 @@ def test_a_limit_is_stratified_and_seeded(tmp_path: Path) -> None:
     assert len(load(path, label="label", limit=1000)) == 100
 
 
+def test_a_limit_below_the_number_of_classes_draws_at_random(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text("a,label\n" + "".join(f"{i},c{i % 20}\n" for i in range(100)))
+    draws = [load(path, label="label", limit=7, seed=seed) for seed in (1, 1, 2)]
+    rows = [draw.row_numbers.tolist() for draw in draws]
+    assert [len(draw) for draw in draws] == [7, 7, 7]
+    assert rows[0] == sorted(rows[0])
+    assert rows[0] == rows[1] != rows[2]
+    assert len(draws[0].label_names) == 20
+
+
 def test_large_parquet_is_memory_mapped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,6 +162,15 @@ def test_an_unreadable_file_of_a_folder_and_an_empty_cell(tmp_path: Path) -> Non
         load(path, label="label").images(np.array([0, 1]))
 
 
+def test_bytes_that_are_no_image_are_named_by_their_row_alone(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "x.parquet", {"image": [RED, b"no image"], "label": [0, 1]})
+    with pytest.raises(DataError) as raised:
+        load(path, label="label").images(np.array([0, 1]))
+    assert (
+        str(raised.value) == "row 2 of x.parquet: cannot read the image: cannot identify its format"
+    )
+
+
 def test_folders_that_are_not_of_class_folders(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,label\n")
     with pytest.raises(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdw.data import load
+from gdw.data import assemble, load
 from gdw.data.labels import UNLABELLED, LabelColumn, read_labels, recode
 from gdw.errors import DataError
 
@@ -80,10 +80,73 @@ def where(row: int) -> str:
 def test_recoding_by_name_and_by_number() -> None:
     plain = LabelColumn(("0", "1", "2"), np.array([2, 0, UNLABELLED]))
     assert recode(plain, ("2", "1", "0"), where=where).tolist() == [0, 2, UNLABELLED]
-    assert recode(plain, ("cat", "dog", "owl"), where=where).tolist() == [2, 0, UNLABELLED]
+    names = ("cat", "dog", "owl")
+    known = recode(plain, names, where=where, names_declared=True)
+    assert known.tolist() == [2, 0, UNLABELLED]
     named = LabelColumn(("cat", "dog"), np.array([1, 0, 1]), declared=True)
     assert recode(named, ("0", "1"), where=where).tolist() == [1, 0, 1]
     assert recode(named, ("dog", "cat"), where=where).tolist() == [0, 1, 0]
+
+
+def test_numbers_are_no_names_unless_a_file_declares_which() -> None:
+    numbers = LabelColumn(("0", "1"), np.array([UNLABELLED, 1, 0]))
+    with pytest.raises(
+        DataError,
+        match=r"row 3: the label '0' is not a known class: expected one of the names 'ant', 'zebra', "
+        r"found a number, .* not declared; write the names",
+    ) as caught:
+        recode(numbers, ("ant", "zebra"), where=where)
+    assert "\n" not in str(caught.value)
+    # Against other numbers there is no doubt about what the label is.
+    with pytest.raises(
+        DataError, match=r"the label '0' is not a known class. .*Known classes: '1', '2'"
+    ):
+        recode(numbers, ("1", "2"), where=where, names_declared=True)
+
+
+def test_numbers_of_a_second_file_meet_sorted_names(tmp_path: Path) -> None:
+    for name, labels in {"train": "tshirt,trouser,pullover", "second": "0,1,2"}.items():
+        rows = "\n".join(f"{i},{label}" for i, label in enumerate(labels.split(",") * 2))
+        (tmp_path / f"{name}.csv").write_text(f"a,label\n{rows}\n")
+    train = load(tmp_path / "train.csv", label="label")
+    assert train.label_names == ("pullover", "trouser", "tshirt")
+    assert not train.names_declared
+    with pytest.raises(DataError, match=r"row 1 of second.csv: the label '0'.*'pullover'"):
+        load(tmp_path / "second.csv", label="label", label_names=train.label_names)
+    second = load(tmp_path / "second.csv", label="label")
+    for options in ({"meta": second}, {"meta": second, "meta_label": "label"}):
+        with pytest.raises(DataError, match=r"row 1 of second.csv: the label '0'.*'pullover'"):
+            assemble(train, seed=0, **options)  # type: ignore[arg-type]
+
+
+def test_what_a_file_declares_holds_for_other_files(tmp_path: Path) -> None:
+    import datasets
+
+    named = {"v": datasets.Value("float64"), "label": datasets.ClassLabel(names=["zebra", "ant"])}
+    train = load(
+        parquet(tmp_path / "x.parquet", {"v": [1.5, 2.5], "label": [0, 1]}, named), label="label"
+    )
+    (tmp_path / "second.csv").write_text("v,label\n1.5,1\n2.5,0\n3.5,1\n")
+    assert train.names_declared
+    assert train.select(np.array([1])).with_labels([0]).names_declared
+    assert not train.with_labels([0, 1], ["a", "b"]).names_declared
+    second = load(tmp_path / "second.csv", label="label")
+    for options in ({"meta": second}, {"meta": second, "meta_label": "label"}):
+        _, clean = assemble(train, seed=0, **options)  # type: ignore[arg-type]
+        assert clean.labels is not None
+        assert clean.labels.tolist() == [1, 0, 1]
+        assert clean.names_declared
+    known = load(
+        tmp_path / "second.csv", label="label", label_names=train.label_names, names_declared=True
+    )
+    assert known.labels is not None
+    assert known.labels.tolist() == [1, 0, 1]
+    # The other way about: the numbers trained on, and names that a second file declares.
+    numbers = load(tmp_path / "second.csv", label="label")
+    _, clean = assemble(numbers, meta=train, seed=0)
+    assert clean.label_names == ("0", "1")
+    assert clean.labels is not None
+    assert clean.labels.tolist() == [0, 1]
 
 
 def test_recoding_an_unknown_label() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,38 @@ def test_a_damaged_file_is_passed_over_for_the_one_before(
         state = checkpoints.load_newest()
     assert state is not None
     assert state["tensor"][0] == 1
+
+
+def test_a_bit_that_flipped_inside_a_tensor_is_damage(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(_state(1), step=1)
+    newest = checkpoints.save(_state(2), step=2)
+    content = bytearray(newest.read_bytes())
+    middle = content.index(_state(2)["tensor"].numpy().tobytes()) + 4001
+    content[middle] ^= 0x10
+    newest.write_bytes(content)
+    assert torch.load(newest, weights_only=True)["tensor"].unique().numel() == 2
+    with pytest.warns(DamagedCheckpointWarning, match=r"step-000000002.pt is damaged"):
+        state = checkpoints.load_newest()
+    assert state is not None
+    assert torch.equal(state["tensor"], _state(1)["tensor"])
+
+
+def test_a_flipped_bit_anywhere_is_found_or_does_no_harm(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(_state(1), step=1)
+    newest = checkpoints.save({**_state(2), "tensor": torch.full((3,), 2.0)}, step=2)
+    content = newest.read_bytes()
+    for position in range(0, len(content), 7):
+        flipped = bytearray(content)
+        flipped[position] ^= 1 << position % 8
+        newest.write_bytes(flipped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DamagedCheckpointWarning)
+            state = checkpoints.load_newest()
+        assert state is not None
+        assert state["plain"] == _state(0)["plain"]
+        assert state["tensor"].unique().tolist() in ([1.0], [2.0]), position
 
 
 def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from gdw.train import TrainConfig
         ({"method": "gwd"}, "unknown method 'gwd'.*Did you mean 'gdw'?"),
         ({"method_options": {"clipp": 1}}, "no option 'clipp'.*Did you mean 'clip'?"),
         ({"method_options": {"forward": None}}, "forward is an option of the trainer itself"),
+        ({"method_options": {"loss": "cross_entropy"}}, "loss is no option of the trainer, which"),
         (
             {"nesterov": True, "momentum": 0},
             "nesterov needs optimizer 'sgd' and a momentum above 0",

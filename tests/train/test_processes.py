@@ -23,7 +23,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="needs the gloo backend")
 
 
-def _run(*arguments: str) -> None:
+def _run(*arguments: str) -> str:
+    """What the command wrote on standard error."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-W", "error", *arguments],
@@ -35,6 +36,7 @@ def _run(*arguments: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    return done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +116,9 @@ def test_a_process_without_a_share_agrees_on_the_figures(pair: tuple[Path, dict[
 
 @pytest.mark.slow
 def test_a_script_that_asks_for_two_devices_gets_them(tmp_path: Path) -> None:
-    _run("-m", "tests.train.launched", str(tmp_path))
+    said = _run("-m", "tests.train.launched", str(tmp_path))
+    assert "Initializing distributed" not in said
+    assert "-----" not in said
     values = [(tmp_path / f"rank-{rank}").read_text() for rank in (0, 1)]
     assert values[0] == values[1]
 

@@ -144,6 +144,13 @@ def test_the_look_before_training_moves_nothing() -> None:
     assert model.training
 
 
+@pytest.mark.parametrize("epochs", [0, -1])
+def test_stopping_after_no_epoch_is_a_mistake(tmp_path: Path, epochs: int) -> None:
+    with pytest.raises(ConfigError, match=f"stop_after: expected 1 epoch or more, found {epochs};"):
+        fit(network(), config(), output=tmp_path / "run", stop_after=epochs)
+    assert not (tmp_path / "run").exists()
+
+
 def test_runs_are_not_mixed_up(tmp_path: Path) -> None:
     fit(network(), config(), output=tmp_path / "run", stop_after=1)
     with pytest.raises(RunError, match="already holds a run"):

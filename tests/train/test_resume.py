@@ -140,6 +140,7 @@ def test_resuming_a_finished_run_trains_no_more(tmp_path: Path) -> None:
     first = fit(model, config(), output=tmp_path)
     second = fit(again, config(), output=tmp_path, resume=True, callbacks=[at])
     assert at.seen == 0
+    assert (first.epochs_before, second.epochs_before, second.epochs_done) == (0, 4, 4)
     assert second.history == first.history
     assert second.final == first.final
     assert_same(again, model)

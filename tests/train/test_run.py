@@ -24,6 +24,21 @@ def test_a_run_reads_back_what_was_written(tmp_path: Path) -> None:
     ]
 
 
+def test_a_run_that_was_killed_while_made_is_no_run(tmp_path: Path) -> None:
+    def killed(run: RunFolder) -> None:
+        (run.path / "part").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        RunFolder.create(tmp_path / "run", {}, fill=killed)
+    assert (tmp_path / "run" / "part").exists()
+    with pytest.raises(RunError, match="holds no run"):
+        RunFolder.open(tmp_path / "run")
+    run = RunFolder.create(tmp_path / "run", {"a": 1}, fill=lambda run: run.write_text("part", "b"))
+    assert run.config == {"a": 1}
+    assert run.file("part").read_text() == "b"
+
+
 def test_truncated_history_keeps_the_first_epochs(tmp_path: Path) -> None:
     run = RunFolder.create(tmp_path / "run", {})
     for epoch in (1, 2, 3):

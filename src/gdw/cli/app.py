@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gdw._version import __version__
+from gdw.cli.bench import bench
 from gdw.cli.demo import demo
 from gdw.cli.evaluate import evaluate
 from gdw.cli.predict import predict
@@ -39,5 +40,5 @@ def options(
     del version
 
 
-for command in (demo, train, evaluate, predict):
+for command in (demo, train, evaluate, predict, bench):
     app.command(no_args_is_help=command in (train, evaluate, predict))(command)

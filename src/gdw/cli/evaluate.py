@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gdw.cli.errors import one_line_errors
+
+if TYPE_CHECKING:
+    from gdw.runs.config import DataConfig
 
 _ROWS = 20
 
@@ -18,7 +21,8 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     data: Annotated[str, typer.Argument(help="Labelled data of the form trained on.")],
     label: Annotated[
-        str | None, typer.Option(help="Its label column; default: that of the training data.")
+        str | None,
+        typer.Option(help="Its label column; default: that of the test, training or clean data."),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Use that many rows, drawn at random.")] = None,
     json_: Annotated[
@@ -30,8 +34,8 @@ def evaluate(
     from gdw.runs import SavedRun
 
     saved = SavedRun.open(run)
-    known = saved.config.data
-    source = saved.load(data, label=label or known.test_label or known.label, limit=limit)
+    chosen = label or _label_column(saved.config.data, data)
+    source = saved.load(data, label=chosen, limit=limit)
     figures = saved.evaluate(source)
     figures["classes"] = list(saved.schema.label_names)
     if json_ == "-":
@@ -44,6 +48,27 @@ def evaluate(
         text = json.dumps(figures, ensure_ascii=False, indent=1)
         write_atomically(Path(json_), lambda file: file.write_text(text, encoding="utf-8"))
         typer.echo(f"written: {json_}")
+
+
+def _label_column(known: DataConfig, data: str) -> str:
+    """The label column of the run's test or training data, or in a file without it, of its clean examples."""
+    from gdw.data.formats import open_rows
+    from gdw.data.loading import label_column
+    from gdw.data.wording import listed
+    from gdw.errors import DataError
+
+    rows = open_rows(data)
+    usual = known.test_label or known.label
+    for name in (usual, known.meta_label):
+        if name is not None and label_column(rows, name) in rows.columns:
+            if name != usual:
+                # Not into standard output, which --json - keeps for the figures.
+                typer.echo(f"labels: column {name!r}, as {data} has no {usual!r}", err=True)
+            return name
+    raise DataError(
+        f"{data} has no label column {usual!r}: name its own with --label. "
+        f"Its columns: {listed(rows.columns)}"
+    )
 
 
 def _show(figures: dict[str, Any], title: str) -> None:

@@ -34,7 +34,9 @@ def train(
     config: Annotated[
         Path | None, _option(_RUN, "YAML file of options; those given here win over it.")
     ] = None,
-    resume: Annotated[bool, _option(_RUN, "Continue the run in --output.", "--resume")] = False,
+    resume: Annotated[
+        bool, _option(_RUN, "Continue the run in --output, with its options.", "--resume")
+    ] = False,
     stop_after: Annotated[
         int | None, _option(_RUN, "Stop after that many epochs in all; --resume goes on.", min=1)
     ] = None,
@@ -61,6 +63,14 @@ def train(
     ] = None,
     drop: Annotated[
         str | None, _option(_DATA, "Columns not to learn from, separated by commas.")
+    ] = None,
+    add_clean: Annotated[
+        bool | None,
+        _option(
+            _DATA,
+            "Train on the clean examples too (unspoiled), so that plain training sees the same data.",
+            "--add-clean",
+        ),
     ] = None,
     limit: Annotated[int | None, _option(_DATA, "Use a random part of that many rows.")] = None,
     noise: Annotated[
@@ -109,8 +119,9 @@ def train(
         "data": {
             "path": data, "label": label, "meta": meta, "trusted": trusted, "meta_size": meta_size,
             "meta_label": meta_label, "test": test, "test_label": test_label, "image": image,
-            "text": text, "features": _names(features), "drop": _names(drop), "limit": limit,
-            "noise": noise, "imbalance": imbalance, "image_size": image_size,
+            "text": text, "features": _names(features), "drop": _names(drop),
+            "add_clean": add_clean, "limit": limit, "noise": noise, "imbalance": imbalance,
+            "image_size": image_size,
         },
         "model": {"name": model, "pretrained": pretrained, "weights": weights},
         "training": {
@@ -147,10 +158,11 @@ def _training(
         section = sections.setdefault(name, {})
         if isinstance(section, dict):
             section.update({k: v for k, v in options.items() if v is not None})
-    if "path" in sections["data"]:
+    data = sections["data"]
+    if not isinstance(data, dict) or "path" in data:
         return Training(RunConfig.parse(sections), output, resume=resume)
     if resume:
-        return Training.resume(output, sections["training"])
+        return Training.resume(output, sections)
     raise ConfigError("name the data to train on: gdw train DATA --label COLUMN --output RUN")
 
 
@@ -181,12 +193,16 @@ def _introduce(training: Training, prepared: Prepared, network: Any) -> None:
     names = prepared.schema.label_names
     options = training.config.training
     clean = "no clean ones" if prepared.meta is None else f"{len(prepared.meta):,} clean"
+    if training.config.data.add_clean:
+        clean += " (trained on too, and counted in)"
     typer.echo(
         f"{len(prepared.train):,} training examples ({prepared.schema.kind}), {clean}, "
         f"{len(names):,} classes"
     )
     if training.config.data.noise:
         typer.echo(f"noise {training.config.data.noise}: {prepared.spoiled:.1%} of labels changed")
+    for note in prepared.source.notes:
+        typer.echo(note)
     parameters = sum(p.numel() for p in network.parameters())
     typer.echo(
         f"method {options.method}, model {training.model_name(prepared)} ({parameters:,} parameters), "
@@ -203,12 +219,18 @@ def _conclude(training: Training, result: FitResult) -> None:
             f"go on: gdw train --resume --output {output}"
         )
         return
+    if result.epochs_before == result.epochs_done:
+        typer.echo(f"complete: {result.epochs_done} epochs done, nothing was left to train")
     if "test_accuracy" in result.final:
         typer.echo(
             f"test accuracy {result.final['test_accuracy']:.2%}, "
             f"balanced {result.final['test_balanced_accuracy']:.2%} "
-            f"(mean of the last {result.averaged_epochs} epochs)"
+            f"({_mean_of_last(result.averaged_epochs)})"
         )
     else:
         typer.echo(f"measure it: gdw evaluate {output} DATA")
     typer.echo(f"run folder: {training.output}")
+
+
+def _mean_of_last(epochs: int) -> str:
+    return "of the last epoch" if epochs == 1 else f"mean of the last {epochs} epochs"

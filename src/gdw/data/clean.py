@@ -68,7 +68,8 @@ def _second_file(source: Source, meta: Source, meta_label: str | None) -> Source
             "a trusted column or the number of clean examples to draw"
         )
     if meta_label is not None:
-        meta = meta.label_column(meta_label, source.label_names)
+        declared = source.names_declared
+        meta = meta.label_column(meta_label, source.label_names, names_declared=declared)
     elif meta.labels is None:
         raise ConfigError(f"{meta.origin} was loaded without labels: name its label column")
     elif meta.label_names != source.label_names:
@@ -80,9 +81,10 @@ def _renamed(meta: Source, source: Source) -> Source:
     from gdw.data.labels import LabelColumn, recode
 
     assert meta.labels is not None
-    column = LabelColumn(meta.label_names, meta.labels)
-    codes = recode(column, source.label_names, where=meta.where)
-    return meta.with_labels(codes, source.label_names)
+    column = LabelColumn(meta.label_names, meta.labels, meta.names_declared)
+    declared = source.names_declared
+    codes = recode(column, source.label_names, where=meta.where, names_declared=declared)
+    return meta.with_labels(codes, source.label_names, names_declared=declared)
 
 
 def _by_column(source: Source, trusted: str, meta_label: str | None) -> tuple[Source, Source]:

@@ -36,7 +36,7 @@ def column_type(values: Any, *, untyped: bool) -> ColumnType | None:
     import pyarrow as pa
 
     if untyped:
-        distinct = _cells(values.unique()).drop_null()
+        distinct = cells(values.unique()).drop_null()
         if len(distinct) == 0:
             return "missing"
         return "number" if _is_number(distinct) else "category"
@@ -66,7 +66,7 @@ def to_pandas(values: Any, wanted: ColumnType, *, untyped: bool) -> pd.Series[An
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if untyped:
-        values = _cells(values)
+        values = cells(values)
     if wanted == "number":
         return _finite(_to_numbers(values).to_pandas())
     if wanted == "missing":
@@ -98,8 +98,8 @@ def _finite(numbers: Any) -> pd.Series[Any]:
     return finite
 
 
-def _cells(values: Any) -> Any:
-    """Text cells without the spaces around them, null where they stand for a missing value."""
+def cells(values: Any) -> Any:
+    """Text cells of `pyarrow` without the spaces around them, null where they stand for a missing value."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -126,11 +126,11 @@ def _to_numbers(values: Any) -> Any:
         return numbers
 
 
-def _is_number(cells: Any) -> bool:
+def _is_number(values: Any) -> bool:
     import pyarrow as pa
 
     try:
-        cells.cast(pa.float64())
+        values.cast(pa.float64())
     except pa.ArrowInvalid:
         return False
     return True

@@ -94,8 +94,13 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _reason(error: BaseException) -> str:
+    from PIL import UnidentifiedImageError
+
     if isinstance(error, FileNotFoundError):
         return "there is no such file (a relative path starts at the folder of the data file)"
+    if isinstance(error, UnidentifiedImageError):
+        # Pillow's own words show the address of a buffer in memory.
+        return "cannot identify its format"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return " ".join(str(error).split()) or type(error).__name__

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gdw.data.distinctness import nearly_all_differ, reads_like_text, tells_rows_apart
 from gdw.data.images import is_image_name
 from gdw.data.rows import ArrayRows, FolderRows, Rows
 from gdw.data.source import Kind
@@ -30,12 +31,22 @@ class Wanted:
     drop: Sequence[str]
 
 
-def detect(rows: Rows, wanted: Wanted, origin: str) -> tuple[Kind, tuple[str, ...]]:
+@dataclass(frozen=True)
+class Recognised:
+    """The kind of the data, its feature columns, and what the user should know of the choice."""
+
+    kind: Kind
+    columns: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def detect(rows: Rows, wanted: Wanted, origin: str) -> Recognised:
     """The kind of the data and its feature columns.
 
     An image, text or feature column that the user names wins. Otherwise the first column that holds images
-    makes it image data; a file whose only text column has mostly different texts of several words is text
-    data; anything else is a table, of all columns but the label, those dropped and pandas' row index.
+    makes it image data; a file whose only text column, identifiers apart, has mostly different texts of
+    several words is text data; anything else is a table, of all columns but the label, those dropped,
+    pandas' row index, and texts that hardly ever repeat (a note says so).
 
     Raises `DataError` for a column that is not there or does not fit, `ConfigError` for contradicting wishes.
     """
@@ -48,13 +59,13 @@ def detect(rows: Rows, wanted: Wanted, origin: str) -> tuple[Kind, tuple[str, ..
             raise ConfigError(
                 f"{origin} holds {kind} data: {named[0]!r} columns cannot be chosen from it"
             )
-        return kind, rows.columns[:1]
+        return Recognised(kind, rows.columns[:1])
     asked = [wanted.image or wanted.text] if wanted.image or wanted.text else wanted.features
     if asked is None:
         return _guess(rows, wanted, origin)
     _check_named(rows, wanted, [str(name) for name in asked], origin)
     kind = "image" if wanted.image else "text" if wanted.text else "table"
-    return kind, tuple(str(name) for name in asked)
+    return Recognised(kind, tuple(str(name) for name in asked))
 
 
 def _check_named(rows: Rows, wanted: Wanted, asked: Sequence[str], origin: str) -> None:
@@ -81,7 +92,7 @@ def _check_named(rows: Rows, wanted: Wanted, asked: Sequence[str], origin: str) 
             )
 
 
-def _guess(rows: Rows, wanted: Wanted, origin: str) -> tuple[Kind, tuple[str, ...]]:
+def _guess(rows: Rows, wanted: Wanted, origin: str) -> Recognised:
     left_out = {wanted.label, *wanted.drop, *_INDEX_COLUMNS}
     names = [name for name in rows.columns if name not in left_out]
     if not names:
@@ -94,11 +105,39 @@ def _guess(rows: Rows, wanted: Wanted, origin: str) -> tuple[Kind, tuple[str, ..
             f"{origin} has several image columns, {listed(images)}: name the one to use"
         )
     if images:
-        return "image", (images[0],)
+        return Recognised("image", (images[0],))
     texts = [name for name in names if _is_text(rows.arrow(name)) and not _is_number(rows, name)]
-    if len(texts) == 1 and _reads_like_text(_sample(rows.arrow(texts[0]))):
-        return "text", (texts[0],)
-    return "table", tuple(names)
+    text = _only_text(rows, texts)
+    if text is None:
+        return _table(rows, names, texts, origin)
+    unused = [name for name in names if name != text]
+    note = f"learning from the texts of {text!r} alone, not from {listed(unused)}"
+    return Recognised("text", (text,), (note,) if unused else ())
+
+
+def _only_text(rows: Rows, texts: Sequence[str]) -> str | None:
+    """The one column of prose, if every other column of text holds mere identifiers."""
+    samples = {name: _sample(rows.arrow(name)) for name in texts}
+    prose = [name for name in texts if reads_like_text(samples[name])]
+    others = [name for name in texts if name not in prose]
+    if len(prose) == 1 and all(nearly_all_differ(samples[name]) for name in others):
+        return prose[0]
+    return None
+
+
+def _table(rows: Rows, names: Sequence[str], texts: Sequence[str], origin: str) -> Recognised:
+    unique = [name for name in texts if tells_rows_apart(rows.arrow(name), untyped=rows.untyped)]
+    kept = tuple(name for name in names if name not in unique)
+    if not unique:
+        return Recognised("table", kept)
+    fix = "learn from one of them as text (--text, text=) or name the columns to use (--features, features=)"
+    if not kept:
+        raise DataError(
+            f"{origin} has no column left for the inputs, as hardly a value of {listed(unique)} occurs "
+            f"twice: {fix}"
+        )
+    note = f"left out, as hardly a value of it occurs twice: {listed(unique)}; to use it, {fix}"
+    return Recognised("table", kept, (note,))
 
 
 def _holds_images(column: Any) -> bool:
@@ -114,11 +153,6 @@ def _holds_images(column: Any) -> bool:
         return False
     sample = _sample(column)
     return bool(sample) and all(is_image_name(value) for value in sample)
-
-
-def _reads_like_text(sample: list[str]) -> bool:
-    several_words = sum(len(value.split()) > 1 for value in sample)
-    return 2 * several_words > len(sample) and 2 * len(set(sample)) > len(sample)
 
 
 def _sample(column: Any) -> list[str]:

@@ -69,13 +69,18 @@ def sorted_names(names: set[str]) -> tuple[str, ...]:
 
 
 def recode(
-    column: LabelColumn, label_names: Sequence[str], *, where: Callable[[int], str]
+    column: LabelColumn,
+    label_names: Sequence[str],
+    *,
+    where: Callable[[int], str],
+    names_declared: bool = False,
 ) -> NDArray[np.int64]:
     """The codes `(N,)` of `column` in terms of `label_names`; missing labels stay `UNLABELLED`.
 
-    Names are matched first. A column of plain class numbers is also understood against named classes, and
-    named classes against class numbers: with `label_names = ("cat", "dog")`, the number 1 is `dog`; with
-    `label_names = ("0", "1")`, the second name of a `ClassLabel` column is `1`.
+    Names are matched first. Class numbers are understood as names, or names as numbers, only where a file
+    declares which is which: with `label_names = ("cat", "dog")` and `names_declared`, the number 1 is `dog`;
+    with `label_names = ("0", "1")`, the second name of a `ClassLabel` column is `1`. Names that were merely
+    sorted say nothing about the numbers of another file.
 
     Raises `DataError` for a label that `label_names` lacks, saying `where(row)` and the nearest known name.
     """
@@ -83,28 +88,36 @@ def recode(
     used = np.unique(column.codes[column.codes != UNLABELLED]).tolist()
     table = [code_of.get(name, UNLABELLED) for name in column.names]
     if any(table[code] == UNLABELLED for code in used):
-        by_number = _by_number(column, label_names, used)
+        by_number = _by_number(column, label_names, used, names_declared)
         if by_number is None:
             unknown = next(code for code in used if table[code] == UNLABELLED)
             row = int(np.flatnonzero(column.codes == unknown)[0])
-            name = column.names[unknown]
-            raise DataError(
-                f"{where(row)}: the label {name!r} is not a known class.{nearest(name, label_names)} "
-                f"Known classes: {listed(label_names)}"
-            )
+            raise DataError(f"{where(row)}: {_unknown(column.names[unknown], label_names)}")
         table = by_number
     codes: NDArray[np.int64] = np.array([*table, UNLABELLED], dtype=np.int64)[column.codes]
     return codes
 
 
+def _unknown(name: str, label_names: Sequence[str]) -> str:
+    if _WHOLE.fullmatch(name) and not any(_WHOLE.fullmatch(known) for known in label_names):
+        return (
+            f"the label {name!r} is not a known class: expected one of the names {listed(label_names)}, "
+            "found a number, and which number means which name is not declared; write the names here too"
+        )
+    return (
+        f"the label {name!r} is not a known class.{nearest(name, label_names)} "
+        f"Known classes: {listed(label_names)}"
+    )
+
+
 def _by_number(
-    column: LabelColumn, label_names: Sequence[str], used: Sequence[int]
+    column: LabelColumn, label_names: Sequence[str], used: Sequence[int], names_declared: bool
 ) -> list[int] | None:
-    """The code in `label_names` of each class of `column`, if one of the two are mere class numbers."""
+    """The code in `label_names` of each class of `column`, if a file declares the names of the numbers."""
     if column.declared:
         code_of = {name: code for code, name in enumerate(label_names)}
         table = [code_of.get(str(code), UNLABELLED) for code in range(len(column.names))]
-    elif any(_WHOLE.fullmatch(name) for name in label_names):
+    elif not names_declared or any(_WHOLE.fullmatch(name) for name in label_names):
         return None
     else:
         numbers = [int(n) if _WHOLE.fullmatch(n) else UNLABELLED for n in column.names]

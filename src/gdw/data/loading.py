@@ -26,6 +26,7 @@ def load(
     features: Sequence[str] | None = None,
     drop: Sequence[str] = (),
     label_names: Sequence[str] | None = None,
+    names_declared: bool = False,
     limit: int | None = None,
     seed: int = 0,
 ) -> Source:
@@ -36,25 +37,28 @@ def load(
     `features` name the inputs; without them they are recognised, see `gdw.data.kinds.detect`. Columns in
     `drop` never become features; they need not exist.
 
-    `label_names` are the classes of an earlier file, whose codes the labels then get. `limit` keeps a random
-    subset of that many rows, stratified by label, drawn from `seed`, in the order of the file.
+    `label_names` are the classes of an earlier file, whose codes the labels then get; `names_declared` is
+    its `Source.names_declared`, without which class numbers are not taken for names. `limit` keeps a random
+    subset of that many rows, drawn from `seed`, in the order of the file; stratified by label, unless it is
+    below the number of classes.
 
     Raises `DataError` for whatever is wrong with the file, `ConfigError` for options that contradict.
     """
     origin = shown(path)
     rows = open_rows(path)
-    label = _label_column(rows, label)
-    kind, columns = detect(rows, Wanted(label, image, text, features, drop), origin)
+    label = None if label is None else label_column(rows, label)
+    found = detect(rows, Wanted(label, image, text, features, drop), origin)
     numbers = np.arange(len(rows))
-    source = Source(kind, origin, (), None, numbers, columns, rows)
+    source = Source(found.kind, origin, (), None, numbers, found.columns, rows, notes=found.notes)
     if label is not None:
-        source = source.label_column(label, label_names)
-    if kind == "table":
-        source = source.typed(feature_types(rows, columns, origin))
+        source = source.label_column(label, label_names, names_declared=names_declared)
+    if found.kind == "table":
+        source = source.typed(feature_types(rows, found.columns, origin))
     return source if limit is None else _limited(source, limit, seed)
 
 
-def _label_column(rows: Rows, label: str | None) -> str | None:
+def label_column(rows: Rows, label: str) -> str:
+    """What `rows` call the column that the user calls `label`."""
     if isinstance(rows, ArrayRows) and label == "label" and "label" not in rows.columns:
         return "y"
     return label
@@ -62,10 +66,10 @@ def _label_column(rows: Rows, label: str | None) -> str | None:
 
 def _limited(source: Source, limit: int, seed: int) -> Source:
     if limit < 1:
-        raise ConfigError(f"limit must be at least 1, found {limit}")
+        raise ConfigError(f"limit (--limit, limit=) must be at least 1, found {limit}")
     if limit >= len(source):
         return source
-    if source.labels is not None:
+    if source.labels is not None and limit >= len(np.unique(source.labels)):
         return source.select(stratified_subset(source.labels, limit, seed))
     chosen = generator(seed, "limit").choice(len(source), limit, replace=False)
     return source.select(np.sort(chosen))

@@ -29,7 +29,10 @@ class Source:
     """An immutable selection of the rows of a file or folder, made by `gdw.data.load` or `from_arrays`.
 
     `labels` is int64 `(N,)` with codes into `label_names`, or None when no labels were asked for;
-    `row_numbers` is int64 `(N,)`, the 0-based positions in the original file. Selecting copies no data.
+    `row_numbers` is int64 `(N,)`, the 0-based positions in the original file. `notes` say in a line each
+    what a user should know of how the columns were chosen. Selecting copies no data.
+    `names_declared` says that the file itself declares which name belongs to which class number (a Hugging
+    Face `ClassLabel`); other names are in the order of their sorting, which no number refers to.
     Where a method takes `indices`, these are int64 `(B,)` positions in this source.
     """
 
@@ -41,6 +44,8 @@ class Source:
     feature_columns: tuple[str, ...]
     rows: Rows = field(repr=False)
     column_types: Mapping[str, ColumnType] = field(default_factory=dict, repr=False)
+    names_declared: bool = False
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for array in (self.labels, self.row_numbers):
@@ -60,8 +65,16 @@ class Source:
         labels = None if self.labels is None else self.labels[indices]
         return replace(self, labels=labels, row_numbers=self.row_numbers[indices])
 
-    def with_labels(self, labels: ArrayLike, label_names: Sequence[str] | None = None) -> Source:
+    def with_labels(
+        self,
+        labels: ArrayLike,
+        label_names: Sequence[str] | None = None,
+        *,
+        names_declared: bool = False,
+    ) -> Source:
         """The same rows with other labels `(N,)`, codes into `label_names` (default: the present names).
+
+        `names_declared` is about `label_names` where given.
 
         Raises `DataError` when the length is wrong or a code has no name.
         """
@@ -73,7 +86,8 @@ class Source:
             raise DataError(
                 f"expected labels from 0 to {len(names) - 1}, found {codes.min()} to {codes.max()}"
             )
-        return replace(self, labels=codes, label_names=names)
+        declared = self.names_declared if label_names is None else names_declared
+        return replace(self, labels=codes, label_names=names, names_declared=declared)
 
     def without_features(self, *columns: str) -> Source:
         """The same rows, with these columns not among the features."""
@@ -155,8 +169,17 @@ class Source:
         self._require(name)
         return self.rows.values(name, self.row_numbers)
 
-    def label_column(self, column: str, label_names: Sequence[str] | None = None) -> Source:
+    def label_column(
+        self,
+        column: str,
+        label_names: Sequence[str] | None = None,
+        *,
+        names_declared: bool = False,
+    ) -> Source:
         """The same rows labelled by another column; its classes are `label_names`, or those it holds.
+
+        With `names_declared` (`Source.names_declared` of where the names come from) the number k in the
+        column means the k-th name; the present names of this source keep what was declared of them.
 
         Raises `DataError` for a missing column, a row without a label, or a label that is not in
         `label_names` (naming the nearest that is).
@@ -175,12 +198,17 @@ class Source:
                 "label these rows or remove them"
             )
         if label_names is None:
-            return self.with_labels(read.codes, read.names)
-        return self.with_labels(recode(read, label_names, where=self.where), label_names)
+            return self.with_labels(read.codes, read.names, names_declared=read.declared)
+        if tuple(label_names) == self.label_names:
+            names_declared = names_declared or self.names_declared
+        codes = recode(read, label_names, where=self.where, names_declared=names_declared)
+        return self.with_labels(codes, label_names, names_declared=names_declared)
 
-    def codes(self, column: str, label_names: Sequence[str]) -> NDArray[np.int64]:
-        """Another label column as int64 `(N,)` codes into `label_names`; errors as in `label_column`."""
-        labels = self.label_column(column, label_names).labels
+    def codes(
+        self, column: str, label_names: Sequence[str], *, names_declared: bool = False
+    ) -> NDArray[np.int64]:
+        """Another label column as int64 `(N,)` codes into `label_names`, as in `label_column`."""
+        labels = self.label_column(column, label_names, names_declared=names_declared).labels
         assert labels is not None
         return labels
 

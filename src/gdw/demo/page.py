@@ -9,7 +9,7 @@ from pathlib import Path
 from gdw._version import __version__
 from gdw.demo.compare import Outcome, mean_and_spread, table
 from gdw.demo.picture import as_svg, learning_curves
-from gdw.demo.setting import BATCH, CLEAN_PER_CLASS, EPOCHS, IMBALANCE, NOISE
+from gdw.demo.setting import BATCH, CLASSES, CLEAN_PER_CLASS, EPOCHS, IMBALANCE, NOISE
 
 REPORT = "report.html"
 PICTURE = "learning_curves.png"
@@ -36,6 +36,7 @@ def write_page(output: Path, outcomes: Mapping[str, Outcome], *, seeds: Sequence
         noise=NOISE,
         imbalance=IMBALANCE,
         clean_per_class=CLEAN_PER_CLASS,
+        classes=CLASSES,
         examples=mean_of(outcomes["gdw"].examples),
         wrong=mean_and_spread(outcomes["gdw"].wrong_labels),
         steps=EPOCHS * (mean_of(outcomes["gdw"].examples) // BATCH),

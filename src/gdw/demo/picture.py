@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette: told apart with any kind of colour vision; line styles for print.
-_STYLES = (("#999999", "-"), ("#E69F00", "--"), ("#56B4E9", "-."), ("#D55E00", "-"))
+_STYLES = (
+    ("#999999", "-"),
+    ("#E69F00", "--"),
+    ("#56B4E9", "-."),
+    ("#009E73", ":"),
+    ("#CC79A7", "--"),
+    ("#D55E00", "-"),
+)
 
 
 def learning_curves(outcomes: Mapping[str, Outcome]) -> Figure:
@@ -35,7 +42,7 @@ def learning_curves(outcomes: Mapping[str, Outcome]) -> Figure:
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0.4, 1)
     axes.grid(alpha=0.25)
     axes.legend(loc="lower right")
     for side in ("top", "right"):

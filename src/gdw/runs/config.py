@@ -21,9 +21,13 @@ _Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 
 class DataConfig(Options):
-    """Where the examples are, which of them are verified, and how to spoil them for an experiment."""
+    """Where the examples are, which of them are verified, and how to spoil them for an experiment.
+
+    `add_clean`: train on the clean examples too, so that methods that need none see the same data.
+    """
 
     what: ClassVar[str] = "data "
+    paths: ClassVar[frozenset[str]] = frozenset({"path", "meta", "test"})
 
     path: str
     label: str = "label"
@@ -37,6 +41,7 @@ class DataConfig(Options):
     text: str | None = None
     features: list[str] | None = None
     drop: list[str] = Field(default_factory=list)
+    add_clean: bool = False
     limit: _Count | None = None
     noise: str | None = None
     imbalance: str | None = None
@@ -54,6 +59,7 @@ class ModelConfig(Options):
     """Which network, see `gdw.models.build_model`."""
 
     what: ClassVar[str] = "model "
+    paths: ClassVar[frozenset[str]] = frozenset({"weights"})
 
     name: str = "auto"
     pretrained: bool = False
@@ -100,6 +106,32 @@ class RunConfig:
             "training": self.training.plain(),
         }
 
+    def replaced(self, sections: Mapping[str, Mapping[str, Any]]) -> RunConfig:
+        """This run with the options in `sections` (`data`, `model`, `training`) instead of its own.
+
+        Raises:
+            ConfigError: as `parse`.
+        """
+        own = {"data": self.data, "model": self.model, "training": self.training}
+        for name, section in sections.items():
+            if name in own and not isinstance(section, Mapping):
+                raise ConfigError(f"section {name!r} must hold options, found {section!r}")
+        merged = {name: {**own[name].model_dump(), **sections.get(name, {})} for name in own}
+        return self.parse({**sections, **merged})
+
+    def conflicts(self, earlier: RunConfig) -> list[str]:
+        """Where this run would part from the `earlier` one that it is to continue, as text.
+
+        A path that leads to the same place in other words is no conflict.
+        """
+        found = [
+            f"{name} (was {was!r}, now {now!r})"
+            for mine, theirs in ((self.data, earlier.data), (self.model, earlier.model))
+            for (name, now), was in zip(mine.plain().items(), theirs.plain().values(), strict=True)
+            if now != was and not (name in mine.paths and _same_place(was, now))
+        ]
+        return found + self.training.conflicts(earlier.training.plain())
+
     @classmethod
     def from_run(cls, written: Mapping[str, Any], where: Path) -> RunConfig:
         """From the contents of a run's `config.yaml`.
@@ -120,6 +152,10 @@ class RunConfig:
             return cls.parse(sections)
         except ConfigError as error:
             raise RunError(f"{where} is damaged: {error}") from error
+
+
+def _same_place(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and Path(one).resolve() == Path(other).resolve()
 
 
 def read_config_file(path: str | Path) -> dict[str, dict[str, Any]]:

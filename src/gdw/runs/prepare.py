@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,11 +14,13 @@ from gdw.data.clean import assemble
 from gdw.data.encode import Encoder, fit_encoder
 from gdw.data.examples import Examples, Inputs
 from gdw.data.imbalance import parse_imbalance
+from gdw.data.joined import Joined
 from gdw.data.loading import load
 from gdw.data.noise import parse_noise
 from gdw.data.source import Source
-from gdw.errors import DataError
+from gdw.errors import ConfigError, DataError
 from gdw.runs.config import DataConfig
+from gdw.runs.fingerprint import fingerprint
 from gdw.runs.schema import Schema
 
 
@@ -26,11 +29,13 @@ class Prepared:
     """Examples ready for the trainer, and what is needed to encode others the same way.
 
     Attributes:
-        train, meta, test: examples; `meta` the clean ones, `test` None when no file was named.
-        source: the rows behind `train`, with the labels trained on.
+        train, meta, test: examples; `meta` the clean ones, `test` None when no file was named. With
+            `add_clean` those of `meta` are also the last of `train`.
+        source: the doubtful rows behind `train` (its first examples), with the labels trained on.
         schema: the form of the data, to read other files alike.
         encoder: fitted on the training rows.
-        spoiled: the share of training labels that `noise` changed, 0 without.
+        spoiled: the share of the labels of `source` that `noise` changed, 0 without.
+        fingerprint: sums of the rows and labels, see `gdw.runs.fingerprint`.
     """
 
     train: Examples
@@ -40,6 +45,7 @@ class Prepared:
     schema: Schema
     encoder: Encoder
     spoiled: float
+    fingerprint: dict[str, str]
 
 
 def prepare(config: DataConfig, *, seed: int, needs_meta: bool = True) -> Prepared:
@@ -50,6 +56,35 @@ def prepare(config: DataConfig, *, seed: int, needs_meta: bool = True) -> Prepar
     """
     noise = None if config.noise is None else parse_noise(config.noise)
     imbalance = None if config.imbalance is None else parse_imbalance(config.imbalance)
+    train, clean, test, schema = _read(config, seed=seed, needs_meta=needs_meta)
+    if imbalance is not None:
+        train = train.select(imbalance.apply(_labels(train), len(train.label_names), seed))
+    encoder = fit_encoder(train, image_size=config.image_size, max_features=config.max_words)
+    inputs = encoder.encode(train)
+    given = true = _labels(train)
+    if noise is not None:
+        features = _features(inputs) if noise.needs_features else None
+        given = noise.apply(true, len(train.label_names), seed, features=features)
+    doubtful = Examples(inputs, torch.from_numpy(given.copy()))
+    meta = None if clean is None else _examples(encoder, clean)
+    source = train.with_labels(given)
+    return Prepared(
+        train=_joined(doubtful, meta) if config.add_clean and meta is not None else doubtful,
+        meta=meta,
+        test=None if test is None else _examples(encoder, test),
+        source=source,
+        schema=schema,
+        encoder=encoder,
+        spoiled=float(np.mean(given != true)),
+        fingerprint=fingerprint(source, clean),
+    )
+
+
+def _read(
+    config: DataConfig, *, seed: int, needs_meta: bool
+) -> tuple[Source, Source | None, Source | None, Schema]:
+    """Doubtful, clean and test rows, every image among them readable, and their form."""
+    _check_places(config)
     source = _load(config, seed)
     if len(source.label_names) < 2:
         raise DataError(
@@ -59,27 +94,31 @@ def prepare(config: DataConfig, *, seed: int, needs_meta: bool = True) -> Prepar
     test = None
     if config.test is not None:
         test = schema.load(config.test, label=config.test_label or config.label)
-    train, clean = _split(config, source, schema, seed=seed, needs_meta=needs_meta)
+    try:
+        train, clean = _split(config, source, schema, seed=seed, needs_meta=needs_meta)
+    except (ConfigError, DataError) as error:
+        drawn, all_ = len(np.unique(_labels(source))), len(source.label_names)
+        if config.limit is None or drawn == all_:
+            raise
+        raise type(error)(
+            f"{error} (--limit {config.limit} drew {drawn} of {all_} classes)"
+        ) from None
     for part in (train, clean, test):
         if part is not None:
             check_images(part)
-    if imbalance is not None:
-        train = train.select(imbalance.apply(_labels(train), len(train.label_names), seed))
-    encoder = fit_encoder(train, image_size=config.image_size, max_features=config.max_words)
-    inputs = encoder.encode(train)
-    given = true = _labels(train)
-    if noise is not None:
-        features = _features(inputs) if noise.needs_features else None
-        given = noise.apply(true, len(train.label_names), seed, features=features)
-    return Prepared(
-        train=Examples(inputs, torch.from_numpy(given.copy())),
-        meta=None if clean is None else _examples(encoder, clean),
-        test=None if test is None else _examples(encoder, test),
-        source=train.with_labels(given),
-        schema=schema,
-        encoder=encoder,
-        spoiled=float(np.mean(given != true)),
-    )
+    return train, clean, test, schema
+
+
+def _check_places(config: DataConfig) -> None:
+    """Refuse test data that are training data: what they measure is memory."""
+    if config.test is None:
+        return
+    for what, path in (("training data", config.path), ("clean examples", config.meta)):
+        if path is not None and Path(path).resolve() == Path(config.test).resolve():
+            raise ConfigError(
+                f"the test data {config.test} are the {what}: expected examples that nothing is learned "
+                "from; name another file or folder (--test, test=), or leave it out"
+            )
 
 
 def _load(config: DataConfig, seed: int) -> Source:
@@ -105,6 +144,11 @@ def _split(
 ) -> tuple[Source, Source | None]:
     ways = (config.meta, config.trusted, config.meta_size)
     if not needs_meta and all(way is None for way in ways):
+        if config.add_clean:
+            raise ConfigError(
+                "add_clean trains on the clean examples too, found none: name them by --meta, --trusted or "
+                "--meta-size, or leave --add-clean out"
+            )
         return source, None
     meta = None
     if config.meta is not None:
@@ -117,6 +161,10 @@ def _split(
         meta_label=None if meta is not None else config.meta_label,
         seed=seed,
     )
+
+
+def _joined(first: Examples, second: Examples) -> Examples:
+    return Examples(Joined(first.inputs, second.inputs), torch.cat([first.targets, second.targets]))
 
 
 def _examples(encoder: Encoder, source: Source) -> Examples:

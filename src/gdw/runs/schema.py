@@ -11,6 +11,7 @@ from typing import Any
 from gdw.data.loading import load
 from gdw.data.source import Source
 from gdw.errors import DataError, RunError, nearest
+from gdw.train.atomic import write_atomically
 
 SCHEMA = "schema.json"
 
@@ -24,19 +25,22 @@ class Schema:
         feature_columns: the columns used, in order.
         column_types: for a table, how each is read.
         label_names: class k is `label_names[k]`.
+        names_declared: whether the training data themselves say so, see `Source.names_declared`.
     """
 
     kind: str
     feature_columns: tuple[str, ...]
     column_types: dict[str, str]
     label_names: tuple[str, ...]
+    names_declared: bool = False
 
     @classmethod
     def of(cls, source: Source) -> Schema:
         """The form of `source`."""
         types = {name: str(source.column_types[name]) for name in source.column_types}
         kept = {name: types[name] for name in source.feature_columns if name in types}
-        return cls(source.kind, source.feature_columns, kept, source.label_names)
+        names = source.label_names
+        return cls(source.kind, source.feature_columns, kept, names, source.names_declared)
 
     def load(
         self, path: str, *, label: str | None, limit: int | None = None, seed: int = 0
@@ -46,7 +50,7 @@ class Schema:
         Raises:
             DataError: another kind of data, missing columns, or a label that training never saw.
         """
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"names_declared": self.names_declared}
         if self.kind == "table":
             options["features"] = list(self.feature_columns)
         elif self.kind in ("image", "text") and not Path(path).is_dir():
@@ -64,7 +68,7 @@ class Schema:
     def save(self, folder: Path) -> None:
         """Write `schema.json` into `folder`."""
         text = json.dumps(asdict(self), ensure_ascii=False, indent=1)
-        (folder / SCHEMA).write_text(text, encoding="utf-8")
+        write_atomically(folder / SCHEMA, lambda file: file.write_text(text, encoding="utf-8"))
 
     @classmethod
     def read(cls, folder: Path) -> Schema:
@@ -77,6 +81,8 @@ class Schema:
                 feature_columns=tuple(map(str, content["feature_columns"])),
                 column_types={str(k): str(v) for k, v in content["column_types"].items()},
                 label_names=tuple(map(str, content["label_names"])),
+                # Runs of before this was written are read as safely as can be.
+                names_declared=content.get("names_declared") is True,
             )
         except FileNotFoundError:
             raise RunError(f"{path} does not exist: the folder holds no finished gdw run") from None

@@ -8,13 +8,16 @@ from typing import Any
 
 from torch import nn
 
+from gdw.data.encode.store import SETTINGS
+from gdw.errors import RunError
 from gdw.models.build import build_model, choose_model
 from gdw.reweight import METHODS
 from gdw.runs.config import RunConfig
+from gdw.runs.fingerprint import FINGERPRINT, require_same_data, save_fingerprint
 from gdw.runs.prepare import Prepared, prepare
-from gdw.train.config import TrainConfig
+from gdw.runs.schema import SCHEMA
 from gdw.train.result import FitResult
-from gdw.train.run import RunFolder
+from gdw.train.run import CONFIG, RunFolder
 from gdw.train.trainer import Trainer
 
 ENCODER = "encoder"
@@ -36,16 +39,16 @@ class Training:
         self.trainer = Trainer(config=config.training)
 
     @classmethod
-    def resume(cls, output: str | Path, training: Mapping[str, Any]) -> Training:
+    def resume(
+        cls, output: str | Path, sections: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> Training:
         """The interrupted run in `output`, with the options it was started with.
 
-        `training` holds options to change; those that would make it another run are refused later.
-        Raises `RunError` when there is none, or it is of a newer version or damaged.
+        `sections` (`data`, `model`, `training`) holds options to change; those that would make it
+        another run are refused by `prepare`. Raises `RunError` when there is none, or it is of a newer
+        version or damaged.
         """
-        run = RunFolder.open(output)
-        config = RunConfig.from_run(run.config, run.file("config.yaml"))
-        config.training = TrainConfig(**{**config.training.plain(), **training})
-        return cls(config, output, resume=True)
+        return cls(_written(output).replaced(sections or {}), output, resume=True)
 
     @property
     def is_first_process(self) -> bool:
@@ -55,15 +58,18 @@ class Training:
     def prepare(self) -> Prepared:
         """Start the other processes, if any, and read and check the data; nothing is written.
 
-        Raises `RunError` when the output already holds a run, `DataError` or `ConfigError` for data
-        that cannot be trained on.
+        Raises `RunError` when the output already holds a run or, to resume, none or one of other options
+        or other data; `DataError` or `ConfigError` for data that cannot be trained on.
         """
         self.trainer.launch()
-        if not self._resume:
-            self.trainer.processes.on_first(lambda: RunFolder.require_free(self.output))
+        on_first = self.trainer.processes.on_first
+        on_first(self._require_same_options if self._resume else self._require_free)
         training = self.config.training
         needs_meta = METHODS[training.method].needs_meta
-        return prepare(self.config.data, seed=training.seed, needs_meta=needs_meta)
+        prepared = prepare(self.config.data, seed=training.seed, needs_meta=needs_meta)
+        if self._resume:
+            on_first(lambda: require_same_data(prepared.fingerprint, self.output / ENCODER))
+        return prepared
 
     def model_name(self, prepared: Prepared) -> str:
         """The network's name, with "auto" resolved for the data."""
@@ -89,23 +95,65 @@ class Training:
         self, prepared: Prepared, model: nn.Module, *, stop_after: int | None = None
     ) -> FitResult:
         """Train `model` and fill the run folder. Errors as of `gdw.Trainer.fit`."""
-        output: Path | Callable[[], RunFolder] = self.output
-        if not self._resume:
-            output = lambda: self._create(prepared)  # noqa: E731
         return self.trainer.fit(
             model,
             prepared.train,
             prepared.meta,
             test=prepared.test,
-            output=output,
+            output=lambda: self._folder(prepared),
             resume=self._resume,
             stop_after=stop_after,
         )
 
-    def _create(self, prepared: Prepared) -> RunFolder:
-        run = RunFolder.create(self.output, self.config.plain())
-        folder = run.file(ENCODER)
-        folder.mkdir()
-        prepared.encoder.save(folder)
-        prepared.schema.save(folder)
+    def _require_free(self) -> None:
+        RunFolder.require_free(self.output)
+
+    def _require_same_options(self) -> None:
+        written = _written(self.output)
+        _require_places(written, self.output / CONFIG)
+        conflicts = self.config.conflicts(written)
+        if conflicts:
+            raise RunError(
+                f"{self.output} cannot be resumed with other settings: {', '.join(conflicts)}; "
+                "use those of the run, or choose another output folder"
+            )
+
+    def _folder(self, prepared: Prepared) -> RunFolder:
+        """The run folder with all that is needed to use its model, made or completed."""
+        parts: dict[str, Callable[[Path], None]] = {
+            SETTINGS: prepared.encoder.save,
+            SCHEMA: prepared.schema.save,
+            FINGERPRINT: lambda folder: save_fingerprint(prepared.fingerprint, folder),
+        }
+
+        def fill(run: RunFolder) -> None:
+            folder = run.file(ENCODER)
+            folder.mkdir(exist_ok=True)
+            for name, save in parts.items():
+                # What a run has is what its model was trained with; a new one overwrites leftovers.
+                if not (self._resume and (folder / name).is_file()):
+                    save(folder)
+
+        if not self._resume:
+            return RunFolder.create(self.output, self.config.plain(), fill=fill)
+        run = RunFolder.open(self.output, resume=True)
+        fill(run)
         return run
+
+
+def _written(output: str | Path) -> RunConfig:
+    """The options in the run folder `output`."""
+    run = RunFolder.open(output, resume=True)
+    return RunConfig.from_run(run.config, run.file(CONFIG))
+
+
+def _require_places(config: RunConfig, where: Path) -> None:
+    """Relative paths of the run `config` in `where` lead from here to where they led then."""
+    for options in (config.data, config.model):
+        for name in sorted(options.paths):
+            place = getattr(options, name)
+            if place is not None and not Path(place).is_absolute() and not Path(place).exists():
+                raise RunError(
+                    f"there is no {place!r} in {Path.cwd()}: {where} names it ({name}) relative to the "
+                    "folder where the run was started; resume it from that folder"
+                )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +20,18 @@ FORMAT_VERSION = 1
 
 _NAME = re.compile(r"step-(\d+)\.pt")
 
-# What `torch.load` raises on a file that is cut short, altered, or none of its own.
+# What `zipfile` and `torch.load` raise on a file that is cut short, altered, or none of its own.
 _DAMAGE = (
     OSError,
     RuntimeError,
     EOFError,
-    KeyError,
+    LookupError,
+    TypeError,
     ValueError,
     pickle.UnpicklingError,
+    struct.error,
     zipfile.BadZipFile,
+    zlib.error,
 )
 
 
@@ -101,6 +106,11 @@ class Checkpoints:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    # torch.load does not look at the checksums: a bit that flipped inside a tensor would be trained on.
+    with zipfile.ZipFile(path) as archive:
+        altered = archive.testzip()
+    if altered is not None:
+        raise zipfile.BadZipFile(f"{altered} does not match its checksum")
     state = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(state, dict):
         raise ValueError("expected a dictionary")

@@ -83,6 +83,11 @@ class TrainConfig(Options):
                 raise ValueError(
                     f"{name} is an option of the trainer itself: take it out of method_options"
                 )
+        if "loss" in self.method_options:
+            raise ValueError(
+                "loss is no option of the trainer, which trains on class labels with the cross-entropy: "
+                "take it out of method_options, or use the method in a loop of your own"
+            )
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise ValueError("nesterov needs optimizer 'sgd' and a momentum above 0")
         if self.warmup_epochs >= self.epochs:

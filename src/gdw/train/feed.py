@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 from gdw.data.examples import Examples, identity
 from gdw.data.seeding import generator
 from gdw.errors import DataError
+from gdw.train.arrays import as_numbers
 
 Data: TypeAlias = "Dataset[Any] | tuple[Any, Any]"
 Batch: TypeAlias = "tuple[Any, Tensor]"
@@ -21,12 +23,14 @@ Batch: TypeAlias = "tuple[Any, Tensor]"
 def as_dataset(data: Data, name: str) -> Dataset[Any]:
     """`data` as a map-style data set: itself, or `Examples` of a pair `(X, y)` of arrays or tensors.
 
-    `X` is `(N, ...)`, `y` is `(N,)` of class indices or `(N, C)` of class probabilities. NumPy's
-    float64 features stay float64 here and meet the model's dtype at `place`. `DataError` if there
-    is nothing to read or the lengths differ; `name` ("train", "meta", "test") is for its message.
+    `X` is `(N, ...)`, `y` is `(N,)` of class indices or `(N, C)` of class probabilities; data frames and
+    series of numbers will do. NumPy's float64 features stay float64 here and meet the model's dtype at
+    `place`. `DataError` if there is nothing to read, the lengths differ, or values are no numbers; `name`
+    ("train", "meta", "test") is for its message.
     """
     if not isinstance(data, (tuple, list)):
-        if not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
+        bare = isinstance(data, (Tensor, np.ndarray)) or hasattr(data, "iloc")
+        if bare or not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
             raise DataError(
                 f"{name}: expected a map-style data set (with __len__ and __getitem__) or a pair (X, y), "
                 f"found {type(data).__name__}"
@@ -35,7 +39,14 @@ def as_dataset(data: Data, name: str) -> Dataset[Any]:
     else:
         if len(data) != 2:
             raise DataError(f"{name}: expected a pair (X, y), found {len(data)} values")
-        inputs, targets = torch.as_tensor(data[0]), torch.as_tensor(data[1])
+        inputs = as_numbers(
+            data[0],
+            f"{name}: X",
+            "encode its columns as numbers, or use gdw.data.load and an encoder",
+        )
+        targets = as_numbers(
+            data[1], f"{name}: y", "encode the classes as 0 to C-1, alike in train, meta and test"
+        )
         if len(inputs) != len(targets):
             raise DataError(
                 f"{name}: X has {len(inputs)} rows, y has {len(targets)}: expected as many"
@@ -51,7 +62,8 @@ def batches(
 ) -> Iterator[Batch]:
     """The batches `(inputs, targets)` that `sampler` names by their indices, on the CPU.
 
-    `seed` is for the loader's own generator, which would otherwise draw from PyTorch's global one.
+    `seed` is for the loader's own generator, from which the seeds of its `workers` come; it would otherwise
+    draw from PyTorch's global one. Equal seeds give a data set with random transforms equal draws.
     """
     whole = isinstance(dataset, Examples)
     loader: DataLoader[Any] = DataLoader(

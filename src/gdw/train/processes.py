@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -43,7 +44,8 @@ class Processes:
     def launch(self) -> None:
         """Start or join the others; the process group is left when this process exits."""
         joined_before = dist.is_available() and dist.is_initialized()
-        self._fabric.launch()
+        with _fabric_quiet():
+            self._fabric.launch()
         if self.size > 1 and not joined_before:
             # Fabric does so for NCCL alone, but gloo's threads may abort a process that exits with them.
             atexit.register(_leave)
@@ -123,6 +125,18 @@ class Processes:
                 raise RunError(outcome[1])
         result: T = outcome[0]
         return result
+
+
+@contextmanager
+def _fabric_quiet() -> Iterator[None]:
+    """Without Fabric's notes on standard error of who has joined; its warnings are still heard."""
+    logger = logging.getLogger("lightning_fabric")
+    level = logger.level
+    logger.setLevel(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _leave() -> None:

@@ -17,6 +17,7 @@ class FitResult:
         averaged_epochs: how many epochs that is (`last_epochs`, or all if there are fewer).
         interrupted: a signal stopped the run before its end; it can be resumed from its folder.
         epochs_done: whole epochs trained so far.
+        epochs_before: those of them that a resumed run had behind it already.
     """
 
     history: list[dict[str, Any]] = field(repr=False)
@@ -24,6 +25,7 @@ class FitResult:
     averaged_epochs: int
     interrupted: bool
     epochs_done: int
+    epochs_before: int = 0
 
 
 def last_epochs_mean(history: Sequence[Mapping[str, Any]], last: int) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,24 @@ class RunFolder:
         self.path = Path(path)
 
     @classmethod
-    def create(cls, path: str | os.PathLike[str], config: Mapping[str, Any]) -> RunFolder:
-        """Start a run at `path` with `config` (plain YAML values) in `config.yaml`; parents are made."""
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        *,
+        fill: Callable[[RunFolder], object] | None = None,
+    ) -> RunFolder:
+        """Start a run at `path` with `config` (plain YAML values) in `config.yaml`; parents are made.
+
+        `fill` writes what else belongs to a new run. `config.yaml` comes last: a process killed before
+        it leaves no run, so that the same path is free to start again.
+        """
         cls.require_free(path)
         run = cls(path)
         try:
-            run.checkpoints.mkdir(parents=True)
+            run.path.mkdir(parents=True, exist_ok=True)
+            if fill is not None:
+                fill(run)
             run.write_text(
                 CONFIG, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
             )
@@ -55,13 +68,12 @@ class RunFolder:
             raise RunError(f"the output {run.path} is a file: choose a folder")
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str]) -> RunFolder:
-        """The run that `path` holds."""
+    def open(cls, path: str | os.PathLike[str], *, resume: bool = False) -> RunFolder:
+        """The run that `path` holds; `resume` says that it is to be continued, for the message."""
         run = cls(path)
         if not run.path.is_dir():
-            raise RunError(
-                f"no run folder at {run.path}: check the path, or start a run there without --resume"
-            )
+            fix = ", or start a run there without --resume (resume=True)" if resume else ""
+            raise RunError(f"no run folder at {run.path}: check the path{fix}")
         if not run.file(CONFIG).is_file():
             raise RunError(f"{run.path} holds no run: expected {CONFIG} in it")
         return run
@@ -142,7 +154,8 @@ class RunFolder:
         path = self.file(MODEL)
         if not path.is_file():
             raise RunError(
-                f"{path} does not exist: the run has not finished; continue it with --resume"
+                f"{path} does not exist: the run has not finished; go on with "
+                f"gdw train --resume --output {shlex.quote(str(self.path))} (resume=True)"
             )
         try:
             load_model(model, path)

@@ -48,7 +48,9 @@ class Store:
         def find() -> RunFolder:
             if callable(output):
                 return output()
-            return RunFolder.open(output) if resume else RunFolder.create(output, config.plain())
+            if resume:
+                return RunFolder.open(output, resume=True)
+            return RunFolder.create(output, config.plain())
 
         self.run = self._processes.on_first(find)
         self._checkpoints = Checkpoints(self.run.checkpoints, kept=self._kept)

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from gdw.data.batches import CyclingBatches, EpochBatches
+from gdw.data.seeding import generator
 from gdw.train import feed
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import whereabouts
@@ -48,7 +49,7 @@ class Streams:
     def train(self, epoch: int, *, start: int) -> Iterator[tuple[list[int], feed.Batch]]:
         """The batches of `epoch` from number `start` on, each with the indices of its examples."""
         order = self._epoch(epoch, start=start)
-        loaded = self._load(self.sets.train, order, epoch)
+        loaded = self._load(self.sets.train, order, "train", epoch, start)
         first = epoch * self.batches_per_epoch + start
         for number, (indices, batch) in enumerate(zip(order, loaded, strict=True), start=first):
             yield indices, self._prepare(batch, "train", number)
@@ -58,7 +59,7 @@ class Streams:
         return None if self.sets.meta is None else self._meta(start)
 
     def _meta(self, start: int) -> Iterator[feed.Batch]:
-        loaded = self._load(self.sets.meta, self._cycle(start=start), 0)
+        loaded = self._load(self.sets.meta, self._cycle(start=start), "meta", start)
         for number, batch in enumerate(loaded, start=start):
             yield self._prepare(batch, "meta", number)
 
@@ -86,9 +87,11 @@ class Streams:
         )
 
     def _load(
-        self, dataset: Any, order: EpochBatches | CyclingBatches, epoch: int
+        self, dataset: Any, order: EpochBatches | CyclingBatches, stream: str, *position: int
     ) -> Iterator[feed.Batch]:
-        seed = self._config.seed + epoch
+        # Sums such as seed + epoch would give workers of other epochs, streams or runs the same draws.
+        own = generator(self._config.seed, "loader", stream, *position, self._rank)
+        seed = int(own.integers(2**63))
         return feed.batches(dataset, order, workers=self._config.workers, seed=seed)
 
     def _prepare(self, batch: feed.Batch, stream: str, number: int) -> feed.Batch:

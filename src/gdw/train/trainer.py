@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from gdw.errors import ConfigError, ModelError
-from gdw.hypergradient.problem import Forward, default_forward
+from gdw.hypergradient.batch import Forward, default_forward
 from gdw.reweight import METHODS, Reweighter, build
 from gdw.train import feed
 from gdw.train.callback import Callback
@@ -81,16 +81,19 @@ class Trainer:
         Args:
             model: returns logits `(N, C)`; moved to the device, and in precision "64" to float64.
             train, meta, test: each a `gdw.data.Examples`, another map-style data set of
-                `(inputs, target)`, or a pair `(X, y)` of arrays or tensors. `meta` are the clean
+                `(inputs, target)`, or a pair `(X, y)` of tensors, arrays or data frames of numbers, `y`
+                classes from 0 to C-1 or `(N, C)` class probabilities. `meta` are the clean
                 examples; methods without need of them do not look at them (add them to `train` for
                 a fair comparison). `test` is evaluated after every epoch; `meta` is not, since the
                 weights are fitted to it: its loss is in the history.
             output: folder of the run, made here; or a function that makes it, called once all checks
                 have passed. None: nothing is written.
             resume: continue the run that `output` holds from its newest checkpoint, to what a
-                straight run would have given, bit for bit on the same machine.
-            stop_after: stop once that many epochs are done in all (the learning rate still follows
-                `epochs`).
+                straight run would have given, bit for bit on the same machine. Random transforms
+                *inside a data set* are an exception when `workers` > 0: those of `meta`, and after a
+                stop within an epoch those of `train`, are drawn anew. (`augment` is no exception.)
+            stop_after: stop once that many epochs, 1 or more, are done in all (the learning rate
+                still follows `epochs`).
             callbacks: see `Callback`.
 
         Ctrl-C or SIGTERM ends the current step, writes a checkpoint and returns; a second one raises
@@ -103,13 +106,16 @@ class Trainer:
             RunError: `output` holds a run (without `resume`), none, or a different one (with it).
             DivergenceError: a loss or parameter that is not finite.
         """
+        until = _last_epoch(self.config.epochs, stop_after)
         config, processes = self.config, self.processes
         sets = self._sets(train, meta, test)
         model.to(processes.device, torch.float64 if config.precision == "64" else None)
         if not model.training:
             model.train()
         processes.share(model)
-        check_before_training(model, vars(sets), self.forward)
+        check_before_training(
+            model, vars(sets), self.forward, config=config, processes=processes.size
+        )
         # Under one seed on all processes, so that their weighting networks start alike.
         with seeded(config.seed, processes.device):
             optimizer = _optimizer(config, model)
@@ -133,7 +139,7 @@ class Trainer:
             state = store.resume(config, sets.sizes()) if resume else None
             if state is not None:
                 loop.restore(state)
-            until = min(config.epochs, stop_after or config.epochs)
+            before = loop.position.epoch
             interrupted = self._run(loop, streams.batches_per_epoch, until)
         store.save_model(model)
         last = min(config.last_epochs, len(store.history))
@@ -143,6 +149,7 @@ class Trainer:
             averaged_epochs=last,
             interrupted=interrupted,
             epochs_done=loop.position.epoch,
+            epochs_before=before,
         )
 
     def evaluate(self, model: nn.Module, data: feed.Data) -> dict[str, Any]:
@@ -194,6 +201,16 @@ class Trainer:
                 return loop.run(until, interrupt=interrupt, progress=progress)
         finally:
             progress.close()
+
+
+def _last_epoch(epochs: int, stop_after: int | None) -> int:
+    if stop_after is None:
+        return epochs
+    if stop_after < 1:
+        raise ConfigError(
+            f"stop_after: expected 1 epoch or more, found {stop_after}; leave it out to train all"
+        )
+    return min(epochs, stop_after)
 
 
 def _optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gdw.data.formats.encoding import wrong_encoding
 from gdw.data.rows import TableRows
 from gdw.data.wording import shown
 from gdw.errors import DataError
@@ -123,9 +124,7 @@ def _lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             except StopIteration:
                 return
             except UnicodeDecodeError:
-                raise DataError(
-                    f"{shown(path)} is not UTF-8 text (after line {reader.line_num}): save it as UTF-8"
-                ) from None
+                raise DataError(wrong_encoding(path)) from None
             except csv.Error as error:
                 raise DataError(
                     f"line {reader.line_num} of {shown(path)} is broken: {error}"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gdw.bench.contestants import CONTESTANTS, Step
+from gdw.bench.contestants import CONTESTANTS, STEPS_PER_CALL, Step
 from gdw.bench.memory import peak_bytes
 from gdw.bench.peers import UnavailableError
 from gdw.bench.workloads import Workload
@@ -68,7 +68,8 @@ def measure(
             gc.collect()
             start = time.perf_counter()
             step()
-            costs[name].seconds.append(time.perf_counter() - start)
+            elapsed = time.perf_counter() - start
+            costs[name].seconds.append(elapsed / STEPS_PER_CALL.get(name, 1))
         say(f"{workload.describe()}: repeat {repeat + 1} of {repeats}")
     base = costs[BASE].seconds
     for name in steps:

@@ -98,9 +98,7 @@ class GDW(NetworkReweighter):
     def _weigh(self, run: TrainingPass, meta_batch: Batch | None) -> Weighting:
         if not self._is_meta_step():
             return self._between(run)
-        proposed, first = self._first_stage(run)
-        g, meta_loss = self._engine(self._problem, run, first, self._required(meta_batch))
-        self._learn(proposed, g)
+        first, g, meta_loss = self._learn(run, meta_batch)
         weights = second_stage_weights(
             first,
             g,

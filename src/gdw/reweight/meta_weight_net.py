@@ -49,7 +49,7 @@ class MetaWeightNet(NetworkReweighter):
             optimizer,
             hypergradient=hypergradient,
             head=head,
-            weighting_network=weighting_network or "mlp",
+            weighting_network="mlp" if weighting_network is None else weighting_network,
             weighting_lr=weighting_lr,
             meta_every=meta_every,
             forward=forward,
@@ -60,9 +60,7 @@ class MetaWeightNet(NetworkReweighter):
     def _weigh(self, run: TrainingPass, meta_batch: Batch | None) -> Weighting:
         if not self._is_meta_step():
             return self._between(run)
-        proposed, first = self._first_stage(run)
-        g, meta_loss = self._engine(self._problem, run, first, self._required(meta_batch))
-        self._learn(proposed, g)
+        first, g, meta_loss = self._learn(run, meta_batch)
         with torch.no_grad():
             again, _ = self._first_stage(run)
         return Weighting(broadcast_instance_weights(again, g), first, g, meta_loss)

@@ -13,7 +13,7 @@ from gdw.errors import ConfigError
 from gdw.functional import broadcast_instance_weights
 from gdw.functional.losses import PerExample
 from gdw.hypergradient import TrainingPass
-from gdw.hypergradient.batch import Forward
+from gdw.hypergradient.batch import Batch, Forward
 from gdw.reweight.base import MetaReweighter, Weighting
 from gdw.reweight.weighting_network import LearnedWeights, WeightingNetwork
 
@@ -70,10 +70,14 @@ class NetworkReweighter(MetaReweighter):
             proposed = self._learned.propose(run.losses)
         return proposed, broadcast_instance_weights(proposed.detach(), run.class_gradient)
 
-    def _learn(self, proposed: Tensor, hypergradient: Tensor) -> None:
-        """A broadcast weight's gradient is the sum over the classes it was broadcast to."""
+    def _learn(self, run: TrainingPass, meta_batch: Batch | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Let the network learn from the meta batch: first-stage weights, G there, and the meta loss."""
+        proposed, first = self._first_stage(run)
+        g, meta_loss = self._engine(self._problem, run, first, self._required(meta_batch))
         if self._learned is not None:
-            self._learned.learn(proposed, hypergradient.sum(1), self._problem.collective)
+            # A broadcast weight's gradient is the sum over the classes it was broadcast to.
+            self._learned.learn(proposed, g.sum(1), self._problem.collective)
+        return first, g, meta_loss
 
     def _between(self, run: TrainingPass) -> Weighting:
         """Weights of a step without a meta batch: what the network says now."""

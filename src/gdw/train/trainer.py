@@ -109,13 +109,7 @@ class Trainer:
         until = _last_epoch(self.config.epochs, stop_after)
         config, processes = self.config, self.processes
         sets = self._sets(train, meta, test)
-        model.to(processes.device, torch.float64 if config.precision == "64" else None)
-        if not model.training:
-            model.train()
-        processes.share(model)
-        check_before_training(
-            model, vars(sets), self.forward, config=config, processes=processes.size
-        )
+        self._make_ready(model, sets)
         # Under one seed on all processes, so that their weighting networks start alike.
         with seeded(config.seed, processes.device):
             optimizer = _optimizer(config, model)
@@ -160,10 +154,21 @@ class Trainer:
     def forward(self, model: nn.Module, inputs: Any) -> Tensor:
         """Logits `(N, C)` under the run's autocast, in the type that the model computed them in.
 
-        That type tells the hypergradient how far a finite difference must reach to be seen.
+        The type tells how precisely the model computes.
         """
         with self.processes.autocast():
             return self._forward(model, inputs)
+
+    def _make_ready(self, model: nn.Module, sets: Sets) -> None:
+        """The model in train mode on the device, the same on every process, and able to train on these."""
+        config, processes = self.config, self.processes
+        model.to(processes.device, torch.float64 if config.precision == "64" else None)
+        if not model.training:
+            model.train()
+        processes.share(model)
+        check_before_training(
+            model, vars(sets), self.forward, config=config, processes=processes.size
+        )
 
     def _sets(self, train: feed.Data, meta: feed.Data | None, test: feed.Data | None) -> Sets:
         needs_meta = METHODS[self.config.method].needs_meta

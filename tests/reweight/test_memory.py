@@ -1,0 +1,32 @@
+"""Steps leave nothing behind: as many tensors are alive after many steps as after a few."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+import torch
+
+from gdw.reweight import METHODS
+from tests.reweight.setting import Setting, batches
+
+RUNS = [
+    *((method, {}) for method in METHODS),
+    *(("gdw", {"hypergradient": name}) for name in ("forward", "reference", "head")),
+    ("gdw", {"hypergradient": "head", "head": "0"}),
+]
+
+
+def alive() -> int:
+    gc.collect()
+    return sum(issubclass(type(thing), torch.Tensor) for thing in gc.get_objects())
+
+
+@pytest.mark.parametrize(("method", "options"), RUNS)
+def test_no_tensor_stays_behind(method: str, options: dict[str, str]) -> None:
+    setting = Setting.of(method, **options)
+    train, meta = batches(30), batches(30, seed=1)
+    setting.train(train[:3], meta[:3])
+    before = alive()
+    setting.train(train[3:], meta[3:])
+    assert alive() == before

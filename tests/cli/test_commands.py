@@ -149,3 +149,29 @@ def test_version_and_module_entry_point() -> None:
     words = [sys.executable, "-m", "gdw", "--version"]
     out = subprocess.run(words, capture_output=True, text=True, check=True)
     assert out.stdout.strip() == f"gdw {package.__version__}"
+
+
+def test_test_data_without_the_doubtful_column_are_measured_by_the_true_one(
+    gdw: Run, here: Path
+) -> None:
+    table = pd.read_csv(here / "data.csv", skipinitialspace=True)
+    table["guess"] = table["animal"][::-1].to_numpy()
+    table.to_csv(here / "doubtful.csv", index=False)
+    words = (
+        "train",
+        "doubtful.csv",
+        "--label",
+        "guess",
+        "--meta-size",
+        8,
+        "--meta-label",
+        "animal",
+    )
+    quick = ("--epochs", 1, "--model", "mlp:8", "--drop", "note")
+    done = gdw(*words, *quick, "--test", "test.csv", "--output", "run")
+    assert done.exit_code == 0, done.output
+    other = table.drop(columns=["guess", "animal"]).assign(kind="cat")
+    other.to_csv(here / "other.csv", index=False)
+    done = gdw(*words, *quick, "--test", "other.csv", "--output", "second")
+    assert done.exit_code == 2
+    assert "no label column 'guess': name its own with --test-label" in done.stderr

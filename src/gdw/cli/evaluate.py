@@ -51,24 +51,13 @@ def evaluate(
 
 
 def _label_column(known: DataConfig, data: str) -> str:
-    """The label column of the run's test or training data, or in a file without it, of its clean examples."""
-    from gdw.data.formats import open_rows
-    from gdw.data.loading import label_column
-    from gdw.data.wording import listed
-    from gdw.errors import DataError
+    from gdw.runs.labels import held_out_label
 
-    rows = open_rows(data)
-    usual = known.test_label or known.label
-    for name in (usual, known.meta_label):
-        if name is not None and label_column(rows, name) in rows.columns:
-            if name != usual:
-                # Not into standard output, which --json - keeps for the figures.
-                typer.echo(f"labels: column {name!r}, as {data} has no {usual!r}", err=True)
-            return name
-    raise DataError(
-        f"{data} has no label column {usual!r}: name its own with --label. "
-        f"Its columns: {listed(rows.columns)}"
-    )
+    name, usual = held_out_label(known, data, option="--label"), known.test_label or known.label
+    if name != usual:
+        # Not into standard output, which --json - keeps for the figures.
+        typer.echo(f"labels: column {name!r}, as {data} has no {usual!r}", err=True)
+    return name
 
 
 def _show(figures: dict[str, Any], title: str) -> None:

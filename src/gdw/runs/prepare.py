@@ -21,6 +21,7 @@ from gdw.data.source import Source
 from gdw.errors import ConfigError, DataError
 from gdw.runs.config import DataConfig
 from gdw.runs.fingerprint import fingerprint
+from gdw.runs.labels import held_out_label
 from gdw.runs.schema import Schema
 
 
@@ -93,7 +94,8 @@ def _read(
     schema = Schema.of(source.without_features(*_not_features(config)))
     test = None
     if config.test is not None:
-        test = schema.load(config.test, label=config.test_label or config.label)
+        label = held_out_label(config, config.test, option="--test-label")
+        test = schema.load(config.test, label=label)
     try:
         train, clean = _split(config, source, schema, seed=seed, needs_meta=needs_meta)
     except (ConfigError, DataError) as error:

@@ -1,0 +1,26 @@
+"""Which column holds the labels of a file that a model is measured on."""
+
+from __future__ import annotations
+
+from gdw.data.formats import open_rows
+from gdw.data.loading import label_column
+from gdw.data.wording import listed
+from gdw.errors import DataError
+from gdw.runs.config import DataConfig
+
+
+def held_out_label(config: DataConfig, path: str, *, option: str) -> str:
+    """The label column of the test or training data; in a file without it, that of the clean examples.
+
+    Raises:
+        DataError: the file at `path` has neither; the message names `option`, which says the column.
+    """
+    rows = open_rows(path)
+    usual = config.test_label or config.label
+    for name in (usual, config.meta_label):
+        if name is not None and label_column(rows, name) in rows.columns:
+            return name
+    raise DataError(
+        f"{path} has no label column {usual!r}: name its own with {option}. "
+        f"Its columns: {listed(rows.columns)}"
+    )

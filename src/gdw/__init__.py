@@ -5,9 +5,9 @@ Everything below is imported on first use, so that `import gdw` (and `gdw --help
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from gdw._lazy import lazy
 from gdw._version import __version__
 
 if TYPE_CHECKING:
@@ -47,12 +47,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    if name in _MODULES:
-        return importlib.import_module(f"gdw.{name}")
-    raise AttributeError(f"module 'gdw' has no attribute {name!r}")
+__getattr__ = lazy(__name__, _HOME, _MODULES)
 
 
 def __dir__() -> list[str]:

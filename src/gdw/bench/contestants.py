@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 
 from gdw.bench import peers
-from gdw.bench.workloads import LR, Workload
+from gdw.bench.workloads import Workload, sgd
 from gdw.reweight import build
 
 Step = Callable[[], None]
@@ -19,7 +18,7 @@ Contestant = Callable[[Workload], Step]
 def plain(workload: Workload) -> Step:
     """Forward, `loss.backward()`, SGD: what everything else is compared with."""
     model = workload.build()
-    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9)
+    optimizer = sgd(model)
     (x, y), _ = workload.batches()
 
     def step() -> None:
@@ -33,7 +32,7 @@ def plain(workload: Workload) -> Step:
 def _ours(method: str, **options: Any) -> Contestant:
     def contestant(workload: Workload) -> Step:
         model = workload.build()
-        optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9)
+        optimizer = sgd(model)
         reweighter = build(method, model, optimizer, forward=workload.forward, **options)
         batch, meta = workload.batches()
 

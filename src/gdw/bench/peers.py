@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from gdw.bench.workloads import LR, Workload
+from gdw.bench.workloads import LR, Workload, sgd
 from gdw.functional import second_stage_weights, zero_mean
 from gdw.reweight import WeightingNetwork
 
@@ -28,9 +28,8 @@ class UnavailableError(Exception):
 def double_backward(workload: Workload) -> Callable[[], None]:
     """GDW as research code has it: the model copied each step, a graph of the virtual step kept."""
     model = workload.build()
-    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9)
-    network = WeightingNetwork()
-    network_optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4)
+    optimizer = sgd(model)
+    network, network_optimizer = _weighting()
     (x, y), (u, v) = workload.batches()
 
     def logits_of(module: nn.Module, inputs: Tensor) -> Tensor:
@@ -66,9 +65,9 @@ def double_backward(workload: Workload) -> Callable[[], None]:
 def by_higher(workload: Workload) -> Callable[[], None]:
     """Meta-Weight-Net with `higher`: a functional copy of model and optimizer each step."""
     higher = _imported("higher")
-    model, network = workload.build(), WeightingNetwork()
-    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9)
-    network_optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4)
+    model = workload.build()
+    optimizer = sgd(model)
+    network, network_optimizer = _weighting()
     (x, y), (u, v) = workload.batches()
 
     def step() -> None:
@@ -88,9 +87,9 @@ def by_higher(workload: Workload) -> Callable[[], None]:
 def by_torchopt(workload: Workload) -> Callable[[], None]:
     """Meta-Weight-Net with `torchopt`: a differentiable optimizer, its state put back each step."""
     torchopt = _imported("torchopt")
-    model, network = workload.build(), WeightingNetwork()
-    optimizer = torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9)
-    network_optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4)
+    model = workload.build()
+    optimizer = sgd(model)
+    network, network_optimizer = _weighting()
     (x, y), (u, v) = workload.batches()
     virtual_sgd = torchopt.MetaSGD(model, lr=LR)
 
@@ -108,6 +107,12 @@ def by_torchopt(workload: Workload) -> Callable[[], None]:
         optimizer.step()
 
     return step
+
+
+def _weighting() -> tuple[WeightingNetwork, torch.optim.Optimizer]:
+    """Meta-Weight-Net's network and its optimizer, as published."""
+    network = WeightingNetwork()
+    return network, torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4)
 
 
 def _weighted_loss(

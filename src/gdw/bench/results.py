@@ -36,17 +36,15 @@ def run(
 def read(path: Path) -> dict[str, Any]:
     """The figures of an earlier run. Raises `ConfigError` when the file holds none."""
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-        if results["format"] != FORMAT:
-            raise ConfigError(f"{path} has format {results['format']}, this gdw reads {FORMAT}")
+        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = results["format"]
     except FileNotFoundError:
         raise ConfigError(f"no results at {path}: check the path") from None
     except (OSError, ValueError, LookupError, TypeError) as error:
-        if isinstance(error, ConfigError):
-            raise
         raise ConfigError(f"{path} holds no results of gdw bench ({error})") from error
-    found: dict[str, Any] = results
-    return found
+    if found != FORMAT:
+        raise ConfigError(f"{path} has format {found}, this gdw reads {FORMAT}")
+    return results
 
 
 def row(name: str, cost: Mapping[str, Any], base: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -18,6 +18,11 @@ Batch = tuple[Tensor, Tensor]
 LR = 0.1
 
 
+def sgd(model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizer that every contestant trains the model with."""
+    return torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9)
+
+
 class Transformer(nn.Module):
     """A small encoder with fused scaled-dot-product attention: 4 layers of width 128 over 64 tokens."""
 

@@ -6,8 +6,9 @@ of imbalance are functions of the modules `gdw.data.noise` and `gdw.data.imbalan
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gdw._lazy import lazy
 
 if TYPE_CHECKING:
     from gdw.data import imbalance, noise
@@ -79,12 +80,9 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"gdw.data.{_HOME[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"gdw.data.{name}")
-    raise AttributeError(f"module 'gdw.data' has no attribute {name!r}")
+__getattr__ = lazy(
+    __name__, {name: f"gdw.data.{module}" for name, module in _HOME.items()}, _MODULES
+)
 
 
 def __dir__() -> list[str]:

@@ -79,8 +79,7 @@ def _closed_form(
         b = None if b is None else b - rate_b * step_b
 
     inputs, targets = meta_batch
-    with torch.no_grad(), still_buffers(problem.model), problem.capturing() as seen:
-        problem.logits(inputs)
+    seen = _meta_pass(problem, inputs)
     features = seen.inputs[0].to(dtype)
     logits = torch.nn.functional.linear(features, w, b)
     losses, d1 = problem.loss.with_gradient(logits, targets)
@@ -93,6 +92,13 @@ def _closed_form(
     return Hypergradient(-run.class_gradient * u / (run.count * count), total / count)
 
 
+def _meta_pass(problem: Problem, inputs: Any) -> Captured:
+    """What the head is handed for the meta inputs, by one forward pass without gradient."""
+    with torch.no_grad(), still_buffers(problem.model), problem.capturing() as seen:
+        problem.logits(inputs)
+    return seen
+
+
 def _replayed(
     problem: Problem,
     run: TrainingPass,
@@ -101,8 +107,7 @@ def _replayed(
     meta_batch: Batch,
 ) -> Hypergradient:
     inputs, targets = meta_batch
-    with torch.no_grad(), still_buffers(problem.model), problem.capturing() as seen:
-        problem.logits(inputs)
+    seen = _meta_pass(problem, inputs)
     afterwards = RandomState.capture(problem.devices())
     part = replace(problem, forward=_replay(problem))
     alone = replace(run, inputs=(captured, run.inputs))

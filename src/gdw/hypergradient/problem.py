@@ -199,12 +199,11 @@ class Problem:
 
         Keeps the graph of the training pass. `weights`: `(N, C, ...)`.
         """
-        cotangent = weighted_class_gradient(weights, run.class_gradient, run.count)
         try:
             gradient = torch.autograd.grad(
                 run.logits,
                 parameters,
-                cotangent.to(run.logits.dtype),
+                _cotangent(run, weights),
                 retain_graph=True,
                 materialize_grads=True,
             )
@@ -223,9 +222,8 @@ class Problem:
             weighted_backward(run.logits, weights, run.class_gradient, run.count)
             return
         parameters = [p for p, _ in self.trainable().values()]
-        cotangent = weighted_class_gradient(weights, run.class_gradient, run.count)
         own = torch.autograd.grad(
-            run.logits, parameters, cotangent.to(run.logits.dtype), allow_unused=True
+            run.logits, parameters, _cotangent(run, weights), allow_unused=True
         )
         # A parameter that no process used keeps no gradient, so that weight decay passes it by.
         used = torch.tensor([float(g is not None) for g in own], device=run.logits.device)
@@ -234,11 +232,13 @@ class Problem:
             for p, g in zip(parameters, own, strict=True)
         ]
         used, *summed = self.collective.sum([used, *filled])
-        for p, g, mine, count in zip(parameters, summed, own, used.tolist(), strict=True):
-            if count:
-                # Optimizers for sparse gradients take no others.
-                g_ = g.to_sparse(mine.sparse_dim()) if mine is not None and mine.is_sparse else g
-                p.grad = g_ if p.grad is None else p.grad + g_
+        for p, total, mine, count in zip(parameters, summed, own, used.tolist(), strict=True):
+            if not count:
+                continue
+            # Optimizers for sparse gradients take no others.
+            sparse = mine is not None and mine.is_sparse
+            g = total.to_sparse(mine.sparse_dim()) if sparse else total
+            p.grad = g if p.grad is None else p.grad + g
 
     def devices(self) -> list[torch.device]:
         """Where the model's parameters are."""
@@ -248,6 +248,10 @@ class Problem:
 def dense(gradient: Tensor) -> Tensor:
     """The gradient, of an embedding say, as an ordinary tensor."""
     return gradient.to_dense() if gradient.is_sparse else gradient
+
+
+def _cotangent(run: TrainingPass, weights: Tensor) -> Tensor:
+    return weighted_class_gradient(weights, run.class_gradient, run.count).to(run.logits.dtype)
 
 
 def _rate(group: Mapping[str, Any]) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gdw._lazy import lazy
 
 if TYPE_CHECKING:
     from gdw.train.callback import Callback
@@ -25,10 +26,7 @@ _HOME = {
 __all__ = ["Callback", "FitResult", "RunFolder", "TrainConfig", "Trainer", "evaluate"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(_HOME[name]), name)
-    raise AttributeError(f"module 'gdw.train' has no attribute {name!r}")
+__getattr__ = lazy(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

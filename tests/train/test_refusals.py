@@ -75,7 +75,7 @@ def _two_outputs() -> nn.Module:
             {"method": "gdw"},
             {},
             ConfigError,
-            "'gdw' learns its weights from clean examples: give meta=",
+            "'gdw' learns from clean examples: give meta=",
         ),
         (_two_outputs, {}, {}, ModelError, "train: found class 2, but the model has 2 logits"),
         (

@@ -8,6 +8,7 @@ from gdw.reweight.gdw import GDW
 from gdw.reweight.l2rw import L2RW
 from gdw.reweight.meta_weight_net import MetaWeightNet
 from gdw.reweight.plain import Plain
+from gdw.reweight.preparation import Predict, Preparation, Subset
 from gdw.reweight.presets import PRESETS, Preset
 from gdw.reweight.registry import METHODS, build, check_options
 from gdw.reweight.weighting_network import WeightingNetwork
@@ -19,9 +20,12 @@ __all__ = [
     "PRESETS",
     "MetaWeightNet",
     "Plain",
+    "Predict",
+    "Preparation",
     "Preset",
     "Reweighter",
     "StepResult",
+    "Subset",
     "WeightingNetwork",
     "build",
     "check_options",

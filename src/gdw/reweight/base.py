@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -14,6 +15,7 @@ from gdw.errors import ConfigError
 from gdw.functional.losses import PerExample, resolve_loss
 from gdw.hypergradient import HEAD, Engine, Problem, TrainingPass, resolve_engine
 from gdw.hypergradient.batch import Batch, Forward
+from gdw.reweight.preparation import Preparation
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,9 @@ class Reweighter(ABC):
     needs_meta: ClassVar[bool] = True
     """Whether `backward` looks at a meta batch."""
 
+    needs_clean: ClassVar[bool] = True
+    """Whether clean examples are needed, in `backward` or in any other way."""
+
     _head: bool | str = False
 
     def __init__(
@@ -91,12 +96,31 @@ class Reweighter(ABC):
         self._problem = Problem.of(model, optimizer, resolved, forward, head=self._head)
         self._steps = 0
 
-    def backward(self, batch: Batch, meta_batch: Batch | None = None) -> StepResult:
+    def prepare(self, preparation: Preparation) -> None:  # noqa: B027
+        """Before the first step of a run: what the method wants to know of all its labels.
+
+        Called by `gdw.Trainer`; what it finds belongs into `state_dict`, since a resumed run does not
+        prepare again. By default nothing.
+        """
+
+    def trains_on(self, epoch: int, epochs: int) -> Literal["given", "clean"]:
+        """Which examples the batches of `epoch` (from 1) of `epochs` are drawn from; asked by the trainer."""
+        del epoch, epochs
+        return "given"
+
+    def begin_epoch(self, epoch: int, epochs: int) -> None:  # noqa: B027
+        """Told by the trainer before the first step of `epoch` (from 1) of `epochs`, also after a resume."""
+
+    def backward(
+        self, batch: Batch, meta_batch: Batch | None = None, *, indices: Sequence[int] | None = None
+    ) -> StepResult:
         """Accumulate the weighted gradient of `batch` into `.grad`, like `loss.backward()`.
 
         Args:
             batch: `(inputs, targets)`; inputs a tensor, a tuple or a mapping of tensors.
             meta_batch: the same, of clean examples.
+            indices: which examples of the training set they are, for methods that remember each;
+                clean examples among them count on from the end of the training set.
 
         Returns:
             The losses, logits and weights of the step.
@@ -106,7 +130,8 @@ class Reweighter(ABC):
             ModelError: a model whose output is no logits, or that cannot be run twice.
             DataError: targets that do not fit the logits.
         """
-        run = self._problem.training_pass(batch)
+        known = None if indices is None else torch.as_tensor(indices, dtype=torch.int64)
+        run = self._revise(self._problem.training_pass(batch), batch[1], known)
         decided = self._weigh(run, meta_batch)
         self._problem.accumulate(run, decided.weights)
         self._steps += 1
@@ -118,6 +143,12 @@ class Reweighter(ABC):
             first_stage_weights=decided.first_stage,
             weights=decided.weights.detach(),
         )
+
+    def _revise(self, run: TrainingPass, targets: Tensor, indices: Tensor | None) -> TrainingPass:
+        """The pass with another gradient at the logits (`class_gradient`, `losses`), for methods with
+        another loss or other targets than the batch's; `indices` `(N,)` as given to `backward`."""
+        del targets, indices
+        return run
 
     @abstractmethod
     def _weigh(self, run: TrainingPass, meta_batch: Batch | None) -> Weighting:

@@ -15,7 +15,7 @@ class Plain(Reweighter):
     Its gradient is that of the mean loss. A meta batch is accepted and not looked at.
     """
 
-    needs_meta = False
+    needs_meta = needs_clean = False
 
     def _weigh(self, run: TrainingPass, meta_batch: Batch | None) -> Weighting:
         del meta_batch

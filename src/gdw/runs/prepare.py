@@ -49,15 +49,15 @@ class Prepared:
     fingerprint: dict[str, str]
 
 
-def prepare(config: DataConfig, *, seed: int, needs_meta: bool = True) -> Prepared:
+def prepare(config: DataConfig, *, seed: int, needs_clean: bool = True) -> Prepared:
     """Read, split, spoil (if asked) and encode the data.
 
-    Without `needs_meta` clean data may be left out. Raises `DataError` and `ConfigError` for whatever
+    Without `needs_clean` clean data may be left out. Raises `DataError` and `ConfigError` for whatever
     cannot be trained on, naming file, row and column.
     """
     noise = None if config.noise is None else parse_noise(config.noise)
     imbalance = None if config.imbalance is None else parse_imbalance(config.imbalance)
-    train, clean, test, schema = _read(config, seed=seed, needs_meta=needs_meta)
+    train, clean, test, schema = _read(config, seed=seed, needs_clean=needs_clean)
     if imbalance is not None:
         train = train.select(imbalance.apply(_labels(train), len(train.label_names), seed))
     encoder = fit_encoder(train, image_size=config.image_size, max_features=config.max_words)
@@ -82,7 +82,7 @@ def prepare(config: DataConfig, *, seed: int, needs_meta: bool = True) -> Prepar
 
 
 def _read(
-    config: DataConfig, *, seed: int, needs_meta: bool
+    config: DataConfig, *, seed: int, needs_clean: bool
 ) -> tuple[Source, Source | None, Source | None, Schema]:
     """Doubtful, clean and test rows, every image among them readable, and their form."""
     _check_places(config)
@@ -97,7 +97,7 @@ def _read(
         label = held_out_label(config, config.test, option="--test-label")
         test = schema.load(config.test, label=label)
     try:
-        train, clean = _split(config, source, schema, seed=seed, needs_meta=needs_meta)
+        train, clean = _split(config, source, schema, seed=seed, needs_clean=needs_clean)
     except (ConfigError, DataError) as error:
         drawn, all_ = len(np.unique(_labels(source))), len(source.label_names)
         if config.limit is None or drawn == all_:
@@ -142,10 +142,10 @@ def _not_features(config: DataConfig) -> list[str]:
 
 
 def _split(
-    config: DataConfig, source: Source, schema: Schema, *, seed: int, needs_meta: bool
+    config: DataConfig, source: Source, schema: Schema, *, seed: int, needs_clean: bool
 ) -> tuple[Source, Source | None]:
     ways = (config.meta, config.trusted, config.meta_size)
-    if not needs_meta and all(way is None for way in ways):
+    if not needs_clean and all(way is None for way in ways):
         if config.add_clean:
             raise ConfigError(
                 "add_clean trains on the clean examples too, found none: name them by --meta, --trusted or "

@@ -65,8 +65,8 @@ class Training:
         on_first = self.trainer.processes.on_first
         on_first(self._require_same_options if self._resume else self._require_free)
         training = self.config.training
-        needs_meta = METHODS[training.method].needs_meta
-        prepared = prepare(self.config.data, seed=training.seed, needs_meta=needs_meta)
+        needs_clean = METHODS[training.method].needs_clean
+        prepared = prepare(self.config.data, seed=training.seed, needs_clean=needs_clean)
         if self._resume:
             on_first(lambda: require_same_data(prepared.fingerprint, self.output / ENCODER))
         return prepared

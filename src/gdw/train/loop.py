@@ -81,7 +81,8 @@ class Loop:
         """Train until `until` whole epochs are done; whether a signal stopped it before."""
         if self.position.epoch < until:
             self.checkpoint()
-        meta = self._streams.meta(self._seen())
+        needs_meta = self._reweighter.needs_meta
+        meta = self._streams.meta(self._seen()) if needs_meta else None
         while self.position.epoch < until:
             if self._train_epoch(meta, interrupt, progress):
                 self.checkpoint()
@@ -97,7 +98,13 @@ class Loop:
     ) -> bool:
         """Take the optimizer steps left in this epoch; whether a signal cut it short."""
         left = self._streams.batches_per_epoch - self.position.batch
-        batches = self._streams.train(self.position.epoch, start=self.position.batch)
+        epoch, epochs = self.position.epoch + 1, self._config.epochs
+        self._reweighter.begin_epoch(epoch, epochs)
+        batches = self._streams.train(
+            self.position.epoch,
+            start=self.position.batch,
+            part=self._reweighter.trains_on(epoch, epochs),
+        )
         while left:
             group = min(self._config.accumulate, left)
             left -= group
@@ -125,7 +132,7 @@ class Loop:
         for _ in range(group):
             indices, batch = next(batches)
             meta_batch = None if meta is None else next(meta)
-            result = self._reweighter.backward(batch, meta_batch)
+            result = self._reweighter.backward(batch, meta_batch, indices=indices)
             for callback in self._callbacks:
                 callback.on_batch(self.position.epoch + 1, indices, result)
             finite = self._tally.add(result, batch[1]) and finite

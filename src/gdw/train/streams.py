@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Literal
 
 from torch import nn
 
@@ -46,13 +47,37 @@ class Streams:
         if sets.meta is not None:
             self._cycle(start=0)
 
-    def train(self, epoch: int, *, start: int) -> Iterator[tuple[list[int], feed.Batch]]:
-        """The batches of `epoch` from number `start` on, each with the indices of its examples."""
+    def train(
+        self, epoch: int, *, start: int, part: Literal["given", "clean"] = "given"
+    ) -> Iterator[tuple[list[int], feed.Batch]]:
+        """The batches of `epoch` from number `start` on, each with the indices of its examples.
+
+        With `part="clean"` as many batches of clean examples, whose indices count on from those of the
+        training set.
+        """
+        first = epoch * self.batches_per_epoch + start
+        if part == "clean":
+            yield from self._clean(first, self.batches_per_epoch - start)
+            return
         order = self._epoch(epoch, start=start)
         loaded = self._load(self.sets.train, order, "train", epoch, start)
-        first = epoch * self.batches_per_epoch + start
         for number, (indices, batch) in enumerate(zip(order, loaded, strict=True), start=first):
             yield indices, self._prepare(batch, "train", number)
+
+    def _clean(self, first: int, count: int) -> Iterator[tuple[list[int], feed.Batch]]:
+        config, offset = self._config, self.sets.sizes()["train"]
+        cycle = CyclingBatches(
+            self.sets.sizes()["meta"],
+            config.batch_size,
+            seed=config.seed,
+            start=first,
+            rank=self._rank,
+            world_size=self._world_size,
+        )
+        order = list(islice(cycle, count))
+        loaded = self._load(self.sets.meta, order, "clean", first)
+        for number, (indices, batch) in enumerate(zip(order, loaded, strict=True), start=first):
+            yield [offset + i for i in indices], self._prepare(batch, "train", number)
 
     def meta(self, start: int) -> Iterator[feed.Batch] | None:
         """The meta batches from number `start` on, without end; None without a meta set."""
@@ -87,7 +112,7 @@ class Streams:
         )
 
     def _load(
-        self, dataset: Any, order: EpochBatches | CyclingBatches, stream: str, *position: int
+        self, dataset: Any, order: Iterable[list[int]], stream: str, *position: int
     ) -> Iterator[feed.Batch]:
         # Sums such as seed + epoch would give workers of other epochs, streams or runs the same draws.
         own = generator(self._config.seed, "loader", stream, *position, self._rank)
@@ -95,9 +120,10 @@ class Streams:
         return feed.batches(dataset, order, workers=self._config.workers, seed=seed)
 
     def _prepare(self, batch: feed.Batch, stream: str, number: int) -> feed.Batch:
-        if self._config.augment == "standard":
+        if self._config.augment != "none":
             batch = feed.augment(
                 batch,
+                self._config.augment,
                 seed=self._config.seed,
                 stream=stream,
                 position=number,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from gdw.data.examples import Examples
 from gdw.errors import ConfigError, ModelError
 from gdw.hypergradient.batch import Forward, default_forward
 from gdw.reweight import METHODS, Reweighter, build
@@ -19,6 +21,7 @@ from gdw.train.evaluation import evaluate
 from gdw.train.interrupt import Interrupt
 from gdw.train.loop import Loop
 from gdw.train.precheck import check_before_training
+from gdw.train.preparation import TrainerPreparation
 from gdw.train.processes import Processes
 from gdw.train.progress import make_progress
 from gdw.train.random_state import seeded
@@ -133,6 +136,8 @@ class Trainer:
             state = store.resume(config, sets.sizes()) if resume else None
             if state is not None:
                 loop.restore(state)
+            else:
+                reweighter.prepare(self._preparation(model, sets))
             before = loop.position.epoch
             interrupted = self._run(loop, streams.batches_per_epoch, until)
         store.save_model(model)
@@ -170,16 +175,36 @@ class Trainer:
             model, vars(sets), self.forward, config=config, processes=processes.size
         )
 
+    def _preparation(self, model: nn.Module, sets: Sets) -> TrainerPreparation:
+        def fit_plainly(config: TrainConfig, copied: nn.Module, data: Examples) -> None:
+            trainer = Trainer(config=config, forward=self._forward)
+            trainer._processes = self.processes
+            if trainer.fit(copied, data).interrupted:
+                raise KeyboardInterrupt
+
+        def say(what: str) -> None:
+            if self.processes.is_first and self.config.progress != "none":
+                print(f"preparing: {what}", file=sys.stderr, flush=True)
+
+        return TrainerPreparation(
+            config=self.config,
+            sets=sets,
+            model=model,
+            forward=self.forward,
+            fit_plainly=fit_plainly,
+            say=say,
+        )
+
     def _sets(self, train: feed.Data, meta: feed.Data | None, test: feed.Data | None) -> Sets:
-        needs_meta = METHODS[self.config.method].needs_meta
-        if needs_meta and meta is None:
+        needs_clean = METHODS[self.config.method].needs_clean
+        if needs_clean and meta is None:
             raise ConfigError(
-                f"method {self.config.method!r} learns its weights from clean examples: "
+                f"method {self.config.method!r} learns from clean examples: "
                 "give meta=..., or choose method='plain'"
             )
         return Sets(
             train=feed.as_dataset(train, "train"),
-            meta=feed.as_dataset(meta, "meta") if needs_meta and meta is not None else None,
+            meta=feed.as_dataset(meta, "meta") if needs_clean and meta is not None else None,
             test=feed.as_dataset(test, "test") if test is not None else None,
         )
 

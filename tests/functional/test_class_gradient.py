@@ -85,6 +85,27 @@ def test_cross_entropy_passes_gradcheck() -> None:
     assert torch.autograd.gradcheck(lambda t: GF.cross_entropy(t, y, label_smoothing=0.1), (z,))
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("kind", ["indices", "ignored", "dense", "soft"])
+def test_loss_and_gradient_of_one_softmax_equal_those_of_two(kind: str, smoothing: float) -> None:
+    z, y = logits_of(5, 3), torch.tensor([0, 2, 1, 1, 0])
+    if kind == "ignored":
+        y[1] = GF.IGNORE_INDEX
+        z[1, 0] = -torch.inf  # what is ignored may be anything
+    elif kind == "dense":
+        z, y = logits_of(10, 3).reshape(5, 2, 3).transpose(1, 2), torch.randint(3, (5, 2))
+    elif kind == "soft":
+        y = torch.rand(5, 3, dtype=torch.float64).softmax(1)
+    before = z.clone()
+    losses, d1 = GF.cross_entropy_with_gradient(z, y, label_smoothing=smoothing)
+    kept = losses == losses if kind != "ignored" else y != GF.IGNORE_INDEX
+    expected = GF.cross_entropy(z, y, label_smoothing=smoothing)
+    torch.testing.assert_close(losses[kept], expected[kept], rtol=1e-13, atol=1e-14)
+    expected = GF.class_gradient(z, y, label_smoothing=smoothing)
+    torch.testing.assert_close(d1, expected, rtol=1e-13, atol=1e-14)
+    assert torch.equal(z, before)
+
+
 def test_any_loss_by_autograd_equals_its_closed_form() -> None:
     z, y = logits_of(5, 3), torch.rand(5, 3, dtype=torch.float64)
     losses, d1 = resolve_loss("binary_cross_entropy").with_gradient(z, y)

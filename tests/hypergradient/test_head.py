@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gdw.errors import ConfigError, ModelError
 from gdw.functional.losses import resolve_loss
-from gdw.hypergradient import ENGINES, Problem
+from gdw.hypergradient import ENGINES, Problem, head_only
 from gdw.reweight import GDW
 from tests.hypergradient.cases import F64, batch_norm_mlp, conv, with_dropout
 
@@ -103,6 +103,28 @@ def hypergradient(
     run = problem.training_pass(batch)
     g, loss = ENGINES[engine](problem, run, weights, meta)
     return g, loss, torch.rand(1)
+
+
+@pytest.mark.parametrize("zero", [False, True])
+@pytest.mark.parametrize("way", [True, False])
+def test_both_ways_through_a_linear_head_equal_the_reference(
+    way: bool, zero: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head_only, "_few_examples", lambda *_: way)
+    weights = None if zero else 2 * torch.rand(7, 3, dtype=F64)
+    expected, loss, _ = hypergradient(*setting("mlp", frozen=True), "reference", weights)
+    g, got, _ = hypergradient(*setting("mlp", frozen=False), "head", weights)
+    torch.testing.assert_close(g, expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(got, loss, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("n", "f", "c", "few"), [(100, 512, 20_000, True), (100, 64, 10, False), (512, 64, 10, False)]
+)
+def test_the_cheaper_way_is_taken(n: int, f: int, c: int, few: bool) -> None:
+    part = head_only._Linear(torch.empty(c, f, device="meta"), None, 0.1, 0.0)
+    features = torch.empty(n, f, device="meta")
+    assert head_only._few_examples(part, features, features, features) == few
 
 
 @pytest.mark.parametrize("zero", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ RUNS = [
     *((method, {}) for method in METHODS),
     *(("gdw", {"hypergradient": name}) for name in ("forward", "reference", "head")),
     ("gdw", {"hypergradient": "head", "head": "0"}),
+    ("gdw", {"hypergradient": "head", "meta_features_every": 3}),
+    ("gdw", {"retain_graph": True}),
 ]
 
 
@@ -23,7 +26,7 @@ def alive() -> int:
 
 
 @pytest.mark.parametrize(("method", "options"), RUNS)
-def test_no_tensor_stays_behind(method: str, options: dict[str, str]) -> None:
+def test_no_tensor_stays_behind(method: str, options: dict[str, Any]) -> None:
     setting = Setting.of(method, **options)
     train, meta = batches(30), batches(30, seed=1)
     setting.train(train[:3], meta[:3])

@@ -6,6 +6,7 @@ from gdw.functional.class_gradient import (
     class_gradient,
     class_probabilities,
     cross_entropy,
+    cross_entropy_with_gradient,
     sums_to_zero,
 )
 from gdw.functional.weights import (
@@ -24,6 +25,7 @@ __all__ = [
     "class_gradient",
     "class_probabilities",
     "cross_entropy",
+    "cross_entropy_with_gradient",
     "positive_part_weights",
     "second_stage_weights",
     "sums_to_zero",

@@ -84,6 +84,30 @@ def class_gradient(logits: Tensor, targets: Tensor, *, label_smoothing: float = 
         return wide.softmax(1).mul_(q.sum(1, keepdim=True)).sub_(q)
 
 
+def cross_entropy_with_gradient(
+    logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """`cross_entropy` and `class_gradient` of one softmax: `(N, ...)` and `(N, C, ...)`, both detached.
+
+    With many classes each `(N, C)` tensor costs as much as a layer, so few are made. Arguments and errors
+    as of the two.
+    """
+    _check_targets(logits, targets)
+    with torch.no_grad():
+        wide = _at_least_float32(logits.detach())
+        log_p = wide.log_softmax(1)
+        if not _is_index(targets) or label_smoothing:
+            q = class_probabilities(wide, targets, label_smoothing=label_smoothing)
+            losses = (q * log_p).sum(1).neg_()
+            return losses, log_p.exp_().mul_(q.sum(1, keepdim=True)).sub_(q)
+        ignored = (targets == IGNORE_INDEX).unsqueeze(1)
+        label = targets.long().unsqueeze(1).masked_fill(ignored, 0)
+        losses = log_p.gather(1, label).masked_fill_(ignored, 0).neg_().squeeze(1)
+        gradient = log_p.exp_()
+        gradient.scatter_add_(1, label, torch.full_like(label, -1, dtype=wide.dtype))
+        return losses, gradient.masked_fill_(ignored, 0)
+
+
 def autograd_class_gradient(
     loss: Callable[[Tensor, Tensor], Tensor], logits: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor]:

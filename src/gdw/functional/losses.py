@@ -12,12 +12,13 @@ from gdw.errors import ConfigError, nearest
 from gdw.functional.class_gradient import (
     IGNORE_INDEX,
     autograd_class_gradient,
-    class_gradient,
     cross_entropy,
+    cross_entropy_with_gradient,
     sums_to_zero,
 )
 
 PerExample = Callable[[Tensor, Tensor], Tensor]
+_WithGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -26,20 +27,20 @@ class Loss:
 
     Attributes:
         per_example: the differentiable loss of each example.
-        closed_form: `D1` in closed form; None to take it by autograd at the logits.
+        closed_form: `(logits, targets)` to losses and `D1`, detached; None to take it by autograd at the
+            logits.
         zero_sum: whether `D1` sums to zero over the classes; None to look at the gradient itself.
     """
 
     per_example: PerExample
-    closed_form: PerExample | None = None
+    closed_form: _WithGradient | None = None
     zero_sum: bool | None = None
 
     def with_gradient(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The losses `(N, ...)` and `D1` `(N, C, ...)`, both detached from the graph."""
         if self.closed_form is None:
             return autograd_class_gradient(self.per_example, logits, targets)
-        detached = logits.detach()
-        return self.per_example(detached, targets), self.closed_form(detached, targets)
+        return self.closed_form(logits, targets)
 
     def has_zero_sum(self, gradient: Tensor) -> bool:
         """Whether the zero-mean constraint makes sense for this loss, given a sample of its `D1`."""
@@ -63,7 +64,7 @@ def resolve_loss(loss: str | PerExample, *, label_smoothing: float = 0.0) -> Los
     if loss == "cross_entropy":
         return Loss(
             lambda z, y: cross_entropy(z, y, label_smoothing=label_smoothing),
-            lambda z, y: class_gradient(z, y, label_smoothing=label_smoothing),
+            lambda z, y: cross_entropy_with_gradient(z, y, label_smoothing=label_smoothing),
             zero_sum=True,
         )
     if label_smoothing:

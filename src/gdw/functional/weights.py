@@ -33,7 +33,7 @@ def zero_mean(weights: Tensor, class_gradient: Tensor, *, cap: float = 0.999) ->
         `(N, C, ...)`, a new tensor.
     """
     pulled_up = class_gradient < 0
-    down = class_gradient.masked_fill(pulled_up, 0)
+    down = class_gradient.clamp(min=0)
     floor = max(1 - cap, torch.finfo(class_gradient.dtype).tiny)
     mean = (weights * down).sum(1, keepdim=True) / down.sum(1, keepdim=True).clamp(min=floor)
     return torch.where(pulled_up, mean, weights)
@@ -64,9 +64,10 @@ def second_stage_weights(
     Returns:
         `(N, C, ...)`. Where `Σ|G|` is zero the weights only get their bounds.
     """
-    total = hypergradient.abs().sum() if norm is None else norm
-    step = outer_lr * hypergradient / torch.where(total > 0, total, torch.ones_like(total))
-    return (weights - step.clamp(-clip, clip)).clamp(min_weight, max_weight)
+    total = torch.linalg.vector_norm(hypergradient, ord=1) if norm is None else norm
+    step = hypergradient * (outer_lr / torch.where(total > 0, total, torch.ones_like(total)))
+    # In place where the tensor is ours: N x C is large when classes are many.
+    return torch.sub(weights, step.clamp_(-clip, clip)).clamp_(min_weight, max_weight)
 
 
 def positive_part_weights(hypergradient: Tensor, *, norm: Tensor | None = None) -> Tensor:
@@ -105,7 +106,7 @@ def weighted_class_gradient(
 
     `count` is n, the number of examples of the (global) batch.
     """
-    return weights * class_gradient / count
+    return (weights * class_gradient).div_(count)
 
 
 def weighted_backward(

@@ -48,7 +48,12 @@ def forward_mode(
 def finite_difference(
     problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch
 ) -> Hypergradient:
-    """By one more forward pass with the parameters moved a little: any model."""
+    """By one more forward pass with the parameters moved a little: any model.
+
+    Unless `problem.keeps_graph` the training graph is freed before the meta batch needs memory, and
+    the pass with moved parameters leaves the graph for the model's own gradient: half the memory, for
+    activations that belong to `θ + εd`, a relative 1e-6 from θ in float32.
+    """
     return through_finite_difference(problem, run, weights, meta_batch, problem.trainable())
 
 
@@ -73,13 +78,22 @@ def _directional(
     # Backward passes too may run layers again (activation checkpointing), and so move statistics.
     with still_buffers(problem.model):
         if weights is None:
+            _release(problem, run)
             meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
         else:
             virtual = problem.weighted_gradient(run, weights, parameters)
+            _release(problem, run)
             with moved(parameters, torch._foreach_mul(virtual, [-rate for rate in rates])):
                 meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
     u = product(problem, run, named, torch._foreach_mul(g, rates))
-    return Hypergradient(-run.class_gradient * u / run.count, meta_loss)
+    # In place: with thousands of classes each tensor of this size costs as much as a layer.
+    return Hypergradient(u.mul_(run.class_gradient).div_(-run.count), meta_loss)
+
+
+def _release(problem: Problem, run: TrainingPass) -> None:
+    """Let go of the training graph, unless it is kept for the model's gradient."""
+    if not problem.keeps_graph(run):
+        run.logits = run.logits.detach()
 
 
 def _meta_gradient(

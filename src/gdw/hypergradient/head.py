@@ -44,12 +44,13 @@ class Head:
     Args:
         model: the whole model.
         name: the module's name in it, as in `named_modules()`; None for the last `nn.Linear`.
+        features_every: for how many steps the features of a meta batch serve a linear head.
 
     Raises:
         ConfigError: no such module, or one without parameters.
     """
 
-    def __init__(self, model: nn.Module, name: str | None) -> None:
+    def __init__(self, model: nn.Module, name: str | None, *, features_every: int = 1) -> None:
         self.name = _last_linear(model) if name is None else name
         modules = dict(model.named_modules())
         if self.name not in modules:
@@ -64,6 +65,29 @@ class Head:
         self.closed_form: bool | None = None if type(self.module) is nn.Linear else False
         """Whether a linear head's output is the logits; None until the first pass has shown it."""
         self.split_checked = False
+        self.features_every = features_every
+        self._kept: tuple[Tensor, Tensor] | None = None
+        self._uses = 0
+
+    def kept_features(self) -> tuple[Tensor, Tensor] | None:
+        """Features and targets of an earlier meta batch, if they are to serve this step too."""
+        if self._kept is None or self._uses >= self.features_every:
+            return None
+        self._uses += 1
+        return self._kept
+
+    def keep_features(self, kept: tuple[Tensor, Tensor]) -> None:
+        """Remember the features and targets of a meta batch, used once already."""
+        if self.features_every > 1:
+            self._kept, self._uses = kept, 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs to go on with the same features."""
+        return {"kept": self._kept, "uses": self._uses}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self._kept, self._uses = state["kept"], int(state["uses"])
 
     def owns(self, parameter: nn.Parameter) -> bool:
         """Whether `parameter` is one of the head's."""

@@ -8,15 +8,16 @@ pass without gradient. Any other head is run alone, from what the modules before
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gdw.errors import ModelError
+from gdw.errors import ConfigError, ModelError
 from gdw.functional import weighted_class_gradient
 from gdw.functional.losses import count_examples
-from gdw.hypergradient.batch import Batch, Forward
+from gdw.hypergradient.batch import Batch, Forward, as_pair
 from gdw.hypergradient.engines import Hypergradient, through_finite_difference
 from gdw.hypergradient.head import Captured
 from gdw.hypergradient.jacobian import replaying
@@ -41,6 +42,11 @@ def head_only(
     assert captured is not None
     if head.closed_form is None:
         head.closed_form = _returns_the_logits(captured, run.logits)
+    if head.features_every > 1 and not head.closed_form:
+        raise ConfigError(
+            f"meta_features_every={head.features_every} keeps the features of a linear head that returns the "
+            f"logits, which {head.name!r} is not: leave it out"
+        )
     if head.closed_form:
         return _closed_form(problem, run, captured, weights, meta_batch)
     return _replayed(problem, run, captured, weights, meta_batch)
@@ -63,33 +69,93 @@ def _closed_form(
     weights: Tensor | None,
     meta_batch: Batch,
 ) -> Hypergradient:
-    assert problem.head is not None
-    assert isinstance(problem.head.module, nn.Linear)
-    linear, dtype = problem.head.module, run.class_gradient.dtype
-    rates = {id(p): rate for p, rate in problem.trainable_in_head().values()}
-    rate_w, rate_b = rates.get(id(linear.weight), 0.0), rates.get(id(linear.bias), 0.0)
-    a = captured.inputs[0].to(dtype)
-    w, b = linear.weight.detach().to(dtype), None
-    if linear.bias is not None:
-        b = linear.bias.detach().to(dtype)
+    part = _Linear.of(problem, run.class_gradient.dtype)
+    a = captured.inputs[0].to(part.weight.dtype)
+    q = None
     if weights is not None:
         q = weighted_class_gradient(weights, run.class_gradient, run.count)
-        step_w, step_b = problem.collective.sum([q.T @ a, q.sum(0)])
-        w = w - rate_w * step_w
-        b = None if b is None else b - rate_b * step_b
+    features, targets = _meta_features(problem, meta_batch, part.weight.dtype)
+    few = problem.collective.world_size == 1 and _few_examples(part, a, features, q)
+    way = _through_examples if few else _through_weights
+    u, total, count = way(problem, part, a, q, features, targets)
+    g = u.mul_(run.class_gradient).div_(-run.count * count)
+    return Hypergradient(g, total / count)
 
-    inputs, targets = meta_batch
-    seen = _meta_pass(problem, inputs)
-    features = seen.inputs[0].to(dtype)
-    logits = torch.nn.functional.linear(features, w, b)
+
+class _Linear(NamedTuple):
+    """A linear layer's weight `(C, F)` and bias `(C,)`, with their learning rates."""
+
+    weight: Tensor
+    bias: Tensor | None
+    rate_w: float
+    rate_b: float
+
+    @classmethod
+    def of(cls, problem: Problem, dtype: torch.dtype) -> _Linear:
+        assert problem.head is not None
+        linear = problem.head.module
+        assert isinstance(linear, nn.Linear)
+        rates = {id(p): rate for p, rate in problem.trainable_in_head().values()}
+        bias = None if linear.bias is None else linear.bias.detach().to(dtype)
+        rate_b = 0.0 if bias is None else rates.get(id(linear.bias), 0.0)
+        weight = linear.weight.detach().to(dtype)
+        return cls(weight, bias, rates.get(id(linear.weight), 0.0), rate_b)
+
+
+def _few_examples(part: _Linear, a: Tensor, features: Tensor, q: Tensor | None) -> bool:
+    """Whether products of examples with examples cost less than those of examples with weights.
+
+    Over several processes they would not: each would need the features of all.
+    """
+    (c, f), n, m = part.weight.shape, len(a), len(features)
+    steps = 1 if q is None else 2
+    return n * m * (f + steps * c) < f * c * (steps * n + m)
+
+
+def _through_examples(
+    problem: Problem, part: _Linear, a: Tensor, q: Tensor | None, features: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`u` `(N, C)`, and loss and number of the meta examples, from the inner products of the features.
+
+    The virtual step moves the meta logits by `-K q` and `u = Kᵀ d1`, with `K = η_W f aᵀ + η_b` `(M, N)`:
+    no tensor of the layer's own size `(C, F)` is made.
+    """
+    kernel = (part.rate_w * (features @ a.T)).add_(part.rate_b)
+    logits = F.linear(features, part.weight, part.bias)
+    if q is not None:
+        logits.addmm_(kernel, q, alpha=-1)
     losses, d1 = problem.loss.with_gradient(logits, targets)
+    return kernel.T @ d1, losses.sum(), count_examples(losses, targets)
+
+
+def _through_weights(
+    problem: Problem, part: _Linear, a: Tensor, q: Tensor | None, features: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same by the virtual weights `(C, F)` and their gradient, summed over the processes."""
+    w, b = part.weight, part.bias
+    if q is not None:
+        step_w, step_b = problem.collective.sum([q.T @ a, q.sum(0)])
+        w = w - part.rate_w * step_w
+        b = None if b is None else b - part.rate_b * step_b
+    losses, d1 = problem.loss.with_gradient(F.linear(features, w, b), targets)
     total, count, g_w, g_b = problem.collective.sum(
         [losses.sum(), count_examples(losses, targets), d1.T @ features, d1.sum(0)]
     )
-    u = rate_w * (a @ g_w.T)
-    if b is not None:
-        u = u + rate_b * g_b
-    return Hypergradient(-run.class_gradient * u / (run.count * count), total / count)
+    return (part.rate_w * (a @ g_w.T)).add_(part.rate_b * g_b), total, count
+
+
+def _meta_features(
+    problem: Problem, meta_batch: Batch, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Features `(M, F)` and targets of the meta batch, or those kept from an earlier one."""
+    head = problem.head
+    assert head is not None
+    kept = head.kept_features()
+    if kept is None:
+        inputs, targets = as_pair(meta_batch, "the meta batch")
+        kept = _meta_pass(problem, inputs).inputs[0].to(dtype), targets
+        head.keep_features(kept)
+    return kept
 
 
 def _meta_pass(problem: Problem, inputs: Any) -> Captured:

@@ -103,20 +103,26 @@ def finite_difference(
 
     Arguments and result as in `forward_mode`. The error falls with the step like its square root (ReLU
     kinks) until rounding takes over; ε is chosen from the norms and the coarsest precision at work.
+    `d` is used up: it is scaled in place. Unless `problem.keeps_graph` the pass leaves its logits, with
+    graph, in `run`.
     """
-    parameters = list(named.values())
+    parameters, retain = list(named.values()), problem.keeps_graph(run)
     values = [p.detach() for p in parameters]
     direction, size = (get_total_norm(ts).to(run.class_gradient.dtype) for ts in (d, values))
     relative = relative_step(parameters, run.logits, problem.autocast)
     length = relative * size.clamp(min=1e-3)
     epsilon = torch.where(direction > 0, length / direction, torch.zeros_like(direction))
-    steps = [(t * epsilon).to(p.dtype) for t, p in zip(d, parameters, strict=True)]
+    torch._foreach_mul_(list(d), epsilon)
+    steps = [t.to(p.dtype) for t, p in zip(d, parameters, strict=True)]
     with (
         replaying(problem, run),
-        torch.no_grad(),
+        torch.set_grad_enabled(not retain),
         moved(parameters, steps),
     ):
         shifted = problem.logits(run.inputs)
-    difference = shifted.to(length.dtype) - run.logits.detach().to(length.dtype)
+    logits = run.logits.detach()
+    if not retain:
+        run.logits = shifted
+    difference = shifted.detach().to(length.dtype, copy=True).sub_(logits)
     inverse = torch.where(direction > 0, direction / length, torch.zeros_like(direction))
-    return difference * inverse
+    return difference.mul_(inverse)

@@ -21,17 +21,21 @@ from gdw.functional.losses import Loss, count_examples
 from gdw.hypergradient.batch import Batch, Forward, as_pair, default_forward, versions_of
 from gdw.hypergradient.collective import Collective
 from gdw.hypergradient.head import Captured, Head
-from gdw.hypergradient.precision import Autocast
+from gdw.hypergradient.precision import Autocast, relative_step
 from gdw.hypergradient.stillness import Buffers, RandomState, still_buffers
 
+# Steps of a finite difference up to this size, relative to the parameters, are lost in an optimizer's own.
+_FINE = 1e-5
 
-@dataclass(frozen=True)
+
+@dataclass
 class TrainingPass:
     """What the forward pass of a training batch leaves behind.
 
     Attributes:
         inputs: the batch's inputs, for a second pass.
-        logits: `(N, C, ...)`, with their graph.
+        logits: `(N, C, ...)`, with the graph that the model's gradient is taken through. Without
+            `retain_graph` an engine frees it and puts those of its replay here.
         losses: `(N, ...)`, detached.
         class_gradient: `D1`, `(N, C, ...)`, detached, float32 or wider.
         mean_loss: over this process's labelled examples, a scalar.
@@ -63,6 +67,8 @@ class Problem:
         head: the part that the hypergradient is restricted to; None for all parameters.
         collective: sums over processes.
         autocast: what the model was seen to run under.
+        retain_graph: keep the training graph through the meta pass, see `finite_difference`; None: only
+            where that engine's step is coarse.
     """
 
     model: nn.Module
@@ -72,6 +78,7 @@ class Problem:
     head: Head | None = None
     collective: Collective = field(default_factory=Collective)
     autocast: Autocast = field(default_factory=Autocast)
+    retain_graph: bool | None = True
 
     @classmethod
     def of(
@@ -82,17 +89,25 @@ class Problem:
         forward: Forward | None = None,
         *,
         head: bool | str = False,
+        retain_graph: bool | None = True,
+        features_every: int = 1,
     ) -> Problem:
         """Build the problem, or say what does not fit.
 
-        `head` names the module to restrict the hypergradient to; True for the last linear layer.
+        `head` names the module to restrict the hypergradient to; True for the last linear layer; see
+        `Head` for `features_every`.
 
         Raises:
             ConfigError: the optimizer trains none of the model's parameters, or there is no such head.
         """
         inner = model.module if isinstance(model, DistributedDataParallel) else model
-        part = Head(inner, head if isinstance(head, str) else None) if head else None
-        problem = cls(inner, optimizer, loss, forward or default_forward, part)
+        part = None
+        if head:
+            name = head if isinstance(head, str) else None
+            part = Head(inner, name, features_every=features_every)
+        problem = cls(
+            inner, optimizer, loss, forward or default_forward, part, retain_graph=retain_graph
+        )
         if not problem.trainable():
             raise ConfigError(
                 "the optimizer holds no trainable parameter of this model: build it from "
@@ -128,6 +143,13 @@ class Problem:
                 "that is trained, or use hypergradient='finite_difference'"
             )
         return own
+
+    def keeps_graph(self, run: TrainingPass) -> bool:
+        """Whether the graph of `run` must live until the model's gradient is taken."""
+        if self.retain_graph is not None:
+            return self.retain_graph
+        parameters = [p for p, _ in self.trainable().values()]
+        return relative_step(parameters, run.logits, self.autocast) > _FINE
 
     def logits(self, inputs: Any) -> Tensor:
         """The model's logits `(N, C, ...)` for `inputs`."""
@@ -197,14 +219,14 @@ class Problem:
     ) -> list[Tensor]:
         """`(1/n) Σ_i (ω_i ⊙ D1_i) D2_i` over the global batch, one tensor a parameter, dense.
 
-        Keeps the graph of the training pass. `weights`: `(N, C, ...)`.
+        Keeps the graph of the training pass if `keeps_graph`. `weights`: `(N, C, ...)`.
         """
         try:
             gradient = torch.autograd.grad(
                 run.logits,
                 parameters,
                 _cotangent(run, weights),
-                retain_graph=True,
+                retain_graph=self.keeps_graph(run),
                 materialize_grads=True,
             )
         except RuntimeError as error:
@@ -212,7 +234,8 @@ class Problem:
                 raise
             raise ModelError(
                 "the compiled model gives its buffers away after one backward pass, but a step takes two: "
-                "set torch._functorch.config.donated_buffer = False before the model is first called"
+                "use retain_graph=False, or set torch._functorch.config.donated_buffer = False before the "
+                "model is first called"
             ) from error
         return self.collective.sum([dense(t) for t in gradient])
 

@@ -35,6 +35,8 @@ class GDW(NetworkReweighter):
         *,
         hypergradient: str = "finite_difference",
         head: str | None = None,
+        retain_graph: bool | None = None,
+        meta_features_every: int = 1,
         outer_lr: float | None = None,
         clip: float | None = None,
         min_weight: float | None = None,
@@ -55,6 +57,7 @@ class GDW(NetworkReweighter):
             hypergradient: `"finite_difference"`, `"forward"`, `"reference"` or `"head"`.
             head: for `"head"`, the name of the module that it is restricted to; by default the last
                 `nn.Linear`.
+            retain_graph, meta_features_every: as for `MetaReweighter`.
             outer_lr: `η_ω`, the step size of the second stage against `G / Σ|G|` (100).
             clip: the largest change of a weight in the second stage (0.2).
             min_weight: the smallest weight (1e-6); a negative one lets an example pull where its label
@@ -77,6 +80,8 @@ class GDW(NetworkReweighter):
             optimizer,
             hypergradient=hypergradient,
             head=head,
+            retain_graph=retain_graph,
+            meta_features_every=meta_features_every,
             weighting_network=network,
             weighting_lr=settings.weighting_lr if weighting_lr is None else weighting_lr,
             meta_every=meta_every,

@@ -27,6 +27,8 @@ class MetaWeightNet(NetworkReweighter):
         *,
         hypergradient: str = "finite_difference",
         head: str | None = None,
+        retain_graph: bool | None = None,
+        meta_features_every: int = 1,
         weighting_network: nn.Module | None = None,
         weighting_lr: float = 1e-3,
         meta_every: int = 1,
@@ -40,6 +42,7 @@ class MetaWeightNet(NetworkReweighter):
             hypergradient: `"finite_difference"`, `"forward"`, `"reference"` or `"head"`.
             head: for `"head"`, the name of the module that it is restricted to; by default the last
                 `nn.Linear`.
+            retain_graph, meta_features_every: as for `MetaReweighter`.
             weighting_network: maps `(N, 1)` losses to `(N, 1)` weights; by default an MLP 1→100→1.
             weighting_lr: its Adam learning rate (weight decay 1e-4).
             meta_every: learn from the meta batch at every k-th step only; the network weighs the others.
@@ -49,6 +52,8 @@ class MetaWeightNet(NetworkReweighter):
             optimizer,
             hypergradient=hypergradient,
             head=head,
+            retain_graph=retain_graph,
+            meta_features_every=meta_features_every,
             weighting_network="mlp" if weighting_network is None else weighting_network,
             weighting_lr=weighting_lr,
             meta_every=meta_every,

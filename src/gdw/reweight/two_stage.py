@@ -14,7 +14,7 @@ from gdw.functional import broadcast_instance_weights
 from gdw.functional.losses import PerExample
 from gdw.hypergradient import TrainingPass
 from gdw.hypergradient.batch import Batch, Forward
-from gdw.reweight.base import MetaReweighter, Weighting
+from gdw.reweight.base import MetaReweighter, Weighting, check_every
 from gdw.reweight.weighting_network import LearnedWeights, WeightingNetwork
 
 NetworkChoice = nn.Module | Literal["mlp", "none"]
@@ -30,6 +30,8 @@ class NetworkReweighter(MetaReweighter):
         *,
         hypergradient: str,
         head: str | None,
+        retain_graph: bool | None,
+        meta_features_every: int,
         weighting_network: NetworkChoice,
         weighting_lr: float,
         meta_every: int,
@@ -42,14 +44,13 @@ class NetworkReweighter(MetaReweighter):
             optimizer,
             hypergradient=hypergradient,
             head=head,
+            retain_graph=retain_graph,
+            meta_features_every=meta_features_every,
             forward=forward,
             loss=loss,
             label_smoothing=label_smoothing,
         )
-        if not isinstance(meta_every, int) or meta_every < 1:
-            raise ConfigError(
-                f"meta_every must be a whole number of at least 1, got {meta_every!r}"
-            )
+        check_every(meta_every, "meta_every")
         if not isinstance(weighting_lr, (int, float)) or not weighting_lr >= 0:
             raise ConfigError(f"weighting_lr must be a number, zero or more, got {weighting_lr!r}")
         self._meta_every = meta_every

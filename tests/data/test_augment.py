@@ -8,8 +8,16 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdw.data.augment import cutout, random_crop, random_flip, standard
+from gdw.data.augment import (
+    AUGMENTATIONS,
+    cutout,
+    random_crop,
+    random_flip,
+    standard,
+    standard_cutout,
+)
 from gdw.errors import ConfigError
+from gdw.train import TrainConfig
 
 
 def _images(batch=6, channels=3, height=9, width=7, seed=0):
@@ -89,7 +97,36 @@ def test_cutout_fills_one_square_cut_off_at_the_borders(seed, size):
         assert torch.equal(out[example], expected)
 
 
-@pytest.mark.parametrize("augment", [random_crop, random_flip, standard, cutout])
+def test_standard_cutout_is_standard_then_a_square_of_half_the_side():
+    images = _images(5, 3, 12, 32)
+    generator = _generator(5)
+    expected = cutout(standard(images, generator), generator, size=6)
+    assert torch.equal(standard_cutout(images, _generator(5)), expected)
+
+
+def test_a_cutout_is_grey_in_bytes_and_nothing_in_normalised_images():
+    images = torch.full((1, 3, 8, 8), 7)
+    assert torch.equal(cutout(images.byte(), _generator(), size=16), torch.full((1, 3, 8, 8), 128))
+    assert torch.equal(cutout(images.float(), _generator(), size=16), torch.zeros(1, 3, 8, 8))
+
+
+def test_images_in_any_memory_format_give_the_same():
+    images = _images()
+    expected = standard_cutout(images, _generator())
+    channels_last = images.contiguous(memory_format=torch.channels_last)
+    assert torch.equal(standard_cutout(channels_last, _generator()), expected)
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_a_run_can_name_every_augmentation(name):
+    assert TrainConfig(augment=name).augment == name
+    with pytest.raises(
+        ConfigError, match=r"'none', 'standard' or 'standard\+cutout', found 'cutout'"
+    ):
+        TrainConfig(augment="cutout")
+
+
+@pytest.mark.parametrize("augment", [random_crop, random_flip, standard, cutout, standard_cutout])
 def test_augmentation_depends_on_its_generator_alone_and_changes_no_input(augment):
     images = _images()
     kept = images.clone()
@@ -101,14 +138,22 @@ def test_augmentation_depends_on_its_generator_alone_and_changes_no_input(augmen
     assert not torch.equal(first, augment(images, _generator(2)))
     assert first.shape == images.shape
     assert first.dtype == torch.uint8
+    assert augment(images.double(), _generator(1)).dtype == torch.float64
+
+
+@pytest.mark.parametrize("augment", [random_crop, random_flip, standard])
+def test_pixels_only_move(augment):
+    images = _images()
     floats = augment(images.double(), _generator(1))
-    assert torch.equal(floats, first.double())
+    assert torch.equal(floats, augment(images, _generator(1)).double())
 
 
 def test_tiny_images_and_empty_batches_pass():
     assert standard(_images(5, 3, 2, 2), _generator()).shape == (5, 3, 2, 2)
     assert torch.equal(standard(_images(5, 3, 1, 1), _generator()), _images(5, 3, 1, 1))
-    assert standard(_images(0), _generator()).shape == (0, 3, 9, 7)
+    assert standard_cutout(_images(5, 3, 1, 1), _generator()).shape == (5, 3, 1, 1)
+    for augment in (random_flip, standard, standard_cutout):
+        assert augment(_images(0), _generator()).shape == (0, 3, 9, 7)
 
 
 def test_wrong_shapes_and_sizes_are_refused():

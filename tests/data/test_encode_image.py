@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from gdw.data import fit_encoder, load, load_encoder
-from gdw.data.encode.image import ImagesOnDemand, spread, square
+from gdw.data import Examples, fit_encoder, from_arrays, load, load_encoder
+from gdw.data.encode.image import ImagesOnDemand, free_memory, memory_share, spread, square
+from gdw.data.encode.pixels import PixelInputs, PixelsOnDemand
+from gdw.data.source import Source
 from gdw.errors import ConfigError, DataError
 
 
@@ -84,6 +86,120 @@ def test_images_beyond_the_memory_limit_are_decoded_on_demand(folder, monkeypatc
     assert inputs[[]].shape == (0, 3, 12, 12)
 
 
+@pytest.fixture
+def decoded(monkeypatch):
+    """How many images have been decoded so far: one entry a call, from any thread."""
+    counts = []
+    images = Source.images
+
+    def counting(self, indices):
+        counts.append(len(indices))
+        return images(self, indices)
+
+    monkeypatch.setattr(Source, "images", counting)
+    return counts
+
+
+def test_no_image_that_fits_is_decoded_twice(folder, decoded):
+    source = load(folder, label="label")
+    encoder = fit_encoder(source, image_size=12)
+    inputs = encoder.encode(source)
+    for _ in range(2):
+        assert np.array_equal(inputs[np.arange(8)].numpy(), _pixels(folder))
+    assert sum(decoded) == 8
+    part = source.select(np.arange(4, 7))
+    assert np.array_equal(encoder.encode(part)[np.arange(3)].numpy(), _pixels(folder)[4:7])
+
+
+def test_what_does_not_fit_is_never_decoded_whole(folder, decoded, monkeypatch):
+    monkeypatch.setattr("gdw.data.encode.image.memory_share", lambda: 8 * 3 * 12 * 12 - 1)
+    monkeypatch.setattr("gdw.data.encode.image.STATISTICS_SAMPLE", 2)
+    source = load(folder, label="label")
+    inputs = fit_encoder(source, image_size=12).encode(source)
+    assert sum(decoded) == 2
+    assert np.array_equal(inputs[[3, 6]].numpy(), _pixels(folder)[[3, 6]])
+    assert sum(decoded) == 4
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_run_trains_alike_on_images_held_and_streamed(folder, monkeypatch, workers):
+    from gdw.train.feed import batches
+
+    source = load(folder, label="label")
+    order = [[5, 1, 1], [0, 7], [2]]
+    found = []
+    for share in (8 * 3 * 12 * 12, 1):
+        monkeypatch.setattr("gdw.data.encode.image.memory_share", lambda share=share: share)
+        inputs = fit_encoder(source, image_size=12).encode(source)
+        examples = Examples(inputs, torch.from_numpy(source.labels.copy()))
+        found.append(list(batches(examples, order, workers=workers)))
+    assert isinstance(inputs, ImagesOnDemand)
+    for held, streamed in zip(*found, strict=True):
+        assert torch.equal(held[0], streamed[0])
+        assert torch.equal(held[1], streamed[1])
+
+
+def test_a_small_batch_is_decoded_by_all_threads(folder, decoded, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    inputs = ImagesOnDemand(load(folder, label="label"), 12)
+    inputs[np.arange(8)]
+    assert decoded == [2, 2, 2, 2]
+
+
+def test_arrays_are_copied_only_where_conversion_pays(monkeypatch):
+    draws = np.random.default_rng(0)
+    y = np.arange(6) % 2
+    bytes_ = from_arrays(draws.integers(0, 256, (6, 5, 4, 3), dtype=np.uint8), y)
+    unit = from_arrays(bytes_.array() / 255, y)
+    expected = torch.from_numpy(bytes_.array().transpose(0, 3, 1, 2).copy())
+    for source, kind in ((bytes_, PixelsOnDemand), (unit, PixelInputs)):
+        inputs = fit_encoder(source).encode(source)
+        assert type(inputs) is kind
+        assert torch.equal(inputs[np.arange(6)], expected)
+        assert inputs[[4, -1]].is_contiguous()
+        assert torch.equal(inputs[[4, -1]], expected[[4, -1]])
+        assert len(inputs) == 6
+    resized = fit_encoder(bytes_, image_size=9)
+    held = resized.encode(bytes_)
+    monkeypatch.setattr("gdw.data.encode.pixels.memory_share", lambda: 6 * 3 * 9 * 9 - 1)
+    streamed = resized.encode(bytes_)
+    assert (type(held), type(streamed)) == (PixelInputs, PixelsOnDemand)
+    assert streamed.on_demand
+    assert torch.equal(held[[1, 5]], streamed[[1, 5]])
+
+
+def _system(root, files):
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return free_memory(root)
+
+
+def test_free_memory_is_what_machine_and_container_leave(tmp_path):
+    meminfo = {"proc/meminfo": "MemTotal:  900 kB\nMemAvailable:  600 kB\n"}
+    assert _system(tmp_path, {}) == 8 * 2**30, "a guess where nothing is said"
+    assert _system(tmp_path, meminfo) == 600 * 1024
+    second = {"memory.max": "max\n", "memory.current": "1000\n"}
+    second = {f"sys/fs/cgroup/{name}": text for name, text in second.items()}
+    assert _system(tmp_path, second) == 600 * 1024
+    assert _system(tmp_path, {"sys/fs/cgroup/memory.max": "5000\n"}) == 4000
+    assert _system(tmp_path, {"sys/fs/cgroup/memory.stat": "anon 7\ninactive_file 300\n"}) == 4300
+    first = {"limit_in_bytes": "3000", "usage_in_bytes": "3500"}
+    first = {f"sys/fs/cgroup/memory/memory.{name}": text for name, text in first.items()}
+    assert _system(tmp_path, first) == 0
+
+
+def test_processes_of_a_machine_share_its_memory(monkeypatch):
+    monkeypatch.setattr("gdw.data.encode.image.free_memory", lambda: 1200)
+    for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    assert memory_share() == 600
+    monkeypatch.setenv("WORLD_SIZE", "6")
+    assert memory_share() == 100
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert memory_share() == 300
+
+
 def test_chunks_keep_the_order(folder, monkeypatch):
     source = load(folder, label="label")
     encoder = fit_encoder(source, image_size=12)
@@ -93,10 +209,10 @@ def test_chunks_keep_the_order(folder, monkeypatch):
 
 def test_an_unreadable_image_is_named(folder):
     source = load(folder, label="label")
-    encoder = fit_encoder(source, image_size=12)
-    (folder / "b" / "6.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"6\.png"):
-        encoder.encode(source)
+    for name in ("6", "7"):
+        (folder / "b" / f"{name}.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"6\.png.*\(2 images in all cannot be read\)"):
+        fit_encoder(source, image_size=12)
 
 
 def test_a_saved_encoder_encodes_the_same(folder, tmp_path):

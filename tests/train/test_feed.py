@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,12 @@ import pandas as pd
 import pytest
 import torch
 
+from gdw.data import Examples
+from gdw.data.augment import AUGMENTATIONS
+from gdw.data.joined import Joined
 from gdw.errors import DataError
 from gdw.train import Trainer
-from gdw.train.feed import as_dataset
+from gdw.train.feed import AHEAD, as_dataset, augment, batches
 from tests.train.small import assert_same, config, data, network
 
 
@@ -74,3 +79,112 @@ def test_what_is_no_number_is_refused(X: Any, y: Any, message: str) -> None:
 def test_features_alone_are_no_data_set(alone: Any) -> None:
     with pytest.raises(DataError, match=r"or a pair \(X, y\), found (ndarray|Tensor|DataFrame)"):
         as_dataset(alone, "train")
+
+
+class Slow:
+    """Inputs that note which batches were asked for, and in which thread."""
+
+    on_demand = True
+
+    def __init__(self, n: int = 12) -> None:
+        self.asked: list[list[int]] = []
+        self.threads: set[int] = set()
+        self.values = torch.arange(n)[:, None]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, indices: Any, /) -> torch.Tensor:
+        self.asked.append(list(indices))
+        self.threads.add(threading.get_ident())
+        if 11 in list(indices):
+            raise DataError("example 11 cannot be read")
+        return self.values[torch.as_tensor(indices)]
+
+
+def slow() -> tuple[Slow, Examples]:
+    inputs = Slow()
+    return inputs, Examples(inputs, torch.arange(12))
+
+
+def test_what_is_decoded_on_demand_is_read_ahead_in_order() -> None:
+    inputs, dataset = slow()
+    order = [[3, 1], [2], [5, 4], [0], [6]]
+    loader = batches(dataset, order)
+    assert inputs.asked == [], "nothing is read before the first batch is asked for"
+    found = [(x[:, 0].tolist(), y.tolist()) for x, y in loader]
+    assert found == [(batch, batch) for batch in order]
+    assert inputs.asked == order
+    assert threading.get_ident() not in inputs.threads
+
+
+def test_reading_ahead_is_bounded_and_ends_with_the_loader() -> None:
+    inputs, dataset = slow()
+    order = [[i] for i in range(10)]
+    loader: Any = batches(dataset, order)
+    next(loader)
+    patience = time.monotonic() + 10
+    while len(inputs.asked) < 1 + AHEAD and time.monotonic() < patience:
+        time.sleep(0.001)
+    time.sleep(0.02)  # for one too many to show
+    assert inputs.asked == order[: 1 + AHEAD]
+    loader.close()
+    assert not any(t.name.startswith("gdw-loader") for t in threading.enumerate())
+    assert inputs.asked == order[: 1 + AHEAD]
+
+
+def test_an_error_ahead_is_raised_where_its_batch_is_due() -> None:
+    _, dataset = slow()
+    loader = batches(dataset, [[1], [11], [2]])
+    assert next(loader)[1].tolist() == [1]
+    with pytest.raises(DataError, match="example 11 cannot be read"):
+        next(loader)
+
+
+def test_what_is_in_memory_is_read_where_it_is_used() -> None:
+    inputs, dataset = slow()
+    inputs.on_demand = False
+    assert [y.tolist() for _, y in batches(dataset, [[1], [2]])] == [[1], [2]]
+    assert inputs.threads == {threading.get_ident()}
+
+
+def test_joined_inputs_are_as_slow_as_either() -> None:
+    held = torch.arange(3)[:, None]
+    assert Joined(Slow(), held).on_demand
+    assert Joined(held, Slow()).on_demand
+    assert not Joined(held, held).on_demand
+
+
+@pytest.mark.parametrize("kind", AUGMENTATIONS)
+def test_augmentation_is_a_function_of_seed_stream_position_and_rank(kind: str) -> None:
+    draws = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (4, 3, 9, 9), generator=draws, dtype=torch.uint8)
+    batch = (images, torch.arange(4))
+    place = {"seed": 1, "stream": "train", "position": 5, "rank": 0}
+    first = augment(batch, kind, **place)  # type: ignore[arg-type]
+    assert torch.equal(first[0], augment(batch, kind, **place)[0])  # type: ignore[arg-type]
+    assert first[1] is batch[1]
+    for other in ({"seed": 2}, {"stream": "meta"}, {"position": 6}, {"rank": 1}):
+        assert not torch.equal(first[0], augment(batch, kind, **{**place, **other})[0])  # type: ignore[arg-type]
+
+
+def test_training_with_cutout_repeats_itself_and_differs_from_standard() -> None:
+    draws = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (24, 3, 8, 8), generator=draws, dtype=torch.uint8)
+    labels = torch.arange(24) % 3
+    ends = []
+    for kind in ("standard+cutout", "standard+cutout", "standard"):
+        model = torch.nn.Sequential(Unit(), torch.nn.Flatten(), torch.nn.Linear(192, 3))
+        torch.nn.init.zeros_(model[2].weight)
+        torch.nn.init.zeros_(model[2].bias)
+        Trainer(config(epochs=1, augment=kind)).fit(model, (images, labels))
+        ends.append(model)
+    assert_same(ends[0], ends[1])
+    assert not torch.equal(ends[0][2].weight, ends[2][2].weight)
+
+
+class Unit(torch.nn.Module):
+    """Bytes to numbers from 0 to 1."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float() / 255

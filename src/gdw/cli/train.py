@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 _DATA, _MODEL, _TRAIN, _RUN = "Data", "Model", "Training", "Run"
 
+# Written out, since the registry of methods imports PyTorch and help is to be instant.
+_METHODS = (
+    "gdw, gdw_unconstrained, mwn, l2rw, plain, plain_clean, clean_only, fine_tune, class_balanced, "
+    "inverse_frequency, focal, ldam, logit_adjustment, label_smoothing, soft_bootstrap, hard_bootstrap, "
+    "forward, glc, co_teaching, elr, cleanlab or posterior"
+)
+
 
 def _option(panel: str, help_: str, *names: str, **options: Any) -> Any:
     return typer.Option(*names, help=help_, rich_help_panel=panel, **options)
@@ -89,7 +96,7 @@ def train(
         bool | None, _option(_MODEL, "Start from the library's weights.", "--pretrained")
     ] = None,
     weights: Annotated[str | None, _option(_MODEL, "Start from a local file of weights.")] = None,
-    method: Annotated[str | None, _option(_TRAIN, "gdw, mwn, l2rw or plain.")] = None,
+    method: Annotated[str | None, _option(_TRAIN, f"{_METHODS}.")] = None,
     set_: Annotated[
         list[str] | None,
         _option(_TRAIN, "An option of the method, e.g. --set clip=1; repeatable.", "--set"),
@@ -106,7 +113,11 @@ def train(
     warmup_epochs: Annotated[float | None, _option(_TRAIN, "Linear warm-up.")] = None,
     clip_grad_norm: Annotated[float | None, _option(_TRAIN, "Largest gradient norm.")] = None,
     augment: Annotated[
-        str | None, _option(_TRAIN, "none, or standard: random crops and flips of images.")
+        str | None,
+        _option(
+            _TRAIN,
+            "Of images: none, standard (random crops and flips) or standard+cutout (squares too).",
+        ),
     ] = None,
     precision: Annotated[str | None, _option(_TRAIN, "32, bf16 or 64.")] = None,
     accelerator: Annotated[str | None, _option(_TRAIN, "auto, cpu, cuda, mps.")] = None,

@@ -24,26 +24,14 @@ def random_crop(images: Tensor, generator: Generator, *, padding: int = 4) -> Te
     for CIFAR in He et al., CVPR 2016, section 4.2, who pad with zeros. Raises `ConfigError` when an
     image is not larger than the padding.
     """
-    height, width = _size(images)
-    if not 0 <= padding < min(height, width):
-        raise ConfigError(
-            f"expected a padding from 0 to {min(height, width) - 1} for images of {height} x {width} "
-            f"pixels, found {padding}: reflection needs larger images"
-        )
-    batch, channels = images.shape[:2]
-    shifts = _draw(-padding, padding + 1, (2, batch, 1), generator, images.device)
-    rows = _reflect(torch.arange(height, device=images.device) + shifts[0], height)
-    columns = _reflect(torch.arange(width, device=images.device) + shifts[1], width)
-    example = torch.arange(batch, device=images.device).view(-1, 1, 1, 1)
-    channel = torch.arange(channels, device=images.device).view(1, -1, 1, 1)
-    return images[example, channel, rows[:, None, :, None], columns[:, None, None, :]]
+    return _pick(images, *_shifted(images, generator, padding))
 
 
 def random_flip(images: Tensor, generator: Generator) -> Tensor:
     """Mirror each image left to right with probability 1/2."""
-    _size(images)
-    flipped = _draw(0, 2, (len(images), 1, 1, 1), generator, images.device).bool()
-    return torch.where(flipped, images.flip(-1), images)
+    height, width = _size(images)
+    rows, columns = (torch.arange(size, device=images.device)[None] for size in (height, width))
+    return _pick(images, rows, _mirrored(columns, len(images), generator))
 
 
 def standard(images: Tensor, generator: Generator) -> Tensor:
@@ -52,18 +40,31 @@ def standard(images: Tensor, generator: Generator) -> Tensor:
     Images of 4 pixels or fewer are padded by as many as reflection allows.
     """
     padding = min(4, *(size - 1 for size in _size(images)))
-    return random_flip(random_crop(images, generator, padding=padding), generator)
+    rows, columns = _shifted(images, generator, padding)
+    # a mirrored crop is the crop with its columns in reverse: the pixels move once for both
+    return _pick(images, rows, _mirrored(columns, len(images), generator))
 
 
-def cutout(images: Tensor, generator: Generator, *, size: int = 16, fill: int = 128) -> Tensor:
+def standard_cutout(images: Tensor, generator: Generator) -> Tensor:
+    """`standard`, then `cutout` of half the shorter side: 16 pixels of 32, as for CIFAR-10 in its paper."""
+    size = max(1, min(_size(images)) // 2)
+    return cutout(standard(images, generator), generator, size=size)
+
+
+def cutout(
+    images: Tensor, generator: Generator, *, size: int = 16, fill: float | None = None
+) -> Tensor:
     """Fill a square of side `size` in each image, centred anywhere and cut off at the borders.
 
-    Source: DeVries & Taylor, "Improved Regularization of Convolutional Neural Networks with
-    Cutout", arXiv 1708.04552. Raises `ConfigError` for a size below 1.
+    Without `fill` the square is of middle grey in bytes (128), and 0 in floating-point images, which
+    are normalised by now. Source: DeVries & Taylor, "Improved Regularization of Convolutional Neural
+    Networks with Cutout", arXiv 1708.04552. Raises `ConfigError` for a size below 1.
     """
     if size < 1:
         raise ConfigError(f"expected a cutout size of 1 pixel or more, found {size}")
     height, width = _size(images)
+    if fill is None:
+        fill = 0 if images.is_floating_point() else 128
     batch = (len(images), 1)
     top = _draw(0, height, batch, generator, images.device) - size // 2
     left = _draw(0, width, batch, generator, images.device) - size // 2
@@ -75,6 +76,13 @@ def cutout(images: Tensor, generator: Generator, *, size: int = 16, fill: int = 
     return images.masked_fill(hole, fill)
 
 
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "standard": standard,
+    "standard+cutout": standard_cutout,
+}
+"""What the option `augment` of a run can name, besides "none"."""
+
+
 def _size(images: Tensor) -> tuple[int, int]:
     if images.ndim != 4:
         raise ConfigError(
@@ -82,6 +90,37 @@ def _size(images: Tensor) -> tuple[int, int]:
             "augmentation is for images only"
         )
     return int(images.shape[2]), int(images.shape[3])
+
+
+def _shifted(images: Tensor, generator: Generator, padding: int) -> tuple[Tensor, Tensor]:
+    """Which rows `(B, H)` and columns `(B, W)` of each image a random crop shows."""
+    height, width = _size(images)
+    if not 0 <= padding < min(height, width):
+        raise ConfigError(
+            f"expected a padding from 0 to {min(height, width) - 1} for images of {height} x {width} "
+            f"pixels, found {padding}: reflection needs larger images"
+        )
+    shifts = _draw(-padding, padding + 1, (2, len(images), 1), generator, images.device)
+    rows = _reflect(torch.arange(height, device=images.device) + shifts[0], height)
+    columns = _reflect(torch.arange(width, device=images.device) + shifts[1], width)
+    return rows, columns
+
+
+def _mirrored(columns: Tensor, batch: int, generator: Generator) -> Tensor:
+    """`columns` `(B or 1, W)` in reverse for each image with probability 1/2: `(B, W)`."""
+    flipped = _draw(0, 2, (batch, 1), generator, columns.device).bool()
+    return torch.where(flipped, columns.flip(1), columns)
+
+
+def _pick(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The pixels at `rows` `(B or 1, H)` and `columns` `(B, W)` of images `(B, C, H, W)`.
+
+    One gather whose index the channels share: a fifth of the time of indexing by broadcast positions.
+    """
+    height, width = images.shape[2:]
+    places = rows[:, :, None] * width + columns[:, None, :]
+    index = places.view(-1, 1, height * width).expand(-1, images.shape[1], -1)
+    return images.flatten(2).gather(2, index).view(images.shape)
 
 
 def _reflect(positions: Tensor, size: int) -> Tensor:

@@ -21,6 +21,7 @@ class Joined:
 
     def __init__(self, first: Inputs | Tensor, second: Inputs | Tensor) -> None:
         self._first, self._second = first, second
+        self.on_demand = any(getattr(part, "on_demand", False) for part in (first, second))
         if len(first) and len(second):
             one, other = (part[np.zeros(1, dtype=np.int64)] for part in (first, second))
             if one.shape != other.shape or one.dtype != other.dtype:

@@ -35,7 +35,9 @@ class TrainConfig(Options):
     """Options of `gdw.Trainer`; the defaults are the settings of the paper's CIFAR experiments.
 
     `batch_size` and `meta_batch_size` are global: K processes share each batch. With `accumulate=k`
-    an optimizer step averages the gradients of k such batches. A wrong, unknown or contradictory
+    an optimizer step averages the gradients of k such batches. `augment` changes the images of training and
+    meta batches: "standard" crops (4 pixels of reflected border) and flips at random, "standard+cutout" then
+    greys out a square of half the side in each. A wrong, unknown or contradictory
     option raises `ConfigError`.
     """
 
@@ -57,7 +59,7 @@ class TrainConfig(Options):
     warmup_epochs: _NotNegative = 0.0
     clip_grad_norm: _Positive | None = None
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    augment: Literal["none", "standard"] = "none"
+    augment: Literal["none", "standard", "standard+cutout"] = "none"
     precision: Literal["32", "bf16", "64"] = "32"
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     devices: _Count = 1

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -18,6 +20,9 @@ from gdw.train.arrays import as_numbers
 
 Data: TypeAlias = "Dataset[Any] | tuple[Any, Any]"
 Batch: TypeAlias = "tuple[Any, Tensor]"
+
+# Batches decoded before they are asked for: one is in the making while the other waits.
+AHEAD = 2
 
 
 def as_dataset(data: Data, name: str) -> Dataset[Any]:
@@ -64,6 +69,9 @@ def batches(
 
     `seed` is for the loader's own generator, from which the seeds of its `workers` come; it would otherwise
     draw from PyTorch's global one. Equal seeds give a data set with random transforms equal draws.
+
+    `Examples` whose inputs are decoded on demand are read up to `AHEAD` batches before their use, by the
+    `workers` or, with none, by a thread, so that the model need not wait.
     """
     whole = isinstance(dataset, Examples)
     loader: DataLoader[Any] = DataLoader(
@@ -74,7 +82,9 @@ def batches(
         worker_init_fn=_leave_signals_to_parent,
         generator=torch.Generator().manual_seed(seed),
     )
-    return iter(loader)
+    # other data sets may draw random numbers, whose order a thread would leave to chance
+    slow = whole and getattr(cast(Examples, dataset).inputs, "on_demand", False)
+    return _ahead(iter(loader)) if slow and not workers else iter(loader)
 
 
 def place(batch: Batch, *, device: torch.device, dtype: torch.dtype) -> Batch:
@@ -95,19 +105,34 @@ def place(batch: Batch, *, device: torch.device, dtype: torch.dtype) -> Batch:
     return move(inputs), move(targets if targets.is_floating_point() else targets.long())
 
 
-def augment(batch: Batch, *, seed: int, stream: str, position: int, rank: int) -> Batch:
-    """The images of `batch`, uint8 `(B, C, H, W)`, randomly cropped and flipped.
+def augment(batch: Batch, kind: str, *, seed: int, stream: str, position: int, rank: int) -> Batch:
+    """The images of `batch`, uint8 `(B, C, H, W)`, changed at random as `kind` says.
 
-    The draw is a function of the arguments, `position` being the batch's number in its `stream`
-    ("train" or "meta"), so that a resumed run sees what a straight one would have seen.
+    `kind` is a name in `gdw.data.augment.AUGMENTATIONS`. The draw is a function of the arguments,
+    `position` being the batch's number in its `stream` ("train" or "meta"), so that a resumed run sees
+    what a straight one would have seen.
     """
-    from gdw.data.augment import standard
+    from gdw.data.augment import AUGMENTATIONS
 
     images, targets = batch
     own = torch.Generator().manual_seed(
         int(generator(seed, "augment", stream, position, rank).integers(2**63))
     )
-    return standard(images, own), targets
+    return AUGMENTATIONS[kind](images, own), targets
+
+
+def _ahead(loader: Iterator[Batch]) -> Iterator[Batch]:
+    """What `loader` gives, drawn from it by a thread that is up to `AHEAD` batches in front."""
+    pending: deque[Future[Batch | None]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="gdw-loader") as pool:
+        try:
+            pending.extend(pool.submit(next, loader, None) for _ in range(AHEAD))
+            while (batch := pending.popleft().result()) is not None:
+                pending.append(pool.submit(next, loader, None))
+                yield batch
+        finally:
+            # left early: what is not begun is not needed
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _leave_signals_to_parent(_worker: int) -> None:

@@ -54,15 +54,15 @@ def check_before_training(
             known = getattr(dataset, "targets", None)
             check_classes(logits, known if isinstance(known, Tensor) else batch[1], name)
             if name in _BATCH_SIZES:
-                if config.augment == "standard":
-                    _check_images(batch[0], name)
+                if config.augment != "none":
+                    _check_images(batch[0], name, config.augment)
                 if _share(dataset, name, config, processes) == 1 and _normalises(model):
                     one = next(feed.batches(dataset, [[0]]))
                     inputs, _ = feed.place(one, device=device, dtype=dtype)
                     _check_single(model, inputs, forward, name, config=config, processes=processes)
 
 
-def _check_images(inputs: Any, name: str) -> None:
+def _check_images(inputs: Any, name: str, augment: str) -> None:
     if not isinstance(inputs, Tensor) or inputs.dim() != 4:
         found = (
             f"inputs of shape {tuple(inputs.shape)}"
@@ -70,7 +70,7 @@ def _check_images(inputs: Any, name: str) -> None:
             else type(inputs).__name__
         )
         raise ConfigError(
-            f"augment='standard' (--augment) crops and flips images: expected {name} inputs of shape "
+            f"augment={augment!r} (--augment) crops and flips images: expected {name} inputs of shape "
             f"(B, C, H, W), found {found}; leave it out"
         )
 

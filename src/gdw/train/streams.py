@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
+import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.utils.data import ConcatDataset
 
 from gdw.data.batches import CyclingBatches, EpochBatches
+from gdw.data.examples import Examples
+from gdw.data.joined import Joined
 from gdw.data.seeding import generator
+from gdw.errors import DataError
 from gdw.train import feed
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import whereabouts
@@ -30,16 +36,45 @@ class Sets:
         return {"train": len(self.train), "meta": 0 if self.meta is None else len(self.meta)}
 
 
+def joined(train: Any, meta: Any) -> Any:
+    """The examples of `train`, then those of `meta`, as one data set.
+
+    `DataError` for two that cannot be one: examples of different shapes, or a pair `(X, y)` with a data
+    set of another kind.
+    """
+    if not isinstance(train, Examples) and not isinstance(meta, Examples):
+        return ConcatDataset([train, meta])
+    if not isinstance(train, Examples) or not isinstance(meta, Examples):
+        raise DataError(
+            f"train and meta are trained on together, but are a {type(train).__name__} and a "
+            f"{type(meta).__name__}: give both as pairs (X, y), or both as data sets of one kind"
+        )
+    width = max((t.shape[1] for t in (train.targets, meta.targets) if t.dim() == 2), default=0)
+    targets = [
+        F.one_hot(t.long(), width).float() if width and t.dim() == 1 else t
+        for t in (train.targets, meta.targets)
+    ]
+    return Examples(Joined(train.inputs, meta.inputs), torch.cat(targets))
+
+
 class Streams:
     """The training batches of each epoch and the endless meta batches, ready for the model.
 
-    `ConfigError` if there are fewer examples in a batch than processes to share it.
+    With `joins_clean` the training batches are drawn from the training set and the clean examples
+    behind it. `ConfigError` if there are fewer examples in a batch than processes to share it.
     """
 
     def __init__(
-        self, sets: Sets, config: TrainConfig, processes: Processes, model: nn.Module
+        self,
+        sets: Sets,
+        config: TrainConfig,
+        processes: Processes,
+        model: nn.Module,
+        *,
+        joins_clean: bool = False,
     ) -> None:
         self.sets = sets
+        self._trained = joined(sets.train, sets.meta) if joins_clean else sets.train
         self._config = config
         self._rank, self._world_size = processes.rank, processes.size
         self._device, self._dtype = whereabouts(model)
@@ -52,6 +87,8 @@ class Streams:
     ) -> Iterator[tuple[list[int], feed.Batch]]:
         """The batches of `epoch` from number `start` on, each with the indices of its examples.
 
+        Clean examples that were joined to the training set count on from its end.
+
         With `part="clean"` as many batches of clean examples, whose indices count on from those of the
         training set.
         """
@@ -60,7 +97,7 @@ class Streams:
             yield from self._clean(first, self.batches_per_epoch - start)
             return
         order = self._epoch(epoch, start=start)
-        loaded = self._load(self.sets.train, order, "train", epoch, start)
+        loaded = self._load(self._trained, order, "train", epoch, start)
         for number, (indices, batch) in enumerate(zip(order, loaded, strict=True), start=first):
             yield indices, self._prepare(batch, "train", number)
 
@@ -91,7 +128,7 @@ class Streams:
     def _epoch(self, epoch: int, *, start: int) -> EpochBatches:
         config = self._config
         return EpochBatches(
-            len(self.sets.train),
+            len(self._trained),
             config.batch_size,
             seed=config.seed,
             epoch=epoch,

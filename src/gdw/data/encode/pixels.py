@@ -15,7 +15,7 @@ from torch import Tensor
 from gdw.data.encode.channels import MeanStd, channel_statistics
 from gdw.data.encode.chunks import chunks
 from gdw.data.encode.contract import require_kind
-from gdw.data.encode.image import read_mean_std, spread, square
+from gdw.data.encode.image import memory_share, read_mean_std, spread, square
 from gdw.data.encode.store import write_settings
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
@@ -34,7 +34,9 @@ class PixelEncoder:
     """Images `(N, H, W)` or `(N, H, W, 3)` of any numeric type to uint8 `(N, 3, H, W)`.
 
     Pixels from `black` to `white`, as found in training, become 0 to 255; beyond these they are cut
-    off. `resized` images are made square, `(N, 3, S, S)`.
+    off. `resized` images are made square, `(N, 3, S, S)`. They are converted at once when the result takes up
+    to `memory_limit` bytes (default: `memory_share()` at that time), else, or when they are such bytes
+    already, batch by batch.
     """
 
     shape: tuple[int, int]
@@ -42,6 +44,7 @@ class PixelEncoder:
     black: float
     white: float
     mean_std: MeanStd
+    memory_limit: int | None = None
     name: ClassVar[str] = "pixels"
     kind: ClassVar[Literal["array"]] = "array"
 
@@ -57,8 +60,7 @@ class PixelEncoder:
         resized = image_size is not None
         side = (image_size, image_size) if image_size is not None else (height, width)
         unfinished = cls(side, resized, black, white, ((0.0,) * 3, (1.0,) * 3))
-        sample = PixelInputs(unfinished.quantize(images))
-        mean_std = channel_statistics(sample[np.arange(len(images))])
+        mean_std = channel_statistics(_channels_first(unfinished.quantize(images)))
         return cls(side, resized, black, white, mean_std)
 
     def encode(self, source: Source) -> Inputs:
@@ -71,16 +73,24 @@ class PixelEncoder:
                 f"{found[0]} x {found[1]} in {source.origin}: resize them, or train with image_size="
             )
         channels = 3 if first.ndim == 4 and first.shape[3] == 3 else 1
+        limit = memory_share() if self.memory_limit is None else self.memory_limit
+        size = len(source) * channels * self.shape[0] * self.shape[1]
+        # bytes of the right size are as quick to read where they are, without a second copy of them all
+        if size > limit or (self._are_bytes(first) and not self.resized):
+            return PixelsOnDemand(source, self)
         pixels = np.empty((len(source), *self.shape, channels), dtype=np.uint8)
         for indices in chunks(len(source), CHUNK):
             pixels[indices] = self.quantize(source.array(indices))
         return PixelInputs(pixels)
 
+    def _are_bytes(self, images: NDArray[Any]) -> bool:
+        return images.dtype == np.uint8 and self.black == 0 and self.white == 255
+
     def quantize(self, images: NDArray[Any]) -> NDArray[np.uint8]:
         """Images `(B, H, W[, C])` as bytes `(B, *shape, C)`, C being 1 or 3."""
         if images.ndim == 3:
             images = images[..., None]
-        if not (images.dtype == np.uint8 and self.white == 255):
+        if not self._are_bytes(images):
             unit = (images.astype(np.float64) - self.black) / (self.white - self.black)
             images = np.rint(unit.clip(0, 1) * 255).astype(np.uint8)
         return self._resize(images) if self.resized else images
@@ -121,14 +131,35 @@ class PixelInputs:
     """Bytes `(N, H, W, 1)` or `(N, H, W, 3)` read as batches `(B, 3, H, W)`: grey is stored once."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
-        self.pixels = torch.from_numpy(pixels)
+        self.pixels = pixels
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __getitem__(self, indices: Sequence[int] | NDArray[np.int64], /) -> Tensor:
-        batch = self.pixels[torch.as_tensor(np.asarray(indices, dtype=np.int64))]
-        return batch.permute(0, 3, 1, 2).expand(-1, 3, -1, -1).contiguous()
+        return _channels_first(self.pixels[np.asarray(indices, dtype=np.int64)])
+
+
+class PixelsOnDemand:
+    """Images of a source that `encoder` converts when a batch asks for them: `(B, 3, H, W)` uint8."""
+
+    def __init__(self, source: Source, encoder: PixelEncoder) -> None:
+        self.source = source
+        self.encoder = encoder
+        self.on_demand = encoder.resized
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, indices: Sequence[int] | NDArray[np.int64], /) -> Tensor:
+        images = self.source.array(np.asarray(indices, dtype=np.int64))
+        return _channels_first(self.encoder.quantize(images))
+
+
+def _channels_first(pixels: NDArray[np.uint8]) -> Tensor:
+    """Bytes `(B, H, W, 1 or 3)` as `(B, 3, H, W)`, contiguous."""
+    images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+    return images.expand(-1, 3, -1, -1).contiguous()
 
 
 def _shape(images: NDArray[Any], source: Source) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from gdw.hypergradient import ENGINES, RandomState, moved, still_buffers
+from gdw.hypergradient import ENGINES, Point, RandomState, still_buffers
 from gdw.reweight import MetaWeightNet, Plain
 from tests.hypergradient.cases import CASES, F64, make
 
@@ -90,10 +90,17 @@ def test_moved_restores_bit_for_bit_and_keeps_the_training_graph_usable() -> Non
     out = layer(x).square().sum()
     before = snapshot(layer)
     storage = [p.data_ptr() for p in layer.parameters()]
-    steps = [torch.full_like(p, 0.1) for p in layer.parameters()]
-    with moved(list(layer.parameters()), steps):
-        assert not same(snapshot(layer), before)
-    assert same(snapshot(layer), before)
+    point = Point({"weight": (layer.weight, 0.5), "bias": (layer.bias, 0.1)})
+    ones = [torch.ones_like(p) for p in layer.parameters()]
+    for factor in (1.0, -2.0):
+        with point.moved(ones, factor):
+            torch.testing.assert_close(layer.weight.detach(), before["weight"] + 0.5 * factor)
+            torch.testing.assert_close(layer.bias.detach(), before["bias"] + 0.1 * factor)
+        assert same(snapshot(layer), before)
+    weight, bias = (float(before[name].square().sum()) for name in ("weight", "bias"))
+    assert point.lengths(ones) == pytest.approx(
+        ((12 * 0.25 + 3 * 0.01) ** 0.5, (weight + bias) ** 0.5)
+    )
     assert [p.data_ptr() for p in layer.parameters()] == storage
     out.backward()
     expected = 2 * (x.detach() @ before["weight"].T + before["bias"]) @ before["weight"]

@@ -29,15 +29,20 @@ def plain(workload: Workload) -> Step:
     return step
 
 
-def _ours(method: str, **options: Any) -> Contestant:
+def _ours(method: str, *, meta_share: float = 1.0, **options: Any) -> Contestant:
+    """`meta_share`: how large the meta batch is beside the training batch."""
+
     def contestant(workload: Workload) -> Step:
         model = workload.build()
         optimizer = sgd(model)
         reweighter = build(method, model, optimizer, forward=workload.forward, **options)
-        batch, meta = workload.batches()
+        batch, (u, v) = workload.batches()
+        size = max(1, round(meta_share * len(v)))
+        meta = u[:size], v[:size]
+        steps = max(options.get(name, 1) for name in ("meta_every", "meta_features_every"))
 
         def step() -> None:
-            for _ in range(options.get("meta_every", 1)):
+            for _ in range(steps):
                 optimizer.zero_grad()
                 reweighter.backward(batch, meta)
                 optimizer.step()
@@ -47,19 +52,28 @@ def _ours(method: str, **options: Any) -> Contestant:
     return contestant
 
 
-STEPS_PER_CALL = {"gdw, every 5th step": 5}
+STEPS_PER_CALL = {"gdw, every 5th step": 5, "gdw, head only, features for 2 steps": 2}
 """How many steps one call takes, where it is not one: a fair share of those that cost more."""
 
+
+WITH_COMPILED = ["plain", "gdw", "gdw, head only"]
+"""Those measured with `torch.compile`: each takes minutes to compile, and the peers cannot."""
 
 CONTESTANTS: dict[str, Contestant] = {
     "plain": plain,
     "gdw": _ours("gdw"),
+    "gdw, graph kept": _ours("gdw", retain_graph=True),
+    "gdw, half the meta batch": _ours("gdw", meta_share=0.5),
     "gdw, forward mode": _ours("gdw", hypergradient="forward"),
     "gdw, head only": _ours("gdw", hypergradient="head"),
+    "gdw, head only, features for 2 steps": _ours(
+        "gdw", hypergradient="head", meta_features_every=2
+    ),
     "gdw, every 5th step": _ours("gdw", meta_every=5),
     "mwn": _ours("mwn"),
     "l2rw": _ours("l2rw"),
     "gdw, double backward": peers.double_backward,
     "mwn by higher": peers.by_higher,
     "mwn by torchopt": peers.by_torchopt,
+    "mwn by betty-ml": peers.by_betty,
 }

@@ -14,7 +14,7 @@ from gdw._version import __version__
 def describe_machine() -> dict[str, str | int]:
     """Processor, threads and versions, for the head of a table."""
     packages = {}
-    for name in ("higher", "torchopt"):
+    for name in ("higher", "torchopt", "betty-ml"):
         try:
             packages[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -7,6 +7,7 @@ fail, raise `UnavailableError` with the reason.
 from __future__ import annotations
 
 import copy
+import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,10 @@ from torch.func import functional_call
 from gdw.bench.workloads import LR, Workload, sgd
 from gdw.functional import second_stage_weights, zero_mean
 from gdw.reweight import WeightingNetwork
+
+BETTY = (
+    "pip install --no-deps betty-ml==0.1.1, by a pip before 24.1 (later ones refuse its metadata)"
+)
 
 
 class UnavailableError(Exception):
@@ -109,6 +114,57 @@ def by_torchopt(workload: Workload) -> Callable[[], None]:
     return step
 
 
+def by_betty(workload: Workload) -> Callable[[], None]:
+    """Meta-Weight-Net with `betty-ml`: two problems and an engine, as its own reweighting example.
+
+    Its hypergradient is a finite difference at the parameters after the step ("darts"), of first order.
+    """
+    engines = _imported("betty.engine", how=BETTY)
+    problems, configs = _imported("betty.problems"), _imported("betty.configs")
+    model = workload.build()
+    optimizer = sgd(model)
+    network, network_optimizer = _weighting()
+    batch, meta = workload.batches()
+
+    class Outer(problems.ImplicitProblem):  # type: ignore[name-defined, misc]
+        def training_step(self, batch: Any) -> Tensor:
+            return F.cross_entropy(workload.forward(self.inner, batch[0]).float(), batch[1])
+
+    class Inner(problems.ImplicitProblem):  # type: ignore[name-defined, misc]
+        def training_step(self, batch: Any) -> Tensor:
+            return _weighted_loss(workload.forward(self.forward, batch[0]), batch[1], self.outer)
+
+    outer = Outer(
+        name="outer",
+        module=network,
+        optimizer=network_optimizer,
+        train_data_loader=[meta],
+        config=configs.Config(retain_graph=True),
+        device="cpu",
+    )
+    inner = Inner(
+        name="inner",
+        module=model,
+        optimizer=optimizer,
+        train_data_loader=[batch],
+        config=configs.Config(),
+        device="cpu",
+    )
+    logging.getLogger("Betty").setLevel(logging.WARNING)
+    engine = engines.Engine(
+        problems=[outer, inner],
+        config=configs.EngineConfig(),
+        dependencies={"u2l": {outer: [inner]}, "l2u": {inner: [outer]}},
+    )
+    engine.train()
+
+    def step() -> None:
+        engine.global_step += 1
+        engine.train_step()
+
+    return step
+
+
 def _weighting() -> tuple[WeightingNetwork, torch.optim.Optimizer]:
     """Meta-Weight-Net's network and its optimizer, as published."""
     network = WeightingNetwork()
@@ -124,7 +180,7 @@ def _weighted_loss(
     return loss
 
 
-def _imported(name: str) -> Any:
+def _imported(name: str, *, how: str = "pip install 'gdw[bench]'") -> Any:
     import importlib
 
     try:
@@ -132,4 +188,4 @@ def _imported(name: str) -> Any:
             warnings.simplefilter("ignore")
             return importlib.import_module(name)
     except ImportError as error:
-        raise UnavailableError(f"not installed: pip install 'gdw[bench]' ({error})") from error
+        raise UnavailableError(f"not installed: {how} ({error})") from error

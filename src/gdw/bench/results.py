@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gdw.bench.contestants import CONTESTANTS
+from gdw.bench import loading
+from gdw.bench.contestants import CONTESTANTS, WITH_COMPILED
 from gdw.bench.machine import describe_machine
 from gdw.bench.measure import as_plain, measure
 from gdw.bench.workloads import Workload
@@ -18,14 +20,23 @@ FORMAT = 1
 
 
 def run(
-    workloads: Sequence[Workload], *, repeats: int, say: Callable[[str], None]
+    workloads: Sequence[Workload],
+    *,
+    repeats: int,
+    say: Callable[[str], None],
+    with_loading: bool = False,
 ) -> dict[str, Any]:
-    """Measure every contestant on every workload; the result is what `--json` writes."""
+    """Measure every contestant on every workload; the result is what `--json` writes.
+
+    `with_loading`: and how fast the data come, see `gdw.bench.loading`.
+    """
     measured = []
     for workload in workloads:
-        costs = as_plain(measure(workload, list(CONTESTANTS), repeats=repeats, say=say))
+        names = WITH_COMPILED if workload.compiled else list(CONTESTANTS)
+        costs = as_plain(measure(workload, names, repeats=repeats, say=say))
         measured.append({"workload": asdict(workload), "name": workload.describe(), "costs": costs})
     return {
+        "loading": loading.run(repeats=repeats, say=say) if with_loading else None,
         "format": FORMAT,
         "machine": describe_machine(),
         "repeats": repeats,
@@ -84,4 +95,29 @@ def document(results: Mapping[str, Any]) -> str:
             "| " + " | ".join(row(name, cost, costs["plain"])) + " |"
             for name, cost in costs.items()
         ]
-    return "\n".join(lines) + "\n"
+    lines += _by_batch(results["results"])
+    if results.get("loading"):
+        lines += ["", "## Loading", "", loading.table(results["loading"])]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _by_batch(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Milliseconds an example over the batch sizes of one model, where there are several."""
+    names = ("plain", "gdw", "gdw, head only")
+    sizes: dict[str, dict[int, Any]] = {}
+    for result in results:
+        workload = {**result["workload"]}
+        size = workload.pop("batch")
+        sizes.setdefault(json.dumps(workload), {})[size] = result
+    lines: list[str] = []
+    for by_size in sizes.values():
+        if len(by_size) < 2:
+            continue
+        first = by_size[min(by_size)]["workload"]["model"]
+        lines += ["", f"## Milliseconds an example, {first}", ""]
+        lines += ["| batch | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+        for size in sorted(by_size):
+            seconds = [statistics.median(by_size[size]["costs"][n]["seconds"]) for n in names]
+            cells = [f"{1000 * s / size:.2f}" for s in seconds]
+            lines.append(f"| {size} | " + " | ".join(cells) + " |")
+    return lines

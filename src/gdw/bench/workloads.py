@@ -44,7 +44,8 @@ class Transformer(nn.Module):
 class Workload:
     """A model, the size of its batches and its number of classes.
 
-    `precision` is "32" or "bf16" (autocast); `channels_last` sets the memory format of images.
+    `precision` is "32" or "bf16" (autocast); `channels_last` sets the memory format of images; `compiled`
+    runs the model through `torch.compile`.
     """
 
     model: str
@@ -52,13 +53,17 @@ class Workload:
     classes: int = 10
     precision: str = "32"
     channels_last: bool = False
+    compiled: bool = False
 
     def build(self) -> nn.Module:
         """The model in train mode, the same every time."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             model = MODELS[self.model][0](self.classes)
-        return model.to(memory_format=self._format()).train()
+        model = model.to(memory_format=self._format()).train()
+        if self.compiled:
+            model.compile()
+        return model
 
     def batches(self) -> tuple[Batch, Batch]:
         """A training and a meta batch of `batch` examples each."""
@@ -81,6 +86,7 @@ class Workload:
         words = [self.model, f"batch {self.batch}", f"{self.classes:,} classes"]
         words += ["bfloat16"] if self.precision == "bf16" else []
         words += ["channels-last"] if self.channels_last else []
+        words += ["compiled"] if self.compiled else []
         return ", ".join(words)
 
     def _format(self) -> torch.memory_format:
@@ -106,13 +112,19 @@ MODELS: dict[str, tuple[Callable[[int], nn.Module], Callable[[int, torch.Generat
 
 
 def suite(name: str) -> list[Workload]:
-    """The workloads of a suite: `standard`, `quick` (a minute), or the name of one model.
+    """The workloads of a suite: `standard`, `quick` (a minute), `compiled`, or the name of one model.
+
+    `loading` has none: it measures the data.
 
     Raises `ConfigError` for another name.
     """
     if name in MODELS:
         return [Workload(name)]
     resnet = Workload("resnet32")
+    if name == "loading":
+        return []
+    if name == "compiled":
+        return [replace(resnet, compiled=True), Workload("transformer", compiled=True)]
     if name == "quick":
         return [Workload("mlp"), replace(resnet, batch=16)]
     if name == "standard":
@@ -120,10 +132,11 @@ def suite(name: str) -> list[Workload]:
             *(Workload(model) for model in MODELS),
             replace(resnet, channels_last=True),
             replace(resnet, precision="bf16"),
-            *(replace(resnet, batch=batch) for batch in (32, 256)),
+            replace(resnet, precision="bf16", channels_last=True),
+            *(replace(resnet, batch=batch) for batch in (32, 512)),
             *(Workload("mlp", classes=classes) for classes in (100, 1_000, 20_000)),
         ]
-    known = ("standard", "quick", *MODELS)
+    known = ("standard", "quick", "compiled", "loading", *MODELS)
     raise ConfigError(
         f"unknown suite {name!r}: expected one of {', '.join(known)}.{nearest(name, known)}"
     )

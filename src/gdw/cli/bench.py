@@ -14,7 +14,10 @@ from gdw.cli.errors import one_line_errors
 @one_line_errors
 def bench(
     suite: Annotated[
-        str, typer.Option(help="standard, quick, mlp, resnet32, wrn-16-2 or transformer.")
+        str,
+        typer.Option(
+            help="standard, quick, compiled, loading, mlp, resnet32, wrn-16-2 or transformer."
+        ),
     ] = "quick",
     repeats: Annotated[int, typer.Option(help="Repeats, all contestants in turn.", min=1)] = 7,
     json_: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
@@ -31,7 +34,12 @@ def bench(
         results = read(from_)
     else:
         workloads = workloads_of(suite)
-        results = run(workloads, repeats=repeats, say=lambda text: typer.echo(text, err=True))
+        results = run(
+            workloads,
+            repeats=repeats,
+            say=lambda text: typer.echo(text, err=True),
+            with_loading=suite in ("standard", "loading"),
+        )
     if json_ is not None:
         json_.write_text(json.dumps(results, indent=1), encoding="utf-8")
     page = document(results)

@@ -10,7 +10,7 @@ from gdw.hypergradient.collective import Collective
 from gdw.hypergradient.engines import Engine, Hypergradient
 from gdw.hypergradient.problem import Problem, TrainingPass
 from gdw.hypergradient.registry import ENGINES, HEAD, resolve_engine
-from gdw.hypergradient.stillness import RandomState, moved, still_buffers
+from gdw.hypergradient.stillness import Point, RandomState, still_buffers
 
 __all__ = [
     "ENGINES",
@@ -18,11 +18,11 @@ __all__ = [
     "Collective",
     "Engine",
     "Hypergradient",
+    "Point",
     "Problem",
     "RandomState",
     "TrainingPass",
     "default_forward",
-    "moved",
     "resolve_engine",
     "still_buffers",
 ]

@@ -47,6 +47,24 @@ class Collective:
                 summed[i] = part.view_as(tensors[i])
         return summed
 
+    def concatenate(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Each tensor `(n, ...)` with the rows of all processes, one process behind the other.
+
+        Processes may have different numbers of rows; tensors of one process have the same.
+        """
+        size = self.world_size
+        if size == 1:
+            return list(tensors)
+        rank, own = dist.get_rank(self._group), len(tensors[0])
+        counts = torch.zeros(size, dtype=torch.int64, device=tensors[0].device)
+        counts[rank] = own
+        rows = self.sum([counts])[0].tolist()
+        start = sum(rows[:rank])
+        whole = [t.new_zeros(sum(rows), *t.shape[1:]) for t in tensors]
+        for empty, tensor in zip(whole, tensors, strict=True):
+            empty[start : start + own] = tensor
+        return self.sum(whole)
+
     def share(self, tensors: Sequence[Tensor]) -> None:
         """Overwrite each tensor with that of the first process of the group."""
         if self.world_size > 1:

@@ -17,7 +17,7 @@ from gdw.functional import weighted_class_gradient
 from gdw.hypergradient import jacobian
 from gdw.hypergradient.batch import Batch
 from gdw.hypergradient.problem import Problem, TrainingPass, dense
-from gdw.hypergradient.stillness import moved, still_buffers
+from gdw.hypergradient.stillness import Point, still_buffers
 
 
 class Hypergradient(NamedTuple):
@@ -30,7 +30,7 @@ class Hypergradient(NamedTuple):
 Engine = Callable[[Problem, TrainingPass, "Tensor | None", Batch], Hypergradient]
 """`(problem, run, weights, meta_batch) -> Hypergradient`; weights `(N, C, ...)`, None for all zero."""
 
-_Jacobian = Callable[[Problem, TrainingPass, "dict[str, nn.Parameter]", Sequence[Tensor]], Tensor]
+_Jacobian = Callable[[Problem, TrainingPass, Point, Sequence[Tensor]], Tensor]
 
 
 Trained = dict[str, tuple[nn.Parameter, float]]
@@ -72,9 +72,8 @@ def _directional(
     meta_batch: Batch,
     trained: Trained,
 ) -> Hypergradient:
-    named = {name: p for name, (p, _) in trained.items()}
-    rates = [rate for _, rate in trained.values()]
-    parameters = list(named.values())
+    point = Point(trained)
+    parameters = list(point.parameters.values())
     # Backward passes too may run layers again (activation checkpointing), and so move statistics.
     with still_buffers(problem.model):
         if weights is None:
@@ -83,9 +82,9 @@ def _directional(
         else:
             virtual = problem.weighted_gradient(run, weights, parameters)
             _release(problem, run)
-            with moved(parameters, torch._foreach_mul(virtual, [-rate for rate in rates])):
+            with point.moved(virtual, -1.0):
                 meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
-    u = product(problem, run, named, torch._foreach_mul(g, rates))
+    u = product(problem, run, point, g)
     # In place: with thousands of classes each tensor of this size costs as much as a layer.
     return Hypergradient(u.mul_(run.class_gradient).div_(-run.count), meta_loss)
 

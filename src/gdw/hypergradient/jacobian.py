@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.utils import get_total_norm
 
 from gdw.errors import ModelError
 from gdw.hypergradient.batch import Forward
 from gdw.hypergradient.precision import relative_step
 from gdw.hypergradient.problem import Problem, TrainingPass
-from gdw.hypergradient.stillness import moved, still_buffers
+from gdw.hypergradient.stillness import Point, still_buffers
 
 
 class _Call(nn.Module):
@@ -53,15 +52,15 @@ def replaying(problem: Problem, run: TrainingPass) -> Iterator[None]:
 
 
 def forward_mode(
-    problem: Problem, run: TrainingPass, named: Mapping[str, nn.Parameter], d: Sequence[Tensor]
+    problem: Problem, run: TrainingPass, point: Point, directions: Sequence[Tensor]
 ) -> Tensor:
     """`J d` by dual numbers: exact, about two forward passes, little memory.
 
     Args:
         problem: the model.
         run: its training pass.
-        named: the parameters that move, by name.
-        d: the direction, one tensor a parameter.
+        point: the parameters that move, with their learning rates.
+        directions: one tensor a parameter; `d` is each times its parameter's rate.
 
     Returns:
         `(N, C, ...)`, float32 or wider.
@@ -69,6 +68,7 @@ def forward_mode(
     Raises:
         ModelError: an operation of the model has no forward-mode derivative.
     """
+    d = torch._foreach_mul(list(directions), point.rates)
     with (
         replaying(problem, run),
         torch.no_grad(),
@@ -81,7 +81,7 @@ def forward_mode(
         warnings.filterwarnings("ignore", "`torch.jit.script`", FutureWarning)
         duals = {
             name: forward_ad.make_dual(p.detach(), v)
-            for (name, p), v in zip(named.items(), d, strict=True)
+            for (name, p), v in zip(point.parameters.items(), d, strict=True)
         }
         try:
             logits = call_with(problem, duals, run.inputs)
@@ -97,32 +97,26 @@ def forward_mode(
 
 
 def finite_difference(
-    problem: Problem, run: TrainingPass, named: Mapping[str, nn.Parameter], d: Sequence[Tensor]
+    problem: Problem, run: TrainingPass, point: Point, directions: Sequence[Tensor]
 ) -> Tensor:
     """`J d ≈ (z(θ + εd) − z(θ)) / ε`: one more forward pass, on any module.
 
     Arguments and result as in `forward_mode`. The error falls with the step like its square root (ReLU
     kinks) until rounding takes over; ε is chosen from the norms and the coarsest precision at work.
-    `d` is used up: it is scaled in place. Unless `problem.keeps_graph` the pass leaves its logits, with
-    graph, in `run`.
+    Unless `problem.keeps_graph` the pass leaves its logits, with graph, in `run`.
     """
-    parameters, retain = list(named.values()), problem.keeps_graph(run)
-    values = [p.detach() for p in parameters]
-    direction, size = (get_total_norm(ts).to(run.class_gradient.dtype) for ts in (d, values))
-    relative = relative_step(parameters, run.logits, problem.autocast)
-    length = relative * size.clamp(min=1e-3)
-    epsilon = torch.where(direction > 0, length / direction, torch.zeros_like(direction))
-    torch._foreach_mul_(list(d), epsilon)
-    steps = [t.to(p.dtype) for t, p in zip(d, parameters, strict=True)]
+    parameters, retain = list(point.parameters.values()), problem.keeps_graph(run)
+    # Two numbers fetched from the device spare the step a tensor as large as the parameters.
+    direction, size = point.lengths(directions)
+    length = relative_step(parameters, run.logits, problem.autocast) * max(size, 1e-3)
     with (
         replaying(problem, run),
         torch.set_grad_enabled(not retain),
-        moved(parameters, steps),
+        point.moved(directions, length / direction if direction > 0 else 0.0),
     ):
         shifted = problem.logits(run.inputs)
     logits = run.logits.detach()
     if not retain:
         run.logits = shifted
-    difference = shifted.detach().to(length.dtype, copy=True).sub_(logits)
-    inverse = torch.where(direction > 0, direction / length, torch.zeros_like(direction))
-    return difference.mul_(inverse)
+    difference = shifted.detach().to(run.class_gradient.dtype, copy=True).sub_(logits)
+    return difference.mul_(direction / length)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,28 +18,70 @@ import torch
 from torch import Tensor, nn
 
 
-@contextmanager
-def moved(parameters: Sequence[nn.Parameter], steps: Sequence[Tensor]) -> Iterator[None]:
-    """Inside, the parameters hold `θ + steps`; afterwards θ again, bit for bit.
+class Point:
+    """Where the parameters stand, and a way to stand elsewhere for a while.
 
-    Works in place on the storage, so it needs no support from the module (compiled, sharded, hooked,
-    tied). It goes through `.data` because the training graph still holds these parameters: autograd
-    must not take the change for a mistake, and it is undone before that graph is used again.
-
-    Args:
-        parameters: each once.
-        steps: one tensor a parameter, of its shape, dtype and device.
+    Attributes:
+        parameters: by name, each once.
+        rates: the learning rate of each.
     """
-    data = [p.data for p in parameters]
-    original = [d.clone() for d in data]
-    try:
-        torch._foreach_add_(data, list(steps))
-        # autocast keeps low-precision copies of the parameters: they would hide the move.
-        torch.clear_autocast_cache()
-        yield
-    finally:
-        torch._foreach_copy_(data, original)
-        torch.clear_autocast_cache()
+
+    def __init__(self, trained: Mapping[str, tuple[nn.Parameter, float]]) -> None:
+        self.parameters = {name: p for name, (p, _) in trained.items()}
+        self.rates = [rate for _, rate in trained.values()]
+        self._data = [p.data for p in self.parameters.values()]
+        self._original: list[Tensor] | None = None
+
+    @contextmanager
+    def moved(self, directions: Sequence[Tensor], factor: float) -> Iterator[None]:
+        """Inside, the parameters hold `θ + factor · rate · direction`; afterwards θ again, bit for bit.
+
+        Works in place on the storage, so it needs no support from the module (compiled, sharded, hooked,
+        tied). It goes through `.data` because the training graph still holds these parameters: autograd
+        must not take the change for a mistake, and it is undone before that graph is used again.
+
+        Args:
+            directions: one tensor a parameter, of its shape, dtype and device; left as they are.
+            factor: common to all.
+        """
+        if self._original is None:
+            # Kept, since a step moves twice from the same place: a pass over all parameters is not free.
+            self._original = [d.clone() for d in self._data]
+        try:
+            for rate in set(self.rates):
+                chosen = [k for k, own in enumerate(self.rates) if own == rate]
+                torch._foreach_add_(
+                    [self._data[k] for k in chosen],
+                    [directions[k] for k in chosen],
+                    alpha=factor * rate,
+                )
+            # autocast keeps low-precision copies of the parameters: they would hide the move.
+            torch.clear_autocast_cache()
+            yield
+        finally:
+            torch._foreach_copy_(self._data, self._original)
+            torch.clear_autocast_cache()
+
+    def lengths(self, directions: Sequence[Tensor]) -> tuple[float, float]:
+        """`‖rate · direction‖` over all parameters, and `‖θ‖`; fetched from the device in one go."""
+        rated = [n * r for n, r in zip(_norms(directions), self.rates, strict=True)]
+        total = torch.stack([_root(rated), _root(_norms(self._data))])
+        length, size = total.tolist()
+        return length, size
+
+
+def _norms(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The norm of each, on one device, in float32 or wider."""
+    found = torch._foreach_norm(list(tensors))
+    wide = torch.float32
+    for norm in found:
+        wide = torch.promote_types(wide, norm.dtype)
+    return [norm.to(found[0].device, wide) for norm in found]
+
+
+def _root(norms: Sequence[Tensor]) -> Tensor:
+    total: Tensor = torch.linalg.vector_norm(torch.stack(list(norms)))
+    return total
 
 
 class Buffers:

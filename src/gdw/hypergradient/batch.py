@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from gdw.errors import DataError, ModelError
 
@@ -47,6 +49,23 @@ def as_pair(batch: Batch, what: str) -> Batch:
             + "; for a mapping that holds its labels, pass (batch, batch.pop('labels'))"
         )
     inputs, targets = batch
+    return inputs, targets
+
+
+def joined(first: Batch, second: Batch, rows: int) -> Batch:
+    """One batch of `first`, then the first `rows` examples of `second`.
+
+    Inputs may be tensors, or tuples or mappings of them. `DataError` for two that do not fit together.
+    """
+    try:
+        inputs, targets = tree_map(
+            lambda a, b: torch.cat([a, b[:rows].to(a.dtype)]), tuple(first), tuple(second)
+        )
+    except (RuntimeError, ValueError) as error:
+        raise DataError(
+            "training and clean examples must have inputs and targets of one form to share a batch: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
     return inputs, targets
 
 

@@ -65,6 +65,8 @@ class Head:
         self.closed_form: bool | None = None if type(self.module) is nn.Linear else False
         """Whether a linear head's output is the logits; None until the first pass has shown it."""
         self.split_checked = False
+        self.shared = _shared(model, self.name)
+        """Whether another module holds one of the head's parameters too (tied weights)."""
         self.features_every = features_every
         self._kept: tuple[Tensor, Tensor] | None = None
         self._uses = 0
@@ -128,11 +130,15 @@ class Head:
             )
 
     @contextmanager
-    def replaying(self, captured: Captured) -> Iterator[None]:
-        """Inside, a forward pass computes the head and what follows; modules before it answer as kept."""
+    def replaying(self, captured: Captured, *, widen: bool = False) -> Iterator[None]:
+        """Inside, a forward pass computes the head and what follows; modules before it answer as kept.
+
+        With `widen`, what they computed under autocast is handed over in float32.
+        """
         with ExitStack() as undo:
             for module, outputs in captured.before.items():
-                undo.enter_context(_answering(module, deque(outputs)))
+                answers = _each(outputs, _widened) if widen else outputs
+                undo.enter_context(_answering(module, deque(answers)))
 
             def enter(_: nn.Module, __: Any) -> None:
                 # What the silent modules would have drawn was not drawn.
@@ -153,6 +159,13 @@ def _last_linear(model: nn.Module) -> str:
             "or use hypergradient='finite_difference'"
         )
     return names[-1]
+
+
+def _shared(model: nn.Module, name: str) -> bool:
+    everywhere = list(model.named_parameters(remove_duplicate=False))
+    own = {id(p) for p in model.get_submodule(name).parameters()}
+    inside = f"{name}." if name else ""
+    return any(id(p) in own and not key.startswith(inside) for key, p in everywhere)
 
 
 def _beside(model: nn.Module, name: str) -> list[nn.Module]:
@@ -200,12 +213,21 @@ def _answering(module: nn.Module, outputs: deque[Any]) -> Iterator[None]:
 
 
 def _detached(value: Any) -> Any:
+    return _each(value, Tensor.detach)
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """`value` with every tensor in it changed."""
     if isinstance(value, Tensor):
-        return value.detach()
+        return change(value)
     if isinstance(value, tuple) and type(value) is tuple:
-        return tuple(_detached(item) for item in value)
+        return tuple(_each(item, change) for item in value)
     if isinstance(value, list):
-        return [_detached(item) for item in value]
+        return [_each(item, change) for item in value]
     if isinstance(value, Mapping) and type(value) is dict:
-        return {key: _detached(item) for key, item in value.items()}
+        return {key: _each(item, change) for key, item in value.items()}
     return value

@@ -22,7 +22,7 @@ from gdw.hypergradient.engines import Hypergradient, through_finite_difference
 from gdw.hypergradient.head import Captured
 from gdw.hypergradient.jacobian import replaying
 from gdw.hypergradient.problem import Problem, TrainingPass
-from gdw.hypergradient.stillness import RandomState, still_buffers
+from gdw.hypergradient.stillness import RandomState, still_buffers, without_inference_path
 
 
 def head_only(
@@ -160,7 +160,12 @@ def _meta_features(
 
 def _meta_pass(problem: Problem, inputs: Any) -> Captured:
     """What the head is handed for the meta inputs, by one forward pass without gradient."""
-    with torch.no_grad(), still_buffers(problem.model), problem.capturing() as seen:
+    with (
+        torch.no_grad(),
+        still_buffers(problem.model),
+        without_inference_path(),
+        problem.capturing() as seen,
+    ):
         problem.logits(inputs)
     return seen
 
@@ -172,6 +177,8 @@ def _replayed(
     weights: Tensor | None,
     meta_batch: Batch,
 ) -> Hypergradient:
+    head = problem.head
+    assert head is not None
     inputs, targets = meta_batch
     seen = _meta_pass(problem, inputs)
     afterwards = RandomState.capture(problem.devices())
@@ -179,6 +186,10 @@ def _replayed(
     alone = replace(run, inputs=(captured, run.inputs))
     try:
         _check_split(part, alone)
+        if head.shared:
+            # The graph of the training pass leads to the weight's earlier places as well.
+            with replaying(part, alone):
+                alone = replace(alone, logits=part.logits(alone.inputs))
         return through_finite_difference(
             part, alone, weights, ((seen, inputs), targets), problem.trainable_in_head()
         )
@@ -192,7 +203,7 @@ def _replay(problem: Problem) -> Forward:
 
     def forward(model: nn.Module, inputs: tuple[Captured, Any]) -> Tensor:
         captured, original = inputs
-        with head.replaying(captured):
+        with head.replaying(captured, widen=problem.autocast.off):
             return problem.forward(model, original)
 
     return forward

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from gdw.errors import ModelError
 from gdw.hypergradient.batch import Forward
-from gdw.hypergradient.precision import relative_step
+from gdw.hypergradient.precision import Autocast, relative_step
 from gdw.hypergradient.problem import Problem, TrainingPass
-from gdw.hypergradient.stillness import Point, still_buffers
+from gdw.hypergradient.stillness import Point, still_buffers, without_inference_path
 
 
 class _Call(nn.Module):
@@ -43,10 +44,29 @@ def call_with(problem: Problem, parameters: Mapping[str, Tensor], inputs: Any) -
     return logits
 
 
+class _OneDtype(TorchFunctionMode):
+    """Keeps the tangent of every result in the dtype of its value.
+
+    Under autocast a normalisation in bfloat16 whose own float32 parameters do not move (frozen, or in
+    eval mode) returns a float32 tangent, which the next convolution refuses.
+    """
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        if not isinstance(result, Tensor) or not result.is_floating_point():
+            return result
+        value, tangent = forward_ad.unpack_dual(result)
+        if tangent is None or tangent.dtype == value.dtype:
+            return result
+        return forward_ad.make_dual(value, tangent.to(value.dtype))
+
+
 @contextmanager
 def replaying(problem: Problem, run: TrainingPass) -> Iterator[None]:
-    """Inside, a forward pass starts from where the training pass did: random numbers and buffers."""
-    with run.random_state.replayed(), still_buffers(problem.model):
+    """Inside, a forward pass computes as the training pass did: random numbers, buffers and kernels."""
+    with run.random_state.replayed(), still_buffers(problem.model), without_inference_path():
         run.buffers.restore()
         yield
 
@@ -84,7 +104,8 @@ def forward_mode(
             for (name, p), v in zip(point.parameters.items(), d, strict=True)
         }
         try:
-            logits = call_with(problem, duals, run.inputs)
+            with _OneDtype():
+                logits = call_with(problem, duals, run.inputs)
         except NotImplementedError as error:
             raise ModelError(
                 f"an operation of the model has no forward-mode derivative ({error}): "
@@ -103,20 +124,40 @@ def finite_difference(
 
     Arguments and result as in `forward_mode`. The error falls with the step like its square root (ReLU
     kinks) until rounding takes over; ε is chosen from the norms and the coarsest precision at work.
+    Under autocast no step serves every model, so both logits are computed without it, the unmoved ones
+    once more; a model that enters autocast by itself is left at a coarse step.
     Unless `problem.keeps_graph` the pass leaves its logits, with graph, in `run`.
     """
     parameters, retain = list(point.parameters.values()), problem.keeps_graph(run)
+    base = _without_autocast(problem, run)
+    autocast = Autocast() if problem.autocast.avoidable else problem.autocast
     # Two numbers fetched from the device spare the step a tensor as large as the parameters.
     direction, size = point.lengths(directions)
-    length = relative_step(parameters, run.logits, problem.autocast) * max(size, 1e-3)
+    length = relative_step(parameters, base, autocast) * max(size, 1e-3)
     with (
-        replaying(problem, run),
         torch.set_grad_enabled(not retain),
         point.moved(directions, length / direction if direction > 0 else 0.0),
     ):
-        shifted = problem.logits(run.inputs)
-    logits = run.logits.detach()
+        shifted = _again(problem, run)
     if not retain:
         run.logits = shifted
-    difference = shifted.detach().to(run.class_gradient.dtype, copy=True).sub_(logits)
+    difference = shifted.detach().to(run.class_gradient.dtype, copy=True).sub_(base)
     return difference.mul_(direction / length)
+
+
+def _without_autocast(problem: Problem, run: TrainingPass) -> Tensor:
+    """The training logits, detached, in the parameters' precision where autocast can be kept away."""
+    if problem.autocast.avoidable:
+        with torch.no_grad():
+            logits = _again(problem, run)
+        if problem.autocast.avoidable:  # this pass may have shown that it is not
+            return logits
+    return run.logits.detach()
+
+
+def _again(problem: Problem, run: TrainingPass) -> Tensor:
+    """The training pass once more, without autocast where it can be kept away."""
+    autocast, device = problem.autocast, problem.devices()[0]
+    plain = autocast.switched_off(problem.model, device) if autocast.avoidable else nullcontext()
+    with replaying(problem, run), plain:
+        return problem.logits(run.inputs)

@@ -5,7 +5,7 @@ The logits alone do not say it: a forward pass under autocast may hand them over
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -24,11 +24,24 @@ _TF32 = 2.0**-10
 
 
 class Autocast:
-    """Remembers whether a model's modules ran under autocast; looks once, since that seldom changes."""
+    """Remembers whether a model ran under autocast (looks once, since that seldom changes); switches it off.
+
+    Attributes:
+        dtypes: the autocast dtypes that the model's modules were called under.
+        inner: whether the model enters autocast by itself, where it cannot be switched off from outside.
+        off: whether it is switched off now.
+    """
 
     def __init__(self) -> None:
         self.dtypes: set[torch.dtype] = set()
-        self._seen = False
+        self.inner = False
+        self.off = False
+        self._seen = self._tried = False
+
+    @property
+    def avoidable(self) -> bool:
+        """Whether the model ran under an autocast that `switched_off` can keep from it."""
+        return bool(self.dtypes) and not self.inner
 
     @contextmanager
     def watching(self, model: nn.Module, device: torch.device) -> Iterator[None]:
@@ -41,11 +54,53 @@ class Autocast:
             if torch.is_autocast_enabled(device.type):
                 self.dtypes.add(torch.get_autocast_dtype(device.type))
 
-        with ExitStack() as hooks:
-            for module in model.modules():
-                hooks.callback(module.register_forward_pre_hook(note).remove)
+        with _called_first(model.modules(), note):
             yield
         self._seen = True
+
+    @contextmanager
+    def switched_off(self, model: nn.Module, device: torch.device) -> Iterator[None]:
+        """Inside, a call of `model` computes in its parameters' precision, though called under autocast.
+
+        A model that enters autocast in its own `forward` goes on as before; `inner` says so afterwards.
+        """
+
+        def enter(_: nn.Module, __: Any) -> None:
+            # Looked at here: the user's forward function may enter autocast before it calls the model.
+            entered.append(torch.is_autocast_enabled(device.type))
+            torch.set_autocast_enabled(device.type, False)
+
+        def leave(_: nn.Module, __: Any, ___: Any) -> None:
+            if entered:  # not if another hook failed before `enter`
+                torch.set_autocast_enabled(device.type, entered.pop())
+
+        def note(_: nn.Module, __: Any) -> None:
+            self.inner |= torch.is_autocast_enabled(device.type)
+
+        entered: list[bool] = []
+        # Once, since hooks on every module make a compiled model compile again.
+        children = [m for m in model.modules() if m is not model and not self._tried]
+        with ExitStack() as undo:
+            undo.enter_context(_called_first(children, note))
+            undo.enter_context(_called_first([model], enter))
+            undo.callback(model.register_forward_hook(leave, always_call=True).remove)
+            self.off = True
+            try:
+                yield
+            finally:
+                self.off = False
+        self._tried = True
+
+
+@contextmanager
+def _called_first(
+    modules: Iterable[nn.Module], hook: Callable[[nn.Module, Any], None]
+) -> Iterator[None]:
+    """Inside, `hook` is called before each of the modules."""
+    with ExitStack() as undo:
+        for module in modules:
+            undo.callback(module.register_forward_pre_hook(hook).remove)
+        yield
 
 
 def relative_step(parameters: Sequence[Tensor], logits: Tensor, autocast: Autocast) -> float:

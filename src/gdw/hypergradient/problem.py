@@ -42,6 +42,7 @@ class TrainingPass:
         count: the number of labelled examples in the global batch, a scalar tensor.
         random_state, buffers: what the pass drew from, and the buffers that it started with.
         captured: what the head was handed, if there is one.
+        plain_gradient: `D1` of the given labels, where a method has put another in `class_gradient`.
     """
 
     inputs: Any
@@ -53,6 +54,7 @@ class TrainingPass:
     random_state: RandomState
     buffers: Buffers
     captured: Captured | None = None
+    plain_gradient: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,9 @@ class Problem:
         """Whether the graph of `run` must live until the model's gradient is taken."""
         if self.retain_graph is not None:
             return self.retain_graph
+        # Under autocast the finite difference leaves it: its pass is not the one to train by.
+        if self.autocast.dtypes:
+            return True
         parameters = [p for p, _ in self.trainable().values()]
         return relative_step(parameters, run.logits, self.autocast) > _FINE
 

@@ -119,6 +119,21 @@ def still_buffers(model: nn.Module) -> Iterator[None]:
         kept.restore()
 
 
+@contextmanager
+def without_inference_path() -> Iterator[None]:
+    """Inside, PyTorch's encoder layers compute as in training, though no gradient is asked for.
+
+    In eval mode and without gradients they would take a fused path that gives padded positions other
+    values and has no forward-mode derivative: no difference could be taken with it.
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
 @dataclass(frozen=True)
 class RandomState:
     """The state of every random generator that a layer may draw from, at one moment."""

@@ -1,0 +1,180 @@
+"""Under bfloat16 autocast: how far the hypergradient is from that in float64, from the same state."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gdw.functional.losses import resolve_loss
+from gdw.hypergradient import ENGINES, Problem
+from gdw.models.resnet_cifar import CifarResNet
+
+F64 = torch.float64
+Batch = tuple[Tensor, Tensor]
+
+
+class Words(nn.Module):
+    """Large embeddings under small layers: a step that suits the whole norm is too long for the layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.norm = nn.Embedding(500, 16), nn.LayerNorm(16)
+        self.body, self.head = nn.Linear(16, 32), nn.Linear(32, 4)
+        self.embed.weight.data.mul_(100)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        hidden = torch.relu(self.body(self.norm(self.embed(tokens).mean(1))))
+        logits: Tensor = self.head(hidden)
+        return logits
+
+
+def frozen_norms() -> nn.Module:
+    model = CifarResNet(8, 4)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.requires_grad_(False)
+    return model
+
+
+MODELS: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Tensor]]] = {
+    "resnet": (lambda: CifarResNet(8, 4), lambda n: torch.randn(n, 3, 8, 8)),
+    "frozen_norms": (frozen_norms, lambda n: torch.randn(n, 3, 8, 8)),
+    "words": (Words, lambda n: torch.randint(500, (n, 6))),
+}
+
+
+def bfloat16() -> AbstractContextManager[object]:
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+def inside(model: nn.Module, inputs: Tensor) -> Tensor:
+    with bfloat16():
+        logits: Tensor = model(inputs)
+    return logits
+
+
+class Outside:
+    """A `forward` for a caller that is itself under autocast."""
+
+    def __call__(self, model: nn.Module, inputs: Tensor) -> Tensor:
+        logits: Tensor = model(inputs)
+        return logits
+
+
+def state(name: str) -> tuple[nn.Module, Batch, Batch]:
+    torch.manual_seed(0)
+    build, inputs = MODELS[name]
+    batch, meta = ((inputs(64), torch.randint(4, (64,))) for _ in range(2))
+    return build(), batch, meta
+
+
+def hypergradient(
+    model: nn.Module,
+    batch: Batch,
+    meta: Batch,
+    engine: str,
+    *,
+    forward: Callable[[nn.Module, Tensor], Tensor] | None = None,
+    head: bool | str = False,
+) -> Tensor:
+    """G in float64, flat."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    problem = Problem.of(
+        model, torch.optim.SGD(trained, lr=0.01), resolve_loss("cross_entropy"), forward, head=head
+    )
+    run = problem.training_pass(batch)
+    weights = torch.full_like(run.class_gradient, 0.5)
+    return ENGINES[engine](problem, run, weights, meta).values.double().flatten()
+
+
+def exact(name: str, *, only: str = "") -> Tensor:
+    """In float64 by double backward; of the module `only`, with the rest frozen."""
+    model, *batches = state(name)
+    model.double()
+    if only:
+        model.requires_grad_(False).get_submodule(only).requires_grad_(True)
+    wide = [(x.double() if x.is_floating_point() else x, y) for x, y in batches]
+    return hypergradient(model, wide[0], wide[1], "reference")
+
+
+def cosine(a: Tensor, b: Tensor) -> float:
+    # Not F.cosine_similarity, which takes norms under 1e-8 for 1e-8.
+    return float(a / a.norm() @ (b / b.norm()))
+
+
+@pytest.mark.parametrize("forward", [inside, Outside()])
+@pytest.mark.parametrize("engine", ["finite_difference", "forward"])
+@pytest.mark.parametrize("name", MODELS)
+def test_bfloat16_autocast_points_as_float64_does(
+    name: str, engine: str, forward: Callable[[nn.Module, Tensor], Tensor]
+) -> None:
+    model, batch, meta = state(name)
+    with nullcontext() if forward is inside else bfloat16():
+        g = hypergradient(model, batch, meta, engine, forward=forward)
+    assert cosine(g, exact(name)) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [("resnet", "stages.2"), ("resnet", "head"), ("words", "body"), ("words", "head")],
+)
+def test_a_part_of_the_model_replayed_from_bfloat16(name: str, head: str) -> None:
+    model, batch, meta = state(name)
+    g = hypergradient(model, batch, meta, "head", forward=inside, head=head)
+    assert cosine(g, exact(name, only=head)) > 0.99
+
+
+def test_the_difference_is_taken_without_autocast_and_training_with_it() -> None:
+    model, batch, meta = state("resnet")
+    seen: list[torch.dtype] = []
+    model.get_submodule("conv").register_forward_hook(lambda _, __, out: seen.append(out.dtype))
+    hypergradient(model, batch, meta, "finite_difference", forward=inside)
+    # Training pass, meta pass; then unmoved and moved.
+    assert seen == [torch.bfloat16, torch.bfloat16, torch.float32, torch.float32]
+    seen.clear()
+    hypergradient(model, batch, meta, "finite_difference")
+    assert seen == [torch.float32] * 3
+
+
+def test_a_model_that_enters_autocast_by_itself_is_left_at_a_coarse_step() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = state("resnet")[0]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return inside(self.inner, x)
+
+    _, batch, meta = state("resnet")
+    g = hypergradient(Own(), batch, meta, "finite_difference")
+    assert cosine(g, exact("resnet")) > 0.9
+
+
+def test_autocast_is_as_before_though_the_model_fails_in_the_difference() -> None:
+    model, batch, meta = state("words")
+    calls = 0
+
+    def fail(_: nn.Module, __: object) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise ValueError("the third pass")
+
+    handle = model.get_submodule("body").register_forward_pre_hook(fail)
+    before = copy.deepcopy(model.state_dict())
+    with bfloat16():
+        with pytest.raises(ValueError, match="the third pass"):
+            hypergradient(model, batch, meta, "finite_difference")
+        assert torch.is_autocast_enabled("cpu")
+        assert model(batch[0]).dtype == torch.bfloat16
+    handle.remove()
+    assert not torch.is_autocast_enabled("cpu")
+    assert all(torch.equal(model.state_dict()[k], v) for k, v in before.items())
+    for module in model.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks

@@ -101,7 +101,7 @@ def test_measure_gives_ratios_to_plain_and_reasons(monkeypatch: pytest.MonkeyPat
 def test_the_command_writes_figures_and_a_page_from_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gdw.bench.workloads.suite", lambda _: [Workload("mlp", batch=4)])
+    monkeypatch.setattr("gdw.bench.workloads.suite", lambda _: [Workload("mlp")])
     words = ["bench", "--repeats", "1", "--json", str(tmp_path / "b.json")]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output

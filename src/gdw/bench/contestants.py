@@ -56,9 +56,6 @@ STEPS_PER_CALL = {"gdw, every 5th step": 5, "gdw, head only, features for 2 step
 """How many steps one call takes, where it is not one: a fair share of those that cost more."""
 
 
-WITH_COMPILED = ["plain", "gdw", "gdw, head only"]
-"""Those measured with `torch.compile`: each takes minutes to compile, and the peers cannot."""
-
 CONTESTANTS: dict[str, Contestant] = {
     "plain": plain,
     "gdw": _ours("gdw"),
@@ -77,3 +74,23 @@ CONTESTANTS: dict[str, Contestant] = {
     "mwn by torchopt": peers.by_torchopt,
     "mwn by betty-ml": peers.by_betty,
 }
+
+_COMPILED = ("plain", "gdw", "gdw, head only")
+_VARIANT = (
+    *_COMPILED,
+    "gdw, half the meta batch",
+    "gdw, head only, features for 2 steps",
+    "gdw, double backward",
+)
+
+
+def contestants_of(workload: Workload) -> list[str]:
+    """Who takes part: all on the plain form of a model, the main ones on its variants.
+
+    With `torch.compile`, which takes minutes for each and which the peers cannot do, three.
+    """
+    if workload.compiled:
+        return list(_COMPILED)
+    if workload == Workload(workload.model):
+        return list(CONTESTANTS)
+    return list(_VARIANT)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gdw.bench import loading
-from gdw.bench.contestants import CONTESTANTS, WITH_COMPILED
+from gdw.bench.contestants import contestants_of
 from gdw.bench.machine import describe_machine
 from gdw.bench.measure import as_plain, measure
 from gdw.bench.workloads import Workload
@@ -26,13 +26,13 @@ def run(
     say: Callable[[str], None],
     with_loading: bool = False,
 ) -> dict[str, Any]:
-    """Measure every contestant on every workload; the result is what `--json` writes.
+    """Measure every workload; the result is what `--json` writes.
 
     `with_loading`: and how fast the data come, see `gdw.bench.loading`.
     """
     measured = []
     for workload in workloads:
-        names = WITH_COMPILED if workload.compiled else list(CONTESTANTS)
+        names = contestants_of(workload)
         costs = as_plain(measure(workload, names, repeats=repeats, say=say))
         measured.append({"workload": asdict(workload), "name": workload.describe(), "costs": costs})
     return {

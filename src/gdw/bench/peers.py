@@ -150,12 +150,15 @@ def by_betty(workload: Workload) -> Callable[[], None]:
         config=configs.Config(),
         device="cpu",
     )
-    logging.getLogger("Betty").setLevel(logging.WARNING)
-    engine = engines.Engine(
-        problems=[outer, inner],
-        config=configs.EngineConfig(),
-        dependencies={"u2l": {outer: [inner]}, "l2u": {inner: [outer]}},
-    )
+    logging.disable(logging.INFO)  # it introduces itself on the terminal
+    try:
+        engine = engines.Engine(
+            problems=[outer, inner],
+            config=configs.EngineConfig(),
+            dependencies={"u2l": {outer: [inner]}, "l2u": {inner: [outer]}},
+        )
+    finally:
+        logging.disable(logging.NOTSET)
     engine.train()
 
     def step() -> None:

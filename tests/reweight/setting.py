@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gdw.reweight import Reweighter, build
+from gdw.reweight import Predict, Reweighter, StepResult, Subset, build
+
+EXAMPLES, CLEAN = 997, 30
 
 F64 = torch.float64
 
@@ -35,6 +38,38 @@ def batches(count: int, n: int = 8, seed: int = 0) -> list[tuple[Tensor, Tensor]
 
 
 @dataclass
+class Labels:
+    """A `gdw.reweight.Preparation` without a trainer: labels by turns, and models that guess."""
+
+    num_classes: int = 3
+    epochs: int = 4
+    seed: int = 0
+
+    @property
+    def given(self) -> Tensor:
+        return torch.arange(EXAMPLES) % self.num_classes
+
+    @property
+    def clean(self) -> Tensor:
+        return torch.arange(CLEAN) % self.num_classes
+
+    def fit(
+        self, subsets: Sequence[Subset], *, epochs: int | None = None, seed: int = 0, what: str = ""
+    ) -> Predict:
+        def guess(subset: Subset) -> Tensor:
+            generator = torch.Generator().manual_seed(seed)
+            size = (max(EXAMPLES, CLEAN), self.num_classes)
+            return (2 * torch.randn(size, generator=generator)).softmax(1)[subset.indices]
+
+        return guess
+
+
+def indices_of(inputs: Tensor) -> Tensor:
+    """Which training examples these are: some function of their features."""
+    return (inputs.flatten(1)[:, 0] * 1e6).long().abs() % EXAMPLES
+
+
+@dataclass
 class Setting:
     """A model, its optimizer and a reweighter."""
 
@@ -43,17 +78,32 @@ class Setting:
     reweighter: Reweighter
 
     @classmethod
-    def of(cls, method: str, model: nn.Module | None = None, **options: Any) -> Setting:
+    def of(
+        cls,
+        method: str,
+        model: nn.Module | None = None,
+        *,
+        labels: Labels | None = Labels(),  # noqa: B008
+        **options: Any,
+    ) -> Setting:
+        """`labels`: what the method is prepared with; None to leave that out."""
         model = model or batch_norm_network()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9, weight_decay=1e-3)
         with torch.random.fork_rng():
             torch.manual_seed(1)
-            return cls(model, optimizer, build(method, model, optimizer, **options))
+            reweighter = build(method, model, optimizer, **options)
+        if labels is not None:
+            reweighter.prepare(labels)
+        return cls(model, optimizer, reweighter)
+
+    def step(self, batch: Any, meta_batch: Any = None) -> StepResult:
+        """`backward`, with the indices of the examples."""
+        return self.reweighter.backward(batch, meta_batch, indices=indices_of(batch[0]))
 
     def train(self, train: list[Any], meta: list[Any]) -> None:
         """One optimizer step a pair of batches."""
         for batch, meta_batch in zip(train, meta, strict=True):
-            self.reweighter.backward(batch, meta_batch)
+            self.step(batch, meta_batch)
             self.optimizer.step()
             self.optimizer.zero_grad()
 

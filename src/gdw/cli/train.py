@@ -171,10 +171,19 @@ def _training(
             section.update({k: v for k, v in options.items() if v is not None})
     data = sections["data"]
     if not isinstance(data, dict) or "path" in data:
+        _recommend(sections["training"])
         return Training(RunConfig.parse(sections), output, resume=resume)
     if resume:
         return Training.resume(output, sections)
     raise ConfigError("name the data to train on: gdw train DATA --label COLUMN --output RUN")
+
+
+def _recommend(options: Any) -> None:
+    """GDW without a preset named is the recommended one here; the class's own default is the paper's."""
+    if isinstance(options, dict) and options.get("method", "gdw") == "gdw":
+        chosen = options.setdefault("method_options", {})
+        if isinstance(chosen, dict):
+            chosen.setdefault("preset", "robust")
 
 
 def _names(text: str | None) -> list[str] | None:

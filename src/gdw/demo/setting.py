@@ -35,15 +35,13 @@ class Contender:
     clean_only: bool = False
 
 
-# GDW's step on the weights is larger in the last row than published (clip 0.2, outer_lr 100): those
-# settings are made for tens of thousands of steps, and this run has about 150.
 CONTENDERS = {
     "plain": Contender("plain training", "plain"),
     "clean": Contender("clean examples only", "plain", clean_only=True),
     "mwn": Contender("Meta-Weight-Net", "mwn"),
     "l2rw": Contender("L2RW", "l2rw"),
     "gdw-published": Contender("GDW, as published", "gdw"),
-    "gdw": Contender("GDW", "gdw", {"clip": 1.0, "outer_lr": 1000.0}),
+    "gdw": Contender("GDW, recommended", "gdw", {"preset": "robust"}),
 }
 
 

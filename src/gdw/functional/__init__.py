@@ -11,6 +11,7 @@ from gdw.functional.class_gradient import (
 )
 from gdw.functional.weights import (
     broadcast_instance_weights,
+    implied_weights,
     positive_part_weights,
     second_stage_weights,
     weighted_backward,
@@ -26,6 +27,7 @@ __all__ = [
     "class_probabilities",
     "cross_entropy",
     "cross_entropy_with_gradient",
+    "implied_weights",
     "positive_part_weights",
     "second_stage_weights",
     "sums_to_zero",

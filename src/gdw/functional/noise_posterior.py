@@ -32,6 +32,7 @@ def noise_posterior(
     given: Tensor,
     *,
     clean_prior: Tensor | None = None,
+    strength: float = 0.0,
     max_steps: int = 500,
     tolerance: float = 1e-7,
 ) -> NoisePosterior:
@@ -46,6 +47,10 @@ def noise_posterior(
         probabilities: `p`, `(N, C)`.
         given: `(N,)`, labels from 0 to C-1.
         clean_prior: `ρ`, `(C,)`; uniform by default.
+        strength: of a Dirichlet prior on each row of `T`, in examples: its mean is as right as the whole
+            `T` on the diagonal, and elsewhere as the given labels are frequent; and one example more a
+            class for `π`. A class with few examples then keeps a matrix that resembles the others'. The
+            likelihood no longer rises at every step; `max_steps` is also when to stop.
         max_steps: EM steps at most.
         tolerance: stop when a step gains less in mean log-likelihood.
 
@@ -64,16 +69,26 @@ def noise_posterior(
     found: list[float] = []
     while True:
         prior = q.mean(0)
-        transition = _transition(q, labels)
+        if strength:
+            prior = (q.sum(0) + 1) / (len(q) + classes)
+        transition = _transition(q, labels, strength)
         joint = density * prior * transition[:, given].T
         likelihood = joint.sum(1, keepdim=True)
         q = joint / likelihood
         found.append(float(likelihood.log().mean()))
-        if len(found) > max_steps or (len(found) > 1 and found[-1] - found[-2] < tolerance):
+        if len(found) > max_steps or (len(found) > 1 and abs(found[-1] - found[-2]) < tolerance):
             return NoisePosterior(q, transition, prior, tuple(found))
 
 
-def _transition(q: Tensor, labels: Tensor) -> Tensor:
+def _transition(q: Tensor, labels: Tensor, strength: float = 0.0) -> Tensor:
+    if strength:
+        counts = q.T @ labels
+        right = counts.diagonal().sum() / counts.sum()
+        elsewhere = labels.mean(0).clamp(min=1e-12).expand_as(counts).clone().fill_diagonal_(0)
+        elsewhere = elsewhere / elsewhere.sum(1, keepdim=True)
+        expected = (1 - right) * elsewhere + right * torch.eye(len(counts)).to(counts)
+        counts = counts + strength * expected
+        return counts / counts.sum(1, keepdim=True)
     size = q.sum(0).unsqueeze(1)
     some = torch.finfo(size.dtype).tiny
     return torch.where(size > some, (q.T @ labels) / size.clamp(min=some), 1 / q.shape[1])

@@ -85,6 +85,23 @@ def positive_part_weights(hypergradient: Tensor, *, norm: Tensor | None = None) 
     return positive / torch.where(total > 0, total, torch.ones_like(total))
 
 
+def implied_weights(revised: Tensor, plain: Tensor, *, bound: float = 1.0) -> Tensor:
+    """The class-level weights that make one class-level gradient of another: `revised / plain`.
+
+    A soft label q in place of the given y is such a weighting in closed form, `(p − q) / (p − y)`: one where
+    the label is believed, zero where it is ignored, negative where an example pulls what its label pushes.
+
+    Args:
+        revised, plain: `(N, C, ...)`.
+        bound: the largest magnitude shown; where `plain` vanishes the ratio says nothing.
+
+    Returns:
+        `(N, C, ...)`; one where both are zero.
+    """
+    ratio = torch.where(plain == revised, torch.ones_like(plain), revised / plain)
+    return ratio.nan_to_num(bound, bound, -bound).clamp(-bound, bound)
+
+
 def broadcast_instance_weights(weights: Tensor, like: Tensor) -> Tensor:
     """Instance weights `(N, ...)` as class-level weights `(N, C, ...)`: the same for every class.
 

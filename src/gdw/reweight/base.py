@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -27,12 +27,15 @@ class Weighting:
         first_stage: `(N, C, ...)`, those of the virtual step; None where there was none.
         hypergradient: `(N, C, ...)`; None where none was computed.
         meta_loss: scalar; None where no meta batch was looked at.
+        shown: what `StepResult.weights` says in their place, for methods whose gradient at the logits is
+            not the plain one.
     """
 
     weights: Tensor
     first_stage: Tensor | None = None
     hypergradient: Tensor | None = None
     meta_loss: Tensor | None = None
+    shown: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ class StepResult:
     hypergradient: Tensor | None
     first_stage_weights: Tensor | None
     weights: Tensor
+
+    def first(self, size: int) -> StepResult:
+        """Of the first `size` examples alone; losses as they are."""
+        cut = {k: v[:size] for k, v in vars(self).items() if isinstance(v, Tensor) and v.dim() > 1}
+        return replace(self, **cut)
 
 
 class Reweighter(ABC):
@@ -98,6 +106,7 @@ class Reweighter(ABC):
         resolved = resolve_loss(loss, label_smoothing=label_smoothing)
         self._problem = Problem.of(model, optimizer, resolved, forward, **problem)
         self._steps = 0
+        self._sample_weight: Tensor | None = None
 
     @classmethod  # noqa: B027
     def check_installed(cls) -> None:
@@ -112,6 +121,22 @@ class Reweighter(ABC):
         Called by `gdw.Trainer`; what it finds belongs into `state_dict`, since a resumed run does not
         prepare again. By default nothing.
         """
+
+    def label_posterior(self) -> Tensor | None:
+        """The class probabilities `(N, C)` that the method holds for the true ones of the training set.
+
+        None for methods that prepared no soft labels.
+        """
+        return None
+
+    def count_examples_as(self, sample_weight: Tensor) -> None:
+        """From now on training example i counts `sample_weight[i]` times: a factor of its gradient.
+
+        `(N,)`, finite and not negative; best of mean one, since the mean over a batch stays one over its
+        size. Examples beyond its end (clean ones that were joined) count once. `backward` then needs
+        `indices`. It is the caller's, not part of `state_dict`.
+        """
+        self._sample_weight = sample_weight
 
     def trains_on(self, epoch: int, epochs: int) -> Literal["given", "clean"]:
         """Which examples the batches of `epoch` (from 1) of `epochs` are drawn from; asked by the trainer."""
@@ -141,7 +166,9 @@ class Reweighter(ABC):
             DataError: targets that do not fit the logits.
         """
         known = None if indices is None else torch.as_tensor(indices, dtype=torch.int64)
-        run = self._revise(self._problem.training_pass(batch), batch[1], known)
+        run = self._counted(
+            self._revise(self._problem.training_pass(batch), batch[1], known), known
+        )
         # Before an engine may put those of its replay in their place.
         logits = run.logits.detach()
         decided = self._weigh(run, meta_batch)
@@ -153,7 +180,7 @@ class Reweighter(ABC):
             logits=logits,
             hypergradient=decided.hypergradient,
             first_stage_weights=decided.first_stage,
-            weights=decided.weights.detach(),
+            weights=(decided.weights if decided.shown is None else decided.shown).detach(),
         )
 
     def _revise(self, run: TrainingPass, targets: Tensor, indices: Tensor | None) -> TrainingPass:
@@ -161,6 +188,23 @@ class Reweighter(ABC):
         another loss or other targets than the batch's; `indices` `(N,)` as given to `backward`."""
         del targets, indices
         return run
+
+    def _counted(self, run: TrainingPass, indices: Tensor | None) -> TrainingPass:
+        """The pass with each example's gradient times its sample weight, if there are any."""
+        if self._sample_weight is None:
+            return run
+        if indices is None:
+            raise ConfigError(
+                "sample weights are kept by example: say which are in the batch, "
+                "backward(batch, indices=...)"
+            )
+        known, gradient = self._sample_weight, run.class_gradient
+        # Clean rows may stand behind those that the indices are of.
+        factors = torch.ones(len(gradient), dtype=known.dtype)
+        own = known[indices.clamp(max=len(known) - 1)]
+        factors[: len(indices)] = own.where(indices < len(known), 1.0)
+        shaped = factors.to(gradient).view(-1, *[1] * (gradient.dim() - 1))
+        return replace(run, class_gradient=gradient * shaped)
 
     @abstractmethod
     def _weigh(self, run: TrainingPass, meta_batch: Batch | None) -> Weighting:

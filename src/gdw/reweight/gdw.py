@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,8 +12,10 @@ from gdw.errors import ConfigError
 from gdw.functional import second_stage_weights, zero_mean
 from gdw.functional.losses import PerExample
 from gdw.hypergradient import TrainingPass
-from gdw.hypergradient.batch import Batch, Forward
-from gdw.reweight.base import Weighting
+from gdw.hypergradient.batch import Batch, Forward, joined
+from gdw.reweight.base import StepResult, Weighting
+from gdw.reweight.posterior_stage import PosteriorStage
+from gdw.reweight.preparation import Preparation
 from gdw.reweight.presets import resolve_preset
 from gdw.reweight.two_stage import NetworkChoice, NetworkReweighter
 
@@ -47,6 +49,7 @@ class GDW(NetworkReweighter):
         label_smoothing: float = 0.0,
         meta_every: int = 1,
         forward: Forward | None = None,
+        posterior: bool | None = None,
         preset: str = "paper",
     ) -> None:
         """
@@ -68,6 +71,9 @@ class GDW(NetworkReweighter):
             weighting_lr: the network's Adam learning rate (1e-3; weight decay 1e-4).
             meta_every: compute the hypergradient at every k-th step only; in between the network's
                 weights are used as they are.
+            posterior: whether `prepare` (which `gdw.Trainer` calls) finds posterior labels, whose class-level
+                weights then stand for both stages: no hypergradient is computed (False). The preset's
+                yes is a no when an option of the bilevel step is given.
             preset: named settings, see `gdw.reweight.PRESETS`.
 
         Raises:
@@ -97,10 +103,51 @@ class GDW(NetworkReweighter):
                 raise ConfigError(f"{option} must be a number, zero or more, got {value!r}")
         if not isinstance(self._min_weight, (int, float)) or not self._min_weight <= 1:
             raise ConfigError(f"min_weight must be a number of at most 1, got {self._min_weight!r}")
+        if posterior is None:
+            # Options of the bilevel step ask for that step.
+            asked = (outer_lr, clip, min_weight, weighting_network, weighting_lr, head)
+            default = hypergradient == "finite_difference" and meta_every == 1 and zero_mean
+            posterior = settings.posterior and default and all(o is None for o in asked)
+        self._by_posterior = posterior and loss == "cross_entropy"
+        self._label_smoothing = label_smoothing
+        self._stage: PosteriorStage | None = None
         self._constrained = zero_mean
         self._zero_sum: bool | None = None
 
+    def prepare(self, preparation: Preparation) -> None:
+        """With the preset `"robust"`: posterior labels, see `gdw.reweight.posterior_stage`."""
+        if self._by_posterior:
+            self._stage = PosteriorStage.of(preparation)
+
+    def label_posterior(self) -> Tensor | None:
+        """What `prepare` found: the probability of each class for each training example, `(N, C)`."""
+        return None if self._stage is None else self._stage.labels
+
+    def backward(
+        self, batch: Batch, meta_batch: Batch | None = None, *, indices: Sequence[int] | None = None
+    ) -> StepResult:
+        if self._stage is None:
+            return super().backward(batch, meta_batch, indices=indices)
+        if indices is None:
+            raise ConfigError(
+                "this GDW was prepared with labels for each training example: say which are in the batch, "
+                "backward(batch, meta_batch, indices=...)"
+            )
+        size, meta_batch = len(batch[1]), self._required(meta_batch)
+        rows = self._stage.rows(size, len(meta_batch[1]))
+        # Beyond the end of the training set: that is how clean examples are told.
+        known = [*indices, *[len(self._stage.labels)] * rows]
+        result = super().backward(joined(batch, meta_batch, rows), indices=known)
+        return result.first(size)
+
+    def _revise(self, run: TrainingPass, targets: Tensor, indices: Tensor | None) -> TrainingPass:
+        if self._stage is None or indices is None:
+            return run
+        return self._stage.revise(run, targets, indices, label_smoothing=self._label_smoothing)
+
     def _weigh(self, run: TrainingPass, meta_batch: Batch | None) -> Weighting:
+        if self._stage is not None:
+            return self._stage.weigh(run)
         if not self._is_meta_step():
             return self._between(run)
         first, g, meta_loss = self._learn(run, meta_batch)
@@ -131,8 +178,10 @@ class GDW(NetworkReweighter):
         return self._zero_sum
 
     def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), "zero_sum": self._zero_sum}
+        stage = None if self._stage is None else self._stage.state_dict()
+        return {**super().state_dict(), "zero_sum": self._zero_sum, "stage": stage}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self._zero_sum = state["zero_sum"]
+        self._stage = PosteriorStage.from_state(state["stage"])

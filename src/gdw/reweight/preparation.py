@@ -51,11 +51,24 @@ class Preparation(Protocol):
     def seed(self) -> int: ...
 
     def fit(
-        self, subsets: Sequence[Subset], *, epochs: int | None = None, seed: int = 0, what: str = ""
+        self,
+        subsets: Sequence[Subset],
+        *,
+        epochs: int | None = None,
+        seed: int = 0,
+        what: str = "",
+        offset: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> Predict:
         """Train a copy of the untrained model plainly on `subsets`, joined, with the run's options.
 
         `epochs`: passes over the subsets, by default as many as the run's; `seed` shuffles them, apart
-        from the run's own order; `what` is said to the person who waits.
+        from the run's own order; `what` is said to the person who waits; `offset` `(C,)` is added to the
+        logits of given examples while training, and their labels are corrected for `noise` `(C, C)`, see
+        `gdw.reweight.offset`.
         """
+        ...
+
+    def say(self, what: str) -> None:
+        """Tell the person who waits."""
         ...

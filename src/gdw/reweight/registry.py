@@ -12,16 +12,52 @@ from torch.optim import Optimizer
 
 from gdw.errors import ConfigError, nearest
 from gdw.reweight.base import Reweighter
+from gdw.reweight.class_balanced import ClassBalanced
+from gdw.reweight.clean_only import CleanOnly
+from gdw.reweight.cleanlab import ConfidentLearning
+from gdw.reweight.co_teaching import CoTeaching
+from gdw.reweight.elr import ELR
+from gdw.reweight.fine_tune import FineTune
+from gdw.reweight.focal import Focal
+from gdw.reweight.forward_correction import ForwardCorrection
 from gdw.reweight.gdw import GDW
+from gdw.reweight.gdw_unconstrained import UnconstrainedGDW
+from gdw.reweight.glc import GLC
+from gdw.reweight.hard_bootstrap import HardBootstrap
+from gdw.reweight.inverse_frequency import InverseFrequency
 from gdw.reweight.l2rw import L2RW
+from gdw.reweight.label_smoothing import LabelSmoothing
+from gdw.reweight.ldam import LDAM
+from gdw.reweight.logit_adjustment import LogitAdjustment
 from gdw.reweight.meta_weight_net import MetaWeightNet
 from gdw.reweight.plain import Plain
+from gdw.reweight.plain_clean import PlainClean
+from gdw.reweight.posterior import PosteriorLabels
+from gdw.reweight.soft_bootstrap import SoftBootstrap
 
 METHODS: dict[str, type[Reweighter]] = {
     "gdw": GDW,
+    "gdw_unconstrained": UnconstrainedGDW,
     "mwn": MetaWeightNet,
     "l2rw": L2RW,
     "plain": Plain,
+    "plain_clean": PlainClean,
+    "clean_only": CleanOnly,
+    "fine_tune": FineTune,
+    "class_balanced": ClassBalanced,
+    "inverse_frequency": InverseFrequency,
+    "focal": Focal,
+    "ldam": LDAM,
+    "logit_adjustment": LogitAdjustment,
+    "label_smoothing": LabelSmoothing,
+    "soft_bootstrap": SoftBootstrap,
+    "hard_bootstrap": HardBootstrap,
+    "forward": ForwardCorrection,
+    "glc": GLC,
+    "co_teaching": CoTeaching,
+    "elr": ELR,
+    "cleanlab": ConfidentLearning,
+    "posterior": PosteriorLabels,
 }
 
 

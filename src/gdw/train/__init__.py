@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gdw.train.result import FitResult
     from gdw.train.run import RunFolder
     from gdw.train.trainer import Trainer
+    from gdw.train.watched import Watched
 
 _HOME = {
     "Callback": "gdw.train.callback",
@@ -20,10 +21,19 @@ _HOME = {
     "RunFolder": "gdw.train.run",
     "TrainConfig": "gdw.train.config",
     "Trainer": "gdw.train.trainer",
+    "Watched": "gdw.train.watched",
     "evaluate": "gdw.train.evaluation",
 }
 
-__all__ = ["Callback", "FitResult", "RunFolder", "TrainConfig", "Trainer", "evaluate"]
+__all__ = [
+    "Callback",
+    "FitResult",
+    "RunFolder",
+    "TrainConfig",
+    "Trainer",
+    "Watched",
+    "evaluate",
+]
 
 
 __getattr__ = lazy(__name__, _HOME)

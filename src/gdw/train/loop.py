@@ -26,6 +26,7 @@ from gdw.train.schedule import scheduler
 from gdw.train.store import Store
 from gdw.train.streams import Streams
 from gdw.train.tally import Tally
+from gdw.train.watched import Watched
 
 
 @dataclass
@@ -79,6 +80,9 @@ class Loop:
 
     def run(self, until: int, *, interrupt: Interrupt, progress: Progress) -> bool:
         """Train until `until` whole epochs are done; whether a signal stopped it before."""
+        watched = self._watched()
+        for callback in self._callbacks:
+            callback.on_start(watched)
         if self.position.epoch < until:
             self.checkpoint()
         needs_meta = self._reweighter.needs_meta
@@ -194,6 +198,7 @@ class Loop:
             return
         states = self._processes.gather(random_state.capture(self._processes.device))
         tallies = self._processes.gather(self._tally.state_dict())
+        watching = [[type(c).__name__, c.state_dict()] for c in self._callbacks]
 
         def state() -> dict[str, Any]:
             return {
@@ -205,6 +210,7 @@ class Loop:
                 "scheduler": self._scheduler.state_dict(),
                 "reweighter": self._reweighter.state_dict(),
                 "tally": tallies,
+                "callbacks": watching,
                 "random_state": states,
             }
 
@@ -221,12 +227,33 @@ class Loop:
         self._optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
         self._reweighter.load_state_dict(state["reweighter"])
+        if self._processes.is_first:
+            self._restore_callbacks(state.get("callbacks", []))
         rank = self._processes.rank
         if len(state["tally"]) == self._processes.size:
             self._tally = Tally.of([state["tally"][rank]])
             random_state.restore(state["random_state"][rank], self._processes.device)
         elif self._processes.is_first:
             self._tally = Tally.of(state["tally"])
+
+    def _restore_callbacks(self, states: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Each state to the next callback of its class: a resumed run may be watched by others too."""
+        left = list(self._callbacks)
+        for name, state in states:
+            callback = next((c for c in left if type(c).__name__ == name), None)
+            if callback is not None:
+                left.remove(callback)
+                callback.load_state_dict(state)
+
+    def _watched(self) -> Watched:
+        return Watched(
+            config=self._config,
+            processes=self._processes,
+            train=self._streams.sets.train,
+            model=self._model,
+            forward=self._forward,
+            reweighter=self._reweighter,
+        )
 
     def _refuse_broken(self) -> None:
         if not all(bool(torch.isfinite(p).all()) for p in self._model.parameters()):

@@ -10,25 +10,29 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils._pytree import tree_map
 from torch.utils.data import default_collate
 
 from gdw.data.examples import Examples
 from gdw.data.seeding import generator
 from gdw.hypergradient.batch import Forward
+from gdw.reweight import Reweighter
+from gdw.reweight.offset import CorrectedPlain
 from gdw.reweight.preparation import Predict, Subset
 from gdw.train import feed
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import evaluation_mode, whereabouts
 from gdw.train.streams import Sets
 
-FitPlainly = Callable[[TrainConfig, nn.Module, Examples], None]
+Build = Callable[[nn.Module, Optimizer], Reweighter]
+FitPlainly = Callable[[TrainConfig, nn.Module, Examples, "Build | None"], None]
 
 
 class TrainerPreparation:
     """`gdw.reweight.Preparation` of a run; every process does the same and so finds the same.
 
-    `fit_plainly(config, model, data)` trains a model in place.
+    `fit_plainly(config, model, data, build)` trains a model in place, by the reweighter that `build` makes.
     """
 
     def __init__(
@@ -52,19 +56,29 @@ class TrainerPreparation:
 
     @cached_property
     def given(self) -> Tensor:
-        return _targets(self._sets.train)
+        return targets_of(self._sets.train)
 
     @cached_property
     def clean(self) -> Tensor | None:
-        return None if self._sets.meta is None else _targets(self._sets.meta)
+        return None if self._sets.meta is None else targets_of(self._sets.meta)
 
     @cached_property
     def num_classes(self) -> int:
         few = Subset("given", torch.arange(min(2, len(self._sets.train))))
         return self._predict(self._model, few).shape[1]
 
+    def say(self, what: str) -> None:
+        self._say(what)
+
     def fit(
-        self, subsets: Sequence[Subset], *, epochs: int | None = None, seed: int = 0, what: str = ""
+        self,
+        subsets: Sequence[Subset],
+        *,
+        epochs: int | None = None,
+        seed: int = 0,
+        what: str = "",
+        offset: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> Predict:
         self._say(what or "training a first model")
         model = copy.deepcopy(self._model)
@@ -80,8 +94,24 @@ class TrainerPreparation:
                 "progress": "none",
             }
         )
-        self._fit_plainly(config, model, _chosen(subsets, self._sets))
+        build = None if offset is None else self._corrected(subsets, offset, noise)
+        self._fit_plainly(config, model, _chosen(subsets, self._sets), build)
         return lambda subset: self._predict(model, subset)
+
+    def _corrected(self, subsets: Sequence[Subset], offset: Tensor, noise: Tensor | None) -> Build:
+        doubtful = torch.cat([torch.full((len(s.indices),), s.part == "given") for s in subsets])
+
+        def build(model: nn.Module, optimizer: Optimizer) -> Reweighter:
+            return CorrectedPlain(
+                model,
+                optimizer,
+                doubtful=doubtful,
+                offset=offset,
+                noise=noise,
+                forward=self._forward,
+            )
+
+        return build
 
     def _predict(self, model: nn.Module, subset: Subset) -> Tensor:
         device, dtype = whereabouts(model)
@@ -123,7 +153,7 @@ class _Selected:
 
 def _chosen(subsets: Sequence[Subset], sets: Sets) -> Examples:
     targets = [
-        _targets(_part(s, sets))[s.indices] if s.targets is None else s.targets for s in subsets
+        targets_of(_part(s, sets))[s.indices] if s.targets is None else s.targets for s in subsets
     ]
     width = max((t.shape[1] for t in targets if t.dim() == 2), default=0)
     if width:
@@ -145,7 +175,8 @@ def _inputs(part: Any, indices: list[int]) -> Any:
     return default_collate([part[i][0] for i in indices])
 
 
-def _targets(dataset: Any) -> Tensor:
+def targets_of(dataset: Any) -> Tensor:
+    """The targets of a map-style data set, on the CPU; one without a tensor `targets` is read for them."""
     known = getattr(dataset, "targets", None)
     if isinstance(known, Tensor):
         return known.cpu()

@@ -21,7 +21,7 @@ from gdw.train.evaluation import evaluate
 from gdw.train.interrupt import Interrupt
 from gdw.train.loop import Loop
 from gdw.train.precheck import check_before_training
-from gdw.train.preparation import TrainerPreparation
+from gdw.train.preparation import Build, TrainerPreparation
 from gdw.train.processes import Processes
 from gdw.train.progress import make_progress
 from gdw.train.random_state import seeded
@@ -48,6 +48,7 @@ class Trainer:
         self.config = config if config is not None else TrainConfig(**options)
         self._forward = forward or default_forward
         self._processes: Processes | None = None
+        self._build: Build | None = None
 
     def launch(self) -> None:
         """Start the other processes that `devices * nodes` asks for, running this script in each.
@@ -117,7 +118,8 @@ class Trainer:
         with seeded(config.seed, processes.device):
             optimizer = _optimizer(config, model)
             reweighter = self._reweighter(model, optimizer)
-        streams = Streams(sets, config, processes, model)
+        joins_clean = METHODS[config.method].joins_clean
+        streams = Streams(sets, config, processes, model, joins_clean=joins_clean)
         store = Store(processes, kept=config.checkpoints_kept)
         loop = Loop(
             config=config,
@@ -176,9 +178,11 @@ class Trainer:
         )
 
     def _preparation(self, model: nn.Module, sets: Sets) -> TrainerPreparation:
-        def fit_plainly(config: TrainConfig, copied: nn.Module, data: Examples) -> None:
+        def fit_plainly(
+            config: TrainConfig, copied: nn.Module, data: Examples, build: Build | None
+        ) -> None:
             trainer = Trainer(config=config, forward=self._forward)
-            trainer._processes = self.processes
+            trainer._processes, trainer._build = self.processes, build
             if trainer.fit(copied, data).interrupted:
                 raise KeyboardInterrupt
 
@@ -196,6 +200,7 @@ class Trainer:
         )
 
     def _sets(self, train: feed.Data, meta: feed.Data | None, test: feed.Data | None) -> Sets:
+        METHODS[self.config.method].check_installed()
         needs_clean = METHODS[self.config.method].needs_clean
         if needs_clean and meta is None:
             raise ConfigError(
@@ -209,6 +214,8 @@ class Trainer:
         )
 
     def _reweighter(self, model: nn.Module, optimizer: Optimizer) -> Reweighter:
+        if self._build is not None:
+            return self._build(model, optimizer)
         return build(
             self.config.method,
             model,

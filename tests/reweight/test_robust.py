@@ -1,0 +1,260 @@
+"""The preset "robust": posterior labels as closed-form class-level weights, and what it does without them."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import gdw
+from gdw.errors import ConfigError
+from gdw.functional import implied_weights
+from gdw.hypergradient.batch import joined
+from gdw.reweight import Predict, Subset, posterior_stage
+from gdw.reweight.offset import corrected_gradient
+from gdw.reweight.posterior_stage import PosteriorStage
+from tests.reweight.setting import F64, Setting, assert_close, batches
+
+CLASSES = 3
+
+
+class Blobs:
+    """Three classes of 2-d points, given labels flipped to the next class with probability 0.4."""
+
+    def __init__(self, sizes: Sequence[int], clean: int = 30, *, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        self.true = torch.cat([torch.full((n,), k) for k, n in enumerate(sizes)])
+        self.x = self._points(self.true, generator)
+        flipped = torch.rand(len(self.true), generator=generator) < 0.4
+        self.given = torch.where(flipped, (self.true + 1) % CLASSES, self.true)
+        self.clean = torch.arange(clean) % CLASSES
+        self.clean_x = self._points(self.clean, generator)
+
+    @staticmethod
+    def _points(labels: Tensor, generator: torch.Generator) -> Tensor:
+        corners = 2.0 * torch.tensor([[1.0, 0.0], [-0.5, 0.87], [-0.5, -0.87]])
+        return corners[labels] + 0.7 * torch.randn(len(labels), 2, generator=generator)
+
+    def posterior_of_class(self, x: Tensor) -> Tensor:
+        """`p(k|x)` under balanced classes: what a perfect model of the clean examples says."""
+        corners = 2.0 * torch.tensor([[1.0, 0.0], [-0.5, 0.87], [-0.5, -0.87]])
+        return (-torch.cdist(x, corners).square() / (2 * 0.7**2)).softmax(1)
+
+
+class Knowing:
+    """A preparation whose models are perfect."""
+
+    epochs, seed, num_classes = 4, 0, CLASSES
+    spoils_correction: bool | None = None
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._blobs, self.given, self.clean = blobs, blobs.given, blobs.clean
+        self.fits: list[tuple[list[Subset], Tensor | None, Tensor | None]] = []
+        self.said: list[str] = []
+
+    def say(self, what: str) -> None:
+        self.said.append(what)
+
+    def fit(
+        self,
+        subsets: Sequence[Subset],
+        *,
+        epochs: int | None = None,
+        seed: int = 0,
+        what: str = "",
+        offset: Tensor | None = None,
+        noise: Tensor | None = None,
+    ) -> Predict:
+        self.fits.append((list(subsets), offset, noise))
+
+        def predict(subset: Subset) -> Tensor:
+            x = self._blobs.x if subset.part == "given" else self._blobs.clean_x
+            p = self._blobs.posterior_of_class(x[subset.indices])
+            # The one strategy's models are spoiled, where the test says so.
+            spoiled = offset is not None and (noise is not None) == self.spoils_correction
+            return p.flip(0) if spoiled else p
+
+        return predict
+
+
+def test_posterior_labels_find_the_true_classes_and_their_shares() -> None:
+    blobs = Blobs([900, 300, 60])
+    preparation = Knowing(blobs)
+    stage = PosteriorStage.of(preparation)
+    assert stage is not None
+    right = (stage.labels.argmax(1) == blobs.true).float()
+    assert right.mean() > 0.95
+    assert (blobs.given == blobs.true).float().mean() < 0.65
+    shares = torch.tensor([900, 300, 60]) / 1260
+    expected = (shares * CLASSES).log()
+    torch.testing.assert_close(stage.offset, expected, rtol=0, atol=0.15)
+    assert stage.share == 0.1  # 30 clean of 1,260, but a tenth at least
+
+
+def test_halves_are_judged_by_models_that_have_not_seen_them() -> None:
+    blobs = Blobs([60, 60, 60])
+    preparation = Knowing(blobs)
+    PosteriorStage.of(preparation)
+    clean_fits, half_fits = preparation.fits[:5], preparation.fits[5:]
+    assert all(s.part == "clean" for subsets, _, _ in clean_fits for s in subsets)
+    assert len(half_fits) == 4
+    for pair in (half_fits[:2], half_fits[2:]):
+        halves = [subsets[0].indices for subsets, _, _ in pair]
+        assert sorted(torch.cat(halves).tolist()) == list(range(180))
+    for number, (subsets, offset, noise) in enumerate(half_fits):
+        assert [s.part for s in subsets] == ["given", "clean"]
+        assert (subsets[0].targets is None) == (noise is not None) == (number >= 2)
+        assert offset is not None
+
+
+@pytest.mark.parametrize("corrects", [False, True])
+def test_the_strategy_that_makes_unseen_labels_likelier_wins(corrects: bool) -> None:
+    preparation = Knowing(Blobs([60, 60, 60]))
+    preparation.spoils_correction = not corrects
+    stage = PosteriorStage.of(preparation)
+    assert stage is not None
+    assert (stage.noise is not None) == corrects
+    assert PosteriorStage.from_state(stage.state_dict()) == stage or corrects
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_the_corrected_gradient_is_that_of_the_corrected_loss(noisy: bool) -> None:
+    torch.manual_seed(0)
+    z = torch.randn(5, CLASSES, dtype=F64, requires_grad=True)
+    q, offset = torch.rand(5, CLASSES, dtype=F64).softmax(1), torch.randn(CLASSES, dtype=F64)
+    doubtful = torch.tensor([True, False, True, True, False])
+    noise = torch.rand(CLASSES, CLASSES, dtype=F64).softmax(1) if noisy else None
+    losses, d1 = corrected_gradient(z, q, doubtful, offset=offset, noise=noise)
+    moved = z + offset * doubtful[:, None]
+    expected = F.cross_entropy(moved, q, reduction="none")
+    if noise is not None:
+        forward = -(moved.softmax(1) * (q @ noise.T)).sum(1).log()
+        expected = torch.where(doubtful, forward, expected)
+    (gradient,) = torch.autograd.grad(expected.sum(), z)
+    if noise is None:
+        torch.testing.assert_close(losses, expected.detach(), rtol=1e-12, atol=0)
+    torch.testing.assert_close(d1, gradient, rtol=1e-11, atol=1e-13)
+
+
+def test_implied_weights_make_the_one_gradient_of_the_other() -> None:
+    torch.manual_seed(0)
+    plain, weights = torch.randn(4, 5, dtype=F64), 2 * torch.rand(4, 5, dtype=F64) - 1
+    torch.testing.assert_close(implied_weights(weights * plain, plain), weights)
+    torch.testing.assert_close(implied_weights(plain, plain), torch.ones(4, 5, dtype=F64))
+    beyond = implied_weights(torch.tensor([[3.0, -3.0, 0.0, 1.0]]), torch.tensor([[1.0, 1, 0, 0]]))
+    assert beyond.tolist() == [[1.0, -1.0, 1.0, 1.0]]
+
+
+def prepared(**options: Any) -> tuple[Setting, Blobs]:
+    blobs = Blobs([60, 40, 20])
+    torch.manual_seed(0)
+    setting = Setting.of("gdw", nn.Linear(2, CLASSES), labels=None, preset="robust", **options)
+    setting.reweighter.prepare(Knowing(blobs))
+    return setting, blobs
+
+
+def test_a_step_is_on_given_rows_towards_q_and_on_clean_rows_as_they_are() -> None:
+    setting, blobs = prepared()
+    reweighter = setting.reweighter
+    assert isinstance(reweighter, gdw.GDW)
+    q = reweighter.label_posterior()
+    assert q is not None
+    stage = reweighter._stage
+    assert stage is not None
+    indices = list(range(40, 60))
+    batch, meta = (blobs.x[indices], blobs.given[indices]), (blobs.clean_x, blobs.clean)
+    rows = stage.rows(20, 30)
+    assert rows == 5  # a quarter: 30 clean beside 120 given
+    twin = copy.deepcopy(setting.model)
+    step = reweighter.backward(batch, meta, indices=indices)
+    z = twin(torch.cat([batch[0], meta[0][:rows]]))
+    given = F.cross_entropy(z[:20] + stage.offset, q[indices], reduction="none")
+    clean = F.cross_entropy(z[20:], meta[1][:rows], reduction="none")
+    torch.cat([given, clean]).mean().backward()
+    assert_close(setting.gradient(), [p.grad for p in twin.parameters()], rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(step.loss, F.cross_entropy(z[:20].detach(), batch[1]))
+    assert step.logits.shape == step.weights.shape == (20, CLASSES)
+    trusted = step.weights.gather(1, batch[1][:, None]).squeeze(1)
+    wrong = batch[1] != blobs.true[indices]
+    assert trusted[~wrong].mean() > trusted[wrong].mean() + 0.3
+
+
+def test_clean_examples_among_the_training_set_are_taken_as_they_are() -> None:
+    setting, blobs = prepared()
+    twin = copy.deepcopy(setting.model)
+    setting.reweighter.backward(
+        (blobs.clean_x[:4], blobs.clean[:4]), (blobs.clean_x, blobs.clean), indices=range(120, 124)
+    )
+    F.cross_entropy(twin(blobs.clean_x[[0, 1, 2, 3, 0]]), blobs.clean[[0, 1, 2, 3, 0]]).backward()
+    assert_close(setting.gradient(), [p.grad for p in twin.parameters()], rtol=1e-5, atol=1e-7)
+
+
+def test_once_prepared_it_must_know_which_examples_are_in_a_batch() -> None:
+    setting, blobs = prepared()
+    with pytest.raises(ConfigError, match="indices"):
+        setting.reweighter.backward((blobs.x[:4], blobs.given[:4]), (blobs.clean_x, blobs.clean))
+
+
+def test_in_a_loop_of_ones_own_it_learns_weights_step_by_step() -> None:
+    (batch,), (meta,) = batches(1), batches(1, seed=1)
+    step = Setting.of("gdw", labels=None, preset="robust").reweighter.backward(batch, meta)
+    assert step.hypergradient is not None
+    assert step.weights.std() > 0.1
+
+
+@pytest.mark.parametrize("case", ["soft", "large"])
+def test_where_there_is_no_posterior_it_says_so(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    preparation = Knowing(Blobs([10, 10, 10]))
+    if case == "soft":
+        preparation.given = F.one_hot(preparation.given).float()
+    else:
+        monkeypatch.setattr(posterior_stage, "LARGEST", 89)
+    assert PosteriorStage.of(preparation) is None
+    assert "step by step" in preparation.said[0]
+    assert not preparation.fits
+
+
+def test_batches_of_mappings_are_joined_by_their_parts() -> None:
+    first = {"a": torch.zeros(3, 2), "b": (torch.zeros(3),)}, torch.arange(3)
+    second = {"a": torch.ones(4, 2), "b": (torch.ones(4),)}, torch.arange(4)
+    inputs, targets = joined(first, second, 2)
+    assert inputs["a"][:, 0].tolist() == inputs["b"][0].tolist() == [0, 0, 0, 1, 1]
+    assert targets.tolist() == [0, 1, 2, 0, 1]
+
+
+def test_in_a_trainer_it_beats_plain_training_and_resumes_bit_for_bit(tmp_path: Path) -> None:
+    blobs, test = Blobs([300, 100, 40]), Blobs([100, 100, 100], seed=1)
+    options: dict[str, Any] = {"epochs": 4, "batch_size": 20, "lr": 0.05, "progress": "none"}
+
+    def train(method: str, **more: Any) -> tuple[nn.Module, float]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, CLASSES))
+        method_options = {"preset": "robust"} if method == "gdw" else {}
+        trainer = gdw.Trainer(method=method, method_options=method_options, **options)
+        parts = [more.pop("stop", None), None]
+        for stop in parts if parts[0] else [None]:
+            resume = {"resume": True} if parts[0] and stop is None else {}
+            trainer.fit(
+                model,
+                (blobs.x, blobs.given),
+                (blobs.clean_x, blobs.clean),
+                stop_after=stop,
+                **more,
+                **resume,
+            )
+        return model, trainer.evaluate(model, (test.x, test.true))["accuracy"]
+
+    _, plain = train("plain")
+    straight, robust = train("gdw")
+    assert robust > plain + 0.1
+    assert not math.isnan(robust)
+    resumed, _ = train("gdw", stop=2, output=tmp_path / "run")
+    for name, value in straight.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], value), name

@@ -11,8 +11,9 @@ from gdw._lazy import lazy
 from gdw._version import __version__
 
 if TYPE_CHECKING:
-    from gdw import data, functional, hypergradient, models, reweight, train
+    from gdw import audit, data, functional, hypergradient, models, report, reweight, train
     from gdw.errors import GDWError
+    from gdw.estimator import GDWClassifier
     from gdw.reweight import GDW, L2RW, MetaWeightNet, Plain, StepResult
     from gdw.train import TrainConfig, Trainer
 
@@ -24,13 +25,24 @@ _HOME = {
     "StepResult": "gdw.reweight",
     "Trainer": "gdw.train",
     "TrainConfig": "gdw.train",
+    "GDWClassifier": "gdw.estimator",
     "GDWError": "gdw.errors",
 }
-_MODULES = ("data", "functional", "hypergradient", "models", "reweight", "train")
+_MODULES = (
+    "audit",
+    "data",
+    "functional",
+    "hypergradient",
+    "models",
+    "report",
+    "reweight",
+    "train",
+)
 
 __all__ = [
     "GDW",
     "L2RW",
+    "GDWClassifier",
     "GDWError",
     "MetaWeightNet",
     "Plain",
@@ -38,10 +50,12 @@ __all__ = [
     "TrainConfig",
     "Trainer",
     "__version__",
+    "audit",
     "data",
     "functional",
     "hypergradient",
     "models",
+    "report",
     "reweight",
     "train",
 ]

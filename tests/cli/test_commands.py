@@ -21,7 +21,14 @@ def test_train_evaluate_predict(train: Run, gdw: Run, here: Path) -> None:
     assert "80 training examples (table), 12 clean, 2 classes" in done.output
     assert "mean of the last 2 epochs" in done.output
     names = {path.name for path in (here / "run").iterdir()}
-    assert names == {"config.yaml", "history.jsonl", "checkpoints", "model.safetensors", "encoder"}
+    assert names == {
+        "config.yaml",
+        "history.jsonl",
+        "checkpoints",
+        "model.safetensors",
+        "evidence.safetensors",
+        "encoder",
+    }
     config = yaml.safe_load((here / "run" / "config.yaml").read_text())
     assert config["gdw_version"] == package.__version__
     assert config["data"]["drop"] == ["note"]
@@ -124,7 +131,7 @@ def test_options_of_a_file_and_of_the_command_line_which_win(gdw: Run, here: Pat
     assert "65 training examples (table), 15 clean" in done.output
     config = yaml.safe_load((here / "run" / "config.yaml").read_text())
     assert config["training"]["epochs"] == 1
-    assert config["training"]["method_options"] == {"clip": 0.3}
+    assert config["training"]["method_options"] == {"clip": 0.3, "preset": "robust"}
     assert config["model"]["name"] == "mlp:4"
     again = gdw("train", "--config", "run/config.yaml", "--output", "again")  # a run repeats itself
     assert again.exit_code == 0, again.output

@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from gdw._version import __version__
+from gdw.cli.audit import audit
 from gdw.cli.bench import bench
 from gdw.cli.demo import demo
 from gdw.cli.evaluate import evaluate
+from gdw.cli.experiment import experiment
 from gdw.cli.predict import predict
+from gdw.cli.report import report
 from gdw.cli.train import train
 
 app = typer.Typer(
@@ -40,5 +43,5 @@ def options(
     del version
 
 
-for command in (demo, train, evaluate, predict, bench):
-    app.command(no_args_is_help=command in (train, evaluate, predict))(command)
+for command in (demo, train, evaluate, predict, audit, report, experiment, bench):
+    app.command(no_args_is_help=command in (train, evaluate, predict, report, audit))(command)

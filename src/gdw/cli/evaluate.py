@@ -30,14 +30,21 @@ def evaluate(
         typer.Option("--json", help="Also write the figures to this file; - prints them."),
     ] = None,
 ) -> None:
-    """Accuracy, balanced accuracy, likelihood, calibration, and the recall of each class."""
+    """Accuracy, balanced accuracy, likelihood, calibration, and the recall of each class.
+
+    Without --limit the figures are kept in the run (evaluation.json), where gdw report finds them.
+    """
+    from gdw.report.measure import measure
     from gdw.runs import SavedRun
+    from gdw.train.run import RunFolder
 
     saved = SavedRun.open(run)
     chosen = label or _label_column(saved.config.data, data)
-    source = saved.load(data, label=chosen, limit=limit)
-    figures = saved.evaluate(source)
-    figures["classes"] = list(saved.schema.label_names)
+    if limit is None:
+        figures = measure(RunFolder.open(run), data, label=chosen)
+    else:
+        figures = saved.evaluate(saved.load(data, label=chosen, limit=limit))
+        figures["classes"] = list(saved.schema.label_names)
     if json_ == "-":
         typer.echo(json.dumps(figures, ensure_ascii=False))
         return

@@ -165,6 +165,7 @@ def _training(
     if output is None:
         raise ConfigError("name the folder of the run: --output RUN")
     sections = read_config_file(file) if file is not None else {}
+    _forget_options_of_another(sections.get("training"), given["training"]["method"])
     for name, options in given.items():
         section = sections.setdefault(name, {})
         if isinstance(section, dict):
@@ -176,6 +177,12 @@ def _training(
     if resume:
         return Training.resume(output, sections)
     raise ConfigError("name the data to train on: gdw train DATA --label COLUMN --output RUN")
+
+
+def _forget_options_of_another(options: Any, method: str | None) -> None:
+    """A method chosen over that of the configuration file does not take the file's method options."""
+    if isinstance(options, dict) and method not in (None, options.get("method", "gdw")):
+        options.pop("method_options", None)
 
 
 def _recommend(options: Any) -> None:

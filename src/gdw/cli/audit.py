@@ -1,0 +1,197 @@
+"""`gdw audit`: which training labels are probably wrong, and a cleaned copy of the data."""
+
+from __future__ import annotations
+
+import shlex
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gdw.cli.errors import one_line_errors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gdw.audit.matrix import Cells
+    from gdw.runs.audit import RunAudit
+
+_CONFUSIONS = 10
+_MOST = 0.5
+
+
+class Mode(str, Enum):
+    """What `--apply` does with the suspicious rows."""
+
+    KEEP = "KEEP"
+    RELABEL = "RELABEL"
+
+
+@one_line_errors
+def audit(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    top: Annotated[int, typer.Option(help="Rows of the list to print.", min=0)] = 20,
+    threshold: Annotated[
+        float, typer.Option(help="A label issue has a score above this.", min=0, max=1)
+    ] = 0.5,
+    data: Annotated[
+        str | None, typer.Option(help="Where the training data are now, if they were moved.")
+    ] = None,
+    issues: Annotated[
+        Path | None,
+        typer.Option(help="Use this list, edited or made by cleanlab, in place of a new one."),
+    ] = None,
+    apply: Annotated[
+        Mode | None,
+        typer.Option(
+            help="Write a copy of the data: KEEP leaves issues out, RELABEL puts the suggested label.",
+            case_sensitive=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The new file or folder for --apply, in the data's format.")
+    ] = None,
+    pred_probs: Annotated[
+        Path | None,
+        typer.Option(help="Also write predicted probabilities, (N, C), for cleanlab: a .npy file."),
+    ] = None,
+) -> None:
+    """List the most suspicious labels; write label_issues.csv, noise_matrix.csv, audit.json into RUN."""
+    from gdw.audit.cleaning import check_output
+    from gdw.audit.pred_probs import check_pred_probs, write_pred_probs
+    from gdw.errors import ConfigError
+    from gdw.runs.audit import RunAudit
+
+    if (apply is None) != (output is None):
+        raise ConfigError("--apply and --output belong together: name what to do and the new file")
+    if pred_probs is not None:
+        check_pred_probs(pred_probs)
+    found = RunAudit.open(run, data=data)
+    if output is not None:
+        found.check_apply(check_output, output)
+    if issues is None:
+        found.require_unedited()
+        frame = found.issues(threshold=threshold)
+    else:
+        frame = found.issues_from(issues)
+    cells = found.noise_cells()
+    if issues is None:
+        found.write(frame, cells)
+    _show(found, frame, cells, top)
+    if issues is None:
+        typer.echo(f"written into {run}: label_issues.csv, noise_matrix.csv, audit.json")
+    if pred_probs is not None:
+        write_pred_probs(found.evidence, pred_probs)
+        typer.echo(f"predicted probabilities for cleanlab: {pred_probs}")
+    if apply is not None and output is not None:
+        _apply(found, apply, frame, output)
+    elif issues is None and frame["is_label_issue"].any():
+        typer.echo(
+            "next: look through label_issues.csv, then "
+            f"gdw audit {shlex.quote(str(run))} --apply KEEP --output FILE"
+        )
+
+
+def _apply(found: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:
+    from gdw.data.wording import shown
+
+    done = found.apply(mode.value, frame, output)
+    what = (
+        f"{done.left_out:,} left out"
+        if mode is Mode.KEEP
+        else f"{done.relabelled:,} with another label"
+    )
+    others = ""
+    if done.not_audited:
+        others = f", {done.not_audited:,} that were not trained on kept as they are"
+    typer.echo(f"{shown(output)}: {done.written:,} rows, {what}{others}; the original is untouched")
+    note = found.note_on_copy(output)
+    if note:
+        typer.echo(note)
+
+
+def _show(found: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> None:
+    from rich.console import Console
+
+    console = Console()
+    if found.missing:
+        typer.echo(f"note: {' '.join(found.missing.split())}", err=True)
+    count, share = int(frame["is_label_issue"].sum()), frame["is_label_issue"].mean()
+    if top:
+        console.print(_top(frame.head(top)))
+    confusions = _confusions(cells, found.schema.label_names)
+    if confusions.row_count:
+        console.print(confusions)
+        typer.echo(_how_sure(found))
+    typer.echo(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
+    if share > _MOST:
+        typer.echo(
+            "note: when so many labels look wrong, it is more likely the model has learned too little: look "
+            "at the training accuracy in history.jsonl and train longer before you apply anything",
+            err=True,
+        )
+
+
+def _top(frame: pd.DataFrame) -> Any:
+    from rich.table import Table
+
+    table = Table(title="most suspicious labels", title_justify="left")
+    for name in ("where", "given", "suggested"):
+        table.add_column(name, overflow="fold")
+    for name in ("probability", "score"):
+        table.add_column(name, justify="right")
+    table.add_column("issue")
+    columns = ("where", "given_label", "suggested_label", "suggested_probability", "score")
+    for row in frame[[*columns, "is_label_issue"]].itertuples(index=False):
+        where, given, suggested, probability, score, wrong = row
+        table.add_row(
+            _plain(where),
+            _plain(given),
+            _plain(suggested),
+            "" if probability != probability else f"{probability:.2f}",
+            f"{score:.3f}",
+            "yes" if wrong else "",
+        )
+    return table
+
+
+def _confusions(cells: Cells, names: tuple[str, ...]) -> Any:
+    from rich.table import Table
+
+    table = Table(title="most frequent confusions", title_justify="left")
+    for name in ("true class", "given label"):
+        table.add_column(name, overflow="fold")
+    for name in ("share of the class", "95 % interval", "examples"):
+        table.add_column(name, justify="right")
+    for e in cells.confusions(_CONFUSIONS):
+        table.add_row(
+            _plain(names[cells.true[e]]),
+            _plain(names[cells.given[e]]),
+            f"{cells.probability[e]:.1%}",
+            f"{cells.low[e]:.1%} to {cells.high[e]:.1%}",
+            f"{cells.count[e]:,.0f}",
+        )
+    return table
+
+
+def _how_sure(found: RunAudit) -> str:
+    clean = found.evidence.clean_true
+    if clean is None or not len(clean):
+        return (
+            "Read: of the examples that are truly of the first class, that share was given the second label. "
+            "Without clean examples the intervals show chance alone."
+        )
+    return (
+        "Read: of the examples that are truly of the first class, that share was given the second label. "
+        f"The intervals are as wide as {len(clean):,} clean examples make them."
+    )
+
+
+def _plain(text: str) -> str:
+    """Text of the user's data, without control characters and without meaning for rich."""
+    from rich.markup import escape
+
+    from gdw.data.wording import shown
+
+    return escape(shown(text))

@@ -1,0 +1,182 @@
+"""Data sets in the layouts that they are distributed in, as listings that `gdw.data` reads.
+
+Images in files stay where they are: a listing holds their absolute paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from gdw.errors import DataError
+from gdw.experiments.material import Material, Say
+from gdw.train.atomic import write_atomically
+
+_LISTINGS = {"path": "train.parquet", "meta": "clean.parquet", "test": "test.parquet"}
+_ARRAYS = {"path": "train.npz", "test": "test.npz"}
+
+
+class Layout(Material):
+    """`root` as its makers distribute it, converted to files with the columns `image` (`X`) and `label`.
+
+    - `clothing1m` (Xiao et al., CVPR 2015): `images/`, `noisy_label_kv.txt`, `clean_label_kv.txt` and the
+      `*_key_list.txt` in `root` or `root/annotations`. Clean examples are those of `clean_val`; `truth` is
+      the clean label where the training list has one.
+    - `food101n` (Lee et al., CVPR 2018): `images/`, `meta/imagelist.tsv`, `meta/verified_train.tsv`.
+      Clean examples are those verified as right; `test_root` is Food-101, whose test list is the test
+      set, else it is the right ones of `meta/verified_val.tsv`.
+    - `cifar10`, `cifar100` (Krizhevsky, 2009): the binary version. With `human` the human labels of CIFAR-10N
+      / CIFAR-100N (Wei et al., ICLR 2022), a `.pt` file, are columns beside `label`.
+    """
+
+    paths: ClassVar[frozenset[str]] = frozenset({"root", "test_root", "human"})
+
+    layout: Literal["clothing1m", "food101n", "cifar10", "cifar100"]
+    root: str
+    test_root: str | None = None
+    human: str | None = None
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        return _ARRAYS if self.layout.startswith("cifar") else _LISTINGS
+
+    def write(self, folder: Path, say: Say) -> None:
+        say(f"{self.layout}: reading the lists in {self.root}")
+        root = Path(self.root)
+        if self.layout.startswith("cifar"):
+            from gdw.experiments.cifar import write_cifar
+
+            write_cifar(folder, root, classes=int(self.layout[5:]), human=self.human)
+            return
+        if self.layout == "clothing1m":
+            parts = clothing1m(root)
+        else:
+            parts = food101n(root, None if self.test_root is None else Path(self.test_root))
+        for name, columns in parts.items():
+            _write_listing(folder / f"{name}.parquet", columns)
+
+
+def clothing1m(root: Path) -> dict[str, dict[str, list[Any]]]:
+    """The columns of `train` (`image`, `label`, `truth`), `clean` and `test`; labels are class names.
+
+    Raises `DataError` for a list that is missing, a line that cannot be read or an image without a label.
+    """
+    lists = root / "annotations" if (root / "annotations").is_dir() else root
+    names = _class_names(lists / "category_names_eng.txt")
+    noisy = _labels(lists / "noisy_label_kv.txt", names)
+    clean = _labels(lists / "clean_label_kv.txt", names)
+    train = _lines(lists / "noisy_train_key_list.txt")
+    parts: dict[str, dict[str, list[Any]]] = {
+        "train": {
+            **_listing(root, train, noisy, lists / "noisy_label_kv.txt"),
+            "truth": [clean.get(key) for key in train],
+        }
+    }
+    for part, file in (("clean", "clean_val"), ("test", "clean_test")):
+        keys = _lines(lists / f"{file}_key_list.txt")
+        parts[part] = _listing(root, keys, clean, lists / "clean_label_kv.txt")
+    return parts
+
+
+def food101n(root: Path, test_root: Path | None = None) -> dict[str, dict[str, list[Any]]]:
+    """The columns `image` and `label` of `train`, `clean` and `test`.
+
+    `train` is the image list without the examples verified as right, which are `clean`. Raises `DataError`
+    as `clothing1m`.
+    """
+    verified = dict(_verifications(root / "meta" / "verified_train.tsv"))
+    right = [key for key, is_right in verified.items() if is_right]
+    listed = _keys(root / "meta" / "imagelist.tsv")
+    chosen = set(right)
+    images = root / "images"
+    if test_root is None:
+        held_out = [
+            k for k, is_right in _verifications(root / "meta" / "verified_val.tsv") if is_right
+        ]
+        chosen.update(held_out)
+        test = _by_folder(images, held_out)
+    else:
+        names = [f"{line}.jpg" for line in _lines(test_root / "meta" / "test.txt")]
+        test = _by_folder(test_root / "images", names)
+    train = _by_folder(images, [key for key in listed if key not in chosen])
+    return {"train": train, "clean": _by_folder(images, right), "test": test}
+
+
+def _verifications(path: Path) -> Iterator[tuple[str, bool]]:
+    """`class/key` and whether a person found the class right, after a line of headings."""
+    for number, line in enumerate(_lines(path)[1:], start=2):
+        key, tab, value = line.rpartition("\t")
+        if not tab or value.strip() not in ("0", "1") or "/" not in key:
+            raise DataError(
+                f"line {number} of {path}: expected class/key, a tab, and 0 or 1, found {line!r}"
+            )
+        yield key, value.strip() == "1"
+
+
+def _keys(path: Path) -> list[str]:
+    """`class/key` of each line after the headings."""
+    keys = _lines(path)[1:]
+    for number, key in enumerate(keys, start=2):
+        if "/" not in key:
+            raise DataError(f"line {number} of {path}: expected class/key, found {key!r}")
+    return keys
+
+
+def _by_folder(images: Path, keys: Sequence[str]) -> dict[str, list[Any]]:
+    return {
+        "image": [str((images / key).resolve()) for key in keys],
+        "label": [key.partition("/")[0] for key in keys],
+    }
+
+
+def _listing(
+    root: Path, keys: Sequence[str], labels: Mapping[str, str], where: Path
+) -> dict[str, list[Any]]:
+    missing = next((key for key in keys if key not in labels), None)
+    if missing is not None:
+        raise DataError(
+            f"{where} has no label of {missing!r}, which is in a key list: restore the file"
+        )
+    return {
+        "image": [str((root / key).resolve()) for key in keys],
+        "label": [labels[key] for key in keys],
+    }
+
+
+def _labels(path: Path, names: Sequence[str] | None) -> dict[str, str]:
+    """Class names, or numbers where there are no names, by key."""
+    found: dict[str, str] = {}
+    for number, line in enumerate(_lines(path), start=1):
+        key, _, value = line.rpartition(" ")
+        if not key or not value.isdigit() or (names is not None and int(value) >= len(names)):
+            most = "a class number" if names is None else f"a class number below {len(names)}"
+            raise DataError(
+                f"line {number} of {path}: expected a key, a space and {most}, found {line!r}"
+            )
+        found[key] = value if names is None else names[int(value)]
+    return found
+
+
+def _class_names(path: Path) -> list[str] | None:
+    return _lines(path) if path.is_file() else None
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DataError(
+            f"there is no {path}: expected the data set's own layout, unpacked and unchanged"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _write_listing(path: Path, columns: Mapping[str, list[Any]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+    write_atomically(path, lambda file: pq.write_table(table, file))

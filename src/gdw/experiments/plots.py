@@ -1,0 +1,103 @@
+"""Pictures of a grid: learning curves of each setting, and all methods side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gdw.demo.picture import as_svg
+from gdw.experiments.cells import Setting
+from gdw.experiments.results import Group, Results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, told apart with any kind of colour vision; line styles tell the rest.
+_COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
+_LINES = ("-", "--", ":", "-.")
+
+
+def pictures(results: Results) -> Iterator[tuple[str, str, str]]:
+    """A file's name (without suffix), a description, and the `<svg>` element of each picture."""
+    import matplotlib as mpl
+
+    # Text stays text, and the same results give the same bytes.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gdw"}):
+        for number, group in enumerate(results.groups(), start=1):
+            if not any(cell.setting in group.settings for cell in results.results):
+                continue
+            title = "Test accuracy of each method, mean and standard deviation of the seeds"
+            yield f"accuracy-{number}", title, as_svg(_bars(results, group))
+            for setting in group.settings:
+                if any(cell.setting == setting for cell in results.results):
+                    title = f"Test accuracy after each epoch: {setting}"
+                    yield f"curves-{setting.slug}", title, as_svg(_curves(results, group, setting))
+
+
+def _curves(results: Results, group: Group, setting: Setting) -> Figure:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(9.0, 4.6), layout="constrained")
+    axes = figure.subplots()
+    for number, method in enumerate(group.methods):
+        curves = results.curves(setting, method)
+        if not curves:
+            continue
+        # Seeds of one method may differ in length only while the protocol changes: the shortest counts.
+        length = min(map(len, curves))
+        values = np.array([curve[:length] for curve in curves])
+        progress = np.arange(1, length + 1) / length
+        style: dict[str, Any] = {
+            "color": _COLOURS[number % 8],
+            "linestyle": _LINES[number // 8 % 4],
+        }
+        axes.plot(progress, values.mean(0), label=_plain(results.protocol.title(method)), **style)
+        axes.fill_between(progress, values.min(0), values.max(0), color=style["color"], alpha=0.1)
+    axes.set_title(_plain(str(setting)), fontsize="medium")
+    axes.set_xlabel("share of the epochs")
+    axes.set_ylabel("test accuracy")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlim(0, 1)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small", frameon=False)
+    return figure
+
+
+def _bars(results: Results, group: Group) -> Figure:
+    from matplotlib.figure import Figure
+
+    rows = len(group.settings)
+    figure = Figure(
+        figsize=(9.0, 0.8 + rows * (0.5 + 0.2 * len(group.methods))), layout="constrained"
+    )
+    for axes, setting in zip(
+        figure.subplots(rows, squeeze=False)[:, 0], group.settings, strict=True
+    ):
+        scores = [results.score(setting, method, "accuracy") for method in group.methods]
+        places = np.arange(len(scores))
+        means = np.array([100 * s.mean if s.mean is not None else np.nan for s in scores])
+        spreads = [100 * s.spread if s.spread is not None else 0.0 for s in scores]
+        colours = [_COLOURS[i % 8] for i in range(len(scores))]
+        axes.barh(
+            places, means, xerr=spreads, color=colours, height=0.7, error_kw={"elinewidth": 1}
+        )
+        axes.set_yticks(places, [_plain(results.protocol.title(m)) for m in group.methods])
+        axes.invert_yaxis()
+        known = means[np.isfinite(means)]
+        if len(known):
+            axes.set_xlim(
+                max(0.0, np.floor(known.min() / 10) * 10 - 10), min(100.0, known.max() + 5)
+            )
+        axes.set_title(_plain(str(setting)), fontsize="medium")
+        axes.set_xlabel("test accuracy, %")
+        axes.grid(axis="x", alpha=0.25)
+    return figure
+
+
+def _plain(text: str) -> str:
+    """Without the dollar signs that would start a formula."""
+    return text.replace("$", r"\$")

@@ -1,0 +1,162 @@
+"""Label against class: the noise matrix, and the weights that training gave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gdw.errors import ConfigError
+from gdw.report.figures import BLUE, SCALE, name_ticks, new_figure, short, tidy
+from gdw.report.folder import ClassWeights, part_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from gdw.audit import NoiseMatrix
+
+MOST_CLASSES = 40
+"""A heat map of more classes than this cannot be read; a choice is shown instead."""
+_CELLS_WITH_NUMBERS = 12
+_TOP = 25
+
+
+def plot_noise_matrix(
+    data: str | os.PathLike[str] | pd.DataFrame | NoiseMatrix | ArrayLike,
+    *,
+    label_names: Sequence[str] | None = None,
+) -> Figure:
+    """How often an example of each true class (row) carries each label (column).
+
+    `data` is a run folder, the table of its `noise_matrix.csv`, or P(given | true) as a
+    `gdw.audit.NoiseMatrix` or an array `(C, C)`, with `label_names` (default: numbers). Up to 40 classes
+    are a heat map; of more, the surest confusions are bars with their 95 % intervals. Raises `RunError` for
+    a run without audit, and `ConfigError` for an array that is not `(C, C)` or names that are not C.
+    """
+    frame = _as_long(part_of(data, "noise_matrix"), label_names)
+    names = list(dict.fromkeys([*frame["true_label"], *frame["given_label"]]))
+    if len(names) > MOST_CLASSES:
+        return _bars(confusions(frame, limit=_TOP))
+    place = {name: k for k, name in enumerate(names)}
+    matrix = np.zeros((len(names), len(names)))
+    rows, columns = frame["true_label"].map(place), frame["given_label"].map(place)
+    matrix[rows, columns] = frame["probability"].fillna(0)
+    axes = _heat_map(matrix, names, "share of the true class", percent=True)
+    axes.set(xlabel="label in the data", ylabel="true class")
+    return axes.figure  # type: ignore[return-value]
+
+
+def plot_class_weights(data: str | os.PathLike[str] | ClassWeights) -> Figure:
+    """The mean weight that training gave to each class (column) in examples of each label (row).
+
+    `data` is a run folder or the `class_weights` of its evidence. Of more than 40 classes those are shown
+    whose label was least trusted. Raises `RunError` for a run that kept no such weights.
+    """
+    found: ClassWeights = part_of(data, "class_weights")
+    chosen = np.flatnonzero(found.count > 0)
+    if len(chosen) > MOST_CLASSES:
+        own = np.diag(found.weights)[chosen]
+        chosen = np.sort(chosen[np.argsort(own, kind="stable")[:MOST_CLASSES]])
+    names = [found.label_names[k] for k in chosen]
+    axes = _heat_map(found.weights[np.ix_(chosen, chosen)], names, "mean weight", percent=False)
+    axes.set(xlabel="class", ylabel="label in the data")
+    return axes.figure  # type: ignore[return-value]
+
+
+def confusions(frame: pd.DataFrame, *, limit: int) -> pd.DataFrame:
+    """The `limit` surest mistakes in a table like `noise_matrix.csv`.
+
+    In the order of the lower ends of their intervals, without which a class of two examples would
+    come first.
+    """
+    wrong = frame[(frame["true_label"] != frame["given_label"]) & (frame["probability"] > 0)]
+    sure = wrong["low"].fillna(wrong["probability"])
+    order = wrong.assign(_sure=sure).sort_values(
+        ["_sure", "probability"], ascending=False, kind="stable"
+    )
+    worst: pd.DataFrame = order.drop(columns="_sure").head(limit)
+    return worst
+
+
+def _as_long(data: Any, label_names: Sequence[str] | None) -> pd.DataFrame:
+    import pandas as pd
+
+    if isinstance(data, pd.DataFrame):
+        frame: pd.DataFrame = data
+        return frame
+    ends = {end: getattr(data, end, None) for end in ("low", "high")}
+    matrix = np.asarray(getattr(data, "probability", data), dtype=np.float64)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ConfigError(f"expected a noise matrix of shape (C, C), found {matrix.shape}")
+    classes = len(matrix)
+    names = list(label_names) if label_names is not None else [str(k) for k in range(classes)]
+    if len(names) != classes:
+        raise ConfigError(f"expected {classes} label names, one a class, found {len(names)}")
+    long: pd.DataFrame = pd.DataFrame(
+        {
+            "true_label": np.repeat(np.array(names, dtype=object), classes),
+            "given_label": np.tile(np.array(names, dtype=object), classes),
+            "probability": matrix.ravel(),
+            **{end: np.nan if values is None else values.ravel() for end, values in ends.items()},
+        }
+    )
+    return long
+
+
+def _heat_map(matrix: NDArray[Any], names: list[str], meaning: str, *, percent: bool) -> Axes:
+    from matplotlib.ticker import PercentFormatter
+
+    side = 2.2 + max(2.4, (0.42 if len(names) <= _CELLS_WITH_NUMBERS else 0.19) * len(names))
+    figure = new_figure(side + 0.8, side)
+    axes = figure.subplots()
+    limits: Any = {"vmin": 0, "vmax": 1} if percent else {}
+    # Without interpolation the page holds one pixel a cell, sharp at any size.
+    image = axes.imshow(matrix, cmap=SCALE, interpolation="none", **limits)
+    formatter = PercentFormatter(1) if percent else None
+    bar = figure.colorbar(image, ax=axes, format=formatter, shrink=0.8, label=meaning)
+    bar.outline.set_visible(False)
+    axes.spines[:].set_visible(False)
+    size = "medium" if len(names) <= _CELLS_WITH_NUMBERS else "x-small"
+    name_ticks(axes, "x", names, rotation=90, fontsize=size)
+    name_ticks(axes, "y", names, fontsize=size)
+    if len(names) <= _CELLS_WITH_NUMBERS:
+        _write_numbers(axes, matrix, image, percent=percent)
+    return axes
+
+
+def _write_numbers(axes: Axes, matrix: NDArray[Any], image: Any, *, percent: bool) -> None:
+    low, high = image.get_clim()
+    for (row, column), value in np.ndenumerate(matrix):
+        light = high > low and (value - low) / (high - low) > 0.5
+        text = f"{value * 100:.0f}" if percent else f"{value:.2f}"
+        # Not quite black: that is what becomes the page's text colour.
+        colour = "#111111" if light else "#ffffff"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
+
+
+def _bars(worst: pd.DataFrame) -> Figure:
+    from matplotlib.ticker import PercentFormatter
+
+    figure = new_figure(7.6, 0.9 + 0.26 * max(1, len(worst)))
+    axes = figure.subplots()
+    share = worst["probability"].to_numpy()
+    low, high = (
+        worst["low"].fillna(worst["probability"]),
+        worst["high"].fillna(worst["probability"]),
+    )
+    reach = np.clip([share - low, high - share], 0, None)
+    axes.barh(range(len(worst)), share, xerr=reach, color=BLUE, ecolor="#777777", capsize=2)
+    pairs = zip(worst["true_label"], worst["given_label"], strict=True)
+    name_ticks(axes, "y", [f"{short(true)} → {short(given)}" for true, given in pairs], limit=48)
+    axes.set_ylim(len(worst) - 0.4, -0.6)
+    axes.set_xlim(0, None)
+    axes.set_xlabel("share of the true class (left of the arrow) that carries the other label")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    tidy(axes)
+    axes.grid(visible=False, axis="y")
+    return figure

@@ -1,0 +1,64 @@
+"use strict";
+// Sorting by the head of a column, and narrowing the list of examples. Without a script all rows are there.
+
+const compare = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" }).compare;
+
+function keyOf(row, column) {
+  const cell = row.cells[column];
+  return cell.dataset.key ?? cell.textContent.trim();
+}
+
+// Numbers by size, texts by name; an empty key stays last in either direction.
+function ordered(a, b, sign) {
+  if (a === "" || b === "") return (a === "") - (b === "");
+  const x = Number(a), y = Number(b);
+  return sign * (Number.isNaN(x) || Number.isNaN(y) ? compare(a, b) : x - y);
+}
+
+function sortBy(head) {
+  const table = head.closest("table");
+  const first = head.classList.contains("n") ? "descending" : "ascending";
+  const second = first === "ascending" ? "descending" : "ascending";
+  const direction = head.getAttribute("aria-sort") === first ? second : first;
+  const sign = direction === "ascending" ? 1 : -1;
+  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", direction);
+  const rows = [...table.tBodies[0].rows];
+  rows.sort((a, b) => ordered(keyOf(a, head.cellIndex), keyOf(b, head.cellIndex), sign));
+  table.tBodies[0].append(...rows);
+}
+
+for (const head of document.querySelectorAll("table.sortable thead th")) {
+  if (!head.textContent.trim() || head.classList.contains("unsorted")) continue;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.append(...head.childNodes);
+  button.addEventListener("click", () => sortBy(head));
+  head.append(button);
+}
+
+const filters = document.getElementById("filters");
+if (filters) {
+  const rows = [...document.querySelectorAll("#issues tbody tr")];
+  const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+  const { search, label, flagged } = filters.elements;
+  const counter = document.getElementById("shown");
+  const update = () => {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    let shown = 0;
+    for (const row of rows) {
+      const labels = [row.dataset.given, row.dataset.suggested];
+      const fits = words.every((word) => texts.get(row).includes(word))
+        && (label.selectedIndex === 0 || labels.includes(label.value))
+        && (!flagged.checked || row.dataset.flagged === "yes");
+      row.hidden = !fits;
+      shown += fits;
+    }
+    counter.textContent = `${shown} of ${rows.length} shown`;
+  };
+  filters.addEventListener("input", update);
+  filters.addEventListener("submit", (event) => event.preventDefault());
+  filters.addEventListener("reset", () => setTimeout(update));
+  filters.hidden = false;
+  update();
+}

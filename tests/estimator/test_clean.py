@@ -1,0 +1,180 @@
+"""Clean examples given apart, as trusted rows, or not at all; and what each example counts."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from gdw.errors import ConfigError, DataError
+from gdw.estimator import NoCleanExamplesWarning
+from gdw.estimator.own_clean import _most_certain
+from gdw.reweight import METHODS
+from gdw.train import Trainer
+from tests.estimator.cases import codes, labels, numbers, quick
+
+MWN = {"method": "mwn", "epochs": 2}
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What reaches the trainer: its sets, by name."""
+    found = {}
+
+    def fit(self, model, train, meta=None, **options):
+        found.update(train=train, meta=meta)
+        return original(self, model, train, meta, **options)
+
+    original = Trainer.fit
+    monkeypatch.setattr(Trainer, "fit", fit)
+    return found
+
+
+def mask(count=20):
+    return np.arange(len(labels())) < count
+
+
+def test_meta_is_the_clean_set(seen):
+    quick(**MWN).fit(numbers(), labels(), meta=(numbers(10, seed=1), labels(10)))
+    assert (len(seen["train"]), len(seen["meta"])) == (90, 10)
+    assert seen["meta"].targets.tolist() == codes(10).tolist()
+
+
+@pytest.mark.parametrize(("add_clean", "size"), [(False, 70), (True, 90)])
+def test_trusted_rows_are_not_doubted(seen, add_clean, size):
+    fitted = quick(**MWN, add_clean=add_clean).fit(numbers(), labels(), trusted=mask())
+    assert (len(seen["train"]), len(seen["meta"])) == (size, 20)
+    assert sorted(fitted.label_issues_["index"]) == list(range(20, 90))
+    given = fitted.label_issues_.set_index("index")["given_label"]
+    assert given.loc[21] == labels()[21]
+
+
+def test_trusted_rows_equal_the_same_rows_as_meta():
+    X, y = numbers(), labels()
+    # one scale for both: the encoder sees all rows of X, trusted or not
+    X = (X - X.mean(0)) / X.std(0)
+    by_mask = quick(**MWN, module=torch.nn.Linear(4, 2)).fit(X, y, trusted=mask())
+    apart = quick(**MWN, module=torch.nn.Linear(4, 2))
+    apart.module.load_state_dict(by_mask.module.state_dict())
+    apart.fit(X[20:], y[20:], meta=(X[:20], y[:20]))
+    np.testing.assert_array_equal(by_mask.predict_proba(X), apart.predict_proba(X))
+
+
+def test_without_clean_examples_some_stand_in_and_the_user_is_told(seen):
+    with pytest.warns(NoCleanExamplesWarning, match="10 of the 90 given ones.*meta=.*trusted="):
+        fitted = quick(**MWN).fit(numbers(), labels())
+    assert len(seen["train"]) == 90
+    assert np.bincount(seen["meta"].targets).tolist() == [5, 5]
+    assert len(fitted.label_issues_) == 90
+
+
+def test_methods_without_need_of_clean_examples_do_without():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quick(epochs=1).fit(numbers(), labels())
+
+
+def test_those_that_stand_in_are_agreed_on_and_of_every_class():
+    given = np.repeat([0, 1, 2], [40, 40, 3])
+    p, agreed = np.linspace(0.2, 0.8, 83, dtype=np.float32), np.arange(83) != 39
+    chosen = _most_certain(p, agreed, given, seed=0)
+    assert chosen.tolist() == [*range(35, 39), *range(76, 80), 82]
+
+
+def test_wrong_labels_seldom_stand_in(seen):
+    rng = np.random.default_rng(0)
+    y = codes(300)
+    wrong = rng.random(300) < 0.3
+    with pytest.warns(NoCleanExamplesWarning):
+        quick(method="mwn", epochs=2).fit(numbers(300), np.where(wrong, 1 - y, y))
+    rows = [int(row) for row in seen["meta"].inputs._rows]
+    assert len(rows) == 30
+    assert wrong[rows].mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"meta": numbers()}, "meta: expected a pair"),
+        ({"meta": (numbers(5), labels(4))}, "meta: X has 5 rows, y has 4"),
+        (
+            {"meta": (numbers(2), ["no", "yess"])},
+            "'yess' in row 1 never occurs in y. Did you mean 'yes'",
+        ),
+        ({"meta": (numbers(2), ["no", "no"])}, "1 class has no clean example: 'yes'"),
+        ({"meta": (numbers(2)[:, :3], labels(2))}, "3 features, but GDWClassifier is expecting 4"),
+        ({"trusted": mask()[:5]}, r"trusted: expected 90 times true or false.*shape \(5,\)"),
+        ({"trusted": np.arange(90)}, "trusted: expected 90 times true or false.*int64"),
+        ({"trusted": mask(0)}, "no row of X is trusted"),
+        ({"trusted": mask(90)}, "every row of X is trusted"),
+        ({"trusted": codes() == 0}, "1 class has no clean example: 'yes'"),
+    ],
+)
+def test_clean_examples_that_cannot_be_used(options, message):
+    with pytest.raises(DataError if "features" not in message else ValueError, match=message):
+        quick(**MWN).fit(numbers(), labels(), **options)
+
+
+def test_two_ways_at_once_are_refused():
+    with pytest.raises(ConfigError, match="as meta or as trusted, found both"):
+        quick().fit(numbers(), labels(), meta=(numbers(), labels()), trusted=mask())
+
+
+def proba(sample_weight=None, X=None, y=None, **options):
+    X, y = numbers() if X is None else X, labels() if y is None else y
+    fitted = quick(epochs=3, **options).fit(X, y, sample_weight)
+    return fitted.predict_proba(numbers())
+
+
+def test_weights_of_one_size_change_nothing():
+    np.testing.assert_array_equal(proba(), proba(np.full(90, 3.0)))
+
+
+def test_weight_zero_is_absence():
+    kept = np.arange(90) % 3 > 0
+    np.testing.assert_array_equal(
+        proba(kept.astype(float)), proba(X=numbers()[kept], y=labels()[kept])
+    )
+
+
+def test_only_the_ratio_of_weights_counts():
+    weights = np.random.default_rng(0).uniform(0.5, 2, 90)
+    np.testing.assert_allclose(proba(weights), proba(8 * weights), rtol=1e-4)
+    assert np.abs(proba(weights) - proba()).max() > 1e-3
+
+
+def test_weights_pull_towards_the_heavier_label():
+    X, y = np.zeros((90, 1)), labels()
+    heavy = np.where(y == "yes", 4.0, 1.0)
+    fitted = quick(epochs=20, lr=0.03).fit(X, y, heavy)
+    # without a feature to go by the weighted share of each label is all there is to learn
+    assert fitted.predict_proba(X)[0, 1] == pytest.approx(0.8, abs=0.05)
+
+
+@pytest.mark.parametrize("method", ["plain", "gdw"])
+@pytest.mark.parametrize("joined", [0, 2])
+def test_a_weight_is_a_factor_of_the_gradient(method, joined):
+    """Against autograd: examples beyond those weighed count once."""
+    torch.manual_seed(0)
+    model, weights = torch.nn.Linear(4, 3), torch.tensor([0.5, 0.0, 2.0, 1.5, 1.0])
+    x, y = torch.randn(5 + joined, 4), torch.tensor([0, 1, 2, 0, 1, 2, 2])[: 5 + joined]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    # no step of the weights: only those of the examples are left
+    options = {} if method == "plain" else {"clip": 0.0, "weighting_network": "none"}
+    reweighter = METHODS[method](model, optimizer, **options)
+    reweighter.count_examples_as(weights)
+    order = torch.randperm(5 + joined)
+    reweighter.backward((x[order], y[order]), (x, y), indices=order.tolist())
+    factors = torch.cat([weights, torch.ones(joined)])
+    losses = torch.nn.functional.cross_entropy(model(x), y, reduction="none")
+    expected = torch.autograd.grad((factors * losses).mean(), model.weight)[0]
+    torch.testing.assert_close(model.weight.grad, expected)
+    with pytest.raises(ConfigError, match=r"indices=\.\.\."):
+        reweighter.backward((x, y), (x, y))
+
+
+def test_negative_weights_are_refused():
+    with pytest.raises(ValueError, match=r"[Nn]egative"):
+        quick().fit(numbers(), labels(), -np.ones(90))

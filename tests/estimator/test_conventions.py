@@ -1,0 +1,142 @@
+"""Pipelines, searches, routing, pickles and seeds."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import sklearn
+import torch
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import gdw
+from gdw.errors import ConfigError
+from tests.estimator.cases import FORMS, codes, labels, numbers, quick
+
+
+def test_it_is_a_public_name():
+    assert gdw.GDWClassifier is type(quick())
+    assert "GDWClassifier" in dir(gdw)
+
+
+@pytest.mark.parametrize("form", ["numbers", "sparse", "frame", "texts", "images"])
+def test_a_pickle_predicts_the_same_and_holds_no_module(form):
+    X = FORMS[form]()
+    fitted = quick(epochs=2, model="mlp:8,dropout=0.2").fit(X, labels())
+    saved = pickle.dumps(fitted)
+    assert b"torch.nn" not in saved
+    again = pickle.loads(saved)
+    np.testing.assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
+    assert again.label_issues_.equals(fitted.label_issues_)
+    assert fitted.module_ is not None
+
+
+def test_a_pickle_after_a_change_of_parameters_is_that_of_the_fit():
+    fitted = quick(epochs=1, model="mlp:8").fit(numbers(), labels())
+    again = pickle.loads(pickle.dumps(fitted.set_params(model="mlp:5,5")))
+    np.testing.assert_array_equal(again.predict(numbers()), fitted.predict(numbers()))
+
+
+def test_a_pickle_with_a_module_of_ones_own():
+    fitted = quick(epochs=2, module=torch.nn.Linear(4, 2)).fit(numbers(), labels())
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict_proba(numbers()), fitted.predict_proba(numbers()))
+
+
+def test_a_clone_is_unfitted_and_has_the_same_parameters():
+    fitted = quick(epochs=1).fit(numbers(), labels())
+    copied = clone(fitted)
+    assert copied.get_params() == fitted.get_params()
+    with pytest.raises(NotFittedError):
+        copied.predict(numbers())
+
+
+def test_one_seed_one_model_and_no_trace_in_global_state():
+    state = torch.random.get_rng_state()
+    one, same = (quick(epochs=2).fit(numbers(), labels()) for _ in range(2))
+    other = quick(epochs=2, random_state=1).fit(numbers(), labels())
+    np.testing.assert_array_equal(one.predict_proba(numbers()), same.predict_proba(numbers()))
+    assert np.abs(one.predict_proba(numbers()) - other.predict_proba(numbers())).max() > 0
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_in_a_pipeline_and_a_search():
+    pipeline = make_pipeline(StandardScaler(), quick(epochs=2))
+    search = GridSearchCV(pipeline, {"gdwclassifier__lr": [1e-6, 0.03]}, cv=2)
+    search.fit(numbers(), labels())
+    assert search.best_params_ == {"gdwclassifier__lr": 0.03}
+    assert search.predict(numbers()).shape == (90,)
+
+
+def test_trusted_rows_are_divided_with_the_folds():
+    trusted = np.arange(90) % 3 == 0
+    estimator = quick(method="mwn", epochs=6)
+    with sklearn.config_context(enable_metadata_routing=True):
+        estimator.set_fit_request(trusted=True, sample_weight=True, meta=False)
+        p = cross_val_predict(
+            estimator,
+            numbers(),
+            labels(),
+            cv=3,
+            method="predict_proba",
+            params={"trusted": trusted, "sample_weight": 1.0 + codes()},
+        )
+    assert p.shape == (90, 2)
+    assert (p.argmax(1) == codes()).mean() > 0.9
+
+
+def test_meta_goes_through_a_pipeline():
+    with sklearn.config_context(enable_metadata_routing=True):
+        estimator = quick(method="mwn", epochs=6).set_fit_request(
+            meta=True, trusted=False, sample_weight=False
+        )
+        pipeline = make_pipeline(estimator)
+        pipeline.fit(numbers(), labels(), meta=(numbers(10, seed=1), labels(10)))
+    assert pipeline.score(numbers(), labels()) > 0.9
+
+
+def test_the_history_has_a_record_an_epoch():
+    fitted = quick(epochs=3).fit(numbers(), labels())
+    assert [record["epoch"] for record in fitted.history_] == [1, 2, 3]
+
+
+def test_the_label_issues_and_the_noise_matrix():
+    y = codes(240)
+    wrong = np.arange(240) % 7 == 0
+    X, linear = numbers(240) - [3, 0, 0, 0], torch.nn.Linear(4, 2)
+    fitted = quick(epochs=20, lr=0.05, module=linear).fit(X, np.where(wrong, 1 - y, y))
+    table = fitted.label_issues_
+    assert sorted(table["index"]) == list(range(240))
+    assert table["score"].is_monotonic_decreasing
+    # a line cannot learn the exceptions by heart
+    assert wrong[table["index"][: wrong.sum()]].mean() > 0.9
+    assert fitted.noise_matrix_.probability.shape == (2, 2)
+
+
+def test_progress_is_silent_unless_asked_for(capsys):
+    quick(epochs=2).fit(numbers(), labels())
+    assert capsys.readouterr() == ("", "")
+    quick(epochs=2, progress=True).fit(numbers(), labels())
+    assert "epoch 2/2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"method": "gwd"}, "unknown method 'gwd'.*Did you mean 'gdw'"),
+        ({"epochs": 0}, "epochs"),
+        ({"lr": "fast"}, "lr"),
+        ({"device": "cpuu"}, "device: expected one of .*Did you mean 'cpu'"),
+        ({"model": "mpl"}, "unknown model 'mpl'"),
+        ({"method": "gdw", "preset": "bold"}, "unknown preset 'bold'"),
+        ({"hypergradient": "head"}, "'plain' has no option 'hypergradient'"),
+    ],
+)
+def test_parameters_that_cannot_be_used(options, message):
+    with pytest.raises(ConfigError, match=message):
+        quick(**options).fit(numbers(), labels(), trusted=np.arange(90) < 10)

@@ -1,0 +1,217 @@
+"""Tables from results that were made up, against figures worked out by hand."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gdw.errors import RunError
+from gdw.experiments.cells import Cell, Setting, expand
+from gdw.experiments.folder import GridFolder, write_json
+from gdw.experiments.page import document, markdown
+from gdw.experiments.protocol import Protocol
+from gdw.experiments.publish import publish
+from gdw.experiments.results import Results, mean_ranks
+from gdw.experiments.significance import compare, holm
+from gdw.experiments.tables import group_tables
+from tests.experiments.conftest import tiny
+
+Accuracy = dict[tuple[str | None, str, int], float | str | None]
+MACHINE = {"processor": "P", "threads": 1, "torch": "2", "python": "3", "gdw": "0", "system": "S"}
+
+
+def made_up(folder: Path, accuracy: Accuracy, **protocol: Any) -> Results:
+    """A grid whose cells, by noise, method and seed, have an accuracy, an error (a text) or nothing yet."""
+    grid = GridFolder(folder)
+    noises = list(dict.fromkeys(noise for noise, _, _ in accuracy))
+    methods = {method: {"method": "plain"} for _, method, _ in accuracy}
+    seeds = sorted({seed for _, _, seed in accuracy})
+    content = {"noise": noises, "methods": methods, "seeds": seeds, **protocol}
+    made: Protocol = tiny(**content)
+    grid.keep_protocol(made)
+    for cell in expand(made):
+        value = accuracy[cell.noise, cell.method, cell.seed]
+        if isinstance(value, str):
+            grid.fail(cell, value)
+        elif value is not None:
+            finish(grid, cell, value)
+    return Results(grid)
+
+
+def finish(grid: GridFolder, cell: Cell, accuracy: float) -> None:
+    grid.cell(cell).mkdir(parents=True)
+    content = {
+        "format": 1,
+        "accuracy": accuracy,
+        "balanced_accuracy": accuracy,
+        "nll": 1 - accuracy,
+        "ece": 0.1,
+        "detection_auroc": None if cell.noise is None else accuracy,
+        "wrong_labels": 0.3,
+        "train_examples": 80,
+        "clean_examples": 8,
+        "averaged_epochs": 2,
+        "seconds": 90.0,
+        "curve": [0.1, accuracy],
+        "machine": MACHINE,
+    }
+    write_json(grid.cell(cell) / "result.json", content)
+
+
+TWO_BY_THREE: Accuracy = {
+    (None, "a", 0): 0.80, (None, "a", 1): 0.90,
+    (None, "b", 0): 0.70, (None, "b", 1): 0.72,
+    (None, "c", 0): 0.90, (None, "c", 1): "it <b>broke</b> | here",
+    ("flip:0.2", "a", 0): 0.50, ("flip:0.2", "a", 1): 0.50,
+    ("flip:0.2", "b", 0): 0.60, ("flip:0.2", "b", 1): 0.60,
+    ("flip:0.2", "c", 0): 0.60, ("flip:0.2", "c", 1): 0.60,
+}  # fmt: skip
+
+
+def test_the_figures_of_the_table(tmp_path: Path) -> None:
+    results = made_up(tmp_path, TWO_BY_THREE)
+    (group,) = results.groups()
+    table = group_tables(results, group)[0]
+    assert table.header == ("method", "blobs", "blobs, flip 0.2", "mean rank")
+    # 0.8 and 0.9: mean 0.85, deviation 0.1 / √2. Ranks: a 1 and 3; b 2 and 1.5; c failed, so 3, and 1.5.
+    assert [[entry.text for entry in row] for row in table.rows] == [
+        ["a", "85.0 ± 7.1", "50.0 ± 0.0", "2.0"],
+        ["b", "71.0 ± 1.4", "60.0 ± 0.0", "1.8"],
+        ["c", "90.0 (1 of 2 failed)", "60.0 ± 0.0", "2.2"],
+    ]
+    assert [[entry.best for entry in row] for row in table.rows] == [
+        [False, True, False, False],
+        [False, False, True, True],
+        [False, False, True, False],
+    ]
+    assert mean_ranks(results, group) == ({"a": 2.0, "b": 1.75, "c": 2.25}, 2)
+
+
+def test_unfinished_settings_do_not_count_for_ranks(tmp_path: Path) -> None:
+    accuracy = {**TWO_BY_THREE, (None, "b", 1): None}
+    results = made_up(tmp_path, accuracy)
+    (group,) = results.groups()
+    table = group_tables(results, group)[0]
+    assert [row[1].text for row in table.rows][1] == "70.0 (1 of 2 seeds)"
+    assert mean_ranks(results, group) == ({"a": 3.0, "b": 1.5, "c": 1.5}, 1)
+    assert not results.complete
+
+
+def test_settings_with_other_methods_are_another_table(tmp_path: Path) -> None:
+    cells = [{"noise": None, "methods": ["a"]}, {"noise": "flip:0.2"}]
+    results = made_up(tmp_path, TWO_BY_THREE, cells=cells)
+    first, second = results.groups()
+    assert first.methods == ("a",)
+    assert (second.settings, second.methods) == (
+        (Setting("blobs", "flip:0.2", None),),
+        ("a", "b", "c"),
+    )
+
+
+def test_the_comparison_is_paired(tmp_path: Path) -> None:
+    results = made_up(tmp_path, TWO_BY_THREE, reference="b")
+    (group,) = results.groups()
+    # a − b: 0.1, 0.18, −0.1, −0.1; c − b has no pair where c failed.
+    assert results.pairs(group, "a", "b") == pytest.approx([0.1, 0.18, -0.1, -0.1])
+    assert results.pairs(group, "c", "b") == pytest.approx([0.2, 0.0, 0.0])
+    table = group_tables(results, group)[-1]
+    assert table.title == "Against b"
+    assert [entry.text for entry in table.rows[0]][:5] == ["a", "+2.0 ± 14.2", "2 / 2", "4", "—"]
+    assert "more seeds are needed" in table.note
+
+
+def test_paired_tests() -> None:
+    # Six differences of one sign: the signed-rank test gives 2 / 2⁶; t = mean / (deviation / √6).
+    found = compare([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert found.p_wilcoxon == pytest.approx(2 / 64)
+    assert (found.n, found.better, found.worse) == (6, 6, 0)
+    assert found.mean == pytest.approx(0.35)
+    from scipy.stats import t
+
+    assert found.p_t == pytest.approx(2 * t.sf(0.35 / (found.spread / 6**0.5), 5))
+    assert compare([0.1] * 5).p_wilcoxon is None
+    assert compare([0.0, 0.0]).p_t is None
+    assert compare([]).n == 0
+
+
+def test_holm_steps_down() -> None:
+    # Sorted: 0.01 × 3, then max with 0.02 × 2, then with 0.5 × 1.
+    found = holm({"x": 0.5, "y": 0.01, "z": 0.02, "none": None})
+    assert found == {"x": 0.5, "y": pytest.approx(0.03), "z": pytest.approx(0.04), "none": None}
+
+
+def test_pages_are_complete_escaped_and_open_offline(tmp_path: Path) -> None:
+    about = "<script>alert(1)</script> a | b"
+    methods = {name: {"method": "plain", "title": f"{name} $ <i>"} for name in "abc"}
+    results = made_up(tmp_path, TWO_BY_THREE, about=about, methods=methods)
+    results.folder.add_sitting({"seconds": 7200, "jobs": 2, "cores": 2, "cells": 11})
+    written = publish(results)
+    assert [path.name for path in written] == [
+        "results.md",
+        "results.json",
+        "results.csv",
+        "results.html",
+    ]
+    page = (tmp_path / "results.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "it &lt;b&gt;broke" in page
+    assert "<i>" not in page
+    assert 'src="' not in page
+    assert 'href="http' not in page
+    assert page.count("<svg") == 3
+    assert "prefers-color-scheme: dark" in page
+    text = (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert "| a $ &lt;i&gt; | **85.0 ± 7.1** | 50.0 ± 0.0 | 2.0 |" in text
+    assert "- time: 2.0 h (16.5 min of runs, 2 at a time)" in text
+    assert "- hardware: P, 2 cores" in text
+    assert "- command: gdw experiment tiny --output DIR" in text
+    assert "it &lt;b&gt;broke&lt;/b&gt; \\| here" in text
+    assert {path.name for path in (tmp_path / "plots").iterdir()} == {
+        "accuracy-1.svg",
+        "curves-blobs.svg",
+        "curves-blobs__flip-0.2.svg",
+    }
+
+
+def test_files_for_other_programs(tmp_path: Path) -> None:
+    publish(made_up(tmp_path, {**TWO_BY_THREE, ("flip:0.2", "c", 1): None}))
+    with (tmp_path / "results.csv").open(encoding="utf-8") as file:
+        rows = {(r["noise"], r["method"], r["seed"]): r for r in csv.DictReader(file)}
+    assert len(rows) == 12
+    assert rows["", "a", "1"]["accuracy"] == "0.9"
+    assert rows["", "c", "1"]["state"] == "failed"
+    assert rows["flip:0.2", "c", "1"]["state"] == "waiting"
+    content = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    first = content["groups"][0]["scores"][0]["accuracy"]
+    assert first["mean"] == pytest.approx(0.85)
+    assert first["values"] == {"0": 0.8, "1": 0.9}
+
+
+def test_the_same_results_give_the_same_files(tmp_path: Path) -> None:
+    results = made_up(tmp_path, TWO_BY_THREE)
+    once = [path.read_bytes() for path in publish(results)]
+    assert once == [path.read_bytes() for path in publish(Results(GridFolder(tmp_path)))]
+
+
+def test_one_document_of_several_grids(tmp_path: Path) -> None:
+    grids = [made_up(tmp_path / name, TWO_BY_THREE, name=name) for name in ("one", "two")]
+    text = document(grids)
+    assert text.index("\n## one\n") < text.index("\n## two\n")
+    assert str(tmp_path) not in text
+    assert markdown(grids[0]).startswith("# one\n")
+
+
+def test_a_folder_without_a_grid_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"holds no grid: expected protocol.yaml"):
+        Results(GridFolder(tmp_path))
+    (tmp_path / "protocol.yaml").write_text("format: 99\n", encoding="utf-8")
+    with pytest.raises(RunError, match="has format 99"):
+        Results(GridFolder(tmp_path))
+    (tmp_path / "protocol.yaml").write_text("[]\n", encoding="utf-8")
+    with pytest.raises(RunError, match="is damaged"):
+        Results(GridFolder(tmp_path))

@@ -1,0 +1,132 @@
+"""The pictures: what they show, for data in hand and for a run folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gdw import report
+from gdw.errors import ConfigError, RunError
+from gdw.report.figures import as_svg
+from gdw.report.folder import ClassWeights
+from tests.report import fabricated as made
+
+NAMES = ("cat", "$dog$", "<b>")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    run = made.run_folder(tmp_path / "run", NAMES, data="gone.csv")
+    made.add_noise_matrix(run, NAMES, made.noise(3))
+    made.add_audit(run, NAMES, 30)
+    made.add_class_weights(run, np.arange(9.0).reshape(3, 3))
+    made.add_evaluation(run, NAMES)
+    return run
+
+
+def ticks(axis: Any) -> list[str]:
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def test_each_plot_takes_a_run_folder_and_leaves_pyplot_alone(run: Path) -> None:
+    for plot in (
+        report.plot_history,
+        report.plot_noise_matrix,
+        report.plot_class_weights,
+        report.plot_issues_by_class,
+        report.plot_reliability,
+    ):
+        svg = as_svg(plot(run), plot.__name__)
+        assert svg.startswith("<svg"), plot
+        assert svg.rstrip().endswith("</svg>")
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or not pyplot.get_fignums()
+
+
+def test_names_stay_as_they_are_and_black_becomes_the_colour_of_the_page(run: Path) -> None:
+    svg = as_svg(report.plot_noise_matrix(run), "noise")
+    assert ">$dog$</text>" in svg
+    assert "&lt;b&gt;" in svg
+    assert "#000000" not in svg
+    assert "currentColor" in svg
+
+
+def test_the_same_figure_is_the_same_text(run: Path) -> None:
+    first, second = (as_svg(report.plot_history(run), "history") for _ in range(2))
+    assert first == second
+
+
+def test_the_noise_matrix_has_the_true_class_by_row(run: Path) -> None:
+    for data in (run, made.noise(3)):
+        image = report.plot_noise_matrix(data).axes[0].get_images()[0]
+        np.testing.assert_allclose(image.get_array(), made.noise(3))
+    figure = report.plot_noise_matrix(made.noise(3), label_names=NAMES)
+    assert ticks(figure.axes[0].yaxis) == list(NAMES)
+
+
+def test_many_classes_show_the_surest_confusions_first() -> None:
+    matrix = made.noise(60, wrong=0.1)
+    matrix[7] = made.noise(60, wrong=0.6)[7]
+    axes = report.plot_noise_matrix(matrix).axes[0]
+    assert len(axes.patches) == 25
+    assert ticks(axes.yaxis)[0] == "7 → 8"
+    assert axes.patches[0].get_width() == pytest.approx(0.6)
+
+
+def test_class_weights_have_the_given_label_by_row_and_leave_out_unseen_labels() -> None:
+    weights = ClassWeights(np.arange(9.0).reshape(3, 3), np.array([1, 0, 2]), NAMES)
+    axes = report.plot_class_weights(weights).axes[0]
+    np.testing.assert_array_equal(axes.get_images()[0].get_array(), [[0, 2], [6, 8]])
+    assert ticks(axes.xaxis) == ["cat", "<b>"]
+
+
+def test_the_least_trusted_labels_are_chosen_of_many() -> None:
+    own = np.linspace(1, 0, 50)
+    weights = ClassWeights(np.diag(own), np.ones(50), tuple(map(str, range(50))))
+    axes = report.plot_class_weights(weights).axes[0]
+    assert ticks(axes.xaxis) == [str(k) for k in range(10, 50)]
+
+
+def test_issues_by_class_begin_with_the_worst() -> None:
+    rows = [
+        {"label": "fine", "examples": 10, "wrong_share": 0.0},
+        {"label": "bad", "examples": 20, "wrong_share": 0.5},
+    ]
+    axes = report.plot_issues_by_class(rows).axes[0]
+    assert ticks(axes.yaxis) == ["bad", "fine"]
+    assert [bar.get_width() for bar in axes.patches] == [0.5, 0.0]
+    assert ticks(report.plot_issues_by_class(rows, limit=1).axes[0].yaxis) == ["bad"]
+
+
+def test_the_history_skips_what_was_not_measured_and_draws_the_baseline() -> None:
+    records = [{"epoch": 1, "train_loss": 2.0, "meta_loss": None, "test_accuracy": 0.5}]
+    other = [{"epoch": 1, "test_accuracy": 0.4}, {"epoch": 2, "test_accuracy": 0.45}]
+    loss, accuracy = report.plot_history(records, baseline=other).axes
+    assert [line.get_label() for line in loss.get_lines()] == ["training, given labels"]
+    assert [line.get_label() for line in accuracy.get_lines()] == ["test", "test, baseline"]
+    np.testing.assert_array_equal(accuracy.get_lines()[1].get_ydata(), [0.4, 0.45])
+
+
+def test_reliability_shows_the_bins_that_hold_answers() -> None:
+    bins = {"count": [0, 4], "confidence": [None, 0.8], "accuracy": [None, 0.5]}
+    upper, lower = report.plot_reliability({"reliability": bins}).axes
+    np.testing.assert_array_equal(upper.get_lines()[1].get_xydata(), [[0.8, 0.5]])
+    assert [bar.get_height() for bar in lower.patches] == [0.0, 1.0]
+
+
+def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:
+    bare = made.run_folder(tmp_path / "bare", NAMES, data="gone.csv")
+    with pytest.raises(RunError, match=r"has no noise_matrix\.csv: make it with gdw audit RUN"):
+        report.plot_noise_matrix(bare)
+    with pytest.raises(RunError, match="no run folder"):
+        report.plot_history(tmp_path / "none")
+    with pytest.raises(ConfigError, match=r"shape \(C, C\), found \(2, 3\)"):
+        report.plot_noise_matrix(np.zeros((2, 3)))
+    with pytest.raises(ConfigError, match="expected 3 label names, one a class, found 2"):
+        report.plot_noise_matrix(np.eye(3), label_names=("a", "b"))
+    with pytest.raises(ConfigError, match="found none"):
+        report.plot_reliability({"accuracy": 1.0})

@@ -33,7 +33,7 @@ def experiment(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Cells with AXIS=GLOB: data, noise, imbalance, method or seed. Repeated for one axis: either."
+            help="Cells with AXIS=GLOB: data, noise, imbalance, method, seed; twice for one: either."
         ),
     ] = None,
     dry_run: Annotated[

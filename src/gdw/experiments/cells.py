@@ -66,8 +66,8 @@ class Cell:
 def expand(protocol: Protocol, only: Sequence[str] = ()) -> list[Cell]:
     """The cells of a protocol, seed by seed, so that a grid cut short has compared all methods on the first.
 
-    `only` keeps those that match an `axis=glob` of every axis named (data, noise, imbalance, method, seed; `none`
-    is no noise or imbalance).
+    `only` keeps those that match an `axis=glob` of every axis named (data, noise, imbalance, method, seed;
+    `none` is no noise or imbalance).
 
     Raises `ConfigError` for an axis that is none, a choice that leaves no cell, or two cells whose folders
     would be called alike.

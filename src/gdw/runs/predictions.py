@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdw.data.formula import escaped
 from gdw.data.source import Source
 from gdw.errors import ConfigError, nearest
 from gdw.train.atomic import write_atomically
@@ -58,12 +59,18 @@ def as_frame(
 
 
 def write_predictions(frame: pd.DataFrame, path: Path) -> None:
-    """Write `frame` in the format that the suffix of `path` names, whole or not at all."""
+    """Write `frame` in the format that the suffix of `path` names, whole or not at all.
+
+    In a CSV file cells that begin like a formula are escaped, see `gdw.data.formula`.
+    """
 
     def write(temporary: Path) -> None:
         suffix = path.suffix.lower()
         if suffix == ".csv":
-            frame.to_csv(temporary, index=False, float_format="%.6g")
+            safe = frame.assign(
+                example=frame["example"].map(escaped), prediction=frame["prediction"].map(escaped)
+            )
+            safe.to_csv(temporary, index=False, float_format="%.6g")
         elif suffix == ".parquet":
             frame.to_parquet(temporary, index=False)
         else:

@@ -33,6 +33,7 @@ class Prepared:
         train, meta, test: examples; `meta` the clean ones, `test` None when no file was named. With
             `add_clean` those of `meta` are also the last of `train`.
         source: the doubtful rows behind `train` (its first examples), with the labels trained on.
+        clean: the rows behind `meta`.
         schema: the form of the data, to read other files alike.
         encoder: fitted on the training rows.
         spoiled: the share of the labels of `source` that `noise` changed, 0 without.
@@ -43,6 +44,7 @@ class Prepared:
     meta: Examples | None
     test: Examples | None
     source: Source
+    clean: Source | None
     schema: Schema
     encoder: Encoder
     spoiled: float
@@ -74,6 +76,7 @@ def prepare(config: DataConfig, *, seed: int, needs_clean: bool = True) -> Prepa
         meta=meta,
         test=None if test is None else _examples(encoder, test),
         source=source,
+        clean=clean,
         schema=schema,
         encoder=encoder,
         spoiled=float(np.mean(given != true)),

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from gdw.audit.evidence import EVIDENCE, Evidence
+from gdw.audit.recorder import Recorder
 from gdw.data.encode.store import SETTINGS
-from gdw.errors import RunError
+from gdw.data.loading import label_column
+from gdw.errors import ConfigError, RunError
 from gdw.models.build import build_model, choose_model
 from gdw.reweight import METHODS
 from gdw.runs.config import RunConfig
 from gdw.runs.fingerprint import FINGERPRINT, require_same_data, save_fingerprint
 from gdw.runs.prepare import Prepared, prepare
 from gdw.runs.schema import SCHEMA
+from gdw.train.callback import Callback
 from gdw.train.result import FitResult
 from gdw.train.run import CONFIG, RunFolder
 from gdw.train.trainer import Trainer
@@ -65,8 +70,14 @@ class Training:
         on_first = self.trainer.processes.on_first
         on_first(self._require_same_options if self._resume else self._require_free)
         training = self.config.training
-        needs_clean = METHODS[training.method].needs_clean
-        prepared = prepare(self.config.data, seed=training.seed, needs_clean=needs_clean)
+        method = METHODS[training.method]
+        method.check_installed()
+        if method.joins_clean and self.config.data.add_clean:
+            raise ConfigError(
+                f"method {training.method!r} trains on the clean examples anyway: leave add_clean "
+                "(--add-clean) out, or they count twice"
+            )
+        prepared = prepare(self.config.data, seed=training.seed, needs_clean=method.needs_clean)
         if self._resume:
             on_first(lambda: require_same_data(prepared.fingerprint, self.output / ENCODER))
         return prepared
@@ -92,10 +103,19 @@ class Training:
         )
 
     def fit(
-        self, prepared: Prepared, model: nn.Module, *, stop_after: int | None = None
+        self,
+        prepared: Prepared,
+        model: nn.Module,
+        *,
+        stop_after: int | None = None,
+        callbacks: Sequence[Callback] = (),
     ) -> FitResult:
-        """Train `model` and fill the run folder. Errors as of `gdw.Trainer.fit`."""
-        return self.trainer.fit(
+        """Train `model` and fill the run folder; a complete run leaves the evidence for an audit.
+
+        Errors as of `gdw.Trainer.fit`.
+        """
+        recorder = Recorder(len(prepared.source))
+        result = self.trainer.fit(
             model,
             prepared.train,
             prepared.meta,
@@ -103,7 +123,25 @@ class Training:
             output=lambda: self._folder(prepared),
             resume=self._resume,
             stop_after=stop_after,
+            callbacks=[recorder, *callbacks],
         )
+        if result.epochs_done == self.config.training.epochs:
+            evidence = self._complete(recorder.evidence(), prepared)
+            self.trainer.processes.on_first(lambda: evidence.save(self.output / EVIDENCE))
+        return result
+
+    def _complete(self, evidence: Evidence, prepared: Prepared) -> Evidence:
+        """With what only the data know: rows, and the labels of the clean examples."""
+        clean, data = prepared.clean, self.config.data
+        rows = prepared.source.row_numbers
+        if clean is None:
+            return replace(evidence, rows=rows)
+        given = None
+        # Where labels were spoiled those of the clean rows were not, and another file has none of them.
+        if data.meta is None and data.meta_label is not None and data.noise is None:
+            column = label_column(clean.rows, data.label)
+            given = clean.codes(column, clean.label_names, names_declared=clean.names_declared)
+        return replace(evidence, rows=rows, clean_true=clean.labels, clean_given=given)
 
     def _require_free(self) -> None:
         RunFolder.require_free(self.output)

@@ -69,7 +69,7 @@ class TableEncoder:
         return cls(types, fitted, int(encoded.shape[1]))
 
     def encode(self, source: Source) -> Inputs:
-        from scipy.sparse import csr_matrix, issparse, vstack  # type: ignore[import-untyped]
+        from scipy.sparse import csr_matrix, issparse, vstack
 
         source = self._conform(source)
         parts = [

@@ -63,7 +63,7 @@ class TextEncoder:
         return vectorizer
 
     def encode(self, source: Source) -> Inputs:
-        from scipy.sparse import csr_matrix, vstack  # type: ignore[import-untyped]
+        from scipy.sparse import csr_matrix, vstack
 
         require_kind(source, "text")
         parts = [

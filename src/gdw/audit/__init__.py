@@ -1,0 +1,32 @@
+"""Which training labels are wrong: evidence from training, scores, suggestions, the noise matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gdw._lazy import lazy
+
+if TYPE_CHECKING:
+    from gdw.audit.evidence import Evidence
+    from gdw.audit.issues import label_issues
+    from gdw.audit.matrix import NoiseMatrix, noise_matrix
+    from gdw.audit.recorder import Recorder
+    from gdw.audit.scoring import score
+
+_HOME = {
+    "Evidence": "gdw.audit.evidence",
+    "NoiseMatrix": "gdw.audit.matrix",
+    "Recorder": "gdw.audit.recorder",
+    "label_issues": "gdw.audit.issues",
+    "noise_matrix": "gdw.audit.matrix",
+    "score": "gdw.audit.scoring",
+}
+
+__all__ = ["Evidence", "NoiseMatrix", "Recorder", "label_issues", "noise_matrix", "score"]
+
+
+__getattr__ = lazy(__name__, _HOME)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,240 @@
+"""`gdw audit` from a trained run to a cleaned copy, and what it says to mistakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from gdw.audit import Evidence
+from gdw.audit.issues import COLUMNS
+from gdw.cli.app import app
+
+Run = Callable[..., Result]
+FLIPPED = (3, 10, 41, 77)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `data.csv`, whose rows `FLIPPED` have the other label, and the run `run` on it."""
+    folder = tmp_path_factory.mktemp("trained")
+    _write(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        done = _call(*_train("run"))
+    assert done.exit_code == 0, done.output
+    return folder
+
+
+def _write(folder: Path, rows: int = 120) -> None:
+    rng = np.random.default_rng(0)
+    true = np.arange(rows) % 2
+    given = true.copy()
+    given[list(FLIPPED)] = 1 - given[list(FLIPPED)]
+    names = np.array(["=cat", "[red]dog"])
+    pd.DataFrame(
+        {
+            "weight": rng.normal(4 + 6 * true, 1).round(3),
+            "label": names[given],
+            "truth": names[true],
+            "checked": ["yes" if i >= rows - 20 else "" for i in range(rows)],
+        }
+    ).to_csv(folder / "data.csv", index=False)
+
+
+def _train(output: str, *more: object) -> tuple[object, ...]:
+    return (
+        "train", "data.csv", "--trusted", "checked", "--meta-label", "truth", "--output", output,
+        "--method", "plain_clean", "--epochs", 4, "--batch-size", 10, "--model", "mlp:8",
+        "--accelerator", "cpu", "--progress", "none", "--lr", 0.1, *more,
+    )  # fmt: skip
+
+
+def _call(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture
+def gdw(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command, in a folder with copies of the data and the run."""
+    import shutil
+
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return _call
+
+
+def one_line(result: Result, *parts: str) -> None:
+    assert result.exit_code == 2, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("gdw: ")
+    for part in parts:
+        assert part in line, line
+
+
+def test_from_run_to_list_to_cleaned_copy(gdw: Run, tmp_path: Path) -> None:
+    evidence = Evidence.load("run/evidence.safetensors")
+    assert len(evidence) == 100
+    assert evidence.clean_given is not None
+    np.testing.assert_array_equal(evidence.rows, np.arange(100))
+    done = gdw("audit", "run", "--top", 6)
+    assert done.exit_code == 0, done.output
+    for text in ("=cat", "[red]dog", "row 4 of", "4 of 100", "20 clean examples", "next: "):
+        assert text in done.output
+    frame = pd.read_csv("run/label_issues.csv")
+    assert tuple(frame) == COLUMNS
+    assert set(frame["index"][frame["is_label_issue"]]) == set(FLIPPED)
+    assert sorted(frame["index"][:4]) == list(FLIPPED)
+    assert set(frame["given_label"]) == {"'=cat", "[red]dog"}
+    report = json.loads(Path("run/audit.json").read_text())
+    assert (report["examples"], report["issues"]) == (100, 4)
+    matrix = pd.read_csv("run/noise_matrix.csv")
+    assert list(matrix) == ["true_label", "given_label", "probability", "low", "high", "count"]
+
+    original = Path("data.csv").read_text()
+    kept = gdw("audit", "run", "--apply", "KEEP", "--output", "kept.csv")
+    assert "116 rows, 4 left out, 20 that were not trained on kept as they are" in kept.output
+    lines = original.splitlines(keepends=True)
+    expected = [line for i, line in enumerate(lines) if i - 1 not in FLIPPED]
+    assert Path("kept.csv").read_text() == "".join(expected)
+    done = gdw("audit", "run", "--apply", "RELABEL", "--output", "new.csv")
+    assert "120 rows, 4 with another label" in done.output
+    new = pd.read_csv("new.csv")
+    assert (new["label"] == new["truth"]).all()
+    assert Path("data.csv").read_text() == original
+    one_line(gdw("audit", "run", "--apply", "KEEP", "--output", "kept.csv"), "exists already")
+
+
+def test_an_edited_list_is_used_and_not_lost(gdw: Run) -> None:
+    assert gdw("audit", "run").exit_code == 0
+    frame = pd.read_csv("run/label_issues.csv")
+    frame.loc[frame["index"] == FLIPPED[0], "is_label_issue"] = False
+    frame.to_csv("run/label_issues.csv", index=False)
+    edited = Path("run/label_issues.csv").read_bytes()
+    one_line(gdw("audit", "run"), "label_issues.csv was edited", "--issues run/label_issues.csv")
+    words = ("--issues", "run/label_issues.csv", "--apply", "KEEP", "--output", "kept.csv")
+    done = gdw("audit", "run", *words)
+    assert "117 rows, 3 left out" in done.output
+    assert Path("run/label_issues.csv").read_bytes() == edited
+    Path("run/label_issues.csv").write_text("given_label\ncat\n")
+    one_line(gdw("audit", "run", *words[:2]), "no column 'suggested_label'")
+
+
+def test_to_and_from_cleanlab(gdw: Run) -> None:
+    filter_ = pytest.importorskip("cleanlab.filter")
+    assert gdw("audit", "run", "--pred-probs", "p.npy").exit_code == 0
+    evidence, p = Evidence.load("run/evidence.safetensors"), np.load("p.npy")
+    found = filter_.find_label_issues(evidence.given, p, n_jobs=1)
+    assert set(np.flatnonzero(found)) == set(FLIPPED)
+    pd.DataFrame(
+        {
+            "is_label_issue": found,
+            "label_quality": p[range(100), evidence.given],
+            "given_label": evidence.given,
+            "predicted_label": p.argmax(1),
+        }
+    ).to_csv("cleanlab.csv")
+    words = ("--issues", "cleanlab.csv", "--apply", "RELABEL", "--output", "new.csv")
+    assert "4 with another label" in gdw("audit", "run", *words).output
+    one_line(gdw("audit", "run", "--pred-probs", "p.npy"), "p.npy exists already")
+
+
+def test_data_that_were_moved(gdw: Run, tmp_path: Path) -> None:
+    Path("data.csv").rename("there.csv")
+    done = gdw("audit", "run", "--top", 1)
+    assert done.exit_code == 0, done.output
+    assert "training data were not found as they were" in done.stderr
+    assert "--data" in done.stderr
+    assert "of data.csv" in pd.read_csv("run/label_issues.csv")["where"][0]
+    words = ("--apply", "KEEP", "--output", "kept.csv")
+    one_line(gdw("audit", "run", *words), "not found", "--data")
+    assert gdw("audit", "run", "--data", "there.csv", *words).exit_code == 0
+    table = pd.read_csv("there.csv")
+    table.loc[0, "label"] = "[red]dog"
+    table.to_csv("there.csv", index=False)
+    one_line(gdw("audit", "run", "--data", "there.csv"), "row 1 of there.csv is '[red]dog' now")
+
+
+def test_options_that_do_not_go_together(gdw: Run) -> None:
+    one_line(gdw("audit", "run", "--apply", "KEEP"), "--apply and --output belong together")
+    one_line(gdw("audit", "run", "--output", "x.csv"), "--apply and --output belong together")
+    words = ("audit", "run", "--apply", "KEEP", "--output")
+    one_line(gdw(*words, "data.csv"), "exists already")
+    one_line(gdw(*words, "kept.parquet"), "expected a name ending in .csv")
+    assert gdw("audit", "run", "--threshold", 2).exit_code == 2
+    assert not Path("run/label_issues.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "evidence.safetensors",
+            b"\x80\x04K\x01.",
+            "evidence.safetensors is damaged, or no safetens",
+        ),
+        ("evidence.safetensors", None, "the run is not finished"),
+        ("config.yaml", b"format: 99\ngdw_version: '9'\n", "upgrade gdw to read it"),
+        ("encoder/schema.json", b"{", "schema.json is damaged"),
+    ],
+)
+def test_a_damaged_or_newer_run(gdw: Run, name: str, content: Any, message: str) -> None:
+    if content is None:
+        Path("run", name).unlink()
+    else:
+        Path("run", name).write_bytes(content)
+    one_line(gdw("audit", "run"), message)
+
+
+def test_other_bad_input_of_the_commands_around(gdw: Run) -> None:
+    table = pd.read_csv("data.csv")
+    table["label"] = table["label"].replace("=cat", "=cta")
+    table.to_csv("typo.csv", index=False)
+    one_line(gdw("evaluate", "run", "typo.csv"), "'=cta' is not a known class", "mean '=cat'")
+    Path("run/model.safetensors").write_bytes(b"\x80\x04K\x01.")
+    one_line(gdw("evaluate", "run", "data.csv"), "model.safetensors is damaged")
+    one_line(gdw("audit", "nowhere"), "no run folder at nowhere")
+
+
+def test_predictions_escape_formulas(gdw: Run) -> None:
+    assert gdw("predict", "run", "data.csv", "--output", "p.csv").exit_code == 0
+    assert set(pd.read_csv("p.csv")["prediction"]) == {"'=cat", "[red]dog"}
+    assert gdw("predict", "run", "data.csv", "--output", "p.parquet").exit_code == 0
+    assert set(pd.read_parquet("p.parquet")["prediction"]) == {"=cat", "[red]dog"}
+
+
+def test_a_run_that_spoiled_its_labels_has_nothing_to_clean(gdw: Run) -> None:
+    done = gdw(*_train("spoiled", "--noise", "uniform:0.4", "--epochs", 1))
+    assert done.exit_code == 0, done.output
+    assert gdw("audit", "spoiled").exit_code == 0
+    words = ("audit", "spoiled", "--apply", "KEEP", "--output", "k.csv")
+    one_line(gdw(*words), "spoiled its labels itself", "nothing to clean")
+
+
+def test_a_stopped_run_has_no_evidence_yet_and_resumed_that_of_a_straight_one(gdw: Run) -> None:
+    assert gdw(*_train("stopped", "--stop-after", 3)).exit_code == 0
+    one_line(gdw("audit", "stopped"), "gdw train --resume --output stopped")
+    assert gdw("train", "--resume", "--output", "stopped").exit_code == 0
+    straight, resumed = (
+        Evidence.load(Path(name, "evidence.safetensors")) for name in ("run", "stopped")
+    )
+    for name, value in vars(straight).items():
+        np.testing.assert_array_equal(getattr(resumed, name), value, err_msg=name)
+
+
+def test_a_list_that_doubts_most_labels_is_not_believed_blindly(gdw: Run) -> None:
+    doubt = "more likely the model has learned too little"
+    assert doubt not in gdw("audit", "run").stderr
+    frame = pd.read_csv("run/label_issues.csv")
+    frame["is_label_issue"] = frame["index"] < 51
+    frame.to_csv("most.csv", index=False)
+    done = gdw("audit", "run", "--issues", "most.csv")
+    assert "51 of 100 training labels look wrong" in done.output
+    assert doubt in done.stderr

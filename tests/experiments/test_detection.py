@@ -6,57 +6,48 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
 
-from gdw.data import Examples, from_arrays
-from gdw.experiments.detection import (
-    LabelConfidence,
-    auroc,
-    detection_score,
-    final_confidence,
-    wrong_labels,
-)
-from gdw.reweight import StepResult
+from gdw.audit.evidence import Evidence
+from gdw.audit.scoring import score
+from gdw.data import from_arrays
+from gdw.experiments.detection import auroc, average_precision, detection_score, wrong_labels
 
 
-def step(logits: torch.Tensor) -> StepResult:
-    return StepResult(torch.tensor(0.0), None, logits, None, None, logits)
-
-
-def test_probabilities_of_the_given_labels_in_the_last_epochs(tmp_path: Path) -> None:
-    given = np.array([0, 1, 1])
-    watch = LabelConfidence(given, epochs=3, last=2, file=tmp_path / "seen.npy")
-    logits = torch.tensor([[3.0, 1.0], [1.0, 0.5], [9.0, 9.0]]).log()
-    watch.on_batch(1, [0, 1, 2], step(logits))
-    assert np.isnan(watch.probabilities).all()
-    # Example 3 is a clean one that was added; row order is the batch's.
-    watch.on_batch(2, [2, 0, 3], step(logits))
-    watch.on_batch(3, [0, 1, 2], step(logits))
-    expected = [[1 / 1.5, np.nan, 0.25], [0.75, 0.5 / 1.5, 0.5]]
-    np.testing.assert_allclose(watch.probabilities, expected, rtol=1e-6)
-    np.testing.assert_allclose(
-        detection_score(watch.probabilities), 1 - np.array([17 / 24, 1 / 3, 0.375]), rtol=1e-6
+def evidence(posterior: bool) -> Evidence:
+    p = np.array([0.9, 0.2], np.float32)
+    top = np.array([[0, 1], [1, 0]], np.int32), np.array([[0.9, 0.1], [0.8, 0.2]], np.float32)
+    given = np.array([0.5, 0.4], np.float32)
+    return Evidence(
+        given=np.array([0, 0]),
+        p_given=p,
+        top_classes=top[0],
+        top_probabilities=top[1],
+        weight_given=np.ones(2, np.float32),
+        weight_top=np.ones(2, np.float32),
+        visits=np.ones(2, np.int32),
+        num_classes=2,
+        posterior_given=given if posterior else None,
+        posterior_classes=top[0] if posterior else None,
+        posterior_probabilities=top[1] if posterior else None,
     )
 
 
-def test_a_run_that_goes_on_remembers(tmp_path: Path) -> None:
-    given = np.array([0, 1])
-    first = LabelConfidence(given, epochs=2, last=2, file=tmp_path / "seen.npy")
-    first.on_batch(1, [0, 1], step(torch.zeros(2, 2)))
-    first.on_epoch({"epoch": 1})
-    again = LabelConfidence(given, epochs=2, last=2, file=tmp_path / "seen.npy")
-    np.testing.assert_array_equal(again.probabilities, first.probabilities)
-    assert again.probabilities[0].tolist() == [0.5, 0.5]
+def test_the_score_is_the_audits_and_cleanlabs_its_own() -> None:
+    seen = evidence(posterior=True)
+    np.testing.assert_allclose(detection_score(seen, "gdw"), score(seen))
+    np.testing.assert_allclose(detection_score(seen, "gdw"), [0.3, 0.7], atol=1e-6)
+    np.testing.assert_allclose(detection_score(seen, "cleanlab"), [0.5, 0.6], atol=1e-6)
+    np.testing.assert_allclose(
+        detection_score(evidence(posterior=False), "cleanlab"), [0.1, 0.8], atol=1e-6
+    )
 
 
-def test_the_final_models_confidence() -> None:
-    model = nn.Sequential(nn.Dropout(0.9), nn.Identity()).train()
-    model.register_parameter("any", nn.Parameter(torch.zeros(1)))
-    examples = Examples(torch.tensor([[1.0, 3.0], [1.0, 1.0]]).log(), torch.tensor([0, 0]))
-    found = final_confidence(model, examples, np.array([0, 1]))
-    np.testing.assert_allclose(found, [[0.25, 0.5]], rtol=1e-6)
-    assert model[0].training
+def test_average_precision_by_hand() -> None:
+    wrong = np.array([True, False, True, False])
+    assert average_precision(wrong, np.array([0.9, 0.8, 0.7, 0.1])) == pytest.approx(
+        (1 + 2 / 3) / 2
+    )
+    assert average_precision(np.zeros(3, bool), np.zeros(3)) is None
 
 
 def test_which_labels_are_wrong() -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from gdw.audit import Recorder
 from gdw.errors import ConfigError, RunError
 from gdw.experiments import attempt as attempt_module
 from gdw.experiments.cells import Cell
-from gdw.experiments.detection import LabelConfidence
 from gdw.experiments.grid import Grid
 from gdw.runs import SavedRun
 from tests.experiments.conftest import MakeGrid, silent
@@ -25,6 +25,7 @@ FIGURES = (
     "ece",
     "curve",
     "detection_auroc",
+    "detection_precision",
     "wrong_labels",
 )
 
@@ -118,15 +119,15 @@ def test_ctrl_c_stops_within_an_epoch_and_the_same_call_goes_on(
     straight = make_grid("straight")
     straight.run(jobs=1, say=silent)
     grid = make_grid()
-    original = LabelConfidence.on_batch
+    original = Recorder.on_batch
 
-    def interrupted(self: LabelConfidence, epoch: int, indices: Any, result: Any) -> None:
+    def interrupted(self: Recorder, epoch: int, indices: Any, result: Any) -> None:
         original(self, epoch, indices, result)
         if epoch == 4:
             os.kill(os.getpid(), signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(LabelConfidence, "on_batch", interrupted)
+        patch.setattr(Recorder, "on_batch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             grid.run(jobs=1, say=silent)
     first = next(iter(grid.cells))

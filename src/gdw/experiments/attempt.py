@@ -10,20 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
+from gdw.audit.evidence import EVIDENCE, Evidence
 from gdw.bench.machine import describe_machine
 from gdw.data.loading import label_column
 from gdw.errors import GDWError
-from gdw.experiments.detection import (
-    LabelConfidence,
-    auroc,
-    detection_score,
-    final_confidence,
-    wrong_labels,
-)
+from gdw.experiments.detection import auroc, average_precision, detection_score, wrong_labels
 from gdw.experiments.folder import FORMAT, RESULT, read_cell, write_json
 from gdw.runs import RunConfig, Training
 from gdw.runs.prepare import Prepared
@@ -31,7 +25,6 @@ from gdw.train.callback import Callback
 from gdw.train.result import FitResult
 from gdw.train.run import CHECKPOINTS, CONFIG
 
-_CONFIDENCE = "label_confidence.npy"
 _MACHINE = ("gdw", "torch", "python", "processor", "threads", "system")
 _FIGURES = ("accuracy", "balanced_accuracy", "nll", "ece")
 
@@ -85,27 +78,13 @@ def run_cell(folder: Path) -> bool:
     training = Training(RunConfig.parse(task["config"]), folder, resume=(folder / CONFIG).is_file())
     prepared = training.prepare()
     model = training.build_model(prepared)
-    confidence = _confidence(training, prepared, folder)
-    result = training.fit(prepared, model, callbacks=[confidence, stopwatch])
+    result = training.fit(prepared, model, callbacks=[stopwatch])
     if result.interrupted:
-        confidence.save()
         return False
-    write_json(folder / RESULT, _summary(task, training, prepared, model, result, confidence))
+    write_json(folder / RESULT, _summary(task, training, prepared, model, result))
     # What only serves to go on would fill the disk: a grid has hundreds of cells.
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    (folder / _CONFIDENCE).unlink(missing_ok=True)
     return True
-
-
-def _confidence(training: Training, prepared: Prepared, folder: Path) -> LabelConfidence:
-    options = training.config.training
-    assert prepared.source.labels is not None
-    return LabelConfidence(
-        prepared.source.labels,
-        epochs=options.epochs,
-        last=options.last_epochs,
-        file=folder / _CONFIDENCE,
-    )
 
 
 def _summary(
@@ -114,18 +93,18 @@ def _summary(
     prepared: Prepared,
     model: nn.Module,
     result: FitResult,
-    confidence: LabelConfidence,
 ) -> dict[str, Any]:
     """The figures of a cell; those of the test set are means over the last epochs."""
     history, machine = result.history, describe_machine()
-    wrong_share, score = _detection(task, training, prepared, model, confidence)
+    wrong_share, found, precision = _detection(task, training, prepared)
     return {
         "format": FORMAT,
         "cell": task["cell"],
         **{name: result.final[f"test_{name}"] for name in _FIGURES},
         "averaged_epochs": result.averaged_epochs,
         "curve": [record["test_accuracy"] for record in history],
-        "detection_auroc": score,
+        "detection_auroc": found,
+        "detection_precision": precision,
         "wrong_labels": wrong_share,
         "train_examples": len(prepared.source),
         "clean_examples": 0 if prepared.meta is None else len(prepared.meta),
@@ -139,13 +118,9 @@ def _summary(
 
 
 def _detection(
-    task: dict[str, Any],
-    training: Training,
-    prepared: Prepared,
-    model: nn.Module,
-    confidence: LabelConfidence,
-) -> tuple[float | None, float | None]:
-    """The share of wrong labels among those whose truth is known, and how well training told them."""
+    task: dict[str, Any], training: Training, prepared: Prepared
+) -> tuple[float | None, float | None, float | None]:
+    """The share of labels known to be wrong; AUROC and average precision of telling them."""
     options, source = training.config.data, prepared.source
     found = wrong_labels(
         source,
@@ -154,10 +129,8 @@ def _detection(
         noisy=options.noise is not None,
     )
     if found is None or not len(found[0]):
-        return None, None
+        return None, None, None
     known, wrong = found
-    seen = confidence.probabilities
-    if np.isnan(seen).all(0).any():
-        assert source.labels is not None
-        seen = final_confidence(model, prepared.train, source.labels)
-    return float(wrong.mean()), auroc(wrong, detection_score(seen)[known])
+    evidence = Evidence.load(training.output / EVIDENCE)
+    scores = detection_score(evidence, training.config.training.method)[known]
+    return float(wrong.mean()), auroc(wrong, scores), average_precision(wrong, scores)

@@ -50,9 +50,10 @@ FIGURES = (
         1,
         3,
         True,
-        "Score of an example: 1 − the probability of its given label, mean of the last epochs in training "
-        "(of the final model for methods that do not train on it).",
+        "Score of an example: that of gdw audit; for pruning by cleanlab its own, 1 − the out-of-fold "
+        "probability of the given label.",
     ),
+    Figure("detection_precision", "Detection of wrong labels, average precision", 1, 3, True),
     Figure("nll", "Negative log-likelihood on the test set", 1, 3, False),
     Figure("ece", "Calibration error (ECE) on the test set, %", 100, 1, False),
     Figure("seconds", "Seconds a run, preparation and evaluation included", 1, 0, None),

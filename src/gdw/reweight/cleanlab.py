@@ -71,6 +71,11 @@ class ConfidentLearning(InstanceWeighted):
             given.numpy(), predicted.numpy(), filter_by="prune_by_noise_rate", n_jobs=1
         )
         self._found["kept"] = ~torch.from_numpy(issues)
+        self._found["predicted"] = predicted.float()
+
+    def label_posterior(self) -> Tensor | None:
+        """The out-of-fold predictions, `(N, C)`."""
+        return self._found.get("predicted")
 
     def _instance_weights(
         self, run: TrainingPass, targets: Tensor, indices: Tensor | None

@@ -124,9 +124,10 @@ class Head:
             hooks.enter_context(_removed(self.module.register_forward_hook(leave)))
             yield captured
         if calls != 1:
+            compiled = "" if calls else " (a compiled model hides its modules)"
             raise ModelError(
-                f"the head {self.name!r} was called {calls} times in one forward pass, expected once: "
-                "name another module with head=, or use hypergradient='finite_difference'"
+                f"the head {self.name!r} was called {calls} times in one forward pass, expected once"
+                f"{compiled}: name another module with head=, or use hypergradient='finite_difference'"
             )
 
     @contextmanager

@@ -232,3 +232,13 @@ def test_cells_side_by_side_and_a_worker_that_dies(make_grid: MakeGrid) -> None:
     expected, found = figures(straight), results(grid) if not failed else {}
     for cell, result in found.items():
         assert result["curve"] == pytest.approx(expected[cell][4])
+
+
+def test_two_processes_do_not_work_on_one_grid(make_grid: MakeGrid) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    grid = make_grid()
+    grid.folder.keep_protocol(grid.protocol)
+    with (grid.folder.path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="another process"):
+            grid.run(jobs=1, say=silent)

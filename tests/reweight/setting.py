@@ -43,6 +43,7 @@ class Labels:
 
     num_classes: int = 3
     epochs: int = 4
+    batch_size: int = 8
     seed: int = 0
 
     @property

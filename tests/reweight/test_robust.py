@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import gdw
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, DataError
 from gdw.functional import implied_weights
 from gdw.hypergradient.batch import joined
 from gdw.reweight import Predict, Subset, posterior_stage
 from gdw.reweight.offset import corrected_gradient
 from gdw.reweight.posterior_stage import PosteriorStage
+from gdw.train.loop import Loop
 from tests.reweight.setting import F64, Setting, assert_close, batches
 
 CLASSES = 3
@@ -51,7 +54,7 @@ class Blobs:
 class Knowing:
     """A preparation whose models are perfect."""
 
-    epochs, seed, num_classes = 4, 0, CLASSES
+    epochs, batch_size, seed, num_classes = 4, 20, 0, CLASSES
     spoils_correction: bool | None = None
 
     def __init__(self, blobs: Blobs) -> None:
@@ -209,13 +212,17 @@ def test_in_a_loop_of_ones_own_it_learns_weights_step_by_step() -> None:
     assert step.weights.std() > 0.1
 
 
-@pytest.mark.parametrize("case", ["soft", "large"])
+@pytest.mark.parametrize("case", ["soft", "large", "absent", "few"])
 def test_where_there_is_no_posterior_it_says_so(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     preparation = Knowing(Blobs([10, 10, 10]))
     if case == "soft":
         preparation.given = F.one_hot(preparation.given).float()
-    else:
+    elif case == "large":
         monkeypatch.setattr(posterior_stage, "LARGEST", 89)
+    elif case == "absent":
+        preparation.clean = preparation.clean.clamp(max=1)
+    else:
+        preparation.clean = preparation.clean[:3]
     assert PosteriorStage.of(preparation) is None
     assert "step by step" in preparation.said[0]
     assert not preparation.fits
@@ -227,6 +234,58 @@ def test_batches_of_mappings_are_joined_by_their_parts() -> None:
     inputs, targets = joined(first, second, 2)
     assert inputs["a"][:, 0].tolist() == inputs["b"][0].tolist() == [0, 0, 0, 1, 1]
     assert targets.tolist() == [0, 1, 2, 0, 1]
+
+
+def test_classes_beside_probabilities_are_joined_as_probabilities() -> None:
+    hard, soft = (torch.zeros(2, 1), torch.tensor([1, 0])), (torch.ones(2, 1), torch.eye(2))
+    _, targets = joined(hard, soft, 1)
+    assert targets.tolist() == [[0, 1], [1, 0], [1, 0]]
+    with pytest.raises(DataError, match="one form"):
+        joined(hard, (torch.ones(2, 1, dtype=torch.uint8), torch.tensor([1, 0])), 1)
+
+
+def test_clean_rows_are_not_to_be_added_twice() -> None:
+    assert gdw.GDW.takes_clean({"preset": "robust"})
+    assert not gdw.GDW.takes_clean({"preset": "robust", "clip": 0.5})
+    assert gdw.GDW.takes_clean({"preset": "robust", "clip": 0.5, "posterior": True})
+    assert not gdw.GDW.takes_clean({})
+
+
+def test_few_clean_examples_are_not_passed_over_forever() -> None:
+    preparation = Knowing(Blobs([300, 300, 300], clean=6))
+    epochs: list[int | None] = []
+    fit = preparation.fit
+    preparation.fit = lambda *a, **k: epochs.append(k.get("epochs")) or fit(*a, **k)  # type: ignore[method-assign, func-returns-value]
+    PosteriorStage.of(preparation)
+    # The run takes 4 epochs of 45 steps: a fifth of that for each of five models of one step a pass.
+    assert epochs[:5] == [36] * 5
+
+
+def test_a_run_ends_when_a_signal_meets_the_last_epoch_of_its_preparation() -> None:
+    blobs = Blobs([30, 30, 30])
+
+    trainer = gdw.Trainer(
+        method="gdw",
+        method_options={"preset": "robust"},
+        epochs=1,
+        batch_size=30,
+        lr=0.05,
+        progress="none",
+    )
+    evaluate = Loop._close_epoch
+    closed: list[int] = []
+
+    def close(self: Loop) -> Any:
+        closed.append(self.position.epoch)
+        if len(closed) == 1 + preparing_epochs:
+            os.kill(os.getpid(), signal.SIGINT)
+        return evaluate(self)
+
+    preparing_epochs = 3
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "_close_epoch", close)
+        with pytest.raises(KeyboardInterrupt, match="while preparing"):
+            trainer.fit(nn.Linear(2, CLASSES), (blobs.x, blobs.given), (blobs.clean_x, blobs.clean))
 
 
 def test_in_a_trainer_it_beats_plain_training_and_resumes_bit_for_bit(tmp_path: Path) -> None:

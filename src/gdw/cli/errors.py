@@ -33,8 +33,8 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
             place = f": {error.filename}" if error.filename else ""
             _complain(f"{error.strerror or error}{place}")
             raise typer.Exit(2) from None
-        except KeyboardInterrupt:
-            _complain("interrupted")
+        except KeyboardInterrupt as error:
+            _complain(str(error) or "interrupted")
             raise typer.Exit(INTERRUPTED) from None
 
     return wrapped

@@ -87,7 +87,7 @@ def _divide(
             clean = chosen(data.inputs, data.codes, rows)
         return given, clean, doubted, weights
     # methods that join them themselves must not see them twice
-    if add_clean and not method.joins_clean:
+    if add_clean and not method.takes_clean(config.method_options):
         order = doubted if verified is None else np.concatenate([doubted, verified])
         return joined(given, clean), clean, doubted, _factors(data.weights, order)
     return given, clean, doubted, weights

@@ -53,7 +53,7 @@ def run(
     """
     trainer = WeightedTrainer(config, sample_weight)
     result = trainer.fit(network, train, meta, callbacks=callbacks)
-    if result.interrupted:
+    if result.signalled:
         raise KeyboardInterrupt
     network.eval()
     return result.history

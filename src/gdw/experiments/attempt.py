@@ -67,7 +67,7 @@ def try_cell(folder: Path) -> Attempt:
 
 
 def run_cell(folder: Path) -> bool:
-    """Run the cell described in `folder` to its end; False if a signal stopped it before.
+    """Run the cell described in `folder` to its end; False if a signal came, before it or at it.
 
     What was trained before is not trained again. Raises what training raises.
     """
@@ -84,7 +84,8 @@ def run_cell(folder: Path) -> bool:
     write_json(folder / RESULT, _summary(task, training, prepared, model, result))
     # What only serves to go on would fill the disk: a grid has hundreds of cells.
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return True
+    # Done, but a signal in its last epoch was for the grid.
+    return not result.signalled
 
 
 def _summary(

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from gdw.errors import GDWError
+from gdw.errors import GDWError, RunError
 from gdw.experiments.attempt import Attempt, try_cell
 from gdw.experiments.cells import Cell, expand
 from gdw.experiments.folder import GridFolder
@@ -56,9 +56,14 @@ class Grid:
         """Run what is left, `jobs` cells at a time; how many failed.
 
         A cell that fails is recorded and the others go on; the next call tries it again. A first Ctrl-C
-        lets the running cells write a checkpoint, then `KeyboardInterrupt` is raised.
+        lets the running cells write a checkpoint, then `KeyboardInterrupt` is raised. `RunError` if another
+        process works on the grid.
         """
         self.folder.keep_protocol(self.protocol)
+        with self._alone():
+            return self._run(jobs=jobs, say=say)
+
+    def _run(self, *, jobs: int, say: Say) -> int:
         ready = self._prepared(self.pending, say)
         progress = _Progress(self.folder, say, total=len(self.cells), left=len(ready), jobs=jobs)
         with self._sitting(jobs):
@@ -91,6 +96,23 @@ class Grid:
             if cell.data in errors:
                 self.folder.fail(cell, errors[cell.data])
         return [cell for cell in cells if cell.data not in errors]
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Inside, no other process works on this grid; `RunError` if one does."""
+        try:
+            import fcntl
+        except ImportError:  # no such locks on this system
+            yield
+            return
+        with (self.folder.path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise RunError(
+                    f"{self.folder.path} is being worked on by another process: wait for it, or stop it"
+                ) from None
+            yield
 
     @contextmanager
     def _sitting(self, jobs: int) -> Iterator[None]:

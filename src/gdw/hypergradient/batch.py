@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 from torch.utils._pytree import tree_map
 
 from gdw.errors import DataError, ModelError
@@ -57,16 +58,34 @@ def joined(first: Batch, second: Batch, rows: int) -> Batch:
 
     Inputs may be tensors, or tuples or mappings of them. `DataError` for two that do not fit together.
     """
+    (x, y), (u, v) = first, second
+    if y.is_floating_point() != v.is_floating_point():
+        # Classes beside probabilities: both as probabilities.
+        width = (y if y.is_floating_point() else v).shape[1]
+        y, v = (t if t.is_floating_point() else one_hot(t, width).to(torch.float32) for t in (y, v))
+
+    def join(a: Tensor, b: Tensor) -> Tensor:
+        if a.is_floating_point() != b.is_floating_point():
+            raise ValueError(f"{a.dtype} beside {b.dtype}")
+        return torch.cat([a, b[:rows].to(a.dtype)])
+
     try:
-        inputs, targets = tree_map(
-            lambda a, b: torch.cat([a, b[:rows].to(a.dtype)]), tuple(first), tuple(second)
-        )
+        inputs, targets = tree_map(join, (plain_tree(x), y), (plain_tree(u), v))
     except (RuntimeError, ValueError) as error:
         raise DataError(
             "training and clean examples must have inputs and targets of one form to share a batch: "
             f"{str(error).splitlines()[0]}"
         ) from error
     return inputs, targets
+
+
+def plain_tree(inputs: Any) -> Any:
+    """`inputs` with mappings of any kind as dictionaries and sequences as tuples."""
+    if isinstance(inputs, Mapping):
+        return {key: plain_tree(value) for key, value in inputs.items()}
+    if isinstance(inputs, (tuple, list)):
+        return tuple(plain_tree(value) for value in inputs)
+    return inputs
 
 
 def versions_of(inputs: Any) -> list[int]:

@@ -42,7 +42,8 @@ class TrainingPass:
         count: the number of labelled examples in the global batch, a scalar tensor.
         random_state, buffers: what the pass drew from, and the buffers that it started with.
         captured: what the head was handed, if there is one.
-        plain_gradient: `D1` of the given labels, where a method has put another in `class_gradient`.
+        shown: `(N, C, ...)`, the class-level weights that another `class_gradient` amounts to, where a method
+            has put one there.
     """
 
     inputs: Any
@@ -54,7 +55,7 @@ class TrainingPass:
     random_state: RandomState
     buffers: Buffers
     captured: Captured | None = None
-    plain_gradient: Tensor | None = None
+    shown: Tensor | None = None
 
 
 @dataclass(frozen=True)

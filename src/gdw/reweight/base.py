@@ -108,6 +108,12 @@ class Reweighter(ABC):
         self._steps = 0
         self._sample_weight: Tensor | None = None
 
+    @classmethod
+    def takes_clean(cls, options: Mapping[str, Any]) -> bool:
+        """Whether training with these options is on the clean examples too, without being told."""
+        del options
+        return cls.joins_clean
+
     @classmethod  # noqa: B027
     def check_installed(cls) -> None:
         """`MissingDependencyError` when the method needs an optional package that is not there.

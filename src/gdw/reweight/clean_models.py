@@ -33,7 +33,7 @@ def clean_probabilities(
         true: class probabilities of the clean examples, `(M, C)`.
         folds: how many models.
         epochs: passes of each over its clean examples; by default so many that all together see as many
-            examples as the run does, and no fewer than the run's epochs.
+            examples as the run does or take as many steps, whichever is less, and no fewer than the run's.
     """
     everything = Subset("given", torch.arange(len(preparation.given)))
     parts = stratified_folds(true.argmax(1), folds, seed=preparation.seed)
@@ -43,7 +43,7 @@ def clean_probabilities(
         inside = all_but(part, len(true))
         predict = preparation.fit(
             [Subset("clean", inside)],
-            epochs=epochs or _enough(preparation, len(inside) * len(parts)),
+            epochs=epochs or _enough(preparation, len(inside), len(parts)),
             seed=number,
             what=f"model {number + 1} of {len(parts)} of the clean examples",
         )
@@ -53,6 +53,10 @@ def clean_probabilities(
     return torch.stack([apply_temperature(p, temperature) for p in predictions]).mean(0)
 
 
-def _enough(preparation: Preparation, size: int) -> int:
-    epochs = preparation.epochs
-    return max(epochs, math.ceil(epochs * len(preparation.given) / size))
+def _enough(preparation: Preparation, size: int, folds: int) -> int:
+    epochs, batch = preparation.epochs, preparation.batch_size
+    examples = len(preparation.given)
+    # Of a few clean examples a pass is one short step.
+    steps = math.ceil(epochs * math.ceil(examples / batch) / folds)
+    each = math.ceil(size / batch)
+    return max(epochs, min(math.ceil(epochs * examples / (size * folds)), math.ceil(steps / each)))

@@ -19,6 +19,19 @@ from gdw.reweight.preparation import Preparation
 from gdw.reweight.presets import resolve_preset
 from gdw.reweight.two_stage import NetworkChoice, NetworkReweighter
 
+# Options of the bilevel step, as they are when nobody gave them.
+_BILEVEL: dict[str, Any] = {
+    "hypergradient": "finite_difference",
+    "head": None,
+    "outer_lr": None,
+    "clip": None,
+    "min_weight": None,
+    "zero_mean": True,
+    "weighting_network": None,
+    "weighting_lr": None,
+    "meta_every": 1,
+}
+
 
 class GDW(NetworkReweighter):
     """GDW (Chen et al., NeurIPS 2021, arXiv 2111.00056, section 3.3).
@@ -103,16 +116,31 @@ class GDW(NetworkReweighter):
                 raise ConfigError(f"{option} must be a number, zero or more, got {value!r}")
         if not isinstance(self._min_weight, (int, float)) or not self._min_weight <= 1:
             raise ConfigError(f"min_weight must be a number of at most 1, got {self._min_weight!r}")
-        if posterior is None:
-            # Options of the bilevel step ask for that step.
-            asked = (outer_lr, clip, min_weight, weighting_network, weighting_lr, head)
-            default = hypergradient == "finite_difference" and meta_every == 1 and zero_mean
-            posterior = settings.posterior and default and all(o is None for o in asked)
-        self._by_posterior = posterior and loss == "cross_entropy"
+        self._by_posterior = _prepares(
+            {
+                "preset": preset,
+                "posterior": posterior,
+                "loss": loss,
+                "hypergradient": hypergradient,
+                "head": head,
+                "outer_lr": outer_lr,
+                "clip": clip,
+                "min_weight": min_weight,
+                "zero_mean": zero_mean,
+                "weighting_network": weighting_network,
+                "weighting_lr": weighting_lr,
+                "meta_every": meta_every,
+            }
+        )
         self._label_smoothing = label_smoothing
         self._stage: PosteriorStage | None = None
         self._constrained = zero_mean
         self._zero_sum: bool | None = None
+
+    @classmethod
+    def takes_clean(cls, options: Mapping[str, Any]) -> bool:
+        """Posterior labels bring clean rows into every batch."""
+        return _prepares(options)
 
     def prepare(self, preparation: Preparation) -> None:
         """With the preset `"robust"`: posterior labels, see `gdw.reweight.posterior_stage`."""
@@ -185,3 +213,12 @@ class GDW(NetworkReweighter):
         super().load_state_dict(state)
         self._zero_sum = state["zero_sum"]
         self._stage = PosteriorStage.from_state(state["stage"])
+
+
+def _prepares(options: Mapping[str, Any]) -> bool:
+    """Whether posterior labels are wanted; options of the bilevel step ask for that step instead."""
+    wanted = options.get("posterior")
+    if wanted is None:
+        preset = resolve_preset(options.get("preset", "paper"))
+        wanted = preset.posterior and all(options.get(k, v) == v for k, v in _BILEVEL.items())
+    return bool(wanted) and options.get("loss", "cross_entropy") == "cross_entropy"

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gdw.data.seeding import generator
+from gdw.errors import DivergenceError
 from gdw.functional import implied_weights
 from gdw.functional.noise_posterior import NoisePosterior, noise_posterior
 from gdw.hypergradient import TrainingPass
@@ -78,6 +79,13 @@ class PosteriorStage:
             )
             return None
         true = as_probabilities(clean, classes)
+        absent = [k for k in given.unique().tolist() if not true[:, k].any()]
+        if absent:
+            preparation.say(
+                "weights are learned step by step: posterior labels need clean examples of every class, "
+                f"found none of {len(absent)} (class {absent[0]})"
+            )
+            return None
         prior = clean_prior(true).double()
         share = min(_MOST, max(_LEAST, len(clean) / len(given)))
         first_p = clean_probabilities(preparation, true)
@@ -106,10 +114,13 @@ class PosteriorStage:
         hot, doubtful = hot.to(like), given.to(like.device)
         q = self.labels[indices.clamp(max=total - 1)].to(like)
         run.mean_loss = run.losses[doubtful if bool(given.any()) else ...].mean()
-        run.plain_gradient = like
+        # Those of an undecided model: what the labels are taken for, whatever training has come to.
+        undecided = 1 / like.shape[1]
+        own = torch.where(doubtful.unsqueeze(1), q, hot)
+        run.shown = implied_weights(undecided - own, undecided - hot)
         run.losses, run.class_gradient = corrected_gradient(
             run.logits,
-            hot if self.noise is not None else torch.where(doubtful.unsqueeze(1), q, hot),
+            hot if self.noise is not None else own,
             doubtful,
             offset=self.offset,
             noise=self.noise,
@@ -120,9 +131,7 @@ class PosteriorStage:
     @staticmethod
     def weigh(run: TrainingPass) -> Weighting:
         """No weights on the revised gradient; shown are those that make it of the plain one."""
-        assert run.plain_gradient is not None, "revised before"
-        shown = implied_weights(run.class_gradient, run.plain_gradient)
-        return Weighting(torch.ones_like(run.class_gradient), shown=shown)
+        return Weighting(torch.ones_like(run.class_gradient), shown=run.shown)
 
     def state_dict(self) -> dict[str, Tensor | float | None]:
         return dict(vars(self))
@@ -207,4 +216,10 @@ class _Judge:
                 value = self._likelihood(p)
                 if value > likeliest:
                     best, likeliest = p, value
+        if likeliest == -torch.inf:
+            raise DivergenceError(
+                "a model that prepares the labels gives no finite probabilities: try a lower lr",
+                epoch=0,
+                step=0,
+            )
         return likeliest, best

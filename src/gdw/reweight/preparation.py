@@ -35,7 +35,7 @@ class Preparation(Protocol):
         given: targets of the training set, `(N,)` classes or `(N, C)` probabilities, on the CPU.
         clean: targets of the clean examples, `(M,)`; None without any.
         num_classes: C.
-        epochs: how many the run will train.
+        epochs, batch_size: of the run.
         seed: of the run.
     """
 
@@ -47,6 +47,8 @@ class Preparation(Protocol):
     def num_classes(self) -> int: ...
     @property
     def epochs(self) -> int: ...
+    @property
+    def batch_size(self) -> int: ...
     @property
     def seed(self) -> int: ...
 

@@ -72,7 +72,7 @@ class Training:
         training = self.config.training
         method = METHODS[training.method]
         method.check_installed()
-        if method.joins_clean and self.config.data.add_clean:
+        if method.takes_clean(training.method_options) and self.config.data.add_clean:
             raise ConfigError(
                 f"method {training.method!r} trains on the clean examples anyway: leave add_clean "
                 "(--add-clean) out, or they count twice"

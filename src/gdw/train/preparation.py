@@ -16,7 +16,7 @@ from torch.utils.data import default_collate
 
 from gdw.data.examples import Examples
 from gdw.data.seeding import generator
-from gdw.hypergradient.batch import Forward
+from gdw.hypergradient.batch import Forward, plain_tree
 from gdw.reweight import Reweighter
 from gdw.reweight.offset import CorrectedPlain
 from gdw.reweight.preparation import Predict, Subset
@@ -52,6 +52,7 @@ class TrainerPreparation:
         self._fit_plainly = fit_plainly
         self._say = say
         self.epochs = config.epochs
+        self.batch_size = config.batch_size
         self.seed = config.seed
 
     @cached_property
@@ -172,7 +173,7 @@ def _part(subset: Subset, sets: Sets) -> Any:
 def _inputs(part: Any, indices: list[int]) -> Any:
     if isinstance(part, Examples):
         return part.__getitems__(indices)[0]
-    return default_collate([part[i][0] for i in indices])
+    return plain_tree(default_collate([part[i][0] for i in indices]))
 
 
 def targets_of(dataset: Any) -> Tensor:

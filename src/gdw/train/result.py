@@ -16,6 +16,7 @@ class FitResult:
         final: the mean of every metric over the last epochs, never the best epoch.
         averaged_epochs: how many epochs that is (`last_epochs`, or all if there are fewer).
         interrupted: a signal stopped the run before its end; it can be resumed from its folder.
+        signalled: a signal came, be it too late to stop anything.
         epochs_done: whole epochs trained so far.
         epochs_before: those of them that a resumed run had behind it already.
     """
@@ -26,6 +27,7 @@ class FitResult:
     interrupted: bool
     epochs_done: int
     epochs_before: int = 0
+    signalled: bool = False
 
 
 def last_epochs_mean(history: Sequence[Mapping[str, Any]], last: int) -> dict[str, Any]:

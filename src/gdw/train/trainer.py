@@ -141,7 +141,7 @@ class Trainer:
             else:
                 reweighter.prepare(self._preparation(model, sets))
             before = loop.position.epoch
-            interrupted = self._run(loop, streams.batches_per_epoch, until)
+            interrupted, signalled = self._run(loop, streams.batches_per_epoch, until)
         store.save_model(model)
         last = min(config.last_epochs, len(store.history))
         return FitResult(
@@ -151,6 +151,7 @@ class Trainer:
             interrupted=interrupted,
             epochs_done=loop.position.epoch,
             epochs_before=before,
+            signalled=signalled,
         )
 
     def evaluate(self, model: nn.Module, data: feed.Data) -> dict[str, Any]:
@@ -183,8 +184,12 @@ class Trainer:
         ) -> None:
             trainer = Trainer(config=config, forward=self._forward)
             trainer._processes, trainer._build = self.processes, build
-            if trainer.fit(copied, data).interrupted:
-                raise KeyboardInterrupt
+            # Also a signal in the last epoch, which ended: there is more to come after it.
+            if trainer.fit(copied, data).signalled:
+                raise KeyboardInterrupt(
+                    "interrupted while preparing, before the first epoch; a run in a folder can be resumed "
+                    "and prepares anew"
+                )
 
         def say(what: str) -> None:
             if self.processes.is_first and self.config.progress != "none":
@@ -225,7 +230,8 @@ class Trainer:
             **self.config.method_options,
         )
 
-    def _run(self, loop: Loop, batches: int, until: int) -> bool:
+    def _run(self, loop: Loop, batches: int, until: int) -> tuple[bool, bool]:
+        """Whether a signal stopped the run, and whether one came at all."""
         progress = make_progress(
             self.config.progress,
             shown=self.processes.is_first,
@@ -235,7 +241,8 @@ class Trainer:
         )
         try:
             with Interrupt() as interrupt:
-                return loop.run(until, interrupt=interrupt, progress=progress)
+                stopped = loop.run(until, interrupt=interrupt, progress=progress)
+                return stopped, self.processes.any(interrupt.requested)[0]
         finally:
             progress.close()
 

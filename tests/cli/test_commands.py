@@ -108,7 +108,7 @@ def test_naming_data_and_options_again_when_resuming(train: Run, here: Path) -> 
 
 
 def test_the_clean_examples_may_be_trained_on_by_any_method(train: Run, here: Path) -> None:
-    for method in ("plain", "gdw"):
+    for method in ("plain", "l2rw"):
         done = train("--method", method, "--add-clean", "--output", method)
         assert done.exit_code == 0, done.output
         assert "92 training examples (table), 12 clean (trained on too" in done.output

@@ -29,6 +29,11 @@ class Advice:
 def advice(parts: RunParts, *, measured: bool, compared: bool) -> list[Advice]:
     """The next steps, the most useful first; those that are done already are left out."""
     run, data = str(parts.path), parts.config.data
+    if len(parts.history) < parts.config.training.epochs:
+        go_on = _line("train", "--resume", "--output", run)
+        return [
+            Advice("This run has not finished: go on with it, then make this page again.", go_on)
+        ]
     steps: list[Advice] = []
     if parts.issues is None:
         steps.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -67,6 +68,7 @@ def audit(
         raise ConfigError("--apply and --output belong together: name what to do and the new file")
     if pred_probs is not None:
         check_pred_probs(pred_probs)
+    began = time.perf_counter()
     found = RunAudit.open(run, data=data)
     if output is not None:
         found.check_apply(check_output, output)
@@ -78,6 +80,7 @@ def audit(
     cells = found.noise_cells()
     if issues is None:
         found.write(frame, cells)
+    judged = time.perf_counter() - began
     _show(found, frame, cells, top)
     if issues is None:
         typer.echo(f"written into {run}: label_issues.csv, noise_matrix.csv, audit.json")
@@ -91,6 +94,8 @@ def audit(
             "next: look through label_issues.csv, then "
             f"gdw audit {shlex.quote(str(run))} --apply KEEP --output FILE"
         )
+    rest = time.perf_counter() - began - judged
+    typer.echo(f"time: judging the labels {judged:.1f} s, showing and writing copies {rest:.1f} s")
 
 
 def _apply(found: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -145,12 +146,16 @@ def train(
         },
     }  # fmt: skip
     training = _training(given, config, output, resume=resume)
+    began = time.perf_counter()
     prepared = training.prepare()
     network = training.build_model(prepared)
+    read = time.perf_counter()
     if training.is_first_process:
         _introduce(training, prepared, network)
     result = training.fit(prepared, network, stop_after=stop_after)
     if training.is_first_process:
+        took = time.perf_counter() - read
+        typer.echo(f"time: reading and encoding {read - began:.1f} s, training {took:.1f} s")
         _conclude(training, result)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch.nn.functional as F
@@ -16,7 +17,7 @@ Contestant = Callable[[Workload], Step]
 
 
 def plain(workload: Workload) -> Step:
-    """Forward, `loss.backward()`, SGD: what everything else is compared with."""
+    """Forward, `loss.backward()`, SGD, images as they come: what everything else is compared with."""
     model = workload.build()
     optimizer = sgd(model)
     (x, y), _ = workload.batches()
@@ -29,13 +30,21 @@ def plain(workload: Workload) -> Step:
     return step
 
 
-def _ours(method: str, *, meta_share: float = 1.0, **options: Any) -> Contestant:
+def plain_channels_last(workload: Workload) -> Step:
+    """The same with model and images channels-last: what our steps do to images by themselves."""
+    return plain(replace(workload, channels_last=True))
+
+
+def _ours(
+    method: str, *, meta_share: float = 1.0, channels_last: bool | None = None, **options: Any
+) -> Contestant:
     """`meta_share`: how large the meta batch is beside the training batch."""
 
     def contestant(workload: Workload) -> Step:
         model = workload.build()
         optimizer = sgd(model)
         reweighter = build(method, model, optimizer, forward=workload.forward, **options)
+        reweighter.channels_last = channels_last
         batch, (u, v) = workload.batches()
         size = max(1, round(meta_share * len(v)))
         meta = u[:size], v[:size]
@@ -58,11 +67,14 @@ STEPS_PER_CALL = {"gdw, every 5th step": 5, "gdw, head only, features for 2 step
 
 CONTESTANTS: dict[str, Contestant] = {
     "plain": plain,
+    "plain, channels-last": plain_channels_last,
     "gdw": _ours("gdw"),
+    "gdw, images as they come": _ours("gdw", channels_last=False),
     "gdw, graph kept": _ours("gdw", retain_graph=True),
     "gdw, half the meta batch": _ours("gdw", meta_share=0.5),
     "gdw, forward mode": _ours("gdw", hypergradient="forward"),
     "gdw, head only": _ours("gdw", hypergradient="head"),
+    "gdw, head only, images as they come": _ours("gdw", hypergradient="head", channels_last=False),
     "gdw, head only, features for 2 steps": _ours(
         "gdw", hypergradient="head", meta_features_every=2
     ),
@@ -75,6 +87,11 @@ CONTESTANTS: dict[str, Contestant] = {
     "mwn by betty-ml": peers.by_betty,
 }
 
+_OF_IMAGES = (
+    "plain, channels-last",
+    "gdw, images as they come",
+    "gdw, head only, images as they come",
+)
 _COMPILED = ("plain", "gdw", "gdw, head only")
 _VARIANT = (
     *_COMPILED,
@@ -92,5 +109,5 @@ def contestants_of(workload: Workload) -> list[str]:
     if workload.compiled:
         return list(_COMPILED)
     if workload == Workload(workload.model):
-        return list(CONTESTANTS)
+        return [n for n in CONTESTANTS if workload.has_images or n not in _OF_IMAGES]
     return list(_VARIANT)

@@ -6,7 +6,6 @@ fail, raise `UnavailableError` with the reason.
 
 from __future__ import annotations
 
-import copy
 import logging
 import warnings
 from collections.abc import Callable
@@ -31,7 +30,7 @@ class UnavailableError(Exception):
 
 
 def double_backward(workload: Workload) -> Callable[[], None]:
-    """GDW as research code has it: the model copied each step, a graph of the virtual step kept."""
+    """GDW as research code has it: the model built anew each step, a graph of the virtual step kept."""
     model = workload.build()
     optimizer = sgd(model)
     network, network_optimizer = _weighting()
@@ -41,7 +40,8 @@ def double_backward(workload: Workload) -> Callable[[], None]:
         return workload.forward(module, inputs).float()
 
     def step() -> None:
-        virtual = copy.deepcopy(model)
+        virtual = workload.build()
+        virtual.load_state_dict(model.state_dict())
         z = logits_of(virtual, x)
         losses = F.cross_entropy(z, y, reduction="none")
         d1 = z.detach().softmax(1) - F.one_hot(y, z.shape[1])

@@ -83,6 +83,11 @@ class Workload:
             logits: Tensor = model(inputs)
         return logits
 
+    @property
+    def has_images(self) -> bool:
+        """Whether its inputs are `(N, 3, H, W)`."""
+        return MODELS[self.model][1] is _images
+
     def describe(self) -> str:
         """In a few words, for a table."""
         words = [self.model, f"batch {self.batch}", f"{self.classes:,} classes"]

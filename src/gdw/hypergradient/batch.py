@@ -88,6 +88,19 @@ def plain_tree(inputs: Any) -> Any:
     return inputs
 
 
+def each_tensor(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """`value` with every tensor in it changed; looks into tuples, lists and dictionaries, not their kin."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if type(value) is tuple:
+        return tuple(each_tensor(item, change) for item in value)
+    if isinstance(value, list):
+        return [each_tensor(item, change) for item in value]
+    if type(value) is dict:
+        return {key: each_tensor(item, change) for key, item in value.items()}
+    return value
+
+
 def versions_of(inputs: Any) -> list[int]:
     """How often each input tensor was changed in place, as autograd counts it."""
     if isinstance(inputs, Tensor):

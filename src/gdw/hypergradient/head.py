@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from gdw.errors import ConfigError, ModelError, nearest
+from gdw.hypergradient.batch import each_tensor
 from gdw.hypergradient.stillness import RandomState
 
 
@@ -138,7 +139,7 @@ class Head:
         """
         with ExitStack() as undo:
             for module, outputs in captured.before.items():
-                answers = _each(outputs, _widened) if widen else outputs
+                answers = each_tensor(outputs, _widened) if widen else outputs
                 undo.enter_context(_answering(module, deque(answers)))
 
             def enter(_: nn.Module, __: Any) -> None:
@@ -214,21 +215,8 @@ def _answering(module: nn.Module, outputs: deque[Any]) -> Iterator[None]:
 
 
 def _detached(value: Any) -> Any:
-    return _each(value, Tensor.detach)
+    return each_tensor(value, Tensor.detach)
 
 
 def _widened(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
-
-
-def _each(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """`value` with every tensor in it changed."""
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, tuple) and type(value) is tuple:
-        return tuple(_each(item, change) for item in value)
-    if isinstance(value, list):
-        return [_each(item, change) for item in value]
-    if isinstance(value, Mapping) and type(value) is dict:
-        return {key: _each(item, change) for key, item in value.items()}
-    return value

@@ -40,7 +40,8 @@ def call_with(problem: Problem, parameters: Mapping[str, Tensor], inputs: Any) -
     """Logits `(N, C, ...)` of the model with some parameters (by name) replaced by other tensors."""
     module = _Call(problem.model, problem.forward)
     replaced = {f"model.{name}": tensor for name, tensor in parameters.items()}
-    logits: Tensor = functional_call(module, replaced, (inputs,))
+    placed = problem.layout.place(problem.model, inputs)
+    logits: Tensor = functional_call(module, replaced, (placed,))
     return logits
 
 

@@ -21,6 +21,7 @@ from gdw.functional.losses import Loss, count_examples
 from gdw.hypergradient.batch import Batch, Forward, as_pair, default_forward, versions_of
 from gdw.hypergradient.collective import Collective
 from gdw.hypergradient.head import Captured, Head
+from gdw.hypergradient.layout import Layout
 from gdw.hypergradient.precision import Autocast, relative_step
 from gdw.hypergradient.stillness import Buffers, RandomState, still_buffers
 
@@ -70,6 +71,7 @@ class Problem:
         head: the part that the hypergradient is restricted to; None for all parameters.
         collective: sums over processes.
         autocast: what the model was seen to run under.
+        layout: the memory format that the model gets images in.
         retain_graph: keep the training graph through the meta pass, see `finite_difference`; None: only
             where that engine's step is coarse.
     """
@@ -81,6 +83,7 @@ class Problem:
     head: Head | None = None
     collective: Collective = field(default_factory=Collective)
     autocast: Autocast = field(default_factory=Autocast)
+    layout: Layout = field(default_factory=Layout)
     retain_graph: bool | None = True
 
     @classmethod
@@ -159,7 +162,7 @@ class Problem:
 
     def logits(self, inputs: Any) -> Tensor:
         """The model's logits `(N, C, ...)` for `inputs`."""
-        logits = self.forward(self.model, inputs)
+        logits = self.forward(self.model, self.layout.place(self.model, inputs))
         if logits.dim() < 2 or not logits.is_floating_point():
             raise ModelError(
                 f"logits must be floating point of shape (N, C) or (N, C, ...), got {logits.dtype} "
@@ -179,11 +182,15 @@ class Problem:
         inputs, targets = as_pair(batch, "the training batch")
         state, buffers = RandomState.capture(self.devices()), Buffers(self.model)
         versions = versions_of(inputs)
-        with (
-            self.autocast.watching(self.model, self.devices()[0]),
-            self.capturing() if self.head else nullcontext() as captured,
-        ):
-            logits = self.logits(inputs)
+        try:
+            logits, captured = self._watched_pass(inputs)
+        except RuntimeError:
+            if not self.layout.give_up():
+                raise
+            state.restore()
+            buffers.restore()
+            logits, captured = self._watched_pass(inputs)
+        self.layout.prove()
         if versions_of(inputs) != versions:
             raise ModelError(
                 "the model changes its inputs in place, but they are needed again in the same step: "
@@ -202,6 +209,14 @@ class Problem:
             buffers=buffers,
             captured=captured,
         )
+
+    def _watched_pass(self, inputs: Any) -> tuple[Tensor, Captured | None]:
+        """The logits, with what the head was handed, if there is one."""
+        with (
+            self.autocast.watching(self.model, self.devices()[0]),
+            self.capturing() if self.head else nullcontext() as captured,
+        ):
+            return self.logits(inputs), captured
 
     def capturing(self) -> AbstractContextManager[Captured]:
         """Inside, one forward pass is watched by the head, see `Head.capturing`."""

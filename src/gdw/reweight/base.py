@@ -108,6 +108,19 @@ class Reweighter(ABC):
         self._steps = 0
         self._sample_weight: Tensor | None = None
 
+    @property
+    def channels_last(self) -> bool | None:
+        """Whether the model gets images `(N, C, H, W)` channels-last; shapes and values stay as they are.
+
+        None, the default: on a CPU, in 32 or 16 bits, if the model has convolutions and its first pass
+        goes through with it. Set it before the first `backward`.
+        """
+        return self._problem.layout.wanted
+
+    @channels_last.setter
+    def channels_last(self, wanted: bool | None) -> None:
+        self._problem.layout.wanted = wanted
+
     @classmethod
     def takes_clean(cls, options: Mapping[str, Any]) -> bool:
         """Whether training with these options is on the clean examples too, without being told."""

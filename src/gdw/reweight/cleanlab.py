@@ -13,9 +13,9 @@ from gdw.errors import DataError, MissingDependencyError
 from gdw.functional.losses import PerExample
 from gdw.hypergradient import TrainingPass
 from gdw.hypergradient.batch import Forward
-from gdw.reweight.folds import all_but, stratified_folds
 from gdw.reweight.instance_weighted import InstanceWeighted, labelled, mean_over
 from gdw.reweight.options import check_whole
+from gdw.reweight.out_of_fold import out_of_fold
 from gdw.reweight.preparation import Preparation, Subset
 
 
@@ -60,13 +60,15 @@ class ConfidentLearning(InstanceWeighted):
 
     def prepare(self, preparation: Preparation) -> None:
         find_label_issues = _find_label_issues()
-        given = preparation.given
+        given, clean = preparation.given, preparation.clean
+        assert clean is not None, "the method needs clean examples"
         if given.is_floating_point():
             raise DataError(
                 "method 'cleanlab' judges class labels: expected targets of shape (N,), found class "
                 "probabilities; give the most likely class of each"
             )
-        predicted = _out_of_fold(preparation, self._folds)
+        trusted = Subset("clean", torch.arange(len(clean)))
+        predicted = out_of_fold(preparation, self._folds, clean=trusted)
         issues = find_label_issues(
             given.numpy(), predicted.numpy(), filter_by="prune_by_noise_rate", n_jobs=1
         )
@@ -87,23 +89,6 @@ class ConfidentLearning(InstanceWeighted):
         return mean_over(
             labelled(run.losses, targets) & shaped, run.count, self._problem.collective
         )
-
-
-def _out_of_fold(preparation: Preparation, folds: int) -> Tensor:
-    """Probabilities `(N, C)` float64 of the given examples, by models that have not seen them."""
-    given, clean = preparation.given, preparation.clean
-    assert clean is not None, "the method needs clean examples"
-    trusted = Subset("clean", torch.arange(len(clean)))
-    predicted = torch.empty(len(given), preparation.num_classes, dtype=torch.float64)
-    parts = stratified_folds(given, folds, seed=preparation.seed)
-    for number, part in enumerate(parts):
-        predict = preparation.fit(
-            [Subset("given", all_but(part, len(given))), trusted],
-            seed=number,
-            what=f"model {number + 1} of {len(parts)} for out-of-fold predictions",
-        )
-        predicted[part] = predict(Subset("given", part)).double()
-    return predicted / predicted.sum(1, keepdim=True)
 
 
 def _find_label_issues() -> Callable[..., Any]:

@@ -171,7 +171,13 @@ class GDW(NetworkReweighter):
     def _revise(self, run: TrainingPass, targets: Tensor, indices: Tensor | None) -> TrainingPass:
         if self._stage is None or indices is None:
             return run
-        return self._stage.revise(run, targets, indices, label_smoothing=self._label_smoothing)
+        return self._stage.revise(
+            run,
+            targets,
+            indices,
+            collective=self._problem.collective,
+            label_smoothing=self._label_smoothing,
+        )
 
     def _weigh(self, run: TrainingPass, meta_batch: Batch | None) -> Weighting:
         if self._stage is not None:

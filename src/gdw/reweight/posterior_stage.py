@@ -1,15 +1,16 @@
 """The recommended first stage: class-level weights in closed form, from posterior labels.
 
-Three steps before training, each on what the one before found (`docs/method.md` has the reasons):
+Before training, each step on what the one before found (`docs/method.md` has the reasons):
 
 1. Models of folds of the clean examples give `p(k|x)`; EM over the training set gives the noise matrix T, the
    true class frequencies π and posterior labels `q ∝ p(k|x) / ρ_k · π_k · T[k, given]`.
-2. Two strategies, each by two models trained on one half of the training set: towards those q, or towards
-   the model's own posterior under T (forward correction). The one whose models make the given labels of the
-   halves that they have not seen likelier wins, and is believed beside the first models as far as that
-   helps. EM once more with the mix.
-3. Training then takes the winner's way, the logits of given examples offset by `log(π / ρ)`: noise and
-   balance are corrected apart, the one in the labels, the other in the logits.
+2. Models of folds of the training set, corrected for that noise, speak about the examples that they have not
+   seen. Both opinions are pooled with the weights that make the given labels likeliest; EM once more
+   gives q, T and π to train with.
+3. An example whose label is confidently contradicted, and whose q is not sure either, is left out.
+
+Training is then towards q, the logits of given examples offset by `log(π / ρ)`: noise and balance are
+corrected apart, the one in the labels, the other in the logits.
 """
 
 from __future__ import annotations
@@ -22,15 +23,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gdw.data.seeding import generator
 from gdw.errors import DivergenceError
 from gdw.functional import implied_weights
+from gdw.functional.confident import confidently_other
 from gdw.functional.noise_posterior import NoisePosterior, noise_posterior
-from gdw.hypergradient import TrainingPass
+from gdw.functional.pooling import log_linear_pool
+from gdw.hypergradient import Collective, TrainingPass
 from gdw.reweight.base import Weighting
 from gdw.reweight.class_counts import as_probabilities
 from gdw.reweight.clean_models import clean_prior, clean_probabilities
+from gdw.reweight.instance_weighted import mean_over
 from gdw.reweight.offset import corrected_gradient
+from gdw.reweight.out_of_fold import out_of_fold
 from gdw.reweight.preparation import Preparation, Subset
 
 LARGEST = 50_000_000
@@ -39,8 +43,8 @@ LARGEST = 50_000_000
 _FEWEST = 4
 _STRENGTH, _STEPS = 10.0, 100
 _LEAST, _MOST = 0.1, 0.5
-_TEMPERATURES = torch.linspace(-1.5, 2.0, 15).exp().tolist()
-_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+_FOLDS, _SEED = 3, 100
+_SURE = 0.95
 
 
 @dataclass(frozen=True)
@@ -50,13 +54,13 @@ class PosteriorStage:
     Attributes:
         labels: `q`, `(N, C)` float32.
         offset: `log(π / ρ)`, `(C,)` float32.
-        noise: `T`, `(C, C)` float32, where training corrects for it as it goes; None: it is towards q.
+        kept: which examples are trained on, `(N,)` booleans.
         share: how many clean rows go with each given one in a batch.
     """
 
     labels: Tensor
     offset: Tensor
-    noise: Tensor | None
+    kept: Tensor
     share: float
 
     @classmethod
@@ -90,24 +94,51 @@ class PosteriorStage:
         share = min(_MOST, max(_LEAST, len(clean) / len(given)))
         first_p = clean_probabilities(preparation, true)
         first = _posterior(first_p, given, prior)
-        halves = _Halves(preparation, first, prior, true, share)
-        towards_q, own = halves.predictions(corrects=False), halves.predictions(corrects=True)
-        judge = _Judge(first, given, prior)
-        corrects = judge.of(own)[0] > judge.of(towards_q)[0]
-        mixed = judge.of(own if corrects else towards_q, beside=first_p)[1]
-        last = _posterior(mixed, given, prior)
-        offset = (last.class_prior / prior).log().float()
-        noise = last.transition.float() if corrects else None
-        return cls(last.responsibilities.float(), offset, noise, share)
+        unseen = out_of_fold(
+            preparation,
+            _FOLDS,
+            clean=_repeated(true, share * len(given) * (_FOLDS - 1) / _FOLDS),
+            first_seed=_SEED,
+            offset=_offset(first, prior),
+            noise=first.transition.float(),
+        )
+        if not bool(unseen.isfinite().all()):
+            raise DivergenceError(
+                "a model that prepares the labels gives no finite probabilities: try a lower lr",
+                epoch=0,
+                step=0,
+            )
+        pooled, _ = log_linear_pool(
+            [first_p, unseen],
+            given,
+            transition=first.transition,
+            class_weight=first.class_prior / prior,
+        )
+        last = _posterior(pooled, given, prior)
+        return cls(
+            last.responsibilities.float(),
+            _offset(last, prior),
+            _kept(pooled * (last.class_prior / prior), last, given),
+            share,
+        )
 
     def rows(self, given: int, meta: int) -> int:
         """How many of `meta` clean rows go with `given` training rows."""
         return min(meta, max(1, round(self.share * given)))
 
     def revise(
-        self, run: TrainingPass, targets: Tensor, indices: Tensor, *, label_smoothing: float = 0.0
+        self,
+        run: TrainingPass,
+        targets: Tensor,
+        indices: Tensor,
+        *,
+        collective: Collective,
+        label_smoothing: float = 0.0,
     ) -> TrainingPass:
-        """`run` with `D1` towards q; `indices` `(N,)`, of clean rows beyond the training set."""
+        """`run` with `D1` towards q, the mean over examples that are kept.
+
+        `indices` `(N,)`, of clean rows beyond the training set.
+        """
         like, total = run.class_gradient, len(self.labels)
         given = indices < total
         hot = targets if targets.is_floating_point() else F.one_hot(targets, like.shape[1])
@@ -118,13 +149,13 @@ class PosteriorStage:
         undecided = 1 / like.shape[1]
         own = torch.where(doubtful.unsqueeze(1), q, hot)
         run.shown = implied_weights(undecided - own, undecided - hot)
+        kept = torch.where(given, self.kept[indices.clamp(max=total - 1)], True).to(like.device)
+        run.shown = run.shown * kept.unsqueeze(1)
         run.losses, run.class_gradient = corrected_gradient(
-            run.logits,
-            hot if self.noise is not None else own,
-            doubtful,
-            offset=self.offset,
-            noise=self.noise,
-            label_smoothing=label_smoothing,
+            run.logits, own, doubtful, offset=self.offset, label_smoothing=label_smoothing
+        )
+        run.class_gradient = run.class_gradient * mean_over(kept, run.count, collective).unsqueeze(
+            1
         )
         return run
 
@@ -146,80 +177,21 @@ def _posterior(p: Tensor, given: Tensor, prior: Tensor) -> NoisePosterior:
     return noise_posterior(p, given.long(), clean_prior=prior, strength=_STRENGTH, max_steps=_STEPS)
 
 
-class _Halves:
-    """The two halves of a training set, and models of each that look at the other."""
-
-    def __init__(
-        self,
-        preparation: Preparation,
-        first: NoisePosterior,
-        prior: Tensor,
-        true: Tensor,
-        share: float,
-    ) -> None:
-        self._preparation, self._first, self._true = preparation, first, true.float()
-        self._offset = (first.class_prior / prior).log().float()
-        draw = generator(preparation.seed, "halves").permutation(len(preparation.given))
-        self._parts = [torch.from_numpy(draw[k::2].copy()) for k in range(2)]
-        # As often as its share asks for; a clean set of its natural size is seen once.
-        times = max(1, round(share * len(draw) / 2 / len(true)))
-        self._clean = torch.arange(len(true)).repeat(times)
-
-    def predictions(self, *, corrects: bool) -> Tensor:
-        """Log-probabilities `(N, C)` by models that have not seen the example, balanced as the clean set is.
-
-        Trained towards the first posterior labels, or, if it `corrects`, on the given ones under the noise.
-        """
-        q = self._first.responsibilities.float()
-        found = torch.empty(q.shape, dtype=torch.float64)
-        way = "the given labels and their noise" if corrects else "the labels so far"
-        for number, inside in enumerate(self._parts):
-            outside = self._parts[1 - number]
-            predict = self._preparation.fit(
-                [
-                    Subset("given", inside, None if corrects else q[inside]),
-                    Subset("clean", self._clean, self._true[self._clean]),
-                ],
-                seed=100 + number,
-                what=f"model {number + 1} of 2 of {way}",
-                offset=self._offset,
-                noise=self._first.transition.float() if corrects else None,
-            )
-            p = predict(Subset("given", outside)).double()
-            found[outside] = p.clamp(min=1e-12).log()
-        return found
+def _offset(found: NoisePosterior, prior: Tensor) -> Tensor:
+    return (found.class_prior / prior).log().float()
 
 
-class _Judge:
-    """How likely given labels are under predictions that have not seen them: it costs no clean example."""
+def _repeated(true: Tensor, size: float) -> Subset:
+    """The clean rows, about `size` in all; a clean set of its natural size is seen once."""
+    rows = torch.arange(len(true)).repeat(max(1, round(size / len(true))))
+    return Subset("clean", rows, true.float()[rows])
 
-    def __init__(self, posterior: NoisePosterior, given: Tensor, prior: Tensor) -> None:
-        self._weight = posterior.class_prior / prior
-        self._noise = posterior.transition[:, given].T
 
-    def _likelihood(self, p: Tensor) -> float:
-        true = p * self._weight
-        likelihood = (true * self._noise).sum(1) / true.sum(1)
-        return float(likelihood.clamp(min=1e-12).log().mean())
+def _kept(joint: Tensor, found: NoisePosterior, given: Tensor) -> Tensor:
+    """All but the labels that are confidently contradicted and whose posterior does not know better.
 
-    def of(self, log_p: Tensor, *, beside: Tensor | None = None) -> tuple[float, Tensor]:
-        """The best mean log-likelihood over temperatures of `log_p` `(N, C)`, and what has it, `(N, C)`.
-
-        With `beside` `(N, C)` also over mixtures with those.
-        """
-        shares = _SHARES if beside is not None else (1.0,)
-        best, likeliest = log_p, -torch.inf
-        for t in _TEMPERATURES:
-            sharpened = (log_p / t).softmax(1)
-            for share in shares:
-                p = sharpened if beside is None else (1 - share) * beside + share * sharpened
-                value = self._likelihood(p)
-                if value > likeliest:
-                    best, likeliest = p, value
-        if likeliest == -torch.inf:
-            raise DivergenceError(
-                "a model that prepares the labels gives no finite probabilities: try a lower lr",
-                epoch=0,
-                step=0,
-            )
-        return likeliest, best
+    `joint`: what the pool says under the true class frequencies, up to a factor of each row, `(N, C)`.
+    """
+    noisy = joint @ found.transition
+    doubted = confidently_other(noisy / noisy.sum(1, keepdim=True), given)
+    return ~doubted | (found.responsibilities.amax(1) > _SURE)

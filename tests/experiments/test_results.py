@@ -92,6 +92,32 @@ def test_the_figures_of_the_table(tmp_path: Path) -> None:
     assert mean_ranks(results, group) == ({"a": 2.0, "b": 1.75, "c": 2.25}, 2)
 
 
+def test_where_the_reference_stands_in_each_setting(tmp_path: Path) -> None:
+    results = made_up(tmp_path, TWO_BY_THREE, reference="a")
+    (group,) = results.groups()
+    (table,) = [t for t in group_tables(results, group) if "best of the others" in t.title]
+    # c has 90.0 from its one seed: behind by 5, within the 7.1 of a. Under noise a is behind by 10 of 0.0.
+    assert [[entry.text for entry in row] for row in table.rows] == [
+        ["blobs", "85.0 ± 7.1", "c: 90.0 (1 of 2 failed)", "-5.0", "within one std"],
+        ["blobs, flip 0.2", "50.0 ± 0.0", "b: 60.0 ± 0.0", "-10.0", "behind"],
+    ]
+    ahead = made_up(tmp_path / "other", TWO_BY_THREE, reference="b")
+    table = next(t for t in group_tables(ahead, group) if "best of the others" in t.title)
+    assert [row[-1].text for row in table.rows] == ["behind", "ahead"]
+
+
+def test_ranks_and_differences_are_of_the_protocols_measure(tmp_path: Path) -> None:
+    results = made_up(tmp_path, TWO_BY_THREE, measure="balanced_accuracy")
+    for found in results.results.values():
+        found["balanced_accuracy"] = 1 - found["accuracy"]
+    (group,) = results.groups()
+    first = group_tables(results, group)[0]
+    assert first.title == "Balanced accuracy, %"
+    assert first.header[-1] == "mean rank"
+    assert mean_ranks(results, group)[0]["a"] == 1.5
+    assert results.pairs(group, "a", "b") == pytest.approx([-0.1, -0.18, 0.1, 0.1])
+
+
 def test_unfinished_settings_do_not_count_for_ranks(tmp_path: Path) -> None:
     accuracy = {**TWO_BY_THREE, (None, "b", 1): None}
     results = made_up(tmp_path, accuracy)

@@ -20,8 +20,10 @@ from gdw.errors import ConfigError, DataError
 from gdw.functional import implied_weights
 from gdw.functional.noise_posterior import NoisePosterior
 from gdw.hypergradient.batch import joined
-from gdw.reweight import Predict, Subset, posterior_stage
+from gdw.reweight import Predict, Subset, posterior_search
 from gdw.reweight.offset import corrected_gradient
+from gdw.reweight.posterior_options import PosteriorOptions
+from gdw.reweight.posterior_search import find_posterior
 from gdw.reweight.posterior_stage import PosteriorStage
 from gdw.train.loop import Loop
 from tests.reweight.setting import F64, Setting, assert_close, batches
@@ -89,7 +91,7 @@ class Knowing:
 def test_posterior_labels_find_the_true_classes_and_their_shares() -> None:
     blobs = Blobs([900, 300, 60])
     preparation = Knowing(blobs)
-    stage = PosteriorStage.of(preparation)
+    stage = find_posterior(preparation)
     assert stage is not None
     right = (stage.labels.argmax(1) == blobs.true).float()
     assert right.mean() > 0.95
@@ -103,7 +105,7 @@ def test_posterior_labels_find_the_true_classes_and_their_shares() -> None:
 def test_out_of_fold_models_have_not_seen_what_they_speak_about() -> None:
     blobs = Blobs([60, 60, 60])
     preparation = Knowing(blobs)
-    PosteriorStage.of(preparation)
+    find_posterior(preparation)
     clean_fits, fold_fits = preparation.fits[:5], preparation.fits[5:]
     assert all(s.part == "clean" for subsets, _, _ in clean_fits for s in subsets)
     assert len(fold_fits) == 3
@@ -125,15 +127,41 @@ def test_useless_out_of_fold_models_are_not_believed() -> None:
     for useless in (False, True):
         preparation = Knowing(blobs)
         preparation.unseen_are_useless = useless
-        stage = PosteriorStage.of(preparation)
+        stage = find_posterior(preparation)
         assert stage is not None
         found[useless] = stage.labels
     right = {k: (q.argmax(1) == blobs.true).float().mean() for k, q in found.items()}
     assert right[True] > right[False] - 0.01 > 0.94
 
 
+def test_each_part_can_be_left_out() -> None:
+    preparation = Knowing(Blobs([200, 100, 50]))
+    whole = find_posterior(preparation)
+    bare = find_posterior(preparation, PosteriorOptions(folds=0, balance=False, leave_out=False))
+    assert whole is not None
+    assert bare is not None
+    assert len(preparation.fits) == 5 + 3 + 5
+    assert not bare.offset.any()
+    assert bare.kept.all()
+    assert not whole.kept.all()
+    assert whole.offset.abs().max() > 0.3
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"fold": 3}, {"folds": 1}, {"folds": "3"}, {"balance": 1}, "yes", {"folds": True}]
+)
+def test_options_of_the_posterior_that_do_not_fit_are_named(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="posterior"):
+        Setting.of("gdw", labels=None, posterior=wrong)
+
+
+def test_options_of_the_posterior_ask_for_it() -> None:
+    assert gdw.GDW.takes_clean({"posterior": {"folds": 0}})
+    assert gdw.GDW.takes_clean({"posterior": {}})
+
+
 def test_a_stage_is_the_same_after_saving() -> None:
-    stage = PosteriorStage.of(Knowing(Blobs([60, 60, 60])))
+    stage = find_posterior(Knowing(Blobs([60, 60, 60])))
     assert stage is not None
     again = PosteriorStage.from_state(stage.state_dict())
     assert again is not None
@@ -150,7 +178,7 @@ def test_contradicted_labels_are_left_out_unless_the_posterior_is_sure() -> None
         log_likelihoods=(),
     )
     joint = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]]).double()
-    kept = posterior_stage._kept(joint, found, torch.tensor([0, 1, 1, 1]))
+    kept = posterior_search._kept(joint, found, torch.tensor([0, 1, 1, 1]))
     assert kept.tolist() == [True, False, True, True]
 
 
@@ -249,12 +277,12 @@ def test_where_there_is_no_posterior_it_says_so(case: str, monkeypatch: pytest.M
     if case == "soft":
         preparation.given = F.one_hot(preparation.given).float()
     elif case == "large":
-        monkeypatch.setattr(posterior_stage, "LARGEST", 89)
+        monkeypatch.setattr(posterior_search, "LARGEST", 89)
     elif case == "absent":
         preparation.clean = preparation.clean.clamp(max=1)
     else:
         preparation.clean = preparation.clean[:3]
-    assert PosteriorStage.of(preparation) is None
+    assert find_posterior(preparation) is None
     assert "step by step" in preparation.said[0]
     assert not preparation.fits
 
@@ -287,7 +315,7 @@ def test_few_clean_examples_are_not_passed_over_forever() -> None:
     epochs: list[int | None] = []
     fit = preparation.fit
     preparation.fit = lambda *a, **k: epochs.append(k.get("epochs")) or fit(*a, **k)  # type: ignore[method-assign, func-returns-value]
-    PosteriorStage.of(preparation)
+    find_posterior(preparation)
     # The run takes 4 epochs of 45 steps: a fifth of that for each of five models of one step a pass.
     assert epochs[:5] == [36] * 5
 

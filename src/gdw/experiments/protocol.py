@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -77,7 +77,8 @@ class Protocol(Options):
 
     `base` is a run's configuration (`data`, `model`, `training`); `cells`, if given, lists the parts of the
     grid to run instead of every combination. `needs` and `hours` are for the reader. `reference` is the
-    method that all others are held against.
+    method that all others are held against, `measure` the figure that ranks and differences are of:
+    balanced accuracy where test data keep an imbalance that the clean examples say should not count.
     """
 
     what: ClassVar[str] = "protocol "
@@ -87,6 +88,7 @@ class Protocol(Options):
     needs: str = ""
     hours: str = ""
     reference: str | None = None
+    measure: Literal["accuracy", "balanced_accuracy"] = "accuracy"
     base: dict[str, dict[str, Any]] = Field(default_factory=dict)
     data: dict[str, dict[str, Any]]
     noise: list[str | None] = Field(default=[None])

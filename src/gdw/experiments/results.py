@@ -98,16 +98,16 @@ class Results:
         ]
 
     def pairs(self, group: Group, one: str, other: str) -> list[float]:
-        """Accuracy of `one` less that of `other` wherever both have finished on one setting and seed."""
+        """The measure of `one` less that of `other` wherever both have finished on one setting and seed."""
         found = []
         for setting in group.settings:
-            a, b = (self.score(setting, m, "accuracy").values for m in (one, other))
+            a, b = (self.score(setting, m, self.protocol.measure).values for m in (one, other))
             found += [a[seed] - b[seed] for seed in a if seed in b]
         return found
 
 
 def mean_ranks(results: Results, group: Group) -> tuple[dict[str, float], int]:
-    """The mean rank by accuracy of each method (1 is best, ties share), and over how many settings.
+    """The mean rank of each method by the measure (1 is best, ties share), and over how many settings.
 
     A setting counts when no cell of it is left to run; a method of which a seed failed comes last there.
     """
@@ -115,7 +115,8 @@ def mean_ranks(results: Results, group: Group) -> tuple[dict[str, float], int]:
 
     ranks: dict[str, list[float]] = {method: [] for method in group.methods}
     for setting in group.settings:
-        scores = [results.score(setting, method, "accuracy") for method in group.methods]
+        measure = results.protocol.measure
+        scores = [results.score(setting, method, measure) for method in group.methods]
         if any(score.missing for score in scores):
             continue
         keys = [_order(score) for score in scores]

@@ -40,9 +40,8 @@ class Figure:
     note: str = ""
 
 
-ACCURACY = Figure("accuracy", "Test accuracy, %", 100, 1, True)
 FIGURES = (
-    ACCURACY,
+    Figure("accuracy", "Test accuracy, %", 100, 1, True),
     Figure("balanced_accuracy", "Balanced accuracy, %", 100, 1, True),
     Figure(
         "detection_auroc",
@@ -61,21 +60,26 @@ FIGURES = (
 
 
 def group_tables(results: Results, group: Group) -> list[Table]:
-    """All figures of the group, accuracy with the mean rank first, then the paired comparison."""
+    """All figures of the group, the measure with the mean rank first; then the paired comparisons."""
     ranks, counted = mean_ranks(results, group)
     tables = []
-    for figure in FIGURES:
+    measure = measure_of(results)
+    for figure in sorted(FIGURES, key=lambda figure: figure is not measure):
         if any(
             results.score(s, m, figure.name).values for s in group.settings for m in group.methods
         ):
             table = _figure_table(results, group, figure)
-            tables.append(
-                _with_ranks(table, group, ranks, counted) if figure is ACCURACY else table
-            )
+            tables.append(_with_ranks(table, group, ranks, counted) if figure is measure else table)
     reference = reference_of(results, group, ranks)
     if reference is not None and len(group.methods) > 1:
+        tables.append(_standing_table(results, group, reference))
         tables.append(_comparison_table(results, group, reference))
     return tables
+
+
+def measure_of(results: Results) -> Figure:
+    """The figure that ranks and differences are of."""
+    return next(f for f in FIGURES if f.name == results.protocol.measure)
 
 
 def shown(score: Score, figure: Figure) -> str:
@@ -132,6 +136,44 @@ def _with_ranks(table: Table, group: Group, ranks: dict[str, float], counted: in
     return Table(table.title, (*table.header, "mean rank"), rows, note)
 
 
+def _standing_table(results: Results, group: Group, reference: str) -> Table:
+    """Setting by setting: the reference beside the best of the others."""
+    measure = measure_of(results)
+    rows = []
+    for setting in group.settings:
+        scores = {m: results.score(setting, m, measure.name) for m in group.methods}
+        own = scores.pop(reference)
+        means = {m: s.mean for m, s in scores.items() if s.mean is not None}
+        if own.mean is None or not means:
+            continue
+        best = max(means, key=lambda method: means[method])
+        gap = own.mean - means[best]
+        within = max(own.spread or 0.0, scores[best].spread or 0.0)
+        verdict = "ahead" if gap >= 0 else "within one std" if -gap <= within else "behind"
+        rows.append(
+            tuple(
+                map(
+                    Entry,
+                    (
+                        str(setting),
+                        shown(own, measure),
+                        f"{results.protocol.title(best)}: {shown(scores[best], measure)}",
+                        f"{measure.scale * gap:+.1f}",
+                        verdict,
+                    ),
+                )
+            )
+        )
+    title = results.protocol.title(reference)
+    return Table(
+        f"{title} and the best of the others, setting by setting",
+        ("setting", title, "best of the others", "difference", "where it stands"),
+        tuple(rows),
+        "The best is picked after the fact, setting by setting. Within one std: behind by no more than the "
+        "larger of the two standard deviations over seeds.",
+    )
+
+
 def _comparison_table(results: Results, group: Group, reference: str) -> Table:
     others = [method for method in group.methods if method != reference]
     found = {method: compare(results.pairs(group, method, reference)) for method in others}
@@ -158,9 +200,9 @@ def _comparison_table(results: Results, group: Group, reference: str) -> Table:
             "p, paired t",
         ),
         rows,
-        "Accuracy of the method less that of the reference on the same setting and seed (same rows, noise, "
-        "and clean examples). n counts such pairs; those of one data set are dependent: p is a guide. "
-        f"Two-sided; Holm: corrected for {len(others)} comparisons.{few}",
+        f"{measure_of(results).title} of the method less that of the reference on the same setting and seed "
+        "(same rows, noise, and clean examples). n counts such pairs; those of one data set are dependent: "
+        f"p is a guide. Two-sided; Holm: corrected for {len(others)} comparisons.{few}",
     )
 
 

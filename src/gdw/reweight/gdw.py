@@ -14,6 +14,8 @@ from gdw.functional.losses import PerExample
 from gdw.hypergradient import TrainingPass
 from gdw.hypergradient.batch import Batch, Forward, joined
 from gdw.reweight.base import StepResult, Weighting
+from gdw.reweight.posterior_options import PosteriorOptions
+from gdw.reweight.posterior_search import find_posterior
 from gdw.reweight.posterior_stage import PosteriorStage
 from gdw.reweight.preparation import Preparation
 from gdw.reweight.presets import resolve_preset
@@ -62,7 +64,7 @@ class GDW(NetworkReweighter):
         label_smoothing: float = 0.0,
         meta_every: int = 1,
         forward: Forward | None = None,
-        posterior: bool | None = None,
+        posterior: bool | Mapping[str, Any] | None = None,
         preset: str = "paper",
     ) -> None:
         """
@@ -86,7 +88,8 @@ class GDW(NetworkReweighter):
                 weights are used as they are.
             posterior: whether `prepare` (which `gdw.Trainer` calls) finds posterior labels, whose class-level
                 weights then stand for both stages: no hypergradient is computed (False). The preset's
-                yes is a no when an option of the bilevel step is given.
+                yes is a no when an option of the bilevel step is given. A mapping is a yes with options,
+                see `gdw.reweight.posterior_options`.
             preset: named settings, see `gdw.reweight.PRESETS`.
 
         Raises:
@@ -132,6 +135,7 @@ class GDW(NetworkReweighter):
                 "meta_every": meta_every,
             }
         )
+        self._posterior_options = PosteriorOptions.parse(posterior)
         self._label_smoothing = label_smoothing
         self._stage: PosteriorStage | None = None
         self._constrained = zero_mean
@@ -143,9 +147,9 @@ class GDW(NetworkReweighter):
         return _prepares(options)
 
     def prepare(self, preparation: Preparation) -> None:
-        """With the preset `"robust"`: posterior labels, see `gdw.reweight.posterior_stage`."""
+        """With the preset `"robust"`: posterior labels, see `gdw.reweight.posterior_search`."""
         if self._by_posterior:
-            self._stage = PosteriorStage.of(preparation)
+            self._stage = find_posterior(preparation, self._posterior_options)
 
     def label_posterior(self) -> Tensor | None:
         """What `prepare` found: the probability of each class for each training example, `(N, C)`."""
@@ -227,4 +231,5 @@ def _prepares(options: Mapping[str, Any]) -> bool:
     if wanted is None:
         preset = resolve_preset(options.get("preset", "paper"))
         wanted = preset.posterior and all(options.get(k, v) == v for k, v in _BILEVEL.items())
-    return bool(wanted) and options.get("loss", "cross_entropy") == "cross_entropy"
+    wanted = bool(wanted) or isinstance(wanted, Mapping)
+    return wanted and options.get("loss", "cross_entropy") == "cross_entropy"

@@ -42,7 +42,7 @@ PRESETS = {
 }
 """`paper`: as published for CIFAR-10 (Chen et al., 2021, section 4; CIFAR-100 takes `outer_lr=1000`).
 `robust`: our recommended one. In a `gdw.Trainer` (or after `prepare`) the class-level weights come in closed
-form from posterior labels, see `gdw.reweight.posterior_stage`; elsewhere, without a look at the whole
+form from posterior labels, see `gdw.reweight.posterior_search`; elsewhere, without a look at the whole
 training set, from the hypergradient alone, with steps large enough to matter.
 """
 

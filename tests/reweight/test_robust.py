@@ -7,6 +7,7 @@ import math
 import os
 import signal
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,8 +143,8 @@ def test_each_part_can_be_left_out() -> None:
     assert bare is not None
     assert len(preparation.fits) == 5 + 3 + 5
     assert not bare.offset.any()
-    assert bare.kept.all()
-    assert not whole.kept.all()
+    assert bare.weight.eq(1).all()
+    assert bare.trust == 0
     assert whole.offset.abs().max() > 0.3
 
 
@@ -178,8 +179,45 @@ def test_contradicted_labels_are_left_out_unless_the_posterior_is_sure() -> None
         log_likelihoods=(),
     )
     joint = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]]).double()
-    kept = posterior_search._kept(joint, found, torch.tensor([0, 1, 1, 1]))
-    assert kept.tolist() == [True, False, True, True]
+    found_out = posterior_search._contradicted(joint, found, torch.tensor([0, 1, 1, 1]))
+    assert found_out.tolist() == [False, True, False, False]
+
+
+@pytest.mark.parametrize("useless", [False, True])
+def test_training_is_believed_as_far_as_out_of_fold_models_were(useless: bool) -> None:
+    preparation = Knowing(Blobs([300, 300, 300]))
+    preparation.unseen_are_useless = useless
+    stages = [find_posterior(preparation, PosteriorOptions(own=own)) for own in (True, False)]
+    own, never = (stage for stage in stages if stage is not None)
+    assert never.trust == 0
+    assert torch.equal(own.labels, never.labels)
+    # What training may not judge is left out, as far as it may not.
+    assert torch.equal(own.weight, torch.where(never.weight == 0, own.trust, 1.0))
+    if useless:
+        assert own.trust == 0
+
+
+def test_the_model_in_training_has_its_say_in_the_targets() -> None:
+    setting, blobs = prepared()
+    reweighter = setting.reweighter
+    assert isinstance(reweighter, gdw.GDW)
+    stage = reweighter._stage
+    assert stage is not None
+    stage = reweighter._stage = replace(stage, trust=0.3, weight=torch.ones(120))
+    rows = list(range(30, 50))
+    batch, meta = (blobs.x[rows], blobs.given[rows]), (blobs.clean_x, blobs.clean)
+    twin = copy.deepcopy(setting.model)
+    reweighter.backward(batch, meta, indices=rows)
+    z = twin(torch.cat([batch[0], meta[0][:5]]))
+    moved = z[:20] + stage.offset
+    target = torch.empty(20, CLASSES)
+    for i, (label, p) in enumerate(zip(batch[1].tolist(), moved.detach().softmax(1), strict=True)):
+        own = p * stage.noise[:, label]
+        mixed = own**0.3 * stage.labels[rows[i]] ** 0.7
+        target[i] = mixed / mixed.sum()
+    given = F.cross_entropy(moved, target, reduction="none")
+    torch.cat([given, F.cross_entropy(z[20:], meta[1][:5], reduction="none")]).mean().backward()
+    assert_close(setting.gradient(), [p.grad for p in twin.parameters()], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("noisy", [False, True])
@@ -227,7 +265,8 @@ def test_a_step_is_on_given_rows_towards_q_and_on_clean_rows_as_they_are() -> No
     stage = reweighter._stage
     assert stage is not None
     indices = list(range(40, 60))
-    stage.kept[[41, 47, 55]] = False
+    stage = reweighter._stage = replace(stage, trust=0.0, weight=torch.ones(120))
+    stage.weight[[41, 47, 55]] = 0
     batch, meta = (blobs.x[indices], blobs.given[indices]), (blobs.clean_x, blobs.clean)
     rows = stage.rows(20, 30)
     assert rows == 5  # a quarter: 30 clean beside 120 given
@@ -236,7 +275,7 @@ def test_a_step_is_on_given_rows_towards_q_and_on_clean_rows_as_they_are() -> No
     z = twin(torch.cat([batch[0], meta[0][:rows]]))
     given = F.cross_entropy(z[:20] + stage.offset, q[indices], reduction="none")
     clean = F.cross_entropy(z[20:], meta[1][:rows], reduction="none")
-    kept = stage.kept[indices]
+    kept = stage.weight[indices] > 0
     assert kept.sum() == 17
     torch.cat([given[kept], clean]).mean().backward()
     assert_close(setting.gradient(), [p.grad for p in twin.parameters()], rtol=1e-5, atol=1e-7)

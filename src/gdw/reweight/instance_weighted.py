@@ -47,8 +47,9 @@ def labelled(losses: Tensor, targets: Tensor) -> Tensor:
 def mean_over(kept: Tensor, count: Tensor, collective: Collective) -> Tensor:
     """Weights with which a mean over all `count` examples is the mean over those `kept`.
 
-    `kept`: booleans `(N, ...)`, of this process; the mean is over all processes. All zero if none is kept.
+    `kept`: booleans `(N, ...)` of this process, or how much each counts, from 0 to 1; the mean is over all
+    processes. All zero if none is kept.
     """
     chosen = kept.to(count.dtype)
     total = collective.sum_scalar(chosen.sum())
-    return chosen * (count / total.clamp(min=1))
+    return chosen * torch.where(total > 0, count / total, 0.0)

@@ -7,7 +7,10 @@ Each step on what the one before found (`docs/method.md` has the reasons):
 2. Models of folds of the training set, corrected for that noise, speak about the examples that they have not
    seen. Both opinions are pooled with the weights that make the given labels likeliest; EM once more
    gives q, T and π to train with.
-3. An example whose label is confidently contradicted, and whose q is not sure either, is left out.
+3. As far as the out-of-fold models were believed (their weight in the pool, above a half), training's own
+   model will be: it gets a say in the targets as it learns.
+4. As far as it will not, an example whose label is confidently contradicted, and whose q is not sure either,
+   is left out.
 
 Training is then towards q, the logits of given examples offset by `log(π / ρ)`: noise and balance are
 corrected apart, the one in the labels, the other in the logits.
@@ -36,7 +39,7 @@ _FEWEST = 4
 _STRENGTH, _STEPS = 10.0, 100
 _LEAST, _MOST = 0.1, 0.5
 _SEED = 100
-_SURE = 0.95
+_SURE = 0.99
 
 
 def find_posterior(
@@ -55,6 +58,7 @@ def find_posterior(
     share = min(_MOST, max(_LEAST, len(clean) / len(given)))
     p = clean_probabilities(preparation, true)
     found = _posterior(p, given, prior)
+    trust = 0.0
     if options.folds:
         unseen = out_of_fold(
             preparation,
@@ -70,18 +74,27 @@ def find_posterior(
                 epoch=0,
                 step=0,
             )
-        p, _ = log_linear_pool(
+        p, weights = log_linear_pool(
             [p, unseen],
             given,
             transition=found.transition,
             class_weight=found.class_prior / prior,
         )
         found = _posterior(p, given, prior)
-    kept = torch.ones(len(given), dtype=torch.bool)
+        if options.own:
+            # Models that overfit are too sure of what they have not seen, and the pool tempers them.
+            trust = min(1.0, max(0.0, 2 * float(weights[1]) - 1))
+    weight = torch.ones(len(given))
     if options.leave_out:
-        kept = _kept(p * (found.class_prior / prior), found, given)
-    labels = found.responsibilities.float()
-    return PosteriorStage(labels, _offset(found, prior, options), kept, share)
+        weight[_contradicted(p * (found.class_prior / prior), found, given)] = trust
+    return PosteriorStage(
+        labels=found.responsibilities.float(),
+        offset=_offset(found, prior, options),
+        weight=weight,
+        share=share,
+        noise=found.transition.float(),
+        trust=trust,
+    )
 
 
 def _obstacle(preparation: Preparation) -> str | None:
@@ -121,11 +134,11 @@ def _repeated(true: Tensor, size: float) -> Subset:
     return Subset("clean", rows, true.float()[rows])
 
 
-def _kept(joint: Tensor, found: NoisePosterior, given: Tensor) -> Tensor:
-    """All but the labels that are confidently contradicted and whose posterior does not know better.
+def _contradicted(joint: Tensor, found: NoisePosterior, given: Tensor) -> Tensor:
+    """Labels that are confidently contradicted and whose posterior does not know better, `(N,)` booleans.
 
     `joint`: what the pool says under the true class frequencies, up to a factor of each row, `(N, C)`.
     """
     noisy = joint @ found.transition
     doubted = confidently_other(noisy / noisy.sum(1, keepdim=True), given)
-    return ~doubted | (found.responsibilities.amax(1) > _SURE)
+    return doubted & (found.responsibilities.amax(1) <= _SURE)

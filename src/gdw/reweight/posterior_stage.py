@@ -24,14 +24,18 @@ class PosteriorStage:
     Attributes:
         labels: `q`, `(N, C)` float32.
         offset: `log(π / ρ)`, `(C,)` float32.
-        kept: which examples are trained on, `(N,)` booleans.
+        weight: how much each example counts, `(N,)` float32 in [0, 1].
         share: how many clean rows go with each given one in a batch.
+        noise: `T`, `(C, C)` float32, the probability of given label k for class j at `[j, k]`.
+        trust: from 0 to 1, how far the model in training is believed beside q.
     """
 
     labels: Tensor
     offset: Tensor
-    kept: Tensor
+    weight: Tensor
     share: float
+    noise: Tensor
+    trust: float
 
     def rows(self, given: int, meta: int) -> int:
         """How many of `meta` clean rows go with `given` training rows."""
@@ -46,9 +50,10 @@ class PosteriorStage:
         collective: Collective,
         label_smoothing: float = 0.0,
     ) -> TrainingPass:
-        """`run` with `D1` towards q, the mean over examples that are kept.
+        """`run` with `D1` towards `q^(1−β) ⊙ (p ⊙ T[·, given])^β`, normalised, in the mean by `weight`.
 
-        `indices` `(N,)`, of clean rows beyond the training set.
+        β is `trust` and p what the model says now. `targets` are classes; `indices` `(N,)`, of clean rows
+        beyond the training set.
         """
         like, total = run.class_gradient, len(self.labels)
         given = indices < total
@@ -60,15 +65,23 @@ class PosteriorStage:
         undecided = 1 / like.shape[1]
         own = torch.where(doubtful.unsqueeze(1), q, hot)
         run.shown = implied_weights(undecided - own, undecided - hot)
-        kept = torch.where(given, self.kept[indices.clamp(max=total - 1)], True).to(like.device)
-        run.shown = run.shown * kept.unsqueeze(1)
+        weight = torch.where(given, self.weight[indices.clamp(max=total - 1)], 1.0).to(like)
+        run.shown = run.shown * weight.unsqueeze(1)
+        if self.trust > 0:
+            own = torch.where(doubtful.unsqueeze(1), self._with_own(run.logits, q, hot), hot)
         run.losses, run.class_gradient = corrected_gradient(
             run.logits, own, doubtful, offset=self.offset, label_smoothing=label_smoothing
         )
-        run.class_gradient = run.class_gradient * mean_over(kept, run.count, collective).unsqueeze(
-            1
-        )
+        shares = mean_over(weight, run.count, collective).to(like)
+        run.class_gradient = run.class_gradient * shares.unsqueeze(1)
         return run
+
+    def _with_own(self, logits: Tensor, q: Tensor, hot: Tensor) -> Tensor:
+        """q and the posterior of the model in training, `p ⊙ T[·, given]`, as a log-linear pool `(N, C)`."""
+        tiny = torch.finfo(q.dtype).tiny
+        own = (logits.detach().to(q) + self.offset.to(q)).log_softmax(1)
+        own = own + (hot @ self.noise.to(q).T).clamp(min=tiny).log()
+        return (self.trust * own + (1 - self.trust) * q.clamp(min=tiny).log()).softmax(1)
 
     @staticmethod
     def weigh(run: TrainingPass) -> Weighting:

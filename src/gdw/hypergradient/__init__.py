@@ -8,9 +8,10 @@ a graph; `head` restricts all to the last part of the model. See `docs/method.md
 from gdw.hypergradient.batch import default_forward
 from gdw.hypergradient.collective import Collective
 from gdw.hypergradient.engines import Engine, Hypergradient
-from gdw.hypergradient.problem import Problem, TrainingPass
+from gdw.hypergradient.problem import Problem
 from gdw.hypergradient.registry import ENGINES, HEAD, resolve_engine
 from gdw.hypergradient.stillness import Point, RandomState, still_buffers
+from gdw.hypergradient.training_pass import TrainingPass
 
 __all__ = [
     "ENGINES",

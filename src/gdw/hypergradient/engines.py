@@ -16,8 +16,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from gdw.functional import weighted_class_gradient
 from gdw.hypergradient import jacobian
 from gdw.hypergradient.batch import Batch
-from gdw.hypergradient.problem import Problem, TrainingPass, dense
+from gdw.hypergradient.problem import Problem, dense
 from gdw.hypergradient.stillness import Point, still_buffers
+from gdw.hypergradient.training_pass import TrainingPass
 
 
 class Hypergradient(NamedTuple):

@@ -21,8 +21,9 @@ from gdw.hypergradient.batch import Batch, Forward, as_pair
 from gdw.hypergradient.engines import Hypergradient, through_finite_difference
 from gdw.hypergradient.head import Captured
 from gdw.hypergradient.jacobian import replaying
-from gdw.hypergradient.problem import Problem, TrainingPass
+from gdw.hypergradient.problem import Problem
 from gdw.hypergradient.stillness import RandomState, still_buffers, without_inference_path
+from gdw.hypergradient.training_pass import TrainingPass
 
 
 def head_only(

@@ -20,8 +20,9 @@ from torch.overrides import TorchFunctionMode
 from gdw.errors import ModelError
 from gdw.hypergradient.batch import Forward
 from gdw.hypergradient.precision import Autocast, relative_step
-from gdw.hypergradient.problem import Problem, TrainingPass
+from gdw.hypergradient.problem import Problem
 from gdw.hypergradient.stillness import Point, still_buffers, without_inference_path
+from gdw.hypergradient.training_pass import TrainingPass
 
 
 class _Call(nn.Module):

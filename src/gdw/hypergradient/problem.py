@@ -24,39 +24,10 @@ from gdw.hypergradient.head import Captured, Head
 from gdw.hypergradient.layout import Layout
 from gdw.hypergradient.precision import Autocast, relative_step
 from gdw.hypergradient.stillness import Buffers, RandomState, still_buffers
+from gdw.hypergradient.training_pass import TrainingPass
 
 # Steps of a finite difference up to this size, relative to the parameters, are lost in an optimizer's own.
 _FINE = 1e-5
-
-
-@dataclass
-class TrainingPass:
-    """What the forward pass of a training batch leaves behind.
-
-    Attributes:
-        inputs: the batch's inputs, for a second pass.
-        logits: `(N, C, ...)`, with the graph that the model's gradient is taken through. Without
-            `retain_graph` an engine frees it and puts those of its replay here.
-        losses: `(N, ...)`, detached.
-        class_gradient: `D1`, `(N, C, ...)`, detached, float32 or wider.
-        mean_loss: over this process's labelled examples, a scalar.
-        count: the number of labelled examples in the global batch, a scalar tensor.
-        random_state, buffers: what the pass drew from, and the buffers that it started with.
-        captured: what the head was handed, if there is one.
-        shown: `(N, C, ...)`, the class-level weights that another `class_gradient` amounts to, where a method
-            has put one there.
-    """
-
-    inputs: Any
-    logits: Tensor
-    losses: Tensor
-    class_gradient: Tensor
-    mean_loss: Tensor
-    count: Tensor
-    random_state: RandomState
-    buffers: Buffers
-    captured: Captured | None = None
-    shown: Tensor | None = None
 
 
 @dataclass(frozen=True)

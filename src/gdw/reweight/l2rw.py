@@ -5,7 +5,8 @@ from __future__ import annotations
 from gdw.functional import broadcast_instance_weights, positive_part_weights
 from gdw.hypergradient import TrainingPass
 from gdw.hypergradient.batch import Batch
-from gdw.reweight.base import MetaReweighter, Weighting
+from gdw.reweight.base import Weighting
+from gdw.reweight.meta import MetaReweighter
 
 
 class L2RW(MetaReweighter):

@@ -14,7 +14,8 @@ from gdw.functional import broadcast_instance_weights
 from gdw.functional.losses import PerExample
 from gdw.hypergradient import TrainingPass
 from gdw.hypergradient.batch import Batch, Forward
-from gdw.reweight.base import MetaReweighter, Weighting, check_every
+from gdw.reweight.base import Weighting
+from gdw.reweight.meta import MetaReweighter, check_every
 from gdw.reweight.weighting_network import LearnedWeights, WeightingNetwork
 
 NetworkChoice = nn.Module | Literal["mlp", "none"]

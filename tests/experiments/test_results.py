@@ -96,14 +96,18 @@ def test_where_the_reference_stands_in_each_setting(tmp_path: Path) -> None:
     results = made_up(tmp_path, TWO_BY_THREE, reference="a")
     (group,) = results.groups()
     (table,) = [t for t in group_tables(results, group) if "best of the others" in t.title]
-    # c has 90.0 from its one seed: behind by 5, within the 7.1 of a. Under noise a is behind by 10 of 0.0.
+    # Of c one seed failed: no verdict. Under noise a is behind by 10, of 0.0.
     assert [[entry.text for entry in row] for row in table.rows] == [
-        ["blobs", "85.0 ± 7.1", "c: 90.0 (1 of 2 failed)", "-5.0", "within one std"],
+        ["blobs", "85.0 ± 7.1", "c: 90.0 (1 of 2 failed)", "-5.0", "—"],
         ["blobs, flip 0.2", "50.0 ± 0.0", "b: 60.0 ± 0.0", "-10.0", "behind"],
     ]
     ahead = made_up(tmp_path / "other", TWO_BY_THREE, reference="b")
     table = next(t for t in group_tables(ahead, group) if "best of the others" in t.title)
-    assert [row[-1].text for row in table.rows] == ["behind", "ahead"]
+    assert [row[-1].text for row in table.rows] == ["—", "within one std"]
+    close = {**TWO_BY_THREE, (None, "c", 0): 0.80, (None, "c", 1): 0.80}
+    near = made_up(tmp_path / "near", close, reference="a")
+    table = next(t for t in group_tables(near, group) if "best of the others" in t.title)
+    assert [row[-1].text for row in table.rows] == ["within one std", "behind"]
 
 
 def test_ranks_and_differences_are_of_the_protocols_measure(tmp_path: Path) -> None:

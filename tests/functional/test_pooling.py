@@ -11,6 +11,7 @@ from gdw.functional import pooling
 from gdw.functional.pooling import log_linear_pool
 
 F64 = torch.float64
+EVEN = torch.full((3,), 1 / 3)
 T = torch.tensor([[0.7, 0.2, 0.1], [0.0, 0.8, 0.2], [0.3, 0.0, 0.7]], dtype=F64)
 
 
@@ -34,7 +35,9 @@ def _likelihood(p: Tensor, given: Tensor, weight: Tensor) -> float:
 def test_what_knows_is_believed_and_noise_is_not() -> None:
     p, given = _world()
     other = torch.rand(len(p), 3, dtype=F64, generator=torch.Generator().manual_seed(1)).softmax(1)
-    pooled, weights = log_linear_pool([p, other], given, transition=T, class_weight=torch.ones(3))
+    pooled, weights = log_linear_pool(
+        [p, other], given, transition=T, prior=EVEN, class_weight=torch.ones(3)
+    )
     assert weights[0] == pytest.approx(1, abs=0.1)
     assert weights[1] < 0.2
     assert torch.allclose(pooled.sum(1), torch.ones(len(p), dtype=F64))
@@ -43,7 +46,9 @@ def test_what_knows_is_believed_and_noise_is_not() -> None:
 
 def test_one_that_is_too_sure_is_tempered() -> None:
     p, given = _world()
-    (pooled, weights) = log_linear_pool([p**2], given, transition=T, class_weight=torch.ones(3))
+    (pooled, weights) = log_linear_pool(
+        [p**2], given, transition=T, prior=EVEN, class_weight=torch.ones(3)
+    )
     assert weights[0] == pytest.approx(1 / 2, abs=0.05)
     torch.testing.assert_close(pooled, (p**2).log().mul(weights[0]).softmax(1))
 
@@ -53,7 +58,7 @@ def test_no_weights_of_a_grid_make_the_labels_likelier() -> None:
     draw = torch.Generator().manual_seed(2)
     views = [(p.log() + torch.randn(300, 3, dtype=F64, generator=draw)).softmax(1) for _ in "ab"]
     weight = torch.tensor([0.5, 1.0, 1.5], dtype=F64)
-    pooled, weights = log_linear_pool(views, given, transition=T, class_weight=weight)
+    pooled, weights = log_linear_pool(views, given, transition=T, prior=EVEN, class_weight=weight)
     best = _likelihood(pooled, given, weight)
     for a in torch.linspace(0.01, 1.2, 7).tolist():
         for b in torch.linspace(0.01, 1.2, 7).tolist():
@@ -64,13 +69,46 @@ def test_no_weights_of_a_grid_make_the_labels_likelier() -> None:
 def test_weights_of_many_rows_come_from_some(monkeypatch: pytest.MonkeyPatch) -> None:
     p, given = _world(9000)
     monkeypatch.setattr(pooling, "LARGEST", 9000)
-    pooled, weights = log_linear_pool([p], given, transition=T, class_weight=torch.ones(3))
-    _, some = log_linear_pool([p[::3]], given[::3], transition=T, class_weight=torch.ones(3))
-    assert torch.equal(weights, some)
-    assert pooled.shape == p.shape
+    pooled, weights = log_linear_pool(
+        [p], given, transition=T, prior=EVEN, class_weight=torch.ones(3)
+    )
+    assert weights[0] == pytest.approx(1, abs=0.1)
+    torch.testing.assert_close(pooled, p.log().mul(weights[0]).softmax(1))
+    _, again = log_linear_pool([p], given, transition=T, prior=EVEN, class_weight=torch.ones(3))
+    assert torch.equal(weights, again)
+
+
+def test_the_class_frequencies_of_the_opinions_count_once() -> None:
+    """Two independent views of each example, both under a prior that is far from even."""
+    draw = torch.Generator().manual_seed(3)
+    rho = torch.tensor([0.8, 0.1, 0.1], dtype=F64)
+    true = torch.arange(6000) % 3
+    given = T[true].multinomial(1, generator=draw).squeeze(1)
+    centres = 1.5 * torch.eye(3, dtype=F64)
+    views = [centres[true] + torch.randn(6000, 3, dtype=F64, generator=draw) for _ in "ab"]
+    evidence = [-torch.cdist(x, centres).square() / 2 for x in views]
+    opinions = [(rho.log() + e).softmax(1) for e in evidence]
+    # The examples themselves are even: from ρ to a third each.
+    pooled, weights = log_linear_pool(
+        opinions, given, transition=T, prior=rho, class_weight=1 / (3 * rho)
+    )
+    assert weights.tolist() == pytest.approx([1, 1], abs=0.15)
+    exact = (rho.log() + evidence[0] + evidence[1]).softmax(1)
+    assert (pooled - exact).abs().mean() < 0.01
+
+
+def test_weights_of_opinions_without_a_doubt_stay_finite() -> None:
+    true = torch.arange(300) % 3
+    p = torch.full((300, 3), 0.05, dtype=F64)
+    p[torch.arange(300), true] = 0.9
+    eye = torch.eye(3, dtype=F64)
+    _, weights = log_linear_pool([p], true, transition=eye, prior=EVEN, class_weight=torch.ones(3))
+    assert 1 < weights[0] <= 20
 
 
 def test_opinions_that_are_not_finite_are_refused() -> None:
     p = torch.full((4, 3), torch.nan)
     with pytest.raises(DataError, match="finite"):
-        log_linear_pool([p], torch.zeros(4).long(), transition=T, class_weight=torch.ones(3))
+        log_linear_pool(
+            [p], torch.zeros(4).long(), transition=T, prior=EVEN, class_weight=torch.ones(3)
+        )

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gdw.hypergradient.layout import Layout
 from gdw.reweight import build
 
 LAST = torch.channels_last
@@ -36,10 +37,10 @@ class Watched(nn.Module):
 
 
 class ByView(nn.Module):
-    """What models do that take the order of numbers in memory for granted."""
+    """What models do that take the order of numbers in memory for granted, after a random number."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.view(len(x), -1)
+        return (x + 0.1 * torch.rand(())).view(len(x), -1)
 
 
 def _batches(dtype: torch.dtype = torch.float32) -> Any:
@@ -108,6 +109,32 @@ def test_an_error_of_the_models_own_is_raised() -> None:
 def test_asked_for_it_is_not_given_up() -> None:
     with pytest.raises(RuntimeError, match="view"):
         _step(Watched(ByView()), channels_last=True)
+
+
+def test_an_error_without_a_change_of_format_is_no_reason_to_try_again() -> None:
+    class Broken(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            raise RuntimeError("no such luck")
+
+    wide = Watched(Broken()).double()
+    with pytest.raises(RuntimeError, match="no such luck"):
+        _step(wide)
+    assert wide.formats == [False]
+
+
+@pytest.mark.parametrize("how", ["in place", "wrapped"])
+def test_a_compiled_model_chooses_for_itself(how: str) -> None:
+    model = Watched()
+    if how == "in place":
+        model.compile(backend="eager")
+        compiled: nn.Module = model
+    else:
+        compiled = torch.compile(model, backend="eager")  # type: ignore[assignment]
+    images = torch.randn(4, 3, 6, 6)
+    assert Layout().place(compiled, images) is images
+    asked = Layout()
+    asked.wanted = True
+    assert asked.place(compiled, images.double()).is_contiguous(memory_format=LAST)
 
 
 def test_inputs_in_64_bits_and_models_without_convolutions_are_left_alone() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from gdw.hypergradient import Collective
 from gdw.reweight import METHODS, build
+from gdw.reweight.posterior_stage import PosteriorStage
 from tests.reweight.setting import Setting, assert_close, batches
 
 pytestmark = pytest.mark.skipif(
@@ -65,6 +66,31 @@ def network_drawn_apart(rank: int) -> list[Tensor]:
     return list(own.reweighter.state_dict()["learned_weights"]["network"].values())
 
 
+def posterior_steps(rank: int | None) -> list[Tensor]:
+    """Parameters after steps on prepared labels of which some count in part, clean rows among them."""
+    own = Setting.of("gdw", network(), labels=None, posterior=True)
+    draw = torch.Generator().manual_seed(4)
+    train, meta = batches(3), batches(3, n=6, seed=1)
+    size = len(train[0][1])
+    own.reweighter._stage = PosteriorStage(
+        labels=torch.rand(size, 3, generator=draw).softmax(1),
+        offset=torch.randn(3, generator=draw),
+        weight=torch.tensor([1.0, 0.0, 0.3, 1.0, 0.3, 0.0, 1.0, 1.0])[:size],
+        share=1.0,
+        noise=torch.rand(3, 3, generator=draw).softmax(1),
+        trust=0.3,
+    )
+    places = list(range(size))
+    if rank is not None:
+        train, meta = halves(train, rank), halves(meta, rank)
+        places = places[:3] if rank == 0 else places[3:]
+    for batch, clean in zip(train, meta, strict=True):
+        own.reweighter.backward(batch, clean, indices=places)
+        own.optimizer.step()
+        own.optimizer.zero_grad()
+    return own.parameters()
+
+
 def worker(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
@@ -75,6 +101,7 @@ def worker(rank: int, folder: str) -> None:
         own.train(halves(batches(10), rank), halves(batches(10, n=6, seed=1), rank))
         results[method] = own.parameters()
     results["unused"] = [unused_after_decay(rank)]
+    results["prepared labels"] = posterior_steps(rank)
     results["drawn_apart"] = network_drawn_apart(rank)
     torch.save(results, f"{folder}/rank{rank}.pt")
     dist.destroy_process_group()
@@ -100,6 +127,14 @@ def test_the_same_parameters_after_ten_steps(
     alone.train(batches(10), batches(10, n=6, seed=1))
     assert_close(ranks[0][method], ranks[1][method])
     assert_close(ranks[0][method], alone.parameters(), atol=1e-10)
+
+
+def test_prepared_labels_are_weighed_over_all_processes(
+    ranks: list[dict[str, list[Tensor]]],
+) -> None:
+    alone = posterior_steps(None)
+    for result in ranks:
+        assert_close(result["prepared labels"], alone, rtol=1e-6, atol=1e-8)
 
 
 def test_an_unused_parameter_does_not_decay_on_many_processes_either(

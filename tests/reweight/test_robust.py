@@ -116,10 +116,50 @@ def test_out_of_fold_models_have_not_seen_what_they_speak_about() -> None:
         assert subsets[0].targets is None
         assert offset is not None
         assert noise is not None
-        # As many clean rows as their share asks for: 30 of 180, beside 120.
-        assert len(subsets[1].indices) == 30
+        assert len(subsets[1].indices) == 30  # each once, though 20 would be a sixth of 120
         left_out += set(range(180)) - set(subsets[0].indices.tolist())
     assert sorted(left_out) == list(range(180))
+
+
+def test_few_clean_rows_are_repeated_for_out_of_fold_models() -> None:
+    preparation = Knowing(Blobs([300, 300, 300], clean=12))
+    find_posterior(preparation)
+    for subsets, _, _ in preparation.fits[5:]:
+        # A tenth of 600.
+        assert sorted(subsets[1].indices.tolist()) == sorted([*range(12)] * 5)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+def test_labels_of_any_whole_type_will_do(dtype: torch.dtype) -> None:
+    preparation = Knowing(Blobs([60, 60, 60]))
+    expected = find_posterior(preparation)
+    preparation.given = preparation.given.to(dtype)
+    found = find_posterior(preparation)
+    assert expected is not None
+    assert found is not None
+    assert torch.equal(found.labels, expected.labels)
+    assert torch.equal(found.weight, expected.weight)
+
+
+def test_the_balance_of_out_of_fold_models_is_not_for_leaving_out() -> None:
+    preparation = Knowing(Blobs([300, 100, 30]))
+    labels = []
+    for balance in (True, False):
+        stage = find_posterior(preparation, PosteriorOptions(balance=balance))
+        assert stage is not None
+        assert bool(stage.offset.any()) == balance
+        labels.append(stage.labels)
+    assert torch.equal(*labels)
+    assert all(offset.any() for _, offset, noise in preparation.fits if noise is not None)
+
+
+def test_a_state_of_another_version_is_refused() -> None:
+    stage = find_posterior(Knowing(Blobs([60, 60, 60])))
+    assert stage is not None
+    state = stage.state_dict()
+    del state["trust"]
+    with pytest.raises(ConfigError, match="start it anew"):
+        PosteriorStage.from_state(state)
 
 
 def test_useless_out_of_fold_models_are_not_believed() -> None:
@@ -193,8 +233,8 @@ def test_training_is_believed_as_far_as_out_of_fold_models_were(useless: bool) -
     assert torch.equal(own.labels, never.labels)
     # What training may not judge is left out, as far as it may not.
     assert torch.equal(own.weight, torch.where(never.weight == 0, own.trust, 1.0))
-    if useless:
-        assert own.trust == 0
+    assert (never.weight == 0).any()
+    assert own.trust == 0 if useless else own.trust > 0.5
 
 
 def test_the_model_in_training_has_its_say_in_the_targets() -> None:
@@ -203,7 +243,9 @@ def test_the_model_in_training_has_its_say_in_the_targets() -> None:
     assert isinstance(reweighter, gdw.GDW)
     stage = reweighter._stage
     assert stage is not None
-    stage = reweighter._stage = replace(stage, trust=0.3, weight=torch.ones(120))
+    weight = torch.ones(120)
+    weight[[33, 41]] = 0.25
+    stage = reweighter._stage = replace(stage, trust=0.3, weight=weight)
     rows = list(range(30, 50))
     batch, meta = (blobs.x[rows], blobs.given[rows]), (blobs.clean_x, blobs.clean)
     twin = copy.deepcopy(setting.model)
@@ -216,7 +258,9 @@ def test_the_model_in_training_has_its_say_in_the_targets() -> None:
         mixed = own**0.3 * stage.labels[rows[i]] ** 0.7
         target[i] = mixed / mixed.sum()
     given = F.cross_entropy(moved, target, reduction="none")
-    torch.cat([given, F.cross_entropy(z[20:], meta[1][:5], reduction="none")]).mean().backward()
+    losses = torch.cat([given, F.cross_entropy(z[20:], meta[1][:5], reduction="none")])
+    counts = torch.cat([weight[rows], torch.ones(5)])
+    ((counts * losses).sum() / counts.sum()).backward()
     assert_close(setting.gradient(), [p.grad for p in twin.parameters()], rtol=1e-4, atol=1e-6)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from gdw.demo.picture import as_svg
 from gdw.experiments.cells import Setting
 from gdw.experiments.results import Group, Results
+from gdw.experiments.tables import measure_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +29,8 @@ def pictures(results: Results) -> Iterator[tuple[str, str, str]]:
         for number, group in enumerate(results.groups(), start=1):
             if not any(cell.setting in group.settings for cell in results.results):
                 continue
-            title = "Test accuracy of each method, mean and standard deviation of the seeds"
+            what = measure_of(results).title
+            title = f"{what}, of each method, mean and standard deviation of the seeds"
             yield f"accuracy-{number}", title, as_svg(_bars(results, group))
             for setting in group.settings:
                 if any(cell.setting == setting for cell in results.results):
@@ -70,17 +72,17 @@ def _curves(results: Results, group: Group, setting: Setting) -> Figure:
 def _bars(results: Results, group: Group) -> Figure:
     from matplotlib.figure import Figure
 
-    rows = len(group.settings)
+    rows, measure = len(group.settings), measure_of(results)
     figure = Figure(
         figsize=(9.0, 0.8 + rows * (0.5 + 0.2 * len(group.methods))), layout="constrained"
     )
     for axes, setting in zip(
         figure.subplots(rows, squeeze=False)[:, 0], group.settings, strict=True
     ):
-        scores = [results.score(setting, method, "accuracy") for method in group.methods]
+        scores = [results.score(setting, method, measure.name) for method in group.methods]
         places = np.arange(len(scores))
-        means = np.array([100 * s.mean if s.mean is not None else np.nan for s in scores])
-        spreads = [100 * s.spread if s.spread is not None else 0.0 for s in scores]
+        means = np.array([measure.scale * s.mean if s.mean is not None else np.nan for s in scores])
+        spreads = [measure.scale * s.spread if s.spread is not None else 0.0 for s in scores]
         colours = [_COLOURS[i % 8] for i in range(len(scores))]
         axes.barh(
             places, means, xerr=spreads, color=colours, height=0.7, error_kw={"elinewidth": 1}
@@ -93,7 +95,7 @@ def _bars(results: Results, group: Group) -> Figure:
                 max(0.0, np.floor(known.min() / 10) * 10 - 10), min(100.0, known.max() + 5)
             )
         axes.set_title(_plain(str(setting)), fontsize="medium")
-        axes.set_xlabel("test accuracy, %")
+        axes.set_xlabel(measure.title)
         axes.grid(axis="x", alpha=0.25)
     return figure
 

@@ -148,8 +148,6 @@ def _standing_table(results: Results, group: Group, reference: str) -> Table:
             continue
         best = max(means, key=lambda method: means[method])
         gap = own.mean - means[best]
-        within = max(own.spread or 0.0, scores[best].spread or 0.0)
-        verdict = "ahead" if gap >= 0 else "within one std" if -gap <= within else "behind"
         rows.append(
             tuple(
                 map(
@@ -159,7 +157,7 @@ def _standing_table(results: Results, group: Group, reference: str) -> Table:
                         shown(own, measure),
                         f"{results.protocol.title(best)}: {shown(scores[best], measure)}",
                         f"{measure.scale * gap:+.1f}",
-                        verdict,
+                        _verdict(own, scores[best]),
                     ),
                 )
             )
@@ -169,9 +167,19 @@ def _standing_table(results: Results, group: Group, reference: str) -> Table:
         f"{title} and the best of the others, setting by setting",
         ("setting", title, "best of the others", "difference", "where it stands"),
         tuple(rows),
-        "The best is picked after the fact, setting by setting. Within one std: behind by no more than the "
-        "larger of the two standard deviations over seeds.",
+        "The best is picked after the fact, setting by setting. Within one std: a difference, either way, of "
+        "no more than the larger of the two standard deviations over seeds.",
     )
+
+
+def _verdict(own: Score, other: Score) -> str:
+    """Ahead, behind, or neither; a dash where seeds are missing and the means are of different ones."""
+    if own.mean is None or other.mean is None or set(own.values) != set(other.values):
+        return "—"
+    gap, within = own.mean - other.mean, max(own.spread or 0.0, other.spread or 0.0)
+    if abs(gap) <= within:
+        return "within one std"
+    return "ahead" if gap > 0 else "behind"
 
 
 def _comparison_table(results: Results, group: Group, reference: str) -> Table:

@@ -19,21 +19,21 @@ class Layout:
     it then gets its inputs as they come.
 
     Attributes:
-        wanted: True or False decides; None (the default) leaves it to the first pass.
+        wanted: None (the default) leaves it to the first pass; False: never; True: always, on any device and
+            in any precision, whatever the model.
     """
 
     def __init__(self) -> None:
         self.wanted: bool | None = None
         self._fits: bool | None = None
-        self._proven = False
+        self._changed = self._proven = False
 
     def place(self, model: nn.Module, inputs: Any) -> Any:
         """`inputs` with the images among them, `(N, C, H, W)`, in the format that serves `model`."""
-        if self.wanted is False:
-            return inputs
-        if self._fits is None:
-            self._fits = self.wanted or _has_convolutions(model)
-        return each_tensor(inputs, _channels_last) if self._fits else inputs
+        if self.wanted is None and self._fits is None:
+            self._fits = _has_convolutions(model)
+        on = self._fits if self.wanted is None else self.wanted
+        return each_tensor(inputs, self._placed) if on else inputs
 
     def prove(self) -> None:
         """A pass went through: errors of later ones have other causes."""
@@ -41,20 +41,24 @@ class Layout:
 
     def give_up(self) -> bool:
         """A pass raised: whether it should be tried with inputs as they come, from now on."""
-        if self._proven or self.wanted is not None or not self._fits:
+        if self._proven or self.wanted is not None or not self._changed:
             return False
         self._fits = False
         return True
 
+    def _placed(self, tensor: Tensor) -> Tensor:
+        if tensor.dim() != 4 or not tensor.is_floating_point():
+            return tensor
+        if not self.wanted and (tensor.device.type != "cpu" or tensor.dtype == torch.float64):
+            return tensor
+        placed = tensor.contiguous(memory_format=torch.channels_last)
+        self._changed |= placed is not tensor
+        return placed
+
 
 def _has_convolutions(model: nn.Module) -> bool:
     # A compiled model has chosen its formats.
-    compiled = any(m._compiled_call_impl is not None for m in model.modules())
+    compiled = any(
+        m._compiled_call_impl is not None or hasattr(m, "_orig_mod") for m in model.modules()
+    )
     return not compiled and any(isinstance(m, nn.Conv2d) for m in model.modules())
-
-
-def _channels_last(tensor: Tensor) -> Tensor:
-    fast = tensor.dtype in (torch.float32, torch.bfloat16, torch.float16)
-    if tensor.dim() != 4 or not fast or tensor.device.type != "cpu":
-        return tensor
-    return tensor.contiguous(memory_format=torch.channels_last)

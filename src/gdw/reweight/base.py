@@ -113,7 +113,7 @@ class Reweighter(ABC):
         """Whether the model gets images `(N, C, H, W)` channels-last; shapes and values stay as they are.
 
         None, the default: on a CPU, in 32 or 16 bits, if the model has convolutions and its first pass
-        goes through with it. Set it before the first `backward`.
+        goes through with it. True: always. Set it before the first `backward`.
         """
         return self._problem.layout.wanted
 

@@ -16,7 +16,7 @@ class PosteriorOptions:
 
     Attributes:
         folds: out-of-fold models of the training set; 0: the models of the clean examples alone decide.
-        balance: offset the logits of given examples by `log(π / ρ)`.
+        balance: offset the logits of given examples by `log(π / ρ)` in the run itself.
         own: let the model in training have a say in its targets, as far as out-of-fold models were believed.
         leave_out: leave out what is confidently contradicted and not known better.
     """

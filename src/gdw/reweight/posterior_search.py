@@ -51,7 +51,7 @@ def find_posterior(
     if reason is not None:
         preparation.say(f"weights are learned step by step: {reason}")
         return None
-    given, clean = preparation.given, preparation.clean
+    given, clean = preparation.given.long(), preparation.clean
     assert clean is not None
     true = as_probabilities(clean, preparation.num_classes)
     prior = clean_prior(true).double()
@@ -65,7 +65,7 @@ def find_posterior(
             options.folds,
             clean=_repeated(true, share * len(given) * (options.folds - 1) / options.folds),
             first_seed=_SEED,
-            offset=_offset(found, prior, options),
+            offset=_offset(found, prior),
             noise=found.transition.float(),
         )
         if not bool(unseen.isfinite().all()):
@@ -78,6 +78,7 @@ def find_posterior(
             [p, unseen],
             given,
             transition=found.transition,
+            prior=prior,
             class_weight=found.class_prior / prior,
         )
         found = _posterior(p, given, prior)
@@ -87,9 +88,10 @@ def find_posterior(
     weight = torch.ones(len(given))
     if options.leave_out:
         weight[_contradicted(p * (found.class_prior / prior), found, given)] = trust
+    offset = _offset(found, prior)
     return PosteriorStage(
         labels=found.responsibilities.float(),
-        offset=_offset(found, prior, options),
+        offset=offset if options.balance else torch.zeros_like(offset),
         weight=weight,
         share=share,
         noise=found.transition.float(),
@@ -120,12 +122,11 @@ def _obstacle(preparation: Preparation) -> str | None:
 
 
 def _posterior(p: Tensor, given: Tensor, prior: Tensor) -> NoisePosterior:
-    return noise_posterior(p, given.long(), clean_prior=prior, strength=_STRENGTH, max_steps=_STEPS)
+    return noise_posterior(p, given, clean_prior=prior, strength=_STRENGTH, max_steps=_STEPS)
 
 
-def _offset(found: NoisePosterior, prior: Tensor, options: PosteriorOptions) -> Tensor:
-    offset = (found.class_prior / prior).log().float()
-    return offset if options.balance else torch.zeros_like(offset)
+def _offset(found: NoisePosterior, prior: Tensor) -> Tensor:
+    return (found.class_prior / prior).log().float()
 
 
 def _repeated(true: Tensor, size: float) -> Subset:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gdw.errors import ConfigError
 from gdw.functional import implied_weights
 from gdw.hypergradient import Collective, TrainingPass
 from gdw.reweight.base import Weighting
@@ -93,5 +94,13 @@ class PosteriorStage:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any] | None) -> PosteriorStage | None:
-        """What `state_dict` gave; None for None."""
-        return None if state is None else cls(**state)
+        """What `state_dict` gave; None for None. `ConfigError` for a state that another version made."""
+        if state is None:
+            return None
+        expected = {field.name for field in fields(cls)}
+        if set(state) != expected:
+            raise ConfigError(
+                f"expected prepared labels with {', '.join(sorted(expected))}, found "
+                f"{', '.join(sorted(state))}: another version of gdw prepared this run; start it anew"
+            )
+        return cls(**state)

@@ -97,13 +97,18 @@ def test_the_class_frequencies_of_the_opinions_count_once() -> None:
     assert (pooled - exact).abs().mean() < 0.01
 
 
-def test_weights_of_opinions_without_a_doubt_stay_finite() -> None:
-    true = torch.arange(300) % 3
-    p = torch.full((300, 3), 0.05, dtype=F64)
-    p[torch.arange(300), true] = 0.9
+@pytest.mark.parametrize("size", [4, 300])
+@pytest.mark.parametrize("sure", [0.9, 1.0])
+def test_weights_of_opinions_without_a_doubt_stay_finite(size: int, sure: float) -> None:
+    true = torch.arange(size) % 3
+    p = torch.full((size, 3), (1 - sure) / 2, dtype=F64)
+    p[torch.arange(size), true] = sure
     eye = torch.eye(3, dtype=F64)
-    _, weights = log_linear_pool([p], true, transition=eye, prior=EVEN, class_weight=torch.ones(3))
-    assert 1 < weights[0] <= 20
+    pooled, weights = log_linear_pool(
+        [p, p.flip(0), p], true, transition=eye, prior=EVEN, class_weight=torch.ones(3)
+    )
+    assert ((weights >= 0) & (weights <= 20)).all()
+    assert torch.equal(pooled.argmax(1), true)
 
 
 def test_opinions_that_are_not_finite_are_refused() -> None:

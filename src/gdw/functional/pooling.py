@@ -67,18 +67,20 @@ def _fitted(ratios: Sequence[Tensor], given: Tensor, transition: Tensor, offset:
         rows = torch.randperm(size, generator=draw)[: max(1, LARGEST // classes)]
     some = torch.stack([ratio[rows] for ratio in ratios])
     noise = transition[:, given[rows]].T.clamp(min=_FLOOR).log()
-    # Their logarithms are fitted: no weight turns negative.
-    free = torch.full((len(some),), -math.log(len(some)), dtype=torch.float64, requires_grad=True)
+    # Labels without noise that the models tell apart have no likeliest weights, only ever larger ones: a
+    # bound keeps them, and with them the search, finite.
+    even = 1 / (len(some) * _MOST)
+    start = torch.full((len(some),), math.log(even / (1 - even)), dtype=torch.float64)
+    free = start.requires_grad_()
     optimizer = torch.optim.LBFGS([free], max_iter=60, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
         optimizer.zero_grad()
         with torch.enable_grad():
-            pooled = torch.einsum("s,snc->nc", free.exp(), some) + offset
+            pooled = torch.einsum("s,snc->nc", _MOST * free.sigmoid(), some) + offset
             value = (pooled.logsumexp(1) - (pooled + noise).logsumexp(1)).mean()
         value.backward()
         return value
 
     optimizer.step(loss)
-    # Labels without noise that the models tell apart have no likeliest weights, only ever larger ones.
-    return free.detach().exp().clamp(max=_MOST)
+    return _MOST * free.detach().sigmoid()

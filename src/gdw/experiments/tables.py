@@ -72,7 +72,8 @@ def group_tables(results: Results, group: Group) -> list[Table]:
             tables.append(_with_ranks(table, group, ranks, counted) if figure is measure else table)
     reference = reference_of(results, group, ranks)
     if reference is not None and len(group.methods) > 1:
-        tables.append(_standing_table(results, group, reference))
+        standing = _standing_table(results, group, reference)
+        tables += [standing] if standing.rows else []
         tables.append(_comparison_table(results, group, reference))
     return tables
 

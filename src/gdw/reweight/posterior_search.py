@@ -12,8 +12,8 @@ Each step on what the one before found (`docs/method.md` has the reasons):
 4. As far as it will not, an example whose label is confidently contradicted, and whose q is not sure either,
    is left out.
 
-Training is then towards q, the logits of given examples offset by `log(π / ρ)`: noise and balance are
-corrected apart, the one in the labels, the other in the logits.
+Training is then towards q, or as far as 3 says its own posterior under T, the logits of given examples
+offset by `log(π / ρ)`: noise and balance are corrected apart, the one in the labels, the other in the logits.
 """
 
 from __future__ import annotations

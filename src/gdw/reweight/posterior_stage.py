@@ -60,14 +60,14 @@ class PosteriorStage:
         given = indices < total
         hot = targets if targets.is_floating_point() else F.one_hot(targets, like.shape[1])
         hot, doubtful = hot.to(like), given.to(like.device)
-        q = self.labels[indices.clamp(max=total - 1)].to(like)
+        known = indices.clamp(max=total - 1)
+        q = self.labels[known].to(like)
         run.mean_loss = run.losses[doubtful if bool(given.any()) else ...].mean()
         # Those of an undecided model: what the labels are taken for, whatever training has come to.
         undecided = 1 / like.shape[1]
         own = torch.where(doubtful.unsqueeze(1), q, hot)
-        run.shown = implied_weights(undecided - own, undecided - hot)
-        weight = torch.where(given, self.weight[indices.clamp(max=total - 1)], 1.0).to(like)
-        run.shown = run.shown * weight.unsqueeze(1)
+        weight = torch.where(given, self.weight[known], 1.0).to(like)
+        run.shown = implied_weights(undecided - own, undecided - hot) * weight.unsqueeze(1)
         if self.trust > 0:
             own = torch.where(doubtful.unsqueeze(1), self._with_own(run.logits, q, hot), hot)
         run.losses, run.class_gradient = corrected_gradient(

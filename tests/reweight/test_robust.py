@@ -6,7 +6,6 @@ import copy
 import math
 import os
 import signal
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,138 +18,13 @@ from torch import Tensor, nn
 import gdw
 from gdw.errors import ConfigError, DataError
 from gdw.functional import implied_weights
-from gdw.functional.noise_posterior import NoisePosterior
 from gdw.hypergradient.batch import joined
-from gdw.reweight import Predict, Subset, posterior_search
 from gdw.reweight.offset import corrected_gradient
-from gdw.reweight.posterior_options import PosteriorOptions
 from gdw.reweight.posterior_search import find_posterior
 from gdw.reweight.posterior_stage import PosteriorStage
 from gdw.train.loop import Loop
+from tests.reweight.blobs import CLASSES, Blobs, Knowing
 from tests.reweight.setting import F64, Setting, assert_close, batches
-
-CLASSES = 3
-
-
-class Blobs:
-    """Three classes of 2-d points, given labels flipped to the next class with probability 0.4."""
-
-    def __init__(self, sizes: Sequence[int], clean: int = 30, *, seed: int = 0) -> None:
-        generator = torch.Generator().manual_seed(seed)
-        self.true = torch.cat([torch.full((n,), k) for k, n in enumerate(sizes)])
-        self.x = self._points(self.true, generator)
-        flipped = torch.rand(len(self.true), generator=generator) < 0.4
-        self.given = torch.where(flipped, (self.true + 1) % CLASSES, self.true)
-        self.clean = torch.arange(clean) % CLASSES
-        self.clean_x = self._points(self.clean, generator)
-
-    @staticmethod
-    def _points(labels: Tensor, generator: torch.Generator) -> Tensor:
-        corners = 2.0 * torch.tensor([[1.0, 0.0], [-0.5, 0.87], [-0.5, -0.87]])
-        return corners[labels] + 0.7 * torch.randn(len(labels), 2, generator=generator)
-
-    def posterior_of_class(self, x: Tensor) -> Tensor:
-        """`p(k|x)` under balanced classes: what a perfect model of the clean examples says."""
-        corners = 2.0 * torch.tensor([[1.0, 0.0], [-0.5, 0.87], [-0.5, -0.87]])
-        return (-torch.cdist(x, corners).square() / (2 * 0.7**2)).softmax(1)
-
-
-class Knowing:
-    """A preparation whose models are perfect."""
-
-    epochs, batch_size, seed, num_classes = 4, 20, 0, CLASSES
-    unseen_are_useless = False
-
-    def __init__(self, blobs: Blobs) -> None:
-        self._blobs, self.given, self.clean = blobs, blobs.given, blobs.clean
-        self.fits: list[tuple[list[Subset], Tensor | None, Tensor | None]] = []
-        self.said: list[str] = []
-
-    def say(self, what: str) -> None:
-        self.said.append(what)
-
-    def fit(
-        self,
-        subsets: Sequence[Subset],
-        *,
-        epochs: int | None = None,
-        seed: int = 0,
-        what: str = "",
-        offset: Tensor | None = None,
-        noise: Tensor | None = None,
-    ) -> Predict:
-        self.fits.append((list(subsets), offset, noise))
-
-        def predict(subset: Subset) -> Tensor:
-            x = self._blobs.x if subset.part == "given" else self._blobs.clean_x
-            p = self._blobs.posterior_of_class(x[subset.indices])
-            return p.flip(0) if noise is not None and self.unseen_are_useless else p
-
-        return predict
-
-
-def test_posterior_labels_find_the_true_classes_and_their_shares() -> None:
-    blobs = Blobs([900, 300, 60])
-    preparation = Knowing(blobs)
-    stage = find_posterior(preparation)
-    assert stage is not None
-    right = (stage.labels.argmax(1) == blobs.true).float()
-    assert right.mean() > 0.95
-    assert (blobs.given == blobs.true).float().mean() < 0.65
-    shares = torch.tensor([900, 300, 60]) / 1260
-    expected = (shares * CLASSES).log()
-    torch.testing.assert_close(stage.offset, expected, rtol=0, atol=0.15)
-    assert stage.share == 0.1  # 30 clean of 1,260, but a tenth at least
-
-
-def test_out_of_fold_models_have_not_seen_what_they_speak_about() -> None:
-    blobs = Blobs([60, 60, 60])
-    preparation = Knowing(blobs)
-    find_posterior(preparation)
-    clean_fits, fold_fits = preparation.fits[:5], preparation.fits[5:]
-    assert all(s.part == "clean" for subsets, _, _ in clean_fits for s in subsets)
-    assert len(fold_fits) == 3
-    left_out: list[int] = []
-    for subsets, offset, noise in fold_fits:
-        assert [s.part for s in subsets] == ["given", "clean"]
-        assert subsets[0].targets is None
-        assert offset is not None
-        assert noise is not None
-        assert len(subsets[1].indices) == 30  # each once, though 20 would be a sixth of 120
-        left_out += set(range(180)) - set(subsets[0].indices.tolist())
-    assert sorted(left_out) == list(range(180))
-
-
-def test_few_clean_rows_are_repeated_for_out_of_fold_models() -> None:
-    preparation = Knowing(Blobs([300, 300, 300], clean=12))
-    find_posterior(preparation)
-    for subsets, _, _ in preparation.fits[5:]:
-        # A tenth of 600.
-        assert sorted(subsets[1].indices.tolist()) == sorted([*range(12)] * 5)
-
-
-@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
-def test_labels_of_any_whole_type_will_do(dtype: torch.dtype) -> None:
-    preparation = Knowing(Blobs([60, 60, 60]))
-    expected = find_posterior(preparation)
-    preparation.given = preparation.given.to(dtype)
-    found = find_posterior(preparation)
-    assert expected is not None
-    assert found is not None
-    assert torch.equal(found.labels, expected.labels)
-    assert torch.equal(found.weight, expected.weight)
-
-
-def test_the_balance_of_out_of_fold_models_is_not_for_leaving_out() -> None:
-    preparation = Knowing(Blobs([300, 100, 30]))
-    labels = []
-    for balance in (True, False):
-        stage = find_posterior(preparation, PosteriorOptions(balance=balance))
-        assert stage is not None
-        assert bool(stage.offset.any()) == balance
-        labels.append(stage.labels)
-    assert torch.equal(*labels)
-    assert all(offset.any() for _, offset, noise in preparation.fits if noise is not None)
 
 
 def test_a_state_of_another_version_is_refused() -> None:
@@ -162,45 +36,6 @@ def test_a_state_of_another_version_is_refused() -> None:
         PosteriorStage.from_state(state)
 
 
-def test_useless_out_of_fold_models_are_not_believed() -> None:
-    blobs = Blobs([300, 300, 300])
-    found = {}
-    for useless in (False, True):
-        preparation = Knowing(blobs)
-        preparation.unseen_are_useless = useless
-        stage = find_posterior(preparation)
-        assert stage is not None
-        found[useless] = stage.labels
-    right = {k: (q.argmax(1) == blobs.true).float().mean() for k, q in found.items()}
-    assert right[True] > right[False] - 0.01 > 0.94
-
-
-def test_each_part_can_be_left_out() -> None:
-    preparation = Knowing(Blobs([200, 100, 50]))
-    whole = find_posterior(preparation)
-    bare = find_posterior(preparation, PosteriorOptions(folds=0, balance=False, leave_out=False))
-    assert whole is not None
-    assert bare is not None
-    assert len(preparation.fits) == 5 + 3 + 5
-    assert not bare.offset.any()
-    assert bare.weight.eq(1).all()
-    assert bare.trust == 0
-    assert whole.offset.abs().max() > 0.3
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"fold": 3}, {"folds": 1}, {"folds": "3"}, {"balance": 1}, "yes", {"folds": True}]
-)
-def test_options_of_the_posterior_that_do_not_fit_are_named(wrong: Any) -> None:
-    with pytest.raises(ConfigError, match="posterior"):
-        Setting.of("gdw", labels=None, posterior=wrong)
-
-
-def test_options_of_the_posterior_ask_for_it() -> None:
-    assert gdw.GDW.takes_clean({"posterior": {"folds": 0}})
-    assert gdw.GDW.takes_clean({"posterior": {}})
-
-
 def test_a_stage_is_the_same_after_saving() -> None:
     stage = find_posterior(Knowing(Blobs([60, 60, 60])))
     assert stage is not None
@@ -209,32 +44,6 @@ def test_a_stage_is_the_same_after_saving() -> None:
     for name, value in vars(stage).items():
         other = getattr(again, name)
         assert torch.equal(other, value) if isinstance(value, Tensor) else other == value, name
-
-
-def test_contradicted_labels_are_left_out_unless_the_posterior_is_sure() -> None:
-    found = NoisePosterior(
-        responsibilities=torch.tensor([[0.6, 0.4], [0.6, 0.4], [0.99, 0.01], [0.2, 0.8]]).double(),
-        transition=torch.tensor([[0.8, 0.2], [0.2, 0.8]]).double(),
-        class_prior=torch.tensor([0.5, 0.5]).double(),
-        log_likelihoods=(),
-    )
-    joint = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.1, 0.9]]).double()
-    found_out = posterior_search._contradicted(joint, found, torch.tensor([0, 1, 1, 1]))
-    assert found_out.tolist() == [False, True, False, False]
-
-
-@pytest.mark.parametrize("useless", [False, True])
-def test_training_is_believed_as_far_as_out_of_fold_models_were(useless: bool) -> None:
-    preparation = Knowing(Blobs([300, 300, 300]))
-    preparation.unseen_are_useless = useless
-    stages = [find_posterior(preparation, PosteriorOptions(own=own)) for own in (True, False)]
-    own, never = (stage for stage in stages if stage is not None)
-    assert never.trust == 0
-    assert torch.equal(own.labels, never.labels)
-    # What training may not judge is left out, as far as it may not.
-    assert torch.equal(own.weight, torch.where(never.weight == 0, own.trust, 1.0))
-    assert (never.weight == 0).any()
-    assert own.trust == 0 if useless else own.trust > 0.5
 
 
 def test_the_model_in_training_has_its_say_in_the_targets() -> None:
@@ -354,22 +163,6 @@ def test_in_a_loop_of_ones_own_it_learns_weights_step_by_step() -> None:
     assert step.weights.std() > 0.1
 
 
-@pytest.mark.parametrize("case", ["soft", "large", "absent", "few"])
-def test_where_there_is_no_posterior_it_says_so(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    preparation = Knowing(Blobs([10, 10, 10]))
-    if case == "soft":
-        preparation.given = F.one_hot(preparation.given).float()
-    elif case == "large":
-        monkeypatch.setattr(posterior_search, "LARGEST", 89)
-    elif case == "absent":
-        preparation.clean = preparation.clean.clamp(max=1)
-    else:
-        preparation.clean = preparation.clean[:3]
-    assert find_posterior(preparation) is None
-    assert "step by step" in preparation.said[0]
-    assert not preparation.fits
-
-
 def test_batches_of_mappings_are_joined_by_their_parts() -> None:
     first = {"a": torch.zeros(3, 2), "b": (torch.zeros(3),)}, torch.arange(3)
     second = {"a": torch.ones(4, 2), "b": (torch.ones(4),)}, torch.arange(4)
@@ -391,16 +184,6 @@ def test_clean_rows_are_not_to_be_added_twice() -> None:
     assert not gdw.GDW.takes_clean({"preset": "robust", "clip": 0.5})
     assert gdw.GDW.takes_clean({"preset": "robust", "clip": 0.5, "posterior": True})
     assert not gdw.GDW.takes_clean({})
-
-
-def test_few_clean_examples_are_not_passed_over_forever() -> None:
-    preparation = Knowing(Blobs([300, 300, 300], clean=6))
-    epochs: list[int | None] = []
-    fit = preparation.fit
-    preparation.fit = lambda *a, **k: epochs.append(k.get("epochs")) or fit(*a, **k)  # type: ignore[method-assign, func-returns-value]
-    find_posterior(preparation)
-    # The run takes 4 epochs of 45 steps: a fifth of that for each of five models of one step a pass.
-    assert epochs[:5] == [36] * 5
 
 
 def test_a_run_ends_when_a_signal_meets_the_last_epoch_of_its_preparation() -> None:

@@ -38,7 +38,7 @@ def clean_probabilities(
     everything = Subset("given", torch.arange(len(preparation.given)))
     parts = stratified_folds(true.argmax(1), folds, seed=preparation.seed)
     unseen = torch.empty(true.shape)
-    predictions = []
+    predictions: list[Tensor] = []
     for number, part in enumerate(parts):
         inside = all_but(part, len(true))
         predict = preparation.fit(
@@ -50,7 +50,11 @@ def clean_probabilities(
         unseen[part] = predict(Subset("clean", part))
         predictions.append(predict(everything))
     temperature = fit_temperature(unseen, true)
-    return torch.stack([apply_temperature(p, temperature) for p in predictions]).mean(0)
+    # Large tables: their sum is made in place, of one at a time in float64.
+    mean = torch.zeros(len(everything.indices), preparation.num_classes, dtype=torch.float64)
+    for p in predictions:
+        mean.add_(apply_temperature(p, temperature), alpha=1 / len(predictions))
+    return mean
 
 
 def _enough(preparation: Preparation, size: int, folds: int) -> int:

@@ -40,11 +40,21 @@ def corrected_gradient(
     rows = doubtful.unsqueeze(1)
     moved = logits.detach().to(q.dtype) + offset.to(q) * rows.to(q.dtype)
     if noise is not None:
-        joint = moved.softmax(1) * (q @ noise.to(q).T)
-        posterior = joint / joint.sum(1, keepdim=True).clamp(min=torch.finfo(q.dtype).tiny)
-        q = torch.where(rows, posterior, q)
+        q = torch.where(rows, log_posterior(moved, q, noise).softmax(1), q)
     losses, gradient = cross_entropy_with_gradient(moved, q, label_smoothing=label_smoothing)
     return losses, gradient
+
+
+def log_posterior(logits: Tensor, q: Tensor, noise: Tensor) -> Tensor:
+    """`log(p_k (T q)_k)`, `(N, C)`, up to a constant of each row: what the model and the given label q say.
+
+    Args:
+        logits: `(N, C)`, of `p` under the class frequencies of the examples.
+        q: `(N, C)`, probabilities of the given label.
+        noise: `T`, `(C, C)`, the probability of given label k for class j at `[j, k]`.
+    """
+    likelihood = (q @ noise.to(q).T).clamp(min=torch.finfo(q.dtype).tiny)
+    return logits.log_softmax(1) + likelihood.log()
 
 
 class CorrectedPlain(Reweighter):

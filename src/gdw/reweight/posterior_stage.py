@@ -15,7 +15,7 @@ from gdw.functional import implied_weights
 from gdw.hypergradient import Collective, TrainingPass
 from gdw.reweight.base import Weighting
 from gdw.reweight.instance_weighted import mean_over
-from gdw.reweight.offset import corrected_gradient
+from gdw.reweight.offset import corrected_gradient, log_posterior
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,9 @@ class PosteriorStage:
 
     def _with_own(self, logits: Tensor, q: Tensor, hot: Tensor) -> Tensor:
         """q and the posterior of the model in training, `p ⊙ T[·, given]`, as a log-linear pool `(N, C)`."""
-        tiny = torch.finfo(q.dtype).tiny
-        own = (logits.detach().to(q) + self.offset.to(q)).log_softmax(1)
-        own = own + (hot @ self.noise.to(q).T).clamp(min=tiny).log()
-        return (self.trust * own + (1 - self.trust) * q.clamp(min=tiny).log()).softmax(1)
+        own = log_posterior(logits.detach().to(q) + self.offset.to(q), hot, self.noise)
+        before = q.clamp(min=torch.finfo(q.dtype).tiny).log()
+        return (self.trust * own + (1 - self.trust) * before).softmax(1)
 
     @staticmethod
     def weigh(run: TrainingPass) -> Weighting:

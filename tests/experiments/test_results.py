@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from gdw.errors import RunError
 from gdw.experiments.cells import Cell, Setting, expand
 from gdw.experiments.folder import GridFolder, write_json
-from gdw.experiments.page import document, markdown
+from gdw.experiments.page import markdown, write_document
 from gdw.experiments.protocol import Protocol
 from gdw.experiments.publish import publish
 from gdw.experiments.results import Results, mean_ranks
@@ -231,10 +232,17 @@ def test_the_same_results_give_the_same_files(tmp_path: Path) -> None:
 
 def test_one_document_of_several_grids(tmp_path: Path) -> None:
     grids = [made_up(tmp_path / name, TWO_BY_THREE, name=name) for name in ("one", "two")]
-    text = document(grids)
+    page = tmp_path / "all.md"
+    write_document(grids, page)
+    text = page.read_text(encoding="utf-8")
     assert text.index("\n## one\n") < text.index("\n## two\n")
     assert str(tmp_path) not in text
     assert markdown(grids[0]).startswith("# one\n")
+    places = re.findall(r"^!\[Test accuracy after each epoch: .+\]\((.+)\)$", text, re.MULTILINE)
+    assert len(places) == len(set(places)) > 2
+    for place in places:
+        assert (tmp_path / place).read_text(encoding="utf-8").startswith("<svg")
+    assert sorted(places) == sorted(f"all/{file.name}" for file in (tmp_path / "all").iterdir())
 
 
 def test_a_folder_without_a_grid_is_refused(tmp_path: Path) -> None:

@@ -45,7 +45,10 @@ def experiment(
         typer.Option(help="Run nothing: write the results of this folder anew. Repeatable."),
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option(help="With --results: one page of all of them here.")
+        Path | None,
+        typer.Option(
+            help="With --results: one page of all of them here, its pictures in a folder of its name."
+        ),
     ] = None,
 ) -> None:
     """Run methods × noise × imbalance × seeds; the same command goes on where it was interrupted."""
@@ -128,14 +131,14 @@ def _run(grid: Grid, jobs: int | None) -> None:
 
 def _results(folders: list[Path], markdown: Path | None) -> None:
     from gdw.experiments.folder import GridFolder
-    from gdw.experiments.page import document
+    from gdw.experiments.page import write_document
     from gdw.experiments.results import Results
 
     found = [Results(GridFolder(folder)) for folder in folders]
     for each in found:
         _conclude(each)
     if markdown is not None:
-        markdown.write_text(document(found), encoding="utf-8")
+        write_document(found, markdown)
         typer.echo(f"page: {markdown}")
 
 

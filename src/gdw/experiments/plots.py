@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,24 +18,35 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, told apart with any kind of colour vision; line styles tell the rest.
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
 _LINES = ("-", "--", ":", "-.")
+_BANDS = 8
+"""With more methods the ranges of their seeds would only hide the lines."""
 
 
 def pictures(results: Results) -> Iterator[tuple[str, str, str]]:
     """A file's name (without suffix), a description, and the `<svg>` element of each picture."""
+    for number, group in enumerate(results.groups(), start=1):
+        if any(cell.setting in group.settings for cell in results.results):
+            what = measure_of(results).title
+            title = f"{what}, of each method, mean and standard deviation of the seeds"
+            yield f"accuracy-{number}", title, _drawn(_bars, results, group)
+    yield from learning_curves(results)
+
+
+def learning_curves(results: Results) -> Iterator[tuple[str, str, str]]:
+    """The same, of one picture a setting only."""
+    for group in results.groups():
+        for setting in group.settings:
+            if any(cell.setting == setting for cell in results.results):
+                title = f"Test accuracy after each epoch: {setting}"
+                yield f"curves-{setting.slug}", title, _drawn(_curves, results, group, setting)
+
+
+def _drawn(draw: Callable[..., Figure], *what: Any) -> str:
     import matplotlib as mpl
 
     # Text stays text, and the same results give the same bytes.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gdw"}):
-        for number, group in enumerate(results.groups(), start=1):
-            if not any(cell.setting in group.settings for cell in results.results):
-                continue
-            what = measure_of(results).title
-            title = f"{what}, of each method, mean and standard deviation of the seeds"
-            yield f"accuracy-{number}", title, as_svg(_bars(results, group))
-            for setting in group.settings:
-                if any(cell.setting == setting for cell in results.results):
-                    title = f"Test accuracy after each epoch: {setting}"
-                    yield f"curves-{setting.slug}", title, as_svg(_curves(results, group, setting))
+        return as_svg(draw(*what))
 
 
 def _curves(results: Results, group: Group, setting: Setting) -> Figure:
@@ -57,7 +68,9 @@ def _curves(results: Results, group: Group, setting: Setting) -> Figure:
             "linestyle": _LINES[number // 8 % 4],
         }
         axes.plot(progress, values.mean(0), label=_plain(results.protocol.title(method)), **style)
-        axes.fill_between(progress, values.min(0), values.max(0), color=style["color"], alpha=0.1)
+        if len(group.methods) <= _BANDS:
+            low, high = values.min(0), values.max(0)
+            axes.fill_between(progress, low, high, color=style["color"], alpha=0.1)
     axes.set_title(_plain(str(setting)), fontsize="medium")
     axes.set_xlabel("share of the epochs")
     axes.set_ylabel("test accuracy")

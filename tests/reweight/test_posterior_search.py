@@ -11,6 +11,7 @@ import torch.nn.functional as F
 import gdw
 from gdw.errors import ConfigError
 from gdw.functional.noise_posterior import NoisePosterior
+from gdw.functional.temperature import apply_temperature, fit_temperature
 from gdw.reweight import posterior_search
 from gdw.reweight.posterior_options import PosteriorOptions
 from gdw.reweight.posterior_search import find_posterior
@@ -93,6 +94,19 @@ def test_useless_out_of_fold_models_are_not_believed() -> None:
         found[useless] = stage.labels
     right = {k: (q.argmax(1) == blobs.true).float().mean() for k, q in found.items()}
     assert right[True] > right[False] - 0.01 > 0.94
+
+
+def test_clean_labels_are_softened_by_what_models_without_them_say() -> None:
+    blobs = Blobs([60, 60, 60])
+    soft = find_posterior(Knowing(blobs))
+    hard = find_posterior(Knowing(blobs), PosteriorOptions(soften=False))
+    assert soft is not None
+    assert hard is not None
+    one_hot = F.one_hot(blobs.clean, CLASSES).float()
+    assert torch.equal(hard.clean, one_hot)
+    known = blobs.posterior_of_class(blobs.clean_x)
+    mixed = 0.7 * one_hot + 0.3 * apply_temperature(known, fit_temperature(known, one_hot)).float()
+    torch.testing.assert_close(soft.clean, mixed)
 
 
 def test_each_part_can_be_left_out() -> None:

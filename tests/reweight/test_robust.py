@@ -179,6 +179,32 @@ def test_classes_beside_probabilities_are_joined_as_probabilities() -> None:
         joined(hard, (torch.ones(2, 1, dtype=torch.uint8), torch.tensor([1, 0])), 1)
 
 
+def test_a_trainer_trains_clean_rows_towards_what_the_stage_says() -> None:
+    blobs = Blobs([60, 60, 60])
+    trainer = gdw.Trainer(
+        method="gdw", method_options={"preset": "robust"}, epochs=2, batch_size=30, progress="none"
+    )
+    seen: list[tuple[Tensor, Tensor]] = []
+    stages: list[PosteriorStage] = []
+    backward = gdw.GDW.backward
+
+    def spy(self: gdw.GDW, batch: Any, meta_batch: Any, *, indices: Any) -> Any:
+        assert self._stage is not None
+        stages.append(self._stage)
+        seen.append(meta_batch)
+        return backward(self, batch, meta_batch, indices=indices)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gdw.GDW, "backward", spy)
+        trainer.fit(nn.Linear(2, CLASSES), (blobs.x, blobs.given), (blobs.clean_x, blobs.clean))
+    rows = [tuple(x) for x in blobs.clean_x.tolist()]
+    assert len(seen) == 12
+    for inputs, targets in seen:
+        known = [rows.index(tuple(x)) for x in inputs.tolist()]
+        assert torch.equal(targets, stages[0].clean[known])
+    assert (stages[0].clean.amax(1) < 1).any()
+
+
 def test_clean_rows_are_not_to_be_added_twice() -> None:
     assert gdw.GDW.takes_clean({"preset": "robust"})
     assert not gdw.GDW.takes_clean({"preset": "robust", "clip": 0.5})

@@ -148,6 +148,13 @@ class Reweighter(ABC):
         """
         return None
 
+    def clean_targets(self) -> Tensor | None:
+        """What clean examples are trained towards, `(M, C)` probabilities; None: their own targets.
+
+        Asked by the trainer before the first step, also after a resume.
+        """
+        return None
+
     def count_examples_as(self, sample_weight: Tensor) -> None:
         """From now on training example i counts `sample_weight[i]` times: a factor of its gradient.
 

@@ -22,11 +22,12 @@ def clean_prior(true: Tensor) -> Tensor:
 
 def clean_probabilities(
     preparation: Preparation, true: Tensor, *, folds: int = 5, epochs: int | None = None
-) -> Tensor:
-    """`p_clean(k|x)` of the given examples, `(N, C)` float64.
+) -> tuple[Tensor, Tensor]:
+    """`p_clean(k|x)` of the given examples, `(N, C)`, and of the clean ones themselves, `(M, C)`; float64.
 
-    The mean of models fitted on all folds of the clean examples but one each, made as sure as they are
-    right on the fold left out by temperature scaling.
+    Of the given ones the mean of models fitted on all folds of the clean examples but one each, of a clean
+    one what the model says that has not seen it; made as sure as they are right on the fold left out by
+    temperature scaling.
 
     Args:
         preparation: of the run.
@@ -54,7 +55,7 @@ def clean_probabilities(
     mean = torch.zeros(len(everything.indices), preparation.num_classes, dtype=torch.float64)
     for p in predictions:
         mean.add_(apply_temperature(p, temperature), alpha=1 / len(predictions))
-    return mean
+    return mean, apply_temperature(unseen, temperature)
 
 
 def _enough(preparation: Preparation, size: int, folds: int) -> int:

@@ -155,6 +155,9 @@ class GDW(NetworkReweighter):
         """What `prepare` found: the probability of each class for each training example, `(N, C)`."""
         return None if self._stage is None else self._stage.labels
 
+    def clean_targets(self) -> Tensor | None:
+        return None if self._stage is None else self._stage.clean
+
     def backward(
         self, batch: Batch, meta_batch: Batch | None = None, *, indices: Sequence[int] | None = None
     ) -> StepResult:

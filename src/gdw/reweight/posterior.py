@@ -63,7 +63,7 @@ class PosteriorLabels(Revised):
                 "probabilities; give the most likely class of each"
             )
         true = as_probabilities(clean, preparation.num_classes)
-        probabilities = clean_probabilities(
+        probabilities, _ = clean_probabilities(
             preparation, true, folds=self._folds, epochs=self._fold_epochs
         )
         fitted = noise_posterior(probabilities, given.long(), clean_prior=clean_prior(true))

@@ -19,12 +19,14 @@ class PosteriorOptions:
         balance: offset the logits of given examples by `log(π / ρ)` in the run itself.
         own: let the model in training have a say in its targets, as far as out-of-fold models were believed.
         leave_out: leave out what is confidently contradicted and not known better.
+        soften: train towards what models that have not seen a clean example say of it too, beside its label.
     """
 
     folds: int = 3
     balance: bool = True
     own: bool = True
     leave_out: bool = True
+    soften: bool = True
 
     @classmethod
     def parse(cls, given: bool | Mapping[str, Any] | None) -> PosteriorOptions:

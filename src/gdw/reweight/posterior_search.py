@@ -14,6 +14,8 @@ Each step on what the one before found (`docs/method.md` has the reasons):
 
 Training is then towards q, or as far as 3 says its own posterior under T, the logits of given examples
 offset by `log(π / ρ)`: noise and balance are corrected apart, the one in the labels, the other in the logits.
+Clean examples come again and again and would be learned by heart: their targets are mixed with what the
+model of 1 says that has not seen them.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ _STRENGTH, _STEPS = 10.0, 100
 _LEAST, _MOST = 0.1, 0.5
 _SEED = 100
 _SURE = 0.99
+_SOFT = 0.3
 
 
 def find_posterior(
@@ -56,7 +59,7 @@ def find_posterior(
     true = as_probabilities(clean, preparation.num_classes)
     prior = clean_prior(true).double()
     share = min(_MOST, max(_LEAST, len(clean) / len(given)))
-    p = clean_probabilities(preparation, true)
+    p, unseen_clean = clean_probabilities(preparation, true)
     found = _posterior(p, given, prior)
     trust = 0.0
     if options.folds:
@@ -93,6 +96,7 @@ def find_posterior(
         labels=found.responsibilities.float(),
         offset=offset if options.balance else torch.zeros_like(offset),
         weight=weight,
+        clean=true.lerp(unseen_clean.to(true), _SOFT if options.soften else 0.0).float(),
         share=share,
         noise=found.transition.float(),
         trust=trust,

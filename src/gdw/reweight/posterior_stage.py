@@ -26,6 +26,7 @@ class PosteriorStage:
         labels: `q`, `(N, C)` float32.
         offset: `log(π / ρ)`, `(C,)` float32.
         weight: how much each example counts, `(N,)` float32 in [0, 1].
+        clean: what clean rows are trained towards, `(M, C)` float32.
         share: how many clean rows go with each given one in a batch.
         noise: `T`, `(C, C)` float32, the probability of given label k for class j at `[j, k]`.
         trust: from 0 to 1, how far the model in training is believed beside q.
@@ -34,6 +35,7 @@ class PosteriorStage:
     labels: Tensor
     offset: Tensor
     weight: Tensor
+    clean: Tensor
     share: float
     noise: Tensor
     trust: float

@@ -86,7 +86,8 @@ class Loop:
         if self.position.epoch < until:
             self.checkpoint()
         needs_meta = self._reweighter.needs_meta
-        meta = self._streams.meta(self._seen()) if needs_meta else None
+        targets = self._reweighter.clean_targets()
+        meta = self._streams.meta(self._seen(), targets) if needs_meta else None
         while self.position.epoch < until:
             if self._train_epoch(meta, interrupt, progress):
                 self.checkpoint()

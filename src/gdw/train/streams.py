@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import ConcatDataset
 
 from gdw.data.batches import CyclingBatches, EpochBatches
@@ -116,13 +116,18 @@ class Streams:
         for number, (indices, batch) in enumerate(zip(order, loaded, strict=True), start=first):
             yield [offset + i for i in indices], self._prepare(batch, "train", number)
 
-    def meta(self, start: int) -> Iterator[feed.Batch] | None:
-        """The meta batches from number `start` on, without end; None without a meta set."""
-        return None if self.sets.meta is None else self._meta(start)
+    def meta(self, start: int, targets: Tensor | None = None) -> Iterator[feed.Batch] | None:
+        """The meta batches from number `start` on, without end; None without a meta set.
 
-    def _meta(self, start: int) -> Iterator[feed.Batch]:
+        `targets` `(M, C)` stand in place of the meta set's own.
+        """
+        return None if self.sets.meta is None else self._meta(start, targets)
+
+    def _meta(self, start: int, targets: Tensor | None) -> Iterator[feed.Batch]:
         loaded = self._load(self.sets.meta, self._cycle(start=start), "meta", start)
-        for number, batch in enumerate(loaded, start=start):
+        order = iter(self._cycle(start=start))
+        for number, (inputs, own) in enumerate(loaded, start=start):
+            batch = (inputs, own if targets is None else targets[next(order)])
             yield self._prepare(batch, "meta", number)
 
     def _epoch(self, epoch: int, *, start: int) -> EpochBatches:

@@ -17,8 +17,10 @@ from gdw.experiments.page import markdown, write_document
 from gdw.experiments.protocol import Protocol
 from gdw.experiments.publish import publish
 from gdw.experiments.results import Results, mean_ranks
+from gdw.experiments.settings import Places, cell_settings
 from gdw.experiments.significance import compare, holm
 from gdw.experiments.tables import group_tables
+from gdw.train.run import RunFolder
 from tests.experiments.conftest import tiny
 
 Accuracy = dict[tuple[str | None, str, int], float | str | None]
@@ -243,6 +245,30 @@ def test_one_document_of_several_grids(tmp_path: Path) -> None:
     for place in places:
         assert (tmp_path / place).read_text(encoding="utf-8").startswith("<svg")
     assert sorted(places) == sorted(f"all/{file.name}" for file in (tmp_path / "all").iterdir())
+
+
+def test_a_cell_that_was_begun_shows_how_far_it_is(tmp_path: Path) -> None:
+    nothing: Accuracy = {(None, "a", 0): None, (None, "b", 0): None}
+    results = made_up(tmp_path, nothing)
+    cell = results.cells[0]
+    settings = cell_settings(
+        results.protocol, cell, places=Places(tmp_path), data=results.folder.data
+    )
+    folder = results.folder.begin(cell, settings, threads=1)
+    (folder / "config.yaml").write_text("{}", encoding="utf-8")
+    for epoch, accuracy in enumerate((0.5, 0.625), start=1):
+        RunFolder(folder).append_history({"epoch": epoch, "test_accuracy": accuracy})
+    results.folder.add_sitting({"seconds": 7200, "jobs": 1, "cores": 2, "machine": MACHINE})
+    text = markdown(Results(results.folder))
+    epochs = settings.config.training.epochs
+    assert f"{cell.setting}: a, seed 0 | 2 of {epochs} | 62.5 |" in text
+    assert "- cells: 0 of 2 done, 1 begun" in text
+    assert "- time: 2.0 h" in text
+    assert "- hardware: P, 2 cores" in text
+    assert text.count("\n## ") == 1  # no table of nothing
+    publish(Results(results.folder))
+    page = (tmp_path / "results.html").read_text(encoding="utf-8")
+    assert f"a, seed 0, 2 of {epochs} epochs" in page
 
 
 def test_a_folder_without_a_grid_is_refused(tmp_path: Path) -> None:

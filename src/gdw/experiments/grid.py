@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
+from gdw.bench.machine import describe_machine
 from gdw.errors import GDWError, RunError
 from gdw.experiments.attempt import Attempt, try_cell
 from gdw.experiments.cells import Cell, expand
@@ -66,8 +67,8 @@ class Grid:
     def _run(self, *, jobs: int, say: Say) -> int:
         ready = self._prepared(self.pending, say)
         progress = _Progress(self.folder, say, total=len(self.cells), left=len(ready), jobs=jobs)
-        with self._sitting(jobs):
-            threads = None if jobs == 1 else max(1, usable_cores() // jobs)
+        threads = None if jobs == 1 else max(1, usable_cores() // jobs)
+        with self._sitting(jobs, threads):
 
             def begin(cell: Cell) -> Path:
                 return self.folder.begin(cell, self.cells[cell], threads=threads)
@@ -115,21 +116,23 @@ class Grid:
             yield
 
     @contextmanager
-    def _sitting(self, jobs: int) -> Iterator[None]:
+    def _sitting(self, jobs: int, threads: int | None) -> Iterator[None]:
         started, clock = datetime.now(timezone.utc), time.perf_counter()
-        before = sum(self.folder.state(cell) == "done" for cell in self.cells)
+        left = len(self.pending)
         try:
             yield
         finally:
-            after = sum(self.folder.state(cell) == "done" for cell in self.cells)
-            if after > before:
+            # A long cell may take several sittings, some of which finish nothing.
+            if left:
+                machine = describe_machine()
                 self.folder.add_sitting(
                     {
                         "started": started.isoformat(timespec="seconds"),
                         "seconds": round(time.perf_counter() - clock, 1),
                         "jobs": jobs,
                         "cores": usable_cores(),
-                        "cells": after - before,
+                        "cells": left - len(self.pending),
+                        "machine": {**machine, "threads": threads or machine["threads"]},
                     }
                 )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from gdw.experiments.cells import Cell
 from gdw.experiments.plots import learning_curves, pictures
 from gdw.experiments.results import Results, total_hours
-from gdw.experiments.tables import Entry, Table, group_tables
+from gdw.experiments.tables import Entry, Table, group_tables, unfinished_table
 from gdw.train.atomic import write_atomically
 
 
@@ -17,7 +17,8 @@ def facts(results: Results) -> list[tuple[str, str]]:
     """How the tables came about: command, seeds, hours, hardware, what is missing."""
     protocol, sittings = results.protocol, results.folder.sittings()
     done, failed, all_ = len(results.results), len(results.errors), len(results.cells)
-    state = f"{done} of {all_} done" + (f", {failed} failed" if failed else "")
+    others = {"failed": failed, "begun": len(results.begun)}
+    state = f"{done} of {all_} done" + "".join(f", {n} {what}" for what, n in others.items() if n)
     cell_hours = sum(result["seconds"] for result in results.results.values()) / 3600
     side = sorted({sitting["jobs"] for sitting in sittings})
     jobs = f", {' or '.join(map(str, side))} at a time" if side else ""
@@ -27,11 +28,10 @@ def facts(results: Results) -> list[tuple[str, str]]:
         ("seeds", ", ".join(map(str, sorted({cell.seed for cell in results.cells})))),
         ("time", f"{_hours(total_hours(sittings))} ({_hours(cell_hours)} of runs{jobs})"),
         *(("hardware", machine) for machine in machines(results)),
-        (
-            "accuracy",
-            f"mean of the last {_epochs(results)}, never the best; ± standard deviation of seeds",
-        ),
     ]
+    if results.results:
+        how = f"mean of the last {_epochs(results)}, never the best; ± standard deviation of seeds"
+        found.append(("accuracy", how))
     return [*found, *([("needs", protocol.needs)] if protocol.needs else [])]
 
 
@@ -39,8 +39,8 @@ def machines(results: Results) -> list[str]:
     """Each processor and version that cells were run with."""
     found: dict[str, None] = {}
     cores = max((sitting["cores"] for sitting in results.folder.sittings()), default=None)
-    for result in results.results.values():
-        machine = result["machine"]
+    ran = [result["machine"] for result in results.results.values()]
+    for machine in ran or [s["machine"] for s in results.folder.sittings() if "machine" in s]:
         have = "" if cores is None else f", {cores} cores"
         text = (
             f"{machine['processor']}{have}, {machine['threads']} thread(s) a run, PyTorch "
@@ -65,7 +65,10 @@ def write_page(results: Results, path: Path) -> None:
     page = environment.get_template("page.html.j2").render(
         protocol=results.protocol,
         facts=facts(results),
-        groups=[group_tables(results, group) for group in results.groups()],
+        groups=[
+            *(group_tables(results, group) for group in results.groups()),
+            _unfinished(results),
+        ],
         pictures=[(title, Markup(svg)) for _, title, svg in pictures(results)],
         failures=_failures(results),
     )
@@ -82,6 +85,8 @@ def markdown(results: Results, *, level: int = 1, shown: Sequence[tuple[str, str
     for group in results.groups():
         for table in group_tables(results, group):
             lines += _markdown_table(table, level + 1)
+    for table in _unfinished(results):
+        lines += _markdown_table(table, level + 1)
     for title, place in shown:
         lines += [f"![{_cell(title)}]({place})", ""]
     failures = _failures(results)
@@ -108,6 +113,11 @@ def write_document(all_results: Sequence[Results], path: Path) -> None:
         parts.append(markdown(results, level=2, shown=shown))
     text = "\n".join(parts)
     write_atomically(path, lambda to: to.write_text(text, encoding="utf-8"))
+
+
+def _unfinished(results: Results) -> list[Table]:
+    table = unfinished_table(results)
+    return [] if table is None else [table]
 
 
 def _failures(results: Results) -> list[tuple[str, str]]:

@@ -36,7 +36,7 @@ def learning_curves(results: Results) -> Iterator[tuple[str, str, str]]:
     """The same, of one picture a setting only."""
     for group in results.groups():
         for setting in group.settings:
-            if any(cell.setting == setting for cell in results.results):
+            if any(cell.setting == setting for cell in (*results.results, *results.begun)):
                 title = f"Test accuracy after each epoch: {setting}"
                 yield f"curves-{setting.slug}", title, _drawn(_curves, results, group, setting)
 
@@ -56,6 +56,17 @@ def _curves(results: Results, group: Group, setting: Setting) -> Figure:
     figure = Figure(figsize=(9.0, 4.6), layout="constrained")
     axes = figure.subplots()
     for number, method in enumerate(group.methods):
+        style: dict[str, Any] = {
+            "color": _COLOURS[number % 8],
+            "linestyle": _LINES[number // 8 % 4],
+        }
+        title = _plain(results.protocol.title(method))
+        for seed, part in results.unfinished(setting, method).items():
+            done = len(part.curve)
+            label = f"{title}, seed {seed}, {done} of {part.epochs} epochs"
+            axes.plot(
+                np.arange(1, done + 1) / part.epochs, part.curve, label=label, marker=".", **style
+            )
         curves = results.curves(setting, method)
         if not curves:
             continue
@@ -63,11 +74,7 @@ def _curves(results: Results, group: Group, setting: Setting) -> Figure:
         length = min(map(len, curves))
         values = np.array([curve[:length] for curve in curves])
         progress = np.arange(1, length + 1) / length
-        style: dict[str, Any] = {
-            "color": _COLOURS[number % 8],
-            "linestyle": _LINES[number // 8 % 4],
-        }
-        axes.plot(progress, values.mean(0), label=_plain(results.protocol.title(method)), **style)
+        axes.plot(progress, values.mean(0), label=title, **style)
         if len(group.methods) <= _BANDS:
             low, high = values.min(0), values.max(0)
             axes.fill_between(progress, low, high, color=style["color"], alpha=0.1)

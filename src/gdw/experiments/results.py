@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gdw.experiments.begun import Begun, begun
 from gdw.experiments.cells import Cell, Setting, expand
 from gdw.experiments.folder import GridFolder
 from gdw.experiments.protocol import Protocol
@@ -46,6 +47,7 @@ class Results:
         cells: all of its cells.
         results: of the finished ones, see `result.json`.
         errors: of the failed ones, a line each.
+        begun: how far those are that are neither.
     """
 
     def __init__(self, folder: GridFolder) -> None:
@@ -61,6 +63,10 @@ class Results:
             cell: folder.failure(cell).replace(here, "").replace(f"{folder.path}/", "")
             for cell, state in states.items()
             if state == "failed"
+        }
+
+        self.begun = {
+            cell: begun(folder.cell(cell)) for cell, state in states.items() if state == "begun"
         }
 
     @property
@@ -96,6 +102,14 @@ class Results:
             for cell, result in self.results.items()
             if cell.setting == setting and cell.method == method
         ]
+
+    def unfinished(self, setting: Setting, method: str) -> dict[int, Begun]:
+        """Cells that were begun, by seed."""
+        return {
+            cell.seed: found
+            for cell, found in self.begun.items()
+            if cell.setting == setting and cell.method == method
+        }
 
     def pairs(self, group: Group, one: str, other: str) -> list[float]:
         """The measure of `one` less that of `other` wherever both have finished on one setting and seed."""

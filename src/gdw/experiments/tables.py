@@ -71,11 +71,31 @@ def group_tables(results: Results, group: Group) -> list[Table]:
             table = _figure_table(results, group, figure)
             tables.append(_with_ranks(table, group, ranks, counted) if figure is measure else table)
     reference = reference_of(results, group, ranks)
-    if reference is not None and len(group.methods) > 1:
+    if tables and reference is not None and len(group.methods) > 1:
         standing = _standing_table(results, group, reference)
         tables += [standing] if standing.rows else []
         tables.append(_comparison_table(results, group, reference))
     return tables
+
+
+def unfinished_table(results: Results) -> Table | None:
+    """Cells that were begun and are not finished; None where there are none."""
+    rows = [
+        (
+            Entry(f"{cell.setting}: {results.protocol.title(cell.method)}, seed {cell.seed}"),
+            Entry(f"{len(part.curve)} of {part.epochs}"),
+            Entry(f"{100 * part.curve[-1]:.1f}" if part.curve else "—"),
+        )
+        for cell, part in results.begun.items()
+    ]
+    if not rows:
+        return None
+    return Table(
+        "Begun, not finished",
+        ("run", "epochs", "test accuracy so far, %"),
+        tuple(rows),
+        "After the last whole epoch, not comparable with those of finished runs.",
+    )
 
 
 def measure_of(results: Results) -> Figure:

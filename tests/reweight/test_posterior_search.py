@@ -147,6 +147,25 @@ def test_contradicted_labels_are_left_out_unless_the_posterior_is_sure() -> None
     assert found_out.tolist() == [False, True, False, False]
 
 
+def test_no_more_is_left_out_than_the_posterior_holds_for_wrong() -> None:
+    # A weak model: of every label something else is a little likelier than usual.
+    right = torch.tensor([0.9, 0.6, 0.5, 0.8]).double()
+    q = torch.stack([right, 1 - right], dim=1)
+    found = NoisePosterior(
+        responsibilities=q,
+        transition=torch.eye(2).double(),
+        class_prior=torch.tensor([0.5, 0.5]).double(),
+        log_likelihoods=(),
+    )
+    joint = torch.tensor([[0.40, 0.60], [0.39, 0.61], [0.41, 0.59], [0.38, 0.62]]).double()
+    given = torch.tensor([0, 0, 0, 0])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(posterior_search, "confidently_other", lambda p, g: p[:, 1] > 0.5)
+        left_out = posterior_search._contradicted(joint, found, given)
+    # 1.2 wrong labels are expected: two at most, the least likely ones.
+    assert left_out.tolist() == [False, True, True, False]
+
+
 @pytest.mark.parametrize("useless", [False, True])
 def test_training_is_believed_as_far_as_out_of_fold_models_were(useless: bool) -> None:
     preparation = Knowing(Blobs([300, 300, 300]))

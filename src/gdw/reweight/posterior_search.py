@@ -10,7 +10,7 @@ Each step on what the one before found (`docs/method.md` has the reasons):
 3. As far as the out-of-fold models were believed (their weight in the pool, above a half), training's own
    model will be: it gets a say in the targets as it learns.
 4. As far as it will not, an example whose label is confidently contradicted, and whose q is not sure either,
-   is left out.
+   is left out; at most as many as q holds for wrong.
 
 Training is then towards q, or as far as 3 says its own posterior under T, the logits of given examples
 offset by `log(π / ρ)`: noise and balance are corrected apart, the one in the labels, the other in the logits.
@@ -19,6 +19,8 @@ model of 1 says that has not seen them.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -142,8 +144,17 @@ def _repeated(true: Tensor, size: float) -> Subset:
 def _contradicted(joint: Tensor, found: NoisePosterior, given: Tensor) -> Tensor:
     """Labels that are confidently contradicted and whose posterior does not know better, `(N,)` booleans.
 
+    No more of them than q holds for wrong, the least likely labels first: of models that know little,
+    confident learning contradicts most labels.
+
     `joint`: what the pool says under the true class frequencies, up to a factor of each row, `(N, C)`.
     """
-    noisy = joint @ found.transition
+    noisy, q = joint @ found.transition, found.responsibilities
     doubted = confidently_other(noisy / noisy.sum(1, keepdim=True), given)
-    return doubted & (found.responsibilities.amax(1) <= _SURE)
+    doubted &= q.amax(1) <= _SURE
+    right = q[torch.arange(len(q)), given]
+    rows = doubted.nonzero().squeeze(1)
+    most = math.ceil(float((1 - right).sum()))
+    chosen = torch.zeros_like(doubted)
+    chosen[rows[right[rows].argsort(stable=True)[:most]]] = True
+    return chosen

@@ -244,7 +244,9 @@ def test_one_document_of_several_grids(tmp_path: Path) -> None:
     assert len(places) == len(set(places)) > 2
     for place in places:
         assert (tmp_path / place).read_text(encoding="utf-8").startswith("<svg")
-    assert sorted(places) == sorted(f"all/{file.name}" for file in (tmp_path / "all").iterdir())
+    assert sorted(places) == sorted(
+        f"all-curves/{file.name}" for file in (tmp_path / "all-curves").iterdir()
+    )
 
 
 def test_a_cell_that_was_begun_shows_how_far_it_is(tmp_path: Path) -> None:
@@ -269,6 +271,28 @@ def test_a_cell_that_was_begun_shows_how_far_it_is(tmp_path: Path) -> None:
     publish(Results(results.folder))
     page = (tmp_path / "results.html").read_text(encoding="utf-8")
     assert f"a, seed 0, 2 of {epochs} epochs" in page
+
+
+def test_a_begun_cell_that_cannot_be_read_stops_no_results(tmp_path: Path) -> None:
+    results = made_up(tmp_path, {(None, "a", 0): 0.5, (None, "b", 0): None})
+    folder = results.folder.cell(results.cells[1])
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("{}", encoding="utf-8")
+    (folder / "history.jsonl").write_bytes(b"\xff\n\xff\n")
+    assert Results(results.folder).begun == {}
+    publish(Results(results.folder))
+
+
+def test_a_page_needs_no_suffix_and_takes_its_old_pictures_away(tmp_path: Path) -> None:
+    results = made_up(tmp_path / "grid", TWO_BY_THREE)
+    page = tmp_path / "docs" / "results"
+    write_document([results, results], page)
+    pictures = set((tmp_path / "docs" / "results-curves").iterdir())
+    write_document([results], page)
+    left = set((tmp_path / "docs" / "results-curves").iterdir())
+    assert left
+    assert left < pictures
+    assert page.is_file()
 
 
 def test_a_folder_without_a_grid_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -9,10 +10,10 @@ import torch
 import torch.nn.functional as F
 
 import gdw
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, DivergenceError
 from gdw.functional.noise_posterior import NoisePosterior
 from gdw.functional.temperature import apply_temperature, fit_temperature
-from gdw.reweight import posterior_search
+from gdw.reweight import Predict, posterior_search
 from gdw.reweight.posterior_options import PosteriorOptions
 from gdw.reweight.posterior_search import find_posterior
 from tests.reweight.blobs import CLASSES, Blobs, Knowing
@@ -107,6 +108,20 @@ def test_clean_labels_are_softened_by_what_models_without_them_say() -> None:
     known = blobs.posterior_of_class(blobs.clean_x)
     mixed = 0.7 * one_hot + 0.3 * apply_temperature(known, fit_temperature(known, one_hot)).float()
     torch.testing.assert_close(soft.clean, mixed)
+
+
+@pytest.mark.parametrize("part", ["given", "clean"])
+def test_models_that_went_astray_are_said_so(part: str) -> None:
+    preparation = Knowing(Blobs([60, 60, 60]))
+    fit = preparation.fit
+
+    def astray(*subsets: Any, **how: Any) -> Predict:
+        predict = fit(*subsets, **how)
+        return lambda subset: predict(subset) * (math.nan if subset.part == part else 1)
+
+    preparation.fit = astray  # type: ignore[method-assign]
+    with pytest.raises(DivergenceError, match="lower lr"):
+        find_posterior(preparation, PosteriorOptions(folds=0))
 
 
 def test_each_part_can_be_left_out() -> None:

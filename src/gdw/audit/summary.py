@@ -17,7 +17,7 @@ from gdw.audit.matrix import Cells
 from gdw.audit.scoring import method_of_score
 from gdw.data.formula import escaped
 from gdw.errors import RunError
-from gdw.train.atomic import write_atomically
+from gdw.train.atomic import write_atomically, write_text_atomically
 
 NOISE_MATRIX = "noise_matrix.csv"
 AUDIT = "audit.json"
@@ -88,7 +88,7 @@ def summary(
 
 def write_summary(content: dict[str, Any], path: Path) -> None:
     text = json.dumps(content, ensure_ascii=False, indent=1)
-    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+    write_text_atomically(path, text)
 
 
 def require_unedited(issues_file: Path, summary_file: Path) -> None:

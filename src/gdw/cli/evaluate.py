@@ -50,10 +50,10 @@ def evaluate(
         return
     _show(figures, f"{run} on {data}")
     if json_ is not None:
-        from gdw.train.atomic import write_atomically
+        from gdw.train.atomic import write_text_atomically
 
         text = json.dumps(figures, ensure_ascii=False, indent=1)
-        write_atomically(Path(json_), lambda file: file.write_text(text, encoding="utf-8"))
+        write_text_atomically(Path(json_), text)
         typer.echo(f"written: {json_}")
 
 

@@ -15,7 +15,7 @@ from gdw.errors import RunError
 from gdw.experiments.cells import Cell
 from gdw.experiments.protocol import Protocol
 from gdw.experiments.settings import CellSettings, differences
-from gdw.train.atomic import write_atomically
+from gdw.train.atomic import write_text_atomically
 from gdw.train.run import CONFIG
 
 FORMAT = 1
@@ -105,7 +105,7 @@ class GridFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         content = {"format": FORMAT, **protocol.model_dump()}
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        write_atomically(self.path / PROTOCOL, lambda file: file.write_text(text, encoding="utf-8"))
+        write_text_atomically(self.path / PROTOCOL, text)
 
     def protocol(self) -> Protocol:
         """The protocol that was run last. Raises `RunError` when there is none, or it is damaged."""
@@ -153,7 +153,7 @@ class GridFolder:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write all of `content` or nothing."""
     text = json.dumps(content, indent=1, ensure_ascii=False)
-    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+    write_text_atomically(path, text)
 
 
 def _read(path: Path) -> dict[str, Any]:

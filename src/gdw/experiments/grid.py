@@ -68,7 +68,7 @@ class Grid:
         ready = self._prepared(self.pending, say)
         progress = _Progress(self.folder, say, total=len(self.cells), left=len(ready), jobs=jobs)
         threads = None if jobs == 1 else max(1, usable_cores() // jobs)
-        with self._sitting(jobs, threads):
+        with self._sitting(ready, jobs, threads):
 
             def begin(cell: Cell) -> Path:
                 return self.folder.begin(cell, self.cells[cell], threads=threads)
@@ -116,14 +116,13 @@ class Grid:
             yield
 
     @contextmanager
-    def _sitting(self, jobs: int, threads: int | None) -> Iterator[None]:
+    def _sitting(self, cells: Sequence[Cell], jobs: int, threads: int | None) -> Iterator[None]:
         started, clock = datetime.now(timezone.utc), time.perf_counter()
-        left = len(self.pending)
         try:
             yield
         finally:
             # A long cell may take several sittings, some of which finish nothing.
-            if left:
+            if cells:
                 machine = describe_machine()
                 self.folder.add_sitting(
                     {
@@ -131,7 +130,7 @@ class Grid:
                         "seconds": round(time.perf_counter() - clock, 1),
                         "jobs": jobs,
                         "cores": usable_cores(),
-                        "cells": left - len(self.pending),
+                        "cells": sum(self.folder.state(cell) == "done" for cell in cells),
                         "machine": {**machine, "threads": threads or machine["threads"]},
                     }
                 )

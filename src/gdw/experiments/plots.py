@@ -36,7 +36,8 @@ def learning_curves(results: Results) -> Iterator[tuple[str, str, str]]:
     """The same, of one picture a setting only."""
     for group in results.groups():
         for setting in group.settings:
-            if any(cell.setting == setting for cell in (*results.results, *results.begun)):
+            begun = [cell for cell, part in results.begun.items() if part.curve]
+            if any(cell.setting == setting for cell in (*results.results, *begun)):
                 title = f"Test accuracy after each epoch: {setting}"
                 yield f"curves-{setting.slug}", title, _drawn(_curves, results, group, setting)
 

@@ -15,7 +15,7 @@ from gdw.experiments.plots import pictures
 from gdw.experiments.results import Results, mean_ranks
 from gdw.experiments.significance import compare
 from gdw.experiments.tables import FIGURES
-from gdw.train.atomic import write_atomically
+from gdw.train.atomic import write_atomically, write_text_atomically
 
 _COLUMNS = (
     *(figure.name for figure in FIGURES),
@@ -33,18 +33,14 @@ def publish(results: Results) -> list[Path]:
     plots.mkdir(exist_ok=True)
     written = []
     for name, _, svg in pictures(results):
-        _write(plots / f"{name}.svg", svg)
+        write_text_atomically(plots / f"{name}.svg", svg)
     for suffix, text in (("md", markdown(results)), ("json", _json(results))):
-        written.append(_write(folder / f"results.{suffix}", text))
+        write_text_atomically(folder / f"results.{suffix}", text)
+        written.append(folder / f"results.{suffix}")
     for name, write in (("results.csv", _write_csv), ("results.html", write_page)):
         write_atomically(folder / name, lambda path, write=write: write(results, path))  # type: ignore[misc]
         written.append(folder / name)
     return written
-
-
-def _write(path: Path, text: str) -> Path:
-    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
-    return path
 
 
 def _write_csv(results: Results, path: Path) -> None:

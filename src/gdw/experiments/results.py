@@ -47,7 +47,7 @@ class Results:
         cells: all of its cells.
         results: of the finished ones, see `result.json`.
         errors: of the failed ones, a line each.
-        begun: how far those are that are neither.
+        begun: how far those are that are neither, as far as they can be read.
     """
 
     def __init__(self, folder: GridFolder) -> None:
@@ -65,9 +65,10 @@ class Results:
             if state == "failed"
         }
 
-        self.begun = {
+        started = {
             cell: begun(folder.cell(cell)) for cell, state in states.items() if state == "begun"
         }
+        self.begun = {cell: part for cell, part in started.items() if part is not None}
 
     @property
     def complete(self) -> bool:

@@ -84,7 +84,7 @@ def unfinished_table(results: Results) -> Table | None:
         (
             Entry(f"{cell.setting}: {results.protocol.title(cell.method)}, seed {cell.seed}"),
             Entry(f"{len(part.curve)} of {part.epochs}"),
-            Entry(f"{100 * part.curve[-1]:.1f}" if part.curve else "—"),
+            Entry(f"{100 * part.curve[-1]:.1f}" if part.curve and part.curve[-1] >= 0 else "—"),
         )
         for cell, part in results.begun.items()
     ]

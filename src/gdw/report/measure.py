@@ -12,7 +12,7 @@ from gdw.data.source import Source
 from gdw.report.folder import EVALUATION
 from gdw.runs.labels import held_out_label
 from gdw.runs.saved import SavedRun
-from gdw.train.atomic import write_atomically
+from gdw.train.atomic import write_text_atomically
 from gdw.train.metrics import BINS
 from gdw.train.run import RunFolder
 
@@ -33,7 +33,7 @@ def measure(run: RunFolder, data: str, *, label: str | None = None) -> dict[str,
         "reliability": _of_source(saved, source),
     }
     text = json.dumps(figures, ensure_ascii=False, indent=1)
-    write_atomically(run.file(EVALUATION), lambda file: file.write_text(text, encoding="utf-8"))
+    write_text_atomically(run.file(EVALUATION), text)
     return figures
 
 

@@ -15,7 +15,7 @@ from gdw.errors import ConfigError
 from gdw.report.contents import contents
 from gdw.report.folder import RunParts
 from gdw.report.measure import measure
-from gdw.train.atomic import write_atomically
+from gdw.train.atomic import write_text_atomically
 
 REPORT = "report.html"
 
@@ -54,7 +54,7 @@ def write_report(
             if one is not None:
                 measure(one.run, test, label=test_label)
     page = _render(contents(parts, other, data=data))
-    write_atomically(path, lambda file: file.write_text(page, encoding="utf-8"))
+    write_text_atomically(path, page)
     return path
 
 

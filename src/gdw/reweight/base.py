@@ -151,7 +151,7 @@ class Reweighter(ABC):
     def clean_targets(self) -> Tensor | None:
         """What clean examples are trained towards, `(M, C)` probabilities; None: their own targets.
 
-        Asked by the trainer before the first step, also after a resume.
+        Asked by the trainer before the first step, also after a resume, for the meta batches.
         """
         return None
 

@@ -61,24 +61,20 @@ def find_posterior(
     true = as_probabilities(clean, preparation.num_classes)
     prior = clean_prior(true).double()
     share = min(_MOST, max(_LEAST, len(clean) / len(given)))
-    p, unseen_clean = clean_probabilities(preparation, true)
+    p, unseen_clean = map(_finite, clean_probabilities(preparation, true))
     found = _posterior(p, given, prior)
     trust = 0.0
     if options.folds:
-        unseen = out_of_fold(
-            preparation,
-            options.folds,
-            clean=_repeated(true, share * len(given) * (options.folds - 1) / options.folds),
-            first_seed=_SEED,
-            offset=_offset(found, prior),
-            noise=found.transition.float(),
-        )
-        if not bool(unseen.isfinite().all()):
-            raise DivergenceError(
-                "a model that prepares the labels gives no finite probabilities: try a lower lr",
-                epoch=0,
-                step=0,
+        unseen = _finite(
+            out_of_fold(
+                preparation,
+                options.folds,
+                clean=_repeated(true, share * len(given) * (options.folds - 1) / options.folds),
+                first_seed=_SEED,
+                offset=_offset(found, prior),
+                noise=found.transition.float(),
             )
+        )
         p, weights = log_linear_pool(
             [p, unseen],
             given,
@@ -98,11 +94,21 @@ def find_posterior(
         labels=found.responsibilities.float(),
         offset=offset if options.balance else torch.zeros_like(offset),
         weight=weight,
-        clean=true.lerp(unseen_clean.to(true), _SOFT if options.soften else 0.0).float(),
+        clean=(true.lerp(unseen_clean, _SOFT) if options.soften else true).float(),
         share=share,
         noise=found.transition.float(),
         trust=trust,
     )
+
+
+def _finite(p: Tensor) -> Tensor:
+    if not bool(p.isfinite().all()):
+        raise DivergenceError(
+            "a model that prepares the labels gives no finite probabilities: try a lower lr",
+            epoch=0,
+            step=0,
+        )
+    return p
 
 
 def _obstacle(preparation: Preparation) -> str | None:

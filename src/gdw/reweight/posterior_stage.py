@@ -55,8 +55,8 @@ class PosteriorStage:
     ) -> TrainingPass:
         """`run` with `D1` towards `q^(1−β) ⊙ (p ⊙ T[·, given])^β`, normalised, in the mean by `weight`.
 
-        β is `trust` and p what the model says now. `targets` are classes; `indices` `(N,)`, of clean rows
-        beyond the training set.
+        β is `trust` and p what the model says now. `targets` are classes or probabilities; `indices` `(N,)`,
+        of clean rows beyond the training set.
         """
         like, total = run.class_gradient, len(self.labels)
         given = indices < total

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gdw.data.source import Source
 from gdw.errors import RunError
-from gdw.train.atomic import write_atomically
+from gdw.train.atomic import write_text_atomically
 
 FINGERPRINT = "data.json"
 _FORMAT = 1
@@ -27,7 +27,7 @@ def fingerprint(train: Source, clean: Source | None) -> dict[str, str]:
 def save_fingerprint(sums: Mapping[str, str], folder: Path) -> None:
     """Write `data.json` into `folder`."""
     text = json.dumps({"format": _FORMAT, "sha256": dict(sums)}, indent=1)
-    write_atomically(folder / FINGERPRINT, lambda file: file.write_text(text, encoding="utf-8"))
+    write_text_atomically(folder / FINGERPRINT, text)
 
 
 def require_same_data(sums: Mapping[str, str], folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from gdw.data.loading import load
 from gdw.data.source import Source
 from gdw.errors import DataError, RunError, nearest
-from gdw.train.atomic import write_atomically
+from gdw.train.atomic import write_text_atomically
 
 SCHEMA = "schema.json"
 
@@ -68,7 +68,7 @@ class Schema:
     def save(self, folder: Path) -> None:
         """Write `schema.json` into `folder`."""
         text = json.dumps(asdict(self), ensure_ascii=False, indent=1)
-        write_atomically(folder / SCHEMA, lambda file: file.write_text(text, encoding="utf-8"))
+        write_text_atomically(folder / SCHEMA, text)
 
     @classmethod
     def read(cls, folder: Path) -> Schema:

@@ -29,6 +29,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     _sync_folder(path.parent)
 
 
+def write_text_atomically(path: Path, text: str) -> None:
+    """Put `text` at `path`, in UTF-8, or leave `path` as it was."""
+    write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
 def _umask() -> int:
     """The permissions a plain `open` would withhold; `mkstemp` alone would make the file private."""
     current = os.umask(0)

@@ -76,6 +76,7 @@ def posterior_steps(rank: int | None) -> list[Tensor]:
         labels=torch.rand(size, 3, generator=draw).softmax(1),
         offset=torch.randn(3, generator=draw),
         weight=torch.tensor([1.0, 0.0, 0.3, 1.0, 0.3, 0.0, 1.0, 1.0])[:size],
+        clean=torch.eye(3),  # for the trainer, which this loop does without
         share=1.0,
         noise=torch.rand(3, 3, generator=draw).softmax(1),
         trust=0.3,

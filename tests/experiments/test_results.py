@@ -295,6 +295,13 @@ def test_a_page_needs_no_suffix_and_takes_its_old_pictures_away(tmp_path: Path) 
     assert page.is_file()
 
 
+def test_the_command_names_the_data_wherever_the_protocol_does(tmp_path: Path) -> None:
+    nothing: Accuracy = {(None, "a", 0): None}
+    assert "--data-root" not in markdown(made_up(tmp_path / "none", nothing))
+    base = {"data": {"path": "${data}/x.csv"}}
+    assert " --data-root DIR " in markdown(made_up(tmp_path / "base", nothing, base=base))
+
+
 def test_a_folder_without_a_grid_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"holds no grid: expected protocol.yaml"):
         Results(GridFolder(tmp_path))

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from gdw.experiments.cells import Cell
 from gdw.experiments.plots import learning_curves, pictures
 from gdw.experiments.results import Results, total_hours
+from gdw.experiments.settings import PLACEHOLDER
 from gdw.experiments.tables import Entry, Table, group_tables, unfinished_table
 from gdw.train.atomic import write_text_atomically
 
@@ -155,7 +156,8 @@ def _cell(text: str) -> str:
 
 
 def _command(results: Results) -> str:
-    root = " --data-root DIR" if "${data}" in repr(results.protocol.data) else ""
+    places = repr((results.protocol.base, results.protocol.data))
+    root = " --data-root DIR" if PLACEHOLDER in places else ""
     return f"gdw experiment {shlex.quote(results.protocol.name)}{root} --output DIR"
 
 

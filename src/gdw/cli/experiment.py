@@ -47,7 +47,7 @@ def experiment(
     markdown: Annotated[
         Path | None,
         typer.Option(
-            help="With --results: one page of all of them here, its pictures in a folder of its name."
+            help="With --results: one page of all of them here, its pictures in a folder beside it."
         ),
     ] = None,
 ) -> None:

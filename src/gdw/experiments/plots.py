@@ -34,10 +34,11 @@ def pictures(results: Results) -> Iterator[tuple[str, str, str]]:
 
 def learning_curves(results: Results) -> Iterator[tuple[str, str, str]]:
     """The same, of one picture a setting only."""
+    begun = [cell for cell, part in results.begun.items() if part.curve]
+    shown = {cell.setting for cell in (*results.results, *begun)}
     for group in results.groups():
         for setting in group.settings:
-            begun = [cell for cell, part in results.begun.items() if part.curve]
-            if any(cell.setting == setting for cell in (*results.results, *begun)):
+            if setting in shown:
                 title = f"Test accuracy after each epoch: {setting}"
                 yield f"curves-{setting.slug}", title, _drawn(_curves, results, group, setting)
 

@@ -124,10 +124,12 @@ class Streams:
         return None if self.sets.meta is None else self._meta(start, targets)
 
     def _meta(self, start: int, targets: Tensor | None) -> Iterator[feed.Batch]:
-        loaded = self._load(self.sets.meta, self._cycle(start=start), "meta", start)
-        order = iter(self._cycle(start=start))
-        for number, (inputs, own) in enumerate(loaded, start=start):
-            batch = (inputs, own if targets is None else targets[next(order)])
+        order = self._cycle(start=start)
+        loaded = self._load(self.sets.meta, order, "meta", start)
+        for number, (indices, (inputs, own)) in enumerate(
+            zip(order, loaded, strict=True), start=start
+        ):
+            batch = (inputs, own if targets is None else targets[indices])
             yield self._prepare(batch, "meta", number)
 
     def _epoch(self, epoch: int, *, start: int) -> EpochBatches:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gdw.data import Examples, Inputs
-from gdw.data.joined import Joined
+from gdw.data.examples import JoinedInputs as Joined
 from gdw.errors import DataError
 
 

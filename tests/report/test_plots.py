@@ -11,7 +11,7 @@ import pytest
 
 from gdw import report
 from gdw.errors import ConfigError, RunError
-from gdw.report.figures import as_svg
+from gdw.files.svg import as_svg
 from gdw.report.folder import ClassWeights
 from tests.report import fabricated as made
 

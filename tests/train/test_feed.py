@@ -13,7 +13,7 @@ import torch
 
 from gdw.data import Examples
 from gdw.data.augment import AUGMENTATIONS
-from gdw.data.joined import Joined
+from gdw.data.examples import JoinedInputs as Joined
 from gdw.errors import DataError
 from gdw.train import Trainer
 from gdw.train.feed import AHEAD, as_dataset, augment, batches

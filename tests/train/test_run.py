@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from gdw.errors import ModelError, RunError
+from gdw.files.atomic import write_atomically
 from gdw.train import RunFolder
-from gdw.train.atomic import write_atomically
 
 
 def test_a_run_reads_back_what_was_written(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.errors import RunError
-from gdw.train.atomic import write_atomically
+from gdw.files.atomic import write_atomically
 
 EVIDENCE = "evidence.safetensors"
 FORMAT = 1

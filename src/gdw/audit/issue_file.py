@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import Where, issue_frame
 from gdw.data.formats import open_rows
-from gdw.data.formula import escaped, unescaped
 from gdw.data.rows import Rows
-from gdw.data.wording import listed, shown
 from gdw.errors import DataError, RunError, nearest
-from gdw.train.atomic import write_atomically
+from gdw.files.atomic import write_atomically
+from gdw.files.formula import escaped, unescaped
+from gdw.files.wording import listed, shown
 
 if TYPE_CHECKING:
     import pandas as pd

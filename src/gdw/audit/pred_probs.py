@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gdw.audit.belief import Belief, belief
 from gdw.audit.evidence import Evidence
 from gdw.errors import ConfigError
-from gdw.train.atomic import write_atomically
+from gdw.files.atomic import write_atomically
 
 _VALUES_AT_ONCE = 1 << 22
 

@@ -13,8 +13,8 @@ from gdw.data.formats import open_rows
 from gdw.data.loading import label_column
 from gdw.data.rows import Rows
 from gdw.data.source import Source
-from gdw.data.wording import shown
 from gdw.errors import DataError
+from gdw.files.wording import shown
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from gdw.audit.evidence import Evidence
 from gdw.audit.matrix import Cells
 from gdw.audit.scoring import method_of_score
-from gdw.data.formula import escaped
 from gdw.errors import RunError
-from gdw.train.atomic import write_atomically, write_text_atomically
+from gdw.files.atomic import write_atomically, write_text_atomically
+from gdw.files.formula import escaped
 
 NOISE_MATRIX = "noise_matrix.csv"
 AUDIT = "audit.json"

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from gdw.bench import contestants
-from gdw.bench.machine import describe_machine
 from gdw.bench.measure import quartiles
 from gdw.bench.workloads import Workload
 from gdw.data.batches import EpochBatches
@@ -23,6 +22,7 @@ from gdw.data.encode.image import ImagesOnDemand
 from gdw.data.examples import Examples, Inputs
 from gdw.data.loading import load
 from gdw.data.source import Source, from_arrays
+from gdw.files.machine import describe_machine
 from gdw.train import feed
 
 FORMAT = 1

@@ -11,10 +11,10 @@ from typing import Any
 
 from gdw.bench import loading
 from gdw.bench.contestants import contestants_of
-from gdw.bench.machine import describe_machine
 from gdw.bench.measure import as_plain, measure
 from gdw.bench.workloads import Workload
 from gdw.errors import ConfigError
+from gdw.files.machine import describe_machine
 
 FORMAT = 1
 

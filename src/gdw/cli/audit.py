@@ -99,7 +99,7 @@ def audit(
 
 
 def _apply(found: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:
-    from gdw.data.wording import shown
+    from gdw.files.wording import shown
 
     done = found.apply(mode.value, frame, output)
     what = (
@@ -197,6 +197,6 @@ def _plain(text: str) -> str:
     """Text of the user's data, without control characters and without meaning for rich."""
     from rich.markup import escape
 
-    from gdw.data.wording import shown
+    from gdw.files.wording import shown
 
     return escape(shown(text))

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from gdw.data.compatible import match_features
 from gdw.data.source import Source
 from gdw.data.split import split_clean
-from gdw.data.wording import listed
 from gdw.errors import ConfigError, DataError
+from gdw.files.wording import listed
 
 _TRUE = frozenset(("true", "t", "yes", "y", "1", "1.0"))
 _FALSE = frozenset(("false", "f", "no", "n", "0", "0.0", "", "none", "nan"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gdw.data.columns import ConversionError, column_type, to_pandas
 from gdw.data.source import Source
-from gdw.data.wording import listed
 from gdw.errors import DataError, nearest
+from gdw.files.wording import listed
 
 
 def match_features(other: Source, reference: Source) -> Source:

@@ -12,8 +12,8 @@ from gdw.data.distinctness import nearly_all_differ, reads_like_text, tells_rows
 from gdw.data.images import is_image_name
 from gdw.data.rows import ArrayRows, FolderRows, Rows
 from gdw.data.source import Kind
-from gdw.data.wording import listed
 from gdw.errors import ConfigError, DataError, nearest
+from gdw.files.wording import listed
 
 # The names under which pandas writes a data frame's row index.
 _INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.wording import listed
 from gdw.errors import DataError, nearest
+from gdw.files.wording import listed
 
 UNLABELLED = -1
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d*)")

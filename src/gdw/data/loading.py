@@ -13,8 +13,8 @@ from gdw.data.rows import ArrayRows, Rows
 from gdw.data.seeding import generator
 from gdw.data.source import Source, feature_types
 from gdw.data.split import stratified_subset
-from gdw.data.wording import shown
 from gdw.errors import ConfigError
+from gdw.files.wording import shown
 
 
 def load(

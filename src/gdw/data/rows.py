@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.wording import listed, shown
 from gdw.errors import DataError
+from gdw.files.wording import listed, shown
 
 
 class Rows(Protocol):

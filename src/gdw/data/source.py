@@ -14,8 +14,8 @@ from gdw.data.columns import ColumnType, ConversionError, column_type, to_pandas
 from gdw.data.images import decode
 from gdw.data.labels import UNLABELLED, read_labels, recode
 from gdw.data.rows import ArrayRows, Rows
-from gdw.data.wording import listed
 from gdw.errors import DataError, nearest
+from gdw.files.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd

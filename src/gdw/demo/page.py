@@ -8,8 +8,9 @@ from pathlib import Path
 
 from gdw._version import __version__
 from gdw.demo.compare import Outcome, mean_and_spread, table
-from gdw.demo.picture import as_svg, learning_curves
+from gdw.demo.picture import learning_curves
 from gdw.demo.setting import BATCH, CLASSES, CLEAN_PER_CLASS, EPOCHS, IMBALANCE, NOISE
+from gdw.files.svg import as_svg
 
 REPORT = "report.html"
 PICTURE = "learning_curves.png"
@@ -30,7 +31,7 @@ def write_page(output: Path, outcomes: Mapping[str, Outcome], *, seeds: Sequence
     )
     page = environment.get_template("page.html.j2").render(
         rows=table(outcomes),
-        curves=Markup(as_svg(figure)),
+        curves=Markup(as_svg(figure, "curves")),
         seeds=len(seeds),
         first_seed=seeds[0],
         noise=NOISE,

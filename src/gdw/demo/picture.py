@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -48,11 +47,3 @@ def learning_curves(outcomes: Mapping[str, Outcome]) -> Figure:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure
-
-
-def as_svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element to place in a page."""
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
-    text = file.getvalue()
-    return text[text.index("<svg") :]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdw.data.examples import Examples, Inputs
-from gdw.data.joined import Joined
+from gdw.data.examples import JoinedInputs as Joined
 from gdw.errors import DataError
 
 

@@ -14,11 +14,11 @@ import torch
 from torch import nn
 
 from gdw.audit.evidence import EVIDENCE, Evidence
-from gdw.bench.machine import describe_machine
 from gdw.data.loading import label_column
 from gdw.errors import GDWError
 from gdw.experiments.detection import auroc, average_precision, detection_score, wrong_labels
 from gdw.experiments.folder import FORMAT, RESULT, read_cell, write_json
+from gdw.files.machine import describe_machine
 from gdw.runs import RunConfig, Training
 from gdw.runs.prepare import Prepared
 from gdw.train.callback import Callback

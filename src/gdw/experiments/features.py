@@ -18,7 +18,7 @@ from gdw.data.loading import load
 from gdw.data.source import Source
 from gdw.errors import DataError, MissingDependencyError
 from gdw.experiments.material import Material, Say
-from gdw.train.atomic import write_atomically
+from gdw.files.atomic import write_atomically
 
 SIDE = 96
 # As the package documents, see its "Example: Classification".

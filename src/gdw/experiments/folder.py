@@ -15,7 +15,7 @@ from gdw.errors import RunError
 from gdw.experiments.cells import Cell
 from gdw.experiments.protocol import Protocol
 from gdw.experiments.settings import CellSettings, differences
-from gdw.train.atomic import write_text_atomically
+from gdw.files.atomic import write_text_atomically
 from gdw.train.run import CONFIG
 
 FORMAT = 1

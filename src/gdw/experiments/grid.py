@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from gdw.bench.machine import describe_machine
 from gdw.errors import GDWError, RunError
 from gdw.experiments.attempt import Attempt, try_cell
 from gdw.experiments.cells import Cell, expand
@@ -17,6 +16,7 @@ from gdw.experiments.folder import GridFolder
 from gdw.experiments.pool import run_side_by_side
 from gdw.experiments.protocol import Protocol
 from gdw.experiments.settings import CellSettings, Places, cell_settings
+from gdw.files.machine import describe_machine
 from gdw.runs.config import RunConfig
 
 Say = Callable[[str], None]

@@ -12,7 +12,7 @@ from gdw.experiments.plots import learning_curves, pictures
 from gdw.experiments.results import Results, total_hours
 from gdw.experiments.settings import PLACEHOLDER
 from gdw.experiments.tables import Entry, Table, group_tables, unfinished_table
-from gdw.train.atomic import write_text_atomically
+from gdw.files.atomic import write_text_atomically
 
 
 def facts(results: Results) -> list[tuple[str, str]]:

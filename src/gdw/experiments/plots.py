@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gdw.demo.picture import as_svg
 from gdw.experiments.cells import Setting
 from gdw.experiments.results import Group, Results
 from gdw.experiments.tables import measure_of
+from gdw.files.svg import as_svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,11 +44,7 @@ def learning_curves(results: Results) -> Iterator[tuple[str, str, str]]:
 
 
 def _drawn(draw: Callable[..., Figure], *what: Any) -> str:
-    import matplotlib as mpl
-
-    # Text stays text, and the same results give the same bytes.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gdw"}):
-        return as_svg(draw(*what))
+    return as_svg(draw(*what), draw.__name__)
 
 
 def _curves(results: Results, group: Group, setting: Setting) -> Figure:

@@ -15,7 +15,7 @@ from gdw.experiments.plots import pictures
 from gdw.experiments.results import Results, mean_ranks
 from gdw.experiments.significance import compare
 from gdw.experiments.tables import FIGURES
-from gdw.train.atomic import write_atomically, write_text_atomically
+from gdw.files.atomic import write_atomically, write_text_atomically
 
 _COLUMNS = (
     *(figure.name for figure in FIGURES),

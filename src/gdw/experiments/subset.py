@@ -10,7 +10,7 @@ from pydantic import Field
 
 from gdw.data.loading import load
 from gdw.experiments.material import Material, Say
-from gdw.train.atomic import write_atomically
+from gdw.files.atomic import write_atomically
 
 Count = Annotated[int, Field(ge=2)]
 

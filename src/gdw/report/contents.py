@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from gdw.errors import DataError
+from gdw.files.svg import as_svg
 from gdw.report.advice import advice
 from gdw.report.bars import MOST_BARS, plot_issues_by_class
 from gdw.report.classes import MOST_ROWS, class_rows
 from gdw.report.curves import plot_history
-from gdw.report.figures import as_svg
 from gdw.report.folder import RunParts
 from gdw.report.matrices import MOST_CLASSES, confusions, plot_class_weights, plot_noise_matrix
 from gdw.report.performance import MEASURES, Performance, performance

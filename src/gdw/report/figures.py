@@ -1,10 +1,7 @@
-"""How every picture looks, and how one gets into a page that may be light or dark."""
+"""How every picture of the report looks."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -46,24 +43,3 @@ def name_ticks(
     """Names along the x or y axis as they are: a `$` in them starts no formula."""
     setter = axes.set_xticks if which == "x" else axes.set_yticks
     setter(range(len(names)), [short(name, limit) for name in names], parse_math=False, **options)
-
-
-def as_svg(figure: Figure, name: str) -> str:
-    """The figure as an `<svg>` element whose black is the page's text colour, on no background.
-
-    `name` keeps what the picture refers to apart from the other pictures of a page.
-    """
-    from matplotlib import rc_context
-
-    file = io.StringIO()
-    metadata: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    look: Any = {"svg.fonttype": "none", "svg.hashsalt": f"gdw-{name}"}
-    with rc_context(look), warnings.catch_warnings():
-        # The browser draws the text and has the letters that matplotlib's own font lacks.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(file, format="svg", transparent=True, metadata=metadata)
-    text = file.getvalue()
-    text = text[text.index("<svg") :]
-    # The names of groups repeat from picture to picture, and nothing refers to them.
-    text = re.sub(r'<g id="[^"]*"', "<g", text)
-    return text.replace("#000000", "currentColor")

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.data.source import Source
+from gdw.files.atomic import write_text_atomically
 from gdw.report.folder import EVALUATION
 from gdw.runs.labels import held_out_label
 from gdw.runs.saved import SavedRun
-from gdw.train.atomic import write_text_atomically
 from gdw.train.metrics import BINS
 from gdw.train.run import RunFolder
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from gdw._version import __version__
 from gdw.errors import ConfigError
+from gdw.files.atomic import write_text_atomically
 from gdw.report.contents import contents
 from gdw.report.folder import RunParts
 from gdw.report.measure import measure
-from gdw.train.atomic import write_text_atomically
 
 REPORT = "report.html"
 

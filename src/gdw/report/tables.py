@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gdw.data.formula import unescaped
 from gdw.errors import RunError
+from gdw.files.formula import unescaped
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -25,8 +25,8 @@ from gdw.audit.summary import (
     write_noise_matrix,
     write_summary,
 )
-from gdw.data.wording import shown
 from gdw.errors import ConfigError, DataError, RunError
+from gdw.files.wording import shown
 from gdw.runs.config import RunConfig
 from gdw.runs.schema import Schema
 from gdw.runs.training import ENCODER

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gdw.data.source import Source
 from gdw.errors import RunError
-from gdw.train.atomic import write_text_atomically
+from gdw.files.atomic import write_text_atomically
 
 FINGERPRINT = "data.json"
 _FORMAT = 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from gdw.data.formats import open_rows
 from gdw.data.loading import label_column
-from gdw.data.wording import listed
 from gdw.errors import DataError
+from gdw.files.wording import listed
 from gdw.runs.config import DataConfig
 
 

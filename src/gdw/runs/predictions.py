@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.formula import escaped
 from gdw.data.source import Source
 from gdw.errors import ConfigError, nearest
-from gdw.train.atomic import write_atomically
+from gdw.files.atomic import write_atomically
+from gdw.files.formula import escaped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +61,7 @@ def as_frame(
 def write_predictions(frame: pd.DataFrame, path: Path) -> None:
     """Write `frame` in the format that the suffix of `path` names, whole or not at all.
 
-    In a CSV file cells that begin like a formula are escaped, see `gdw.data.formula`.
+    In a CSV file cells that begin like a formula are escaped, see `gdw.files.formula`.
     """
 
     def write(temporary: Path) -> None:

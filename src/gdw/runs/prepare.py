@@ -13,8 +13,8 @@ from gdw.data.checking import check_images
 from gdw.data.clean import assemble
 from gdw.data.encode import Encoder, fit_encoder
 from gdw.data.examples import Examples, Inputs
+from gdw.data.examples import JoinedInputs as Joined
 from gdw.data.imbalance import parse_imbalance
-from gdw.data.joined import Joined
 from gdw.data.loading import load
 from gdw.data.noise import parse_noise
 from gdw.data.source import Source

@@ -11,7 +11,7 @@ from typing import Any
 from gdw.data.loading import load
 from gdw.data.source import Source
 from gdw.errors import DataError, RunError, nearest
-from gdw.train.atomic import write_text_atomically
+from gdw.files.atomic import write_text_atomically
 
 SCHEMA = "schema.json"
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from gdw.errors import RunError
-from gdw.train.atomic import write_atomically
+from gdw.files.atomic import write_atomically
 
 FORMAT_VERSION = 1
 

@@ -46,6 +46,30 @@ def evaluate(
     return figures
 
 
+def predict_probabilities(
+    model: nn.Module, data: Data, *, batch_size: int = 512, forward: Forward | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Class probabilities of `data`, one batch at a time, in order.
+
+    Args:
+        model: used in evaluation mode, on its own device and in its own dtype.
+        data: a map-style data set of `(inputs, target)` or a pair `(X, y)`; the targets are not used.
+        batch_size: examples per batch.
+        forward: `(model, inputs) -> logits`, if `model(inputs)` is not enough.
+
+    Yields:
+        The positions of a batch in `data`, as a slice, and its probabilities: `(B, C)` float32 on the CPU.
+    """
+    dataset = as_dataset(data, "data")
+    device, dtype = whereabouts(model)
+    parts = list(_slices(range(len(cast(Sized, dataset))), batch_size))
+    with evaluation_mode(model), torch.no_grad():
+        for rows, batch in zip(parts, batches(dataset, parts), strict=True):
+            inputs, _ = place(batch, device=device, dtype=dtype)
+            logits = (forward or default_forward)(model, inputs)
+            yield slice(rows[0], rows[-1] + 1), logits.float().softmax(1).cpu()
+
+
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Inside, `model` is in evaluation mode; afterwards each of its modules is in the mode it was in."""

@@ -14,7 +14,7 @@ import yaml
 from torch import nn
 
 from gdw.errors import ModelError, RunError
-from gdw.train.atomic import write_atomically
+from gdw.files.atomic import write_atomically
 
 CONFIG = "config.yaml"
 HISTORY = "history.jsonl"

@@ -14,7 +14,7 @@ from torch.utils.data import ConcatDataset
 
 from gdw.data.batches import CyclingBatches, EpochBatches
 from gdw.data.examples import Examples
-from gdw.data.joined import Joined
+from gdw.data.examples import JoinedInputs as Joined
 from gdw.data.seeding import generator
 from gdw.errors import DataError
 from gdw.train import feed

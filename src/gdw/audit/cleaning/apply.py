@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from gdw.audit.cleaning.plan import Plan
 from gdw.audit.rows import TrainingRows
 from gdw.data.rows import FolderRows
-from gdw.data.wording import shown
 from gdw.errors import ConfigError, DataError
-from gdw.train.atomic import write_atomically
+from gdw.files.atomic import write_atomically
+from gdw.files.wording import shown
 
 Mode = Literal["KEEP", "RELABEL"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TextIO
 
 from gdw.audit.cleaning.plan import Plan
-from gdw.data.wording import shown
 from gdw.errors import DataError
+from gdw.files.wording import shown
 
 _MARK = "\ufeff"
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gdw.audit.cleaning.plan import Plan
-from gdw.data.wording import shown
 from gdw.errors import DataError
+from gdw.files.wording import shown
 
 
 def copy_folder(plan: Plan, paths: Sequence[Path], output: Path) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.wording import shown
 from gdw.errors import DataError
+from gdw.files.wording import shown
 
 
 @dataclass(frozen=True, eq=False)

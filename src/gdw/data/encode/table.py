@@ -17,8 +17,8 @@ from gdw.data.encode.sparse import SparseInputs
 from gdw.data.encode.store import read_sklearn, write_settings, write_sklearn
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
-from gdw.data.wording import listed
 from gdw.errors import DataError, nearest
+from gdw.files.wording import listed
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,8 @@ import difflib
 from pathlib import Path
 
 from gdw.data.rows import Rows
-from gdw.data.wording import shown
 from gdw.errors import DataError
+from gdw.files.wording import shown
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".npz")
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from gdw.data.formats.encoding import wrong_encoding
 from gdw.data.rows import TableRows
-from gdw.data.wording import shown
 from gdw.errors import DataError
+from gdw.files.wording import shown
 
 _ROWS_AT_ONCE = 20_000
 _BYTES_AT_ONCE = 1 << 24

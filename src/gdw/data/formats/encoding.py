@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from gdw.data.wording import shown
+from gdw.files.wording import shown
 
 
 def wrong_encoding(path: Path) -> str:

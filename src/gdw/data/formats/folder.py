@@ -7,8 +7,8 @@ from pathlib import Path
 
 from gdw.data.images import SUFFIXES, is_image_name
 from gdw.data.rows import FolderRows
-from gdw.data.wording import listed, shown
 from gdw.errors import DataError
+from gdw.files.wording import listed, shown
 
 
 def open_folder(folder: Path) -> FolderRows:

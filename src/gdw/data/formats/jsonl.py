@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gdw.data.rows import TableRows
-from gdw.data.wording import shown
 from gdw.errors import DataError
+from gdw.files.wording import shown
 
 
 def open_jsonl(path: Path) -> TableRows:

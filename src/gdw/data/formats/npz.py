@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.data.rows import ArrayRows
-from gdw.data.wording import listed, shown
 from gdw.errors import DataError
+from gdw.files.wording import listed, shown
 
 _ROWS_AT_ONCE = 65_536
 

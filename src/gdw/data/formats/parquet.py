@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gdw.data.rows import TableRows
-from gdw.data.wording import shown
 from gdw.errors import DataError
+from gdw.files.wording import shown
 
 # Larger files (by their size in memory) are unpacked once into the cache of `datasets` and memory-mapped.
 IN_MEMORY_BYTES = 1 << 30

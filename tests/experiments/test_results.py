@@ -20,7 +20,7 @@ from gdw.experiments.results import Results, mean_ranks
 from gdw.experiments.settings import Places, cell_settings
 from gdw.experiments.significance import compare, holm
 from gdw.experiments.tables import group_tables
-from gdw.train.run import RunFolder
+from gdw.train.run_folder import RunFolder
 from tests.experiments.conftest import tiny
 
 Accuracy = dict[tuple[str | None, str, int], float | str | None]

@@ -13,7 +13,7 @@ import numpy as np
 from gdw.runs import DataConfig, ModelConfig, RunConfig
 from gdw.runs.schema import Schema
 from gdw.train import TrainConfig
-from gdw.train.run import RunFolder
+from gdw.train.run_folder import RunFolder
 
 
 def run_folder(

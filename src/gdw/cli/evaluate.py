@@ -36,7 +36,7 @@ def evaluate(
     """
     from gdw.report.measure import measure
     from gdw.runs import SavedRun
-    from gdw.train.run import RunFolder
+    from gdw.train.run_folder import RunFolder
 
     saved = SavedRun.open(run)
     chosen = label or _label_column(saved.config.data, data)

@@ -23,7 +23,7 @@ from gdw.runs import RunConfig, Training
 from gdw.runs.prepare import Prepared
 from gdw.train.callback import Callback
 from gdw.train.result import FitResult
-from gdw.train.run import CHECKPOINTS, CONFIG
+from gdw.train.run_folder import CHECKPOINTS, CONFIG
 
 _MACHINE = ("gdw", "torch", "python", "processor", "threads", "system")
 _FIGURES = ("accuracy", "balanced_accuracy", "nll", "ece")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gdw.errors import GDWError
 from gdw.experiments.folder import read_cell
-from gdw.train.run import RunFolder
+from gdw.train.run_folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from gdw.experiments.cells import Cell
 from gdw.experiments.protocol import Protocol
 from gdw.experiments.settings import CellSettings, differences
 from gdw.files.atomic import write_text_atomically
-from gdw.train.run import CONFIG
+from gdw.train.run_folder import CONFIG
 
 FORMAT = 1
 PROTOCOL = "protocol.yaml"

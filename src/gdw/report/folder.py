@@ -21,7 +21,7 @@ from gdw.report.tables import read_issues, read_noise_matrix
 from gdw.runs.config import RunConfig
 from gdw.runs.schema import Schema
 from gdw.runs.training import ENCODER
-from gdw.train.run import CONFIG, HISTORY, RunFolder
+from gdw.train.run_folder import CONFIG, HISTORY, RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from gdw.report.folder import EVALUATION
 from gdw.runs.labels import held_out_label
 from gdw.runs.saved import SavedRun
 from gdw.train.metrics import BINS
-from gdw.train.run import RunFolder
+from gdw.train.run_folder import RunFolder
 
 
 def measure(run: RunFolder, data: str, *, label: str | None = None) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from gdw.files.wording import shown
 from gdw.runs.config import RunConfig
 from gdw.runs.schema import Schema
 from gdw.runs.training import ENCODER
-from gdw.train.run import CONFIG, RunFolder
+from gdw.train.run_folder import CONFIG, RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd

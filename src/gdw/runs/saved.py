@@ -20,7 +20,7 @@ from gdw.runs.config import RunConfig
 from gdw.runs.schema import Schema
 from gdw.runs.training import ENCODER
 from gdw.train.evaluation import evaluate, evaluation_mode
-from gdw.train.run import RunFolder
+from gdw.train.run_folder import RunFolder
 
 
 class SavedRun:

@@ -22,7 +22,7 @@ from gdw.runs.prepare import Prepared, prepare
 from gdw.runs.schema import SCHEMA
 from gdw.train.callback import Callback
 from gdw.train.result import FitResult
-from gdw.train.run import CONFIG, RunFolder
+from gdw.train.run_folder import CONFIG, RunFolder
 from gdw.train.trainer import Trainer
 
 ENCODER = "encoder"

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from gdw.train.config import TrainConfig
     from gdw.train.evaluation import evaluate
     from gdw.train.result import FitResult
-    from gdw.train.run import RunFolder
+    from gdw.train.run_folder import RunFolder
     from gdw.train.trainer import Trainer
     from gdw.train.watched import Watched
 
 _HOME = {
     "Callback": "gdw.train.callback",
     "FitResult": "gdw.train.result",
-    "RunFolder": "gdw.train.run",
+    "RunFolder": "gdw.train.run_folder",
     "TrainConfig": "gdw.train.config",
     "Trainer": "gdw.train.trainer",
     "Watched": "gdw.train.watched",

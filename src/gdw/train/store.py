@@ -13,7 +13,7 @@ from gdw.errors import ConfigError, RunError
 from gdw.train.checkpoint import Checkpoints
 from gdw.train.config import TrainConfig
 from gdw.train.processes import Processes
-from gdw.train.run import RunFolder
+from gdw.train.run_folder import RunFolder
 
 Output: TypeAlias = str | os.PathLike[str] | Callable[[], RunFolder]
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gdw.errors import ModelError, RunError
-from gdw.files.atomic import write_atomically
+from gdw.files.atomic import write_atomically, write_text_atomically
 from gdw.train import RunFolder
 
 
@@ -34,7 +34,9 @@ def test_a_run_that_was_killed_while_made_is_no_run(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "part").exists()
     with pytest.raises(RunError, match="holds no run"):
         RunFolder.open(tmp_path / "run")
-    run = RunFolder.create(tmp_path / "run", {"a": 1}, fill=lambda run: run.write_text("part", "b"))
+    run = RunFolder.create(
+        tmp_path / "run", {"a": 1}, fill=lambda run: write_text_atomically(run.file("part"), "b")
+    )
     assert run.config == {"a": 1}
     assert run.file("part").read_text() == "b"
 

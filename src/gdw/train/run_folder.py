@@ -1,4 +1,4 @@
-"""The folder of a run: configuration, history, checkpoints, final weights, by fixed names."""
+"""The folder of a run as the trainer writes it: configuration, history, checkpoints, final weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import yaml
 from torch import nn
 
 from gdw.errors import ModelError, RunError
-from gdw.files.atomic import write_atomically
+from gdw.files.atomic import write_atomically, write_text_atomically
+from gdw.files.documents import one_line
 
 CONFIG = "config.yaml"
 HISTORY = "history.jsonl"
@@ -23,7 +24,14 @@ MODEL = "model.safetensors"
 
 
 class RunFolder:
-    """A run on disk, made by `create` (new) or `open` (existing)."""
+    """The files of one run. `create` starts a new folder, `open` finds an existing one.
+
+    `gdw.load` returns the whole run, with its data schema, evidence and model; this class knows only
+    the files that `Trainer.fit` writes.
+
+    Attributes:
+        path: the folder.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -36,10 +44,16 @@ class RunFolder:
         *,
         fill: Callable[[RunFolder], object] | None = None,
     ) -> RunFolder:
-        """Start a run at `path` with `config` (plain YAML values) in `config.yaml`; parents are made.
+        """Start a run at `path`; missing parent folders are created.
 
-        `fill` writes what else belongs to a new run. `config.yaml` comes last: a process killed before
-        it leaves no run, so that the same path is free to start again.
+        Args:
+            path: the new folder. It may exist, but must not hold a run.
+            config: plain YAML values for `config.yaml`.
+            fill: writes the other files of a new run. `config.yaml` is written after them: if the process
+                is killed before, the folder is not a run yet and the same path can be used again.
+
+        Raises:
+            RunError: `path` holds a run, is a file, or cannot be written.
         """
         cls.require_free(path)
         run = cls(path)
@@ -47,16 +61,19 @@ class RunFolder:
             run.path.mkdir(parents=True, exist_ok=True)
             if fill is not None:
                 fill(run)
-            run.write_text(
-                CONFIG, yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-            )
+            text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+            write_text_atomically(run.file(CONFIG), text)
         except OSError as error:
             raise RunError(f"cannot write the run folder {run.path}: {error.strerror}") from error
         return run
 
     @classmethod
     def require_free(cls, path: str | os.PathLike[str]) -> None:
-        """`RunError`, with what to do, if `path` holds a run or is a file."""
+        """Check that `path` can become a new run.
+
+        Raises:
+            RunError: `path` holds a run or is a file.
+        """
         run = cls(path)
         held = [name for name in (CONFIG, HISTORY, CHECKPOINTS, MODEL) if run.file(name).exists()]
         if held:
@@ -69,11 +86,15 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, resume: bool = False) -> RunFolder:
-        """The run that `path` holds; `resume` says that it is to be continued, for the message."""
+        """Find the run at `path`. `resume` adds advice for resuming to the error message.
+
+        Raises:
+            RunError: `path` is not a folder, or has no `config.yaml`.
+        """
         run = cls(path)
         if not run.path.is_dir():
-            fix = ", or start a run there without --resume (resume=True)" if resume else ""
-            raise RunError(f"no run folder at {run.path}: check the path{fix}")
+            advice = ", or start a run there without --resume (resume=True)" if resume else ""
+            raise RunError(f"no run folder at {run.path}: check the path{advice}")
         if not run.file(CONFIG).is_file():
             raise RunError(f"{run.path} holds no run: expected {CONFIG} in it")
         return run
@@ -85,41 +106,50 @@ class RunFolder:
         return f"RunFolder({str(self.path)!r})"
 
     def file(self, name: str) -> Path:
-        """Where the file called `name` of this run is, or would be."""
+        """The path of the file called `name`, which need not exist."""
         return self.path / name
 
     @property
     def checkpoints(self) -> Path:
+        """The folder of checkpoints, which need not exist."""
         return self.file(CHECKPOINTS)
 
     @property
     def config(self) -> dict[str, Any]:
-        """What `create` was given, read back from `config.yaml`."""
+        """The content of `config.yaml`.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.file(CONFIG)
         try:
-            config = yaml.safe_load(self.file(CONFIG).read_text(encoding="utf-8"))
+            config = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise RunError(f"{self.file(CONFIG)} cannot be read: {_first_line(error)}") from error
+            raise RunError(f"{path} cannot be read: {one_line(error)}") from error
         if not isinstance(config, dict):
-            raise RunError(f"{self.file(CONFIG)} is damaged: expected a mapping of options")
+            raise RunError(f"{path} is damaged: expected a mapping of options")
         return config
 
-    def write_text(self, name: str, text: str) -> None:
-        """Write the whole file `name`, in UTF-8, atomically."""
-        write_atomically(self.file(name), lambda file: file.write_bytes(text.encode()))
-
     def append_history(self, record: Mapping[str, Any]) -> None:
-        """Add one line to `history.jsonl`, onto the disk. Numbers that are not finite become null."""
-        line = json.dumps(_plain(record), ensure_ascii=False, allow_nan=False)
+        """Add one line to `history.jsonl` and flush it to the disk. NaN and infinity become null."""
+        line = json.dumps(finite(record), ensure_ascii=False, allow_nan=False)
         with self.file(HISTORY).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     def history(self) -> list[dict[str, Any]]:
-        """The records of `history.jsonl`, one an epoch; a last line cut short by a crash is left out."""
-        if not self.file(HISTORY).exists():
+        """The records of `history.jsonl`, one per epoch, in order.
+
+        The last line is ignored if a crash cut it short.
+
+        Raises:
+            RunError: an earlier line is damaged.
+        """
+        path = self.file(HISTORY)
+        if not path.exists():
             return []
-        lines = self.file(HISTORY).read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
         records: list[dict[str, Any]] = []
         for number, line in enumerate(lines, start=1):
             try:
@@ -127,51 +157,51 @@ class RunFolder:
             except json.JSONDecodeError as error:
                 if number == len(lines):
                     break
-                raise RunError(
-                    f"{self.file(HISTORY)} is damaged at line {number}: {error.msg}"
-                ) from error
+                raise RunError(f"{path} is damaged at line {number}: {error.msg}") from error
         return records
 
     def truncate_history(self, epochs: int) -> list[dict[str, Any]]:
-        """Keep the records of the first `epochs` epochs and return them."""
+        """Keep only the records of the first `epochs` epochs, and return them."""
         kept = [record for record in self.history() if record["epoch"] <= epochs]
-        self.write_text(
-            HISTORY, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept)
-        )
+        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept)
+        write_text_atomically(self.file(HISTORY), text)
         return kept
 
     def save_model(self, model: nn.Module) -> None:
-        """Write the weights and buffers to `model.safetensors`; tied tensors are stored once."""
+        """Write the parameters and buffers to `model.safetensors`; tied tensors are stored once."""
         from safetensors.torch import save_model
 
         write_atomically(self.file(MODEL), lambda file: save_model(model, str(file)))
 
     def load_model(self, model: nn.Module) -> None:
-        """Fill `model` with the saved weights; `ModelError` if it has other tensors than those."""
+        """Copy the saved parameters and buffers into `model`.
+
+        Raises:
+            RunError: the run has not finished, or the file is damaged.
+            ModelError: the names or shapes of the tensors do not match those of `model`.
+        """
         from safetensors import SafetensorError
         from safetensors.torch import load_model
 
         path = self.file(MODEL)
         if not path.is_file():
             raise RunError(
-                f"{path} does not exist: the run has not finished; go on with "
+                f"{path} does not exist: the run has not finished; continue it with "
                 f"gdw train --resume --output {shlex.quote(str(self.path))} (resume=True)"
             )
         try:
             load_model(model, path)
         except SafetensorError as error:
-            raise RunError(f"{path} is damaged: {_first_line(error)}") from error
+            raise RunError(f"{path} is damaged: {one_line(error)}") from error
         except RuntimeError as error:
-            raise ModelError(f"{path} does not fit the model: {_first_line(error)}") from error
+            first, *_ = str(error).splitlines()
+            raise ModelError(f"{path} does not fit the model: {first}") from error
 
 
-def _plain(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """`value`, a tree of plain values, with None in place of NaN and infinity, which JSON lacks."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,23 +1,36 @@
-"""Validated records of options whose errors are one line that names the field."""
+"""Validated records of options whose errors are one line that names the option."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, get_args
+from types import NoneType, UnionType
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from gdw.errors import ConfigError, nearest
 
 
+class Group(str):
+    """The heading under which the command line shows an option: `Annotated[int, Group("Training")]`."""
+
+
 class Options(BaseModel):
-    """Base of configuration records: frozen, no unknown fields, `ConfigError` for what does not fit."""
+    """Base of all records of options.
+
+    A record is frozen and takes no unknown options. A value that does not fit raises `ConfigError` with
+    one line. `model_fields_set` holds the names of the options that were passed, so that a default can be
+    told from the same value passed explicitly. The description of a field is the text that the user reads
+    in `gdw train --help` and `gdw methods NAME`.
+    """
 
     what: ClassVar[str] = ""
-    """The word before "option" in messages, with a space behind it."""
+    """The word before "option" in error messages, with a space after it, such as "training "."""
+    group: ClassVar[Group] = Group("Options")
+    """The heading for the options that do not name one with `Group`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     def __init__(self, **options: Any) -> None:
         try:
@@ -25,9 +38,29 @@ class Options(BaseModel):
         except ValidationError as error:
             raise ConfigError(_one_line(error, type(self))) from None
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _booleans_are_not_numbers(cls, value: object, info: ValidationInfo) -> object:
+        # pydantic would read `lr: true` as 1.0.
+        if isinstance(value, bool) and info.field_name is not None:
+            types = set(plain_types(cls.model_fields[info.field_name].annotation))
+            if types & {int, float} and bool not in types:
+                raise ValueError("expected a number")
+        return value
+
     def plain(self) -> dict[str, Any]:
-        """All options as YAML and a checkpoint can hold them; other objects by qualified name."""
+        """All options as values that YAML and a checkpoint can hold; other objects by qualified name."""
         return {name: _plain(value) for name, value in self.model_dump().items()}
+
+
+def plain_types(annotation: Any) -> list[Any]:
+    """The types that an annotation admits, without None: `[int]` for `Annotated[int, ...] | None`."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return plain_types(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return [kind for part in get_args(annotation) for kind in plain_types(part)]
+    return [] if annotation in (None, NoneType) else [annotation]
 
 
 def _plain(value: Any) -> Any:
@@ -49,24 +82,26 @@ def _describe(detail: ErrorDetails, options: type[Options]) -> str:
     if not detail["loc"]:
         return str(detail["ctx"]["error"]) if "ctx" in detail else detail["msg"]
     name = ".".join(str(part) for part in detail["loc"])
-    found = detail["input"]
+    value = detail["input"]
     if detail["type"] == "extra_forbidden":
         hint = nearest(name, options.model_fields) or _listed(options.model_fields)
         return f"unknown {options.what}option {name!r}.{hint}"
     if detail["type"] == "missing":
         return f"{name}: expected a value, found none"
     if detail["type"] == "literal_error":
-        hint = nearest(found, _choices(name, options)) if isinstance(found, str) else ""
-        return f"{name}: expected {detail['ctx']['expected']}, found {found!r}.{hint}"
+        hint = nearest(value, _choices(name, options)) if isinstance(value, str) else ""
+        return f"{name}: expected {detail['ctx']['expected']}, found {value!r}.{hint}"
     if detail["type"] == "value_error":
-        return f"{name}: found {found!r}, {detail['ctx']['error']}"
+        return f"{name}: found {value!r}, {detail['ctx']['error']}"
     expected = detail["msg"][:1].lower() + detail["msg"][1:]
-    return f"{name}: {expected}, found {found!r}"
+    return f"{name}: {expected}, found {value!r}"
 
 
 def _choices(name: str, options: type[Options]) -> list[str]:
     field = options.model_fields.get(name)
-    return [str(choice) for choice in get_args(field.annotation)] if field else []
+    if field is None:
+        return []
+    return [str(choice) for kind in plain_types(field.annotation) for choice in get_args(kind)]
 
 
 def _listed(fields: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import gdw as package
+from gdw.cli.app import COMMANDS
 from tests.cli.conftest import Run
 
 
@@ -145,11 +146,25 @@ def test_spoiling_clean_data_says_how_much(train: Run) -> None:
     assert "noise pair:0.5: " in done.output
 
 
-def test_help_pulls_in_nothing_heavy() -> None:
+def test_the_command_itself_pulls_in_nothing_heavy() -> None:
     code = "import sys, gdw.cli.app; print(*sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"torch", "numpy", "pandas", "datasets", "sklearn", "pydantic", "lightning_fabric"}
     assert heavy.isdisjoint(out.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join
+)
+def test_help_pulls_in_nothing_heavy(words: list[str]) -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from gdw.cli.app import app; "
+        f"done = CliRunner().invoke(app, {words!r}); print(*sys.modules); print(done.output)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules, *shown = out.stdout.splitlines()
+    assert {"torch", "numpy", "pandas", "datasets", "sklearn"}.isdisjoint(modules.split())
+    assert any("Example: gdw " in line for line in shown)
 
 
 def test_version_and_module_entry_point() -> None:

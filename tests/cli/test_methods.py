@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gdw.cli.train import _METHODS
-from gdw.reweight import METHODS
 from tests.cli.conftest import Run
-
-
-def test_help_names_every_method() -> None:
-    assert _METHODS.replace(" or ", ", ").split(", ") == list(METHODS)
 
 
 @pytest.mark.parametrize("method", ["forward", "glc", "co_teaching", "posterior", "fine_tune"])

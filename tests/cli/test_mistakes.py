@@ -144,6 +144,22 @@ def test_a_run_is_resumed_with_its_own_options(
     one_line(resumed, r"name \(was 'mlp:8', now 'mlp:7'\)")
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("trian", r"no command 'trian'. Did you mean 'train'\?"),
+        ("train data.csv --output run --epoch 3", r"no option --epoch. Did you mean '--epochs'\?"),
+        ("train data.csv --output run --epochs two", r"'--epochs': .*'two' is not a valid int"),
+        ("train data.csv --label animal", r"missing option '--output'. See gdw train --help"),
+        ("evaluate run", r"missing argument '(data|DATA)'. See gdw evaluate --help"),
+        ("--verison", r"gdw has no option --verison. Did you mean '--version'"),
+    ],
+)
+def test_a_command_line_that_cannot_be_read(gdw: Run, here: Path, words: str, message: str) -> None:
+    one_line(gdw(*words.split()), message)
+    assert not (here / "run").exists()
+
+
 def test_test_data_that_are_training_data(train: Run, here: Path) -> None:
     one_line(train("--test", "data.csv"), r"the test data data.csv are the training data")
     one_line(train("--test", "clean.csv"), r"the test data clean.csv are the clean examples")

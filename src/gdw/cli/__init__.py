@@ -1,10 +1,5 @@
-"""The command `gdw`: parse, call, print. What it does is in the layers below."""
+"""The command `gdw`: it reads the command line, calls the layers below, and prints."""
 
-from __future__ import annotations
+from gdw.cli.app import main
 
-
-def main() -> None:
-    """Entry point of the console script."""
-    from gdw.cli.app import app
-
-    app()
+__all__ = ["main"]

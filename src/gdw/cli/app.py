@@ -1,28 +1,89 @@
-"""All commands in one place; each imports what it needs when it runs, so that help is instant."""
+"""The command `gdw`: its commands by name, and errors as one line each."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import importlib
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from gdw._version import __version__
-from gdw.cli.audit import audit
-from gdw.cli.bench import bench
-from gdw.cli.demo import demo
-from gdw.cli.evaluate import evaluate
-from gdw.cli.experiment import experiment
-from gdw.cli.predict import predict
-from gdw.cli.report import report
-from gdw.cli.train import train
+from gdw.errors import ConfigError, GDWError, nearest
+
+# Each command is the function of this name in the module of this name.
+COMMANDS = (
+    "demo",
+    "train",
+    "evaluate",
+    "predict",
+    "audit",
+    "report",
+    "experiment",
+    "bench",
+)
+
+# The common base of typer's errors about the command line: `typer` does not export it.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+_MARKUP: Any = "rich"
+
+
+class Commands(TyperGroup):
+    """The commands of `gdw`. The module of a command is imported when the command is used or listed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name."""
+        if cmd_name not in COMMANDS:
+            if ctx.resilient_parsing:
+                return None
+            raise ConfigError(
+                f"gdw has no command {cmd_name!r}.{nearest(cmd_name, COMMANDS)} "
+                f"Its commands: {', '.join(COMMANDS)}"
+            )
+        module = importlib.import_module(f"gdw.cli.{cmd_name}")
+        command = typer.Typer(add_completion=False, rich_markup_mode=_MARKUP)
+        command.command(
+            cmd_name,
+            epilog=module.EPILOG,
+            no_args_is_help=getattr(module, "NEEDS_ARGUMENTS", False),
+        )(getattr(module, cmd_name))
+        return typer.main.get_command(command)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer does, but with one line for an error."""
+        try:
+            return super().parse_args(ctx, args)
+        except _UsageError as error:
+            raise typer.Exit(_report(error)) from None
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that `ctx` names; an error that the user can mend becomes one line."""
+        try:
+            return super().invoke(ctx)
+        except (GDWError, OSError, KeyboardInterrupt, _UsageError) as error:
+            raise typer.Exit(_report(error)) from None
+
+
+def _report(error: BaseException) -> int:
+    from gdw.cli.errors import report
+
+    return report(error)
+
 
 app = typer.Typer(
     name="gdw",
-    help="Train classifiers on wrong labels and unbalanced classes, with a small clean set as guide.",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=_MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: gdw train data.csv --label animal --meta verified.csv --output runs/animals",
 )
 
 
@@ -39,9 +100,10 @@ def options(
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Train classifiers on wrong labels and unbalanced classes, with a small clean set as guide."""
+    """Train classifiers on data with wrong labels and unbalanced classes, with some verified examples."""
     del version
 
 
-for command in (demo, train, evaluate, predict, audit, report, experiment, bench):
-    app.command(no_args_is_help=command in (train, evaluate, predict, report, audit))(command)
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gdw.cli.errors import one_line_errors
-
 if TYPE_CHECKING:
     import pandas as pd
 
     from gdw.audit.matrix import Cells
     from gdw.runs.audit import RunAudit
+
+NEEDS_ARGUMENTS = True
+EPILOG = "Example: gdw audit runs/animals --apply KEEP --output kept.csv"
 
 _CONFUSIONS = 10
 _MOST = 0.5
@@ -29,7 +30,6 @@ class Mode(str, Enum):
     RELABEL = "RELABEL"
 
 
-@one_line_errors
 def audit(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
     top: Annotated[int, typer.Option(help="Rows of the list to print.", min=0)] = 20,

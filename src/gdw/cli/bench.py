@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from gdw.cli.errors import one_line_errors
+EPILOG = "Example: gdw bench --suite mlp --json figures.json"
 
 
-@one_line_errors
 def bench(
     suite: Annotated[
         str,

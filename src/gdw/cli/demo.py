@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from gdw.cli.errors import one_line_errors
+EPILOG = "Example: gdw demo --seeds 1"
 
 _DEFAULT = Path("runs", "demo")
 
 
-@one_line_errors
 def demo(
     output: Annotated[
         Path | None, typer.Option(help="Folder to make; default: runs/demo, or the next free name.")

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gdw.cli.errors import one_line_errors
-
 if TYPE_CHECKING:
     from gdw.runs.config import DataConfig
+
+NEEDS_ARGUMENTS = True
+EPILOG = "Example: gdw evaluate runs/animals holdout.csv"
 
 _ROWS = 20
 
 
-@one_line_errors
 def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     data: Annotated[str, typer.Argument(help="Labelled data of the form trained on.")],

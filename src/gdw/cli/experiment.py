@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gdw.cli.errors import one_line_errors
-
 if TYPE_CHECKING:
     from gdw.experiments.grid import Grid
     from gdw.experiments.results import Results
 
 
-@one_line_errors
+EPILOG = "Example: gdw experiment small --output grids/small --only method=robust"
+
+
 def experiment(
     protocol: Annotated[
         str | None, typer.Argument(help="A YAML file, or the name of a shipped protocol.")

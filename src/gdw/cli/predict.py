@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from gdw.cli.errors import one_line_errors
+NEEDS_ARGUMENTS = True
+EPILOG = "Example: gdw predict runs/animals new.csv --output predictions.csv"
 
 
-@one_line_errors
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     data: Annotated[

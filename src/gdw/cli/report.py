@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from gdw.cli.errors import one_line_errors
+NEEDS_ARGUMENTS = True
+EPILOG = "Example: gdw report runs/animals --test holdout.csv"
 
 
-@one_line_errors
 def report(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     output: Annotated[

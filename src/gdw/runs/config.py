@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from gdw._version import __version__
 from gdw.errors import ConfigError, RunError
-from gdw.options import Options
+from gdw.options import Group, Options
 from gdw.train.config import TrainConfig
 
 FORMAT = 1
@@ -19,34 +19,89 @@ FORMAT = 1
 
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
 
+_VERIFIED = Group("Verified examples")
+_EXPERIMENTS = Group("Experiments")
+
 
 class DataConfig(Options):
-    """Where the examples are, which of them are verified, and how to spoil them for an experiment.
-
-    `add_clean`: train on the clean examples too, so that methods that need none see the same data.
-    """
+    """Where the examples are, which of them are verified, and how to change them for an experiment."""
 
     what: ClassVar[str] = "data "
+    group: ClassVar[Group] = Group("Your data")
     paths: ClassVar[frozenset[str]] = frozenset({"path", "meta", "test"})
 
-    path: str
-    label: str = "label"
-    meta: str | None = None
-    meta_label: str | None = None
-    meta_size: _Count | None = None
-    trusted: str | None = None
-    test: str | None = None
-    test_label: str | None = None
-    image: str | None = None
-    text: str | None = None
-    features: list[str] | None = None
-    drop: list[str] = Field(default_factory=list)
-    add_clean: bool = False
-    limit: _Count | None = None
-    noise: str | None = None
-    imbalance: str | None = None
-    image_size: _Count | None = None
-    max_words: _Count = 20_000
+    path: str = Field(
+        description="The data to train on: a folder that has one folder of images for each class, or a "
+        ".csv, .tsv, .parquet, .jsonl or .npz file.",
+    )
+    label: str = Field(
+        default="label", description="The column with the labels, some of which may be wrong."
+    )
+    test: str | None = Field(
+        default=None,
+        description="A file or folder with true labels. The accuracy on it is measured after each epoch.",
+    )
+    test_label: str | None = Field(
+        default=None,
+        description="The label column of the test data, if it has another name than in the data.",
+    )
+    image: str | None = Field(
+        default=None,
+        description="The column with the images: paths of image files, or their bytes.",
+    )
+    text: str | None = Field(default=None, description="The column with the texts.")
+    features: list[str] | None = Field(
+        default=None,
+        description="The columns to learn from, separated by commas. All columns if not given.",
+    )
+    drop: list[str] = Field(
+        default_factory=list, description="Columns not to learn from, separated by commas."
+    )
+    limit: _Count | None = Field(
+        default=None, description="Use only this many rows of the data, drawn at random."
+    )
+    image_size: _Count | None = Field(
+        default=None,
+        description="Resize images to squares with sides of this many pixels. 32 or 224 if not given, "
+        "whichever suits the images.",
+    )
+    max_words: _Count = Field(
+        default=20_000,
+        description="For texts: the largest number of different words to use as inputs.",
+    )
+    meta: Annotated[str | None, _VERIFIED] = Field(
+        default=None,
+        description="A file or folder of examples whose labels you have verified, in the same form as "
+        "the data.",
+    )
+    meta_label: Annotated[str | None, _VERIFIED] = Field(
+        default=None,
+        description="The column with the verified labels, if it is not the column of the other labels.",
+    )
+    trusted: Annotated[str | None, _VERIFIED] = Field(
+        default=None,
+        description="A column of the data that is true in the rows whose labels you have verified.",
+    )
+    meta_size: Annotated[_Count | None, _VERIFIED] = Field(
+        default=None,
+        description="Draw this many rows of the data as verified examples, equally many of each class. "
+        "Only for data whose true labels are known.",
+    )
+    add_clean: Annotated[bool, _VERIFIED] = Field(
+        default=False,
+        description="Train on the verified examples too, so that methods that do not use them "
+        "otherwise see the same data.",
+    )
+    noise: Annotated[str | None, _EXPERIMENTS] = Field(
+        default=None,
+        description="Replace some labels by wrong ones: KIND:RATE with the kind uniform, flip, pair or "
+        "instance, such as uniform:0.4, or matrix:FILE.",
+    )
+    imbalance: Annotated[str | None, _EXPERIMENTS] = Field(
+        default=None,
+        description="Remove examples so that the largest class has this many times as many as the "
+        "smallest one: 50 for a long tail, step:50 for two levels.",
+    )
 
     @field_validator("noise", "imbalance", mode="before")
     @classmethod
@@ -56,14 +111,25 @@ class DataConfig(Options):
 
 
 class ModelConfig(Options):
-    """Which network, see `gdw.models.build_model`."""
+    """Which network to train, see `gdw.models.build_model`."""
 
     what: ClassVar[str] = "model "
+    group: ClassVar[Group] = Group("Model")
     paths: ClassVar[frozenset[str]] = frozenset({"weights"})
 
-    name: str = "auto"
-    pretrained: bool = False
-    weights: str | None = None
+    name: str = Field(
+        default="auto",
+        description="The network: auto chooses one for the data; or mlp:512,256, resnet32, wrn-28-10, "
+        "torchvision:NAME, timm:NAME.",
+    )
+    pretrained: bool = Field(
+        default=False,
+        description="Start from the pretrained weights of torchvision or timm, which are downloaded.",
+    )
+    weights: str | None = Field(
+        default=None,
+        description="Start from the weights in this file: .safetensors, or made by torch.save.",
+    )
 
 
 class RunConfig:

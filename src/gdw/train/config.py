@@ -7,8 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
-from gdw.options import Options
-from gdw.reweight import check_options
+from gdw.options import Group, Options
 
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
 _Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -31,45 +30,114 @@ _FREE_TO_CHANGE = frozenset(
 )
 
 
+_METHOD = Group("Method")
+_RUN = Group("Run folder and progress")
+_MACHINE = Group("Machine")
+
+
 class TrainConfig(Options):
     """Options of `gdw.Trainer`; the defaults are the settings of the paper's CIFAR experiments.
 
-    `batch_size` and `meta_batch_size` are global: K processes share each batch. With `accumulate=k`
-    an optimizer step averages the gradients of k such batches. `augment` changes the images of training and
-    meta batches: "standard" crops (4 pixels of reflected border) and flips at random, "standard+cutout" then
-    greys out a square of half the side in each. A wrong, unknown or contradictory
-    option raises `ConfigError`.
+    Raises:
+        ConfigError: an option is unknown, has a wrong value, or contradicts another option.
     """
 
     what: ClassVar[str] = "training "
+    group: ClassVar[Group] = Group("Training")
 
-    method: str = "gdw"
-    method_options: dict[str, Any] = Field(default_factory=dict)
-    epochs: _Count = 80
-    batch_size: _Count = 100
-    meta_batch_size: _Count = 100
-    accumulate: _Count = 1
-    eval_batch_size: _Count = 512
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: _Positive = 0.1
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    nesterov: bool = False
-    weight_decay: _NotNegative = 5e-4
-    schedule: Literal["cosine", "constant"] = "cosine"
-    warmup_epochs: _NotNegative = 0.0
-    clip_grad_norm: _Positive | None = None
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    augment: Literal["none", "standard", "standard+cutout"] = "none"
-    precision: Literal["32", "bf16", "64"] = "32"
-    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
-    devices: _Count = 1
-    nodes: _Count = 1
-    workers: Annotated[int, Field(ge=0)] = 0
-    seed: Annotated[int, Field(ge=0)] = 0
-    last_epochs: _Count = 5
-    progress: Literal["auto", "bar", "lines", "none"] = "auto"
-    checkpoints_kept: _Count = 2
-    checkpoint_every: _Count | None = None
+    method: Annotated[str, _METHOD] = Field(
+        default="gdw", description="The training method. gdw methods lists them all."
+    )
+    method_options: Annotated[dict[str, Any], _METHOD] = Field(
+        default_factory=dict,
+        description="An option of the method as NAME=VALUE. Repeat it for several options. "
+        "gdw methods METHOD lists them.",
+    )
+    epochs: _Count = Field(default=80, description="How many times training goes through the data.")
+    batch_size: _Count = Field(
+        default=100,
+        description="The number of training examples in a batch, over all processes together.",
+    )
+    meta_batch_size: Annotated[_Count, _METHOD] = Field(
+        default=100,
+        description="The number of verified examples in a batch, over all processes together. "
+        "Used by methods that compare each training batch with one.",
+    )
+    accumulate: _Count = Field(
+        default=1,
+        description="Average the gradients of this many batches for each step of the optimizer.",
+    )
+    optimizer: Literal["sgd", "adamw"] = Field(
+        default="sgd", description="The optimizer of the network."
+    )
+    lr: _Positive = Field(default=0.1, description="The highest learning rate.")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.9, description="The momentum of the optimizer sgd, from 0 to below 1."
+    )
+    nesterov: bool = Field(
+        default=False, description="Use Nesterov momentum, with the optimizer sgd."
+    )
+    weight_decay: _NotNegative = Field(
+        default=5e-4, description="The weight decay of the optimizer."
+    )
+    schedule: Literal["cosine", "constant"] = Field(
+        default="cosine",
+        description="How the learning rate changes: cosine lowers it to 0 over the epochs, constant "
+        "keeps it.",
+    )
+    warmup_epochs: _NotNegative = Field(
+        default=0.0,
+        description="Raise the learning rate linearly from 0 during this many epochs, whole or not.",
+    )
+    clip_grad_norm: _Positive | None = Field(
+        default=None,
+        description="Scale gradients down to this norm where theirs is larger. Off if not given.",
+    )
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0,
+        description="The share of each label that is spread over all classes, from 0 to below 1.",
+    )
+    augment: Literal["none", "standard", "standard+cutout"] = Field(
+        default="none",
+        description="Random changes to images: standard shifts them by up to 4 pixels and mirrors them, "
+        "standard+cutout also hides a square of half the side.",
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="The seed of all random choices. The same seed gives the same run."
+    )
+    eval_batch_size: Annotated[_Count, _MACHINE] = Field(
+        default=512,
+        description="The number of examples in a batch where the network is only evaluated.",
+    )
+    precision: Annotated[Literal["32", "bf16", "64"], _MACHINE] = Field(
+        default="32",
+        description="The floating point numbers to compute with: 32 or 64 bits, or bfloat16.",
+    )
+    accelerator: Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], _MACHINE] = Field(
+        default="auto", description="The hardware to train on. auto takes a GPU if there is one."
+    )
+    devices: Annotated[_Count, _MACHINE] = Field(
+        default=1, description="The number of processes on each machine, one for each GPU."
+    )
+    nodes: Annotated[_Count, _MACHINE] = Field(default=1, description="The number of machines.")
+    workers: Annotated[int, Field(ge=0), _MACHINE] = Field(
+        default=0, description="The number of processes that load data in the background."
+    )
+    last_epochs: Annotated[_Count, _RUN] = Field(
+        default=5, description="Report the test accuracy as the mean of this many last epochs."
+    )
+    progress: Annotated[Literal["auto", "bar", "lines", "none"], _RUN] = Field(
+        default="auto",
+        description="How to show progress: bars, one line for each epoch, or nothing. auto shows bars on "
+        "a terminal, else lines.",
+    )
+    checkpoints_kept: Annotated[_Count, _RUN] = Field(
+        default=2, description="The number of newest checkpoints that stay in the run folder."
+    )
+    checkpoint_every: Annotated[_Count | None, _RUN] = Field(
+        default=None,
+        description="Write a checkpoint after this many optimizer steps too, not only after each epoch.",
+    )
 
     @field_validator("precision", mode="before")
     @classmethod
@@ -79,6 +147,9 @@ class TrainConfig(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
+        # The methods need PyTorch, which reading the options alone (`gdw train --help`) must not import.
+        from gdw.reweight import check_options
+
         check_options(self.method, self.method_options)
         for name in ("forward", "label_smoothing"):
             if name in self.method_options:

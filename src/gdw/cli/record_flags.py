@@ -1,0 +1,114 @@
+"""The options of records as parameters of a command: flags, help, choices, defaults and panels."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import typer
+from pydantic.fields import FieldInfo
+
+from gdw.options import Group, Options, plain_types
+
+MOST_USED = "Most used"
+
+
+def add_record_flags(
+    records: Sequence[type[Options]],
+    *,
+    first: Sequence[str] = (),
+    panels: Sequence[str] = (),
+    names: Mapping[str, str] | None = None,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorate a command so that it takes one keyword argument for each field of `records`.
+
+    The command itself declares `**options`, where the values of the fields arrive by their names. Its own
+    parameters come first, and are sorted into the panels of the help with the others.
+
+    Args:
+        records: classes of options; no field may occur in two of them.
+        first: parameters that the help shows first, in this order, in the panel "Most used".
+        panels: the order of the other panels; those not named follow in the order of the records.
+        names: by field, another flag than the name of the field, or the name of an argument: "DATA".
+    """
+    other_names = names or {}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        parameters = [
+            parameter
+            for parameter in signature.parameters.values()
+            if parameter.kind is not parameter.VAR_KEYWORD
+        ]
+        for record in records:
+            for name, field in record.model_fields.items():
+                if name in {parameter.name for parameter in parameters}:
+                    raise TypeError(f"{record.__name__}.{name}: two options of this name")
+                parameters.append(_parameter(name, field, record.group, other_names.get(name)))
+        order: list[str] = [MOST_USED, *panels]
+        order += [p for p in map(_panel, parameters) if p is not None and p not in order]
+        for parameter in parameters:
+            if parameter.name in first:
+                _information(parameter).rich_help_panel = MOST_USED
+        parameters.sort(key=lambda parameter: _position(parameter, first, order))
+        keywords = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters]
+        command.__signature__ = signature.replace(parameters=keywords)  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in keywords}
+        return command
+
+    return decorate
+
+
+def _parameter(
+    field_name: str, field: FieldInfo, group: Group, other_name: str | None
+) -> inspect.Parameter:
+    """The parameter of a command for one field of a record."""
+    kinds = plain_types(field.annotation)
+    kind = kinds[0] if len(kinds) == 1 else str
+    flag = other_name or f"--{field_name.replace('_', '-')}"
+    information: Any
+    if flag.startswith("--"):
+        choices = [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
+        information = typer.Option(
+            f"{flag}/--no-{flag.removeprefix('--')}" if kind is bool else flag,
+            help=field.description,
+            # The record checks the value, so that the error is the same as for a configuration file.
+            metavar="|".join(choices) or None,
+            autocompletion=(lambda: choices) if choices else None,
+            rich_help_panel=next((m for m in field.metadata if isinstance(m, Group)), group),
+        )
+    else:
+        information = typer.Argument(help=field.description, metavar=flag)
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    return inspect.Parameter(
+        field_name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None if default in ([], {}) else default,
+        annotation=Annotated[_flag_type(kind), information],
+    )
+
+
+def _flag_type(kind: Any) -> Any:
+    """The type that typer reads: int, float, bool or str; lists and mappings are repeated texts."""
+    if (get_origin(kind) or kind) in (list, tuple, dict):
+        return list[str] | None
+    return (kind if kind in (int, float, bool) else str) | None
+
+
+def _information(parameter: inspect.Parameter) -> Any:
+    """What typer was told about a parameter; None for the context."""
+    return next(iter(get_args(parameter.annotation)[1:]), None)
+
+
+def _panel(parameter: inspect.Parameter) -> Any:
+    return getattr(_information(parameter), "rich_help_panel", None)
+
+
+def _position(
+    parameter: inspect.Parameter, first: Sequence[str], order: Sequence[Any]
+) -> tuple[int, int]:
+    panel = _panel(parameter)
+    if panel is None:
+        return (-1, 0)
+    return order.index(panel), first.index(parameter.name) if parameter.name in first else 0

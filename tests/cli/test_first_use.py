@@ -98,7 +98,7 @@ def test_advice_of_runs_that_are_not_there_or_not_finished(
     one_line(gdw("train", "--resume", "--output", "nothing"), r"start a run there without --resume")
     assert train("--output", "a run").exit_code == 0
     (here / "a run" / "model.safetensors").unlink()  # as after kill -9
-    advice = r"has not finished; go on with gdw train --resume --output 'a run'"
+    advice = r"has not finished; continue it with gdw train --resume --output 'a run'"
     one_line(gdw("evaluate", "a run", "test.csv"), advice)
 
 

@@ -104,7 +104,7 @@ def test_an_output_that_holds_a_run_is_not_touched(train: Run, here: Path) -> No
         (("--set", "clipp=1"), r"no option 'clipp'.*Did you mean 'clip'"),
         (("--set", "clip=much"), r"clip must be a number"),
         (("--set", "clip"), r"--set takes NAME=VALUE"),
-        (("--epochs", 0), r"epochs: .*greater than or equal to 1, found 0"),
+        (("--epochs", 0), r"epochs: .*greater than or equal to 1, found '0'"),
         (("--lr", "nan"), r"lr: .*finite"),
         (("--optimizer", "sgdd"), r"optimizer: expected 'sgd' or 'adamw', found 'sgdd'"),
         (("--model", "mpl"), r"unknown model 'mpl'.*Did you mean 'mlp'"),
@@ -149,7 +149,7 @@ def test_a_run_is_resumed_with_its_own_options(
     [
         ("trian", r"no command 'trian'. Did you mean 'train'\?"),
         ("train data.csv --output run --epoch 3", r"no option --epoch. Did you mean '--epochs'\?"),
-        ("train data.csv --output run --epochs two", r"'--epochs': .*'two' is not a valid int"),
+        ("train data.csv --output run --epochs two", r"epochs: .*valid integer.*, found 'two'"),
         ("train data.csv --label animal", r"missing option '--output'. See gdw train --help"),
         ("evaluate run", r"missing argument '(data|DATA)'. See gdw evaluate --help"),
         ("--verison", r"gdw has no option --verison. Did you mean '--version'"),

@@ -86,7 +86,7 @@ def test_a_field_of_a_record_is_a_flag_without_any_other_line() -> None:
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert values == {
-        "own": 1, "size": 3, "kind": "round", "rate": 2.0, "hidden_sizes": ["3", "4"], "quiet": False,
+        "own": 1, "size": "3", "kind": "round", "rate": "2", "hidden_sizes": ["3", "4"], "quiet": False,
         "place": "here",
     }  # fmt: skip
     found = parameters(command)

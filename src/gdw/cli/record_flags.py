@@ -13,6 +13,8 @@ from gdw.options import Group, Options, plain_types
 
 MOST_USED = "Most used"
 
+_METAVARS = {int: "INTEGER", float: "NUMBER", bool: None}
+
 
 def add_record_flags(
     records: Sequence[type[Options]],
@@ -73,27 +75,36 @@ def _parameter(
         information = typer.Option(
             f"{flag}/--no-{flag.removeprefix('--')}" if kind is bool else flag,
             help=field.description,
-            # The record checks the value, so that the error is the same as for a configuration file.
-            metavar="|".join(choices) or None,
+            metavar="|".join(choices) or _METAVARS.get(kind, "TEXT"),
             autocompletion=(lambda: choices) if choices else None,
             rich_help_panel=next((m for m in field.metadata if isinstance(m, Group)), group),
         )
     else:
         information = typer.Argument(help=field.description, metavar=flag)
-    default = None if field.is_required() else field.get_default(call_default_factory=True)
     return inspect.Parameter(
         field_name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=None if default in ([], {}) else default,
+        default=_shown_default(field),
         annotation=Annotated[_flag_type(kind), information],
     )
 
 
 def _flag_type(kind: Any) -> Any:
-    """The type that typer reads: int, float, bool or str; lists and mappings are repeated texts."""
+    """The type that typer reads: whether, a text, or repeated texts.
+
+    The record turns texts into numbers, so that an error is the same as for a configuration file.
+    """
     if (get_origin(kind) or kind) in (list, tuple, dict):
         return list[str] | None
-    return (kind if kind in (int, float, bool) else str) | None
+    return bool if kind is bool else str | None
+
+
+def _shown_default(field: FieldInfo) -> Any:
+    """The default of a flag, which the help shows. The record itself fills in what was not passed."""
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    if isinstance(default, bool):
+        return default
+    return None if default in (None, [], {}) else str(default)
 
 
 def _information(parameter: inspect.Parameter) -> Any:

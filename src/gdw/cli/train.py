@@ -48,7 +48,10 @@ _RUN = "Run folder and progress"
 def train(
     ctx: typer.Context,
     output: Annotated[
-        Path, typer.Option(help="The run folder. It is created here.", rich_help_panel=_RUN)
+        Path,
+        typer.Option(
+            help="The run folder. It is created here.", metavar="FOLDER", rich_help_panel=_RUN
+        ),
     ],
     resume: Annotated[
         bool,
@@ -71,6 +74,7 @@ def train(
         typer.Option(
             help="A YAML file of options, such as the config.yaml of a run. Options of the command line "
             "take precedence.",
+            metavar="FILE",
             rich_help_panel=_RUN,
         ),
     ] = None,

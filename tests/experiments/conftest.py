@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from gdw.experiments.grid import Grid
-from gdw.experiments.protocol import Protocol
-from gdw.experiments.settings import Places
+from gdw.experiments.protocol import Protocol, ProtocolPaths
 
 MakeGrid = Callable[..., Grid]
 
@@ -60,7 +59,7 @@ def make_grid(files: Path, tmp_path: Path) -> MakeGrid:
     """`make_grid(**changes)`: a grid of `tiny(**changes)` in the folder `grid`, or another `output`."""
 
     def make(output: str = "grid", only: tuple[str, ...] = (), **changes: Any) -> Grid:
-        return Grid(tiny(**changes), tmp_path / output, places=Places(files), only=only)
+        return Grid(tiny(**changes), tmp_path / output, paths=ProtocolPaths(files), only=only)
 
     return make
 

@@ -10,7 +10,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from gdw.cli.app import app
-from gdw.experiments.shipped import find_protocol
+from gdw.experiments.protocol import find_protocol
 
 
 def gdw(*words: object) -> Result:
@@ -33,7 +33,7 @@ def test_smoke_from_start_to_page(short_smoke: Path, tmp_path: Path) -> None:
     part = ("--only", "noise=uniform:0.4", "--only", "imbalance=5", "--only", "seed=0", "--jobs", 1)
     shown = gdw(short_smoke, "--output", output, *part, "--dry-run")
     assert shown.exit_code == 0, shown.output
-    assert "3 cells: 3 waiting" in shown.output
+    assert "3 runs: 3 waiting" in shown.output
     assert not output.exists()
     done = gdw(short_smoke, "--output", output, *part)
     assert done.exit_code == 0, done.output
@@ -41,7 +41,7 @@ def test_smoke_from_start_to_page(short_smoke: Path, tmp_path: Path) -> None:
     page = (output / "results.html").read_text(encoding="utf-8")
     assert "GDW (robust)" in page
     again = gdw(short_smoke, "--output", output, *part)
-    assert "3 cells, 3 done" in again.output
+    assert "3 runs, 3 done" in again.output
     assert again.exit_code == 0
     (output / "results.md").unlink()
     document = tmp_path / "results.md"
@@ -69,7 +69,7 @@ def test_a_failed_cell_is_the_exit_status(short_smoke: Path, tmp_path: Path) -> 
         1,
     )
     assert done.exit_code == 1
-    assert "2 cells failed" in done.output
+    assert "2 runs failed" in done.output
     assert "training diverged" in (tmp_path / "grid" / "results.md").read_text(encoding="utf-8")
 
 

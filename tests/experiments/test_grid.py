@@ -12,7 +12,7 @@ import pytest
 
 from gdw.audit import Recorder
 from gdw.errors import ConfigError, RunError
-from gdw.experiments import attempt as attempt_module
+from gdw.experiments import cell_run
 from gdw.experiments.cells import Cell
 from gdw.experiments.grid import Grid
 from gdw.runs import SavedRun
@@ -41,7 +41,7 @@ def figures(grid: Grid) -> dict[Cell, list[Any]]:
 def test_a_grid_leaves_runs_that_can_be_used(make_grid: MakeGrid, files: Path) -> None:
     grid = make_grid()
     said: list[str] = []
-    assert grid.run(jobs=1, say=said.append) == 0
+    assert grid.run(jobs=1, log=said.append) == 0
     for cell, result in results(grid).items():
         saved = SavedRun.open(grid.folder.cell(cell))
         test = saved.load(str(files / "test.npz"), label="label")
@@ -57,7 +57,7 @@ def test_a_grid_leaves_runs_that_can_be_used(make_grid: MakeGrid, files: Path) -
 
 def test_all_methods_of_a_seed_see_the_same_data(make_grid: MakeGrid) -> None:
     grid = make_grid(seeds=[0, 1])
-    grid.run(jobs=1, say=silent)
+    grid.run(jobs=1, log=silent)
     sums = {
         cell: (grid.folder.cell(cell) / "encoder" / "data.json").read_text() for cell in grid.cells
     }
@@ -71,7 +71,7 @@ def test_all_methods_of_a_seed_see_the_same_data(make_grid: MakeGrid) -> None:
 
 
 def test_finished_cells_are_skipped_and_new_ones_added(make_grid: MakeGrid) -> None:
-    make_grid().run(jobs=1, say=silent)
+    make_grid().run(jobs=1, log=silent)
     grid = make_grid(methods={"plain": {}, "l2rw": {}, "mwn": {}})
     assert [cell.method for cell in grid.pending] == ["mwn"]
     before = {
@@ -79,37 +79,37 @@ def test_finished_cells_are_skipped_and_new_ones_added(make_grid: MakeGrid) -> N
         for cell in list(grid.cells)[:2]
     }
     said: list[str] = []
-    assert grid.run(jobs=1, say=said.append) == 0
+    assert grid.run(jobs=1, log=said.append) == 0
     assert len(said) == 1
     assert "[3/3]" in said[0]
     assert all(
         (grid.folder.cell(c) / "result.json").stat().st_mtime_ns == t for c, t in before.items()
     )
-    assert sum(sitting["cells"] for sitting in grid.folder.sittings()) == 3
+    assert sum(sitting["cells"] for sitting in grid.folder.sittings()[0]) == 3
 
 
 def test_a_cell_killed_in_the_middle_ends_as_if_it_had_not_been(
     make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight = make_grid("straight")
-    straight.run(jobs=1, say=silent)
+    straight.run(jobs=1, log=silent)
     grid = make_grid()
 
-    class Killed(attempt_module.Stopwatch):
+    class Killed(cell_run.Stopwatch):
         def on_epoch(self, record: dict[str, Any]) -> None:
             if record["epoch"] == 3:
                 raise KeyboardInterrupt
             super().on_epoch(record)
 
     with monkeypatch.context() as patch:
-        patch.setattr(attempt_module, "Stopwatch", Killed)
+        patch.setattr(cell_run, "Stopwatch", Killed)
         with pytest.raises(KeyboardInterrupt):
-            grid.run(jobs=1, say=silent)
+            grid.run(jobs=1, log=silent)
     first = next(iter(grid.cells))
-    assert grid.folder.state(first) == "begun"
+    assert grid.folder.state(first) == "started"
     assert len((grid.folder.cell(first) / "history.jsonl").read_text().splitlines()) == 2
     again = make_grid()
-    assert again.run(jobs=1, say=silent) == 0
+    assert again.run(jobs=1, log=silent) == 0
     assert figures(again) == figures(straight)
 
 
@@ -117,7 +117,7 @@ def test_ctrl_c_stops_within_an_epoch_and_the_same_call_goes_on(
     make_grid: MakeGrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight = make_grid("straight")
-    straight.run(jobs=1, say=silent)
+    straight.run(jobs=1, log=silent)
     grid = make_grid()
     original = Recorder.on_batch
 
@@ -129,32 +129,32 @@ def test_ctrl_c_stops_within_an_epoch_and_the_same_call_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(Recorder, "on_batch", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            grid.run(jobs=1, say=silent)
+            grid.run(jobs=1, log=silent)
     first = next(iter(grid.cells))
-    assert grid.folder.state(first) == "begun"
+    assert grid.folder.state(first) == "started"
     assert len((grid.folder.cell(first) / "history.jsonl").read_text().splitlines()) == 3
-    assert make_grid().run(jobs=1, say=silent) == 0
+    assert make_grid().run(jobs=1, log=silent) == 0
     assert figures(make_grid()) == figures(straight)
 
 
 def test_a_failed_cell_is_recorded_and_the_others_go_on(make_grid: MakeGrid) -> None:
     methods = {"bad": {"method": "plain", "training": {"lr": 1e30}}, "plain": {}}
     grid = make_grid(methods=methods)
-    assert grid.run(jobs=1, say=silent) == 1
+    assert grid.run(jobs=1, log=silent) == 1
     bad, plain = grid.cells
     assert (grid.folder.state(bad), grid.folder.state(plain)) == ("failed", "done")
     assert grid.folder.failure(bad).startswith("training diverged")
     assert make_grid(methods=methods).pending == [bad]
     methods["bad"]["training"] = {"lr": 0.1}
     right = make_grid(methods=methods)
-    assert right.run(jobs=1, say=silent) == 0
+    assert right.run(jobs=1, log=silent) == 0
     assert right.folder.state(bad) == "done"
 
 
 def test_data_that_cannot_be_made_fail_only_their_cells(make_grid: MakeGrid, files: Path) -> None:
     lost = {"prepare": {"how": "subset", "train": "no.parquet", "test": "no.parquet"}}
     grid = make_grid(data={"lost": lost, "gone": {"path": "gone.npz"}, "blobs": {}})
-    assert grid.run(jobs=1, say=silent) == 4
+    assert grid.run(jobs=1, log=silent) == 4
     why = {cell.data: grid.folder.failure(cell) for cell in grid.cells if cell.data != "blobs"}
     assert "no.parquet" in why["lost"]
     assert "gone.npz" in why["gone"]
@@ -166,17 +166,17 @@ def test_an_unexpected_error_is_one_cells_own(
     def broken(folder: Path) -> bool:
         raise RuntimeError("out of\nmemory")
 
-    monkeypatch.setattr(attempt_module, "run_cell", broken)
+    monkeypatch.setattr(cell_run, "train_cell", broken)
     grid = make_grid()
-    assert grid.run(jobs=1, say=silent) == 2
+    assert grid.run(jobs=1, log=silent) == 2
     cell = next(iter(grid.cells))
     assert grid.folder.failure(cell) == "RuntimeError: out of memory"
     assert "in broken" in (grid.folder.cell(cell) / "failed.json").read_text()
 
 
 def test_a_changed_protocol_is_refused_with_what_changed(make_grid: MakeGrid) -> None:
-    make_grid().run(jobs=1, say=silent)
-    with pytest.raises(RunError, match=r"epochs \(was 4, now 5\); put them back"):
+    make_grid().run(jobs=1, log=silent)
+    with pytest.raises(RunError, match=r"epochs \(was 4, now 5\); restore them"):
         make_grid(training={"epochs": 5})
     with pytest.raises(RunError, match=r"meta_size \(was 8, now 10\)"):
         make_grid(data_options={"meta_size": 10})
@@ -203,7 +203,7 @@ def test_human_labels_beside_the_true_ones(make_grid: MakeGrid, files: Path) -> 
     np.savez(files / "test.npz", X=X, label=y)
     entry = {"truth": "label", "label": "human", "meta_label": "label"}
     grid = make_grid(data={"blobs": entry}, noise=[None], methods={"plain": {}, "clean_only": {}})
-    assert grid.run(jobs=1, say=silent) == 0
+    assert grid.run(jobs=1, log=silent) == 0
     for result in results(grid).values():
         assert 0.05 < result["wrong_labels"] <= 10 / 72
         assert result["detection_auroc"] > 0.9
@@ -212,7 +212,7 @@ def test_human_labels_beside_the_true_ones(make_grid: MakeGrid, files: Path) -> 
 @pytest.mark.slow
 def test_cells_side_by_side_and_a_worker_that_dies(make_grid: MakeGrid) -> None:
     straight = make_grid("straight", seeds=[0, 1])
-    straight.run(jobs=1, say=silent)
+    straight.run(jobs=1, log=silent)
     import multiprocessing
 
     grid = make_grid(seeds=[0, 1])
@@ -224,7 +224,7 @@ def test_cells_side_by_side_and_a_worker_that_dies(make_grid: MakeGrid) -> None:
                 killed.append(child.pid)
                 os.kill(child.pid, signal.SIGKILL)
 
-    failed = grid.run(jobs=2, say=kill_one)
+    failed = grid.run(jobs=2, log=kill_one)
     assert killed
     states = [grid.folder.state(cell) for cell in grid.cells]
     assert states.count("failed") == failed <= 1
@@ -241,4 +241,4 @@ def test_two_processes_do_not_work_on_one_grid(make_grid: MakeGrid) -> None:
     with (grid.folder.path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(RunError, match="another process"):
-            grid.run(jobs=1, say=silent)
+            grid.run(jobs=1, log=silent)

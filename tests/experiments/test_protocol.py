@@ -8,10 +8,15 @@ import pytest
 import yaml
 
 from gdw.errors import ConfigError
+from gdw.experiments.cell_settings import cell_settings, differences
 from gdw.experiments.cells import Cell, expand
-from gdw.experiments.protocol import Protocol
-from gdw.experiments.settings import Places, cell_settings, differences
-from gdw.experiments.shipped import find_protocol, read_protocol, shipped_protocols
+from gdw.experiments.protocol import (
+    Protocol,
+    ProtocolPaths,
+    find_protocol,
+    read_protocol,
+    shipped_protocols,
+)
 from gdw.reweight import PRESETS
 from tests.experiments.conftest import TINY, tiny
 
@@ -65,7 +70,7 @@ def test_cells_that_would_share_a_folder_are_refused() -> None:
     [
         ({"metods": {}}, "unknown protocol option 'metods'. Did you mean 'methods'"),
         ({"methods": {}}, "methods: expected at least one entry"),
-        ({"methods": {"a/b": {}}}, "methods: the name 'a/b' becomes part of a folder's"),
+        ({"methods": {"a/b": {}}}, "methods: the name 'a/b' becomes part of a folder name"),
         ({"methods": {"plain": {"lr": 1}}}, "methods.plain: unknown method option 'lr'"),
         ({"data": {"x": {"truht": "y"}, "y": {"prepar": {}}}}, None),
         ({"base": {"model": {}, "modle": {}}}, "base: unknown section 'modle'"),
@@ -110,7 +115,7 @@ def test_settings_that_do_not_fit_name_the_entry(
 ) -> None:
     protocol = tiny(**change)
     with pytest.raises(ConfigError, match=message):
-        cell_settings(protocol, expand(protocol)[0], places=Places(tmp_path), data=tmp_path)
+        cell_settings(protocol, expand(protocol)[0], paths=ProtocolPaths(tmp_path), data=tmp_path)
 
 
 def test_what_a_cell_is_told(tmp_path: Path) -> None:
@@ -129,7 +134,10 @@ def test_what_a_cell_is_told(tmp_path: Path) -> None:
         seeds=[4],
     )
     found = cell_settings(
-        protocol, expand(protocol)[0], places=Places(tmp_path / "p", tmp_path / "d"), data=tmp_path
+        protocol,
+        expand(protocol)[0],
+        paths=ProtocolPaths(tmp_path / "p", tmp_path / "d"),
+        data=tmp_path,
     )
     data, training = found.config.data, found.config.training
     assert data.path == str(tmp_path / "d" / "a.npz")
@@ -139,7 +147,10 @@ def test_what_a_cell_is_told(tmp_path: Path) -> None:
     assert (training.epochs, training.lr, training.seed, training.batch_size) == (7, 0.25, 4, 20)
     assert found.written["data"]["path"] == "${data}/a.npz"
     elsewhere = cell_settings(
-        protocol, expand(protocol)[0], places=Places(tmp_path, tmp_path), data=tmp_path / "other"
+        protocol,
+        expand(protocol)[0],
+        paths=ProtocolPaths(tmp_path, tmp_path),
+        data=tmp_path / "other",
     )
     assert differences(found.written, elsewhere.written) == []
 
@@ -155,7 +166,7 @@ def test_prepared_files_of_equal_options_are_shared(tmp_path: Path) -> None:
     )
     paths = {
         cell.data: cell_settings(
-            protocol, cell, places=Places(tmp_path), data=tmp_path
+            protocol, cell, paths=ProtocolPaths(tmp_path), data=tmp_path
         ).config.data.path
         for cell in expand(protocol)
     }
@@ -182,9 +193,9 @@ def test_shipped_protocols_fit(name: str, tmp_path: Path) -> None:
     assert protocol.hours
     cells = expand(protocol)
     one_of_each = {(cell.data, cell.method): cell for cell in cells}.values()
-    places = Places(tmp_path, tmp_path)
+    paths = ProtocolPaths(tmp_path, tmp_path)
     for cell in one_of_each:
-        cell_settings(protocol, cell, places=places, data=tmp_path)
+        cell_settings(protocol, cell, paths=paths, data=tmp_path)
 
 
 @pytest.mark.parametrize(("name", "outer_lr"), [("paper-cifar10", 100), ("paper-cifar100", 1000)])
@@ -198,7 +209,7 @@ def test_the_paper_protocol_is_the_papers(name: str, outer_lr: float, tmp_path: 
     assert {tail for noise, tail in settings if noise is None} == {None, *tails}
     assert {tail for noise, tail in settings if noise == "uniform:0.4"} == {None, *tails}
     config = cell_settings(
-        protocol, cells[0], places=Places(tmp_path, tmp_path), data=tmp_path
+        protocol, cells[0], paths=ProtocolPaths(tmp_path, tmp_path), data=tmp_path
     ).config
     training = config.training
     assert config.model.name == "resnet32"

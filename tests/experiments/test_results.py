@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from gdw.errors import RunError
+from gdw.experiments.cell_settings import cell_settings
 from gdw.experiments.cells import Cell, Setting, expand
-from gdw.experiments.folder import GridFolder, write_json
-from gdw.experiments.page import markdown, write_document
-from gdw.experiments.protocol import Protocol
-from gdw.experiments.publish import publish
+from gdw.experiments.grid_folder import DOCUMENT, GridFolder
+from gdw.experiments.protocol import Protocol, ProtocolPaths
+from gdw.experiments.publish import publish, write_document
+from gdw.experiments.result_pages import markdown
+from gdw.experiments.result_tables import group_tables
 from gdw.experiments.results import Results, mean_ranks
-from gdw.experiments.settings import Places, cell_settings
 from gdw.experiments.significance import compare, holm
-from gdw.experiments.tables import group_tables
 from gdw.train.run_folder import RunFolder
 from tests.experiments.conftest import tiny
 
@@ -48,7 +48,6 @@ def made_up(folder: Path, accuracy: Accuracy, **protocol: Any) -> Results:
 def finish(grid: GridFolder, cell: Cell, accuracy: float) -> None:
     grid.cell(cell).mkdir(parents=True)
     content = {
-        "format": 1,
         "accuracy": accuracy,
         "balanced_accuracy": accuracy,
         "nll": 1 - accuracy,
@@ -63,7 +62,7 @@ def finish(grid: GridFolder, cell: Cell, accuracy: float) -> None:
         "curve": [0.1, accuracy],
         "machine": MACHINE,
     }
-    write_json(grid.cell(cell) / "result.json", content)
+    DOCUMENT.write(grid.cell(cell) / "result.json", content)
 
 
 TWO_BY_THREE: Accuracy = {
@@ -98,18 +97,18 @@ def test_the_figures_of_the_table(tmp_path: Path) -> None:
 def test_where_the_reference_stands_in_each_setting(tmp_path: Path) -> None:
     results = made_up(tmp_path, TWO_BY_THREE, reference="a")
     (group,) = results.groups()
-    (table,) = [t for t in group_tables(results, group) if "best of the others" in t.title]
+    (table,) = [t for t in group_tables(results, group) if "best other method" in t.title]
     # Of c one seed failed: no verdict. Under noise a is behind by 10, of 0.0.
     assert [[entry.text for entry in row] for row in table.rows] == [
         ["blobs", "85.0 ± 7.1", "c: 90.0 (1 of 2 failed)", "-5.0", "—"],
         ["blobs, flip 0.2", "50.0 ± 0.0", "b: 60.0 ± 0.0", "-10.0", "behind"],
     ]
     ahead = made_up(tmp_path / "other", TWO_BY_THREE, reference="b")
-    table = next(t for t in group_tables(ahead, group) if "best of the others" in t.title)
+    table = next(t for t in group_tables(ahead, group) if "best other method" in t.title)
     assert [row[-1].text for row in table.rows] == ["—", "within one std"]
     close = {**TWO_BY_THREE, (None, "c", 0): 0.80, (None, "c", 1): 0.80}
     near = made_up(tmp_path / "near", close, reference="a")
-    table = next(t for t in group_tables(near, group) if "best of the others" in t.title)
+    table = next(t for t in group_tables(near, group) if "best other method" in t.title)
     assert [row[-1].text for row in table.rows] == ["within one std", "behind"]
 
 
@@ -122,7 +121,7 @@ def test_ranks_and_differences_are_of_the_protocols_measure(tmp_path: Path) -> N
     assert first.title == "Balanced accuracy, %"
     assert first.header[-1] == "mean rank"
     assert mean_ranks(results, group)[0]["a"] == 1.5
-    assert results.pairs(group, "a", "b") == pytest.approx([-0.1, -0.18, 0.1, 0.1])
+    assert results.paired_differences(group, "a", "b") == pytest.approx([-0.1, -0.18, 0.1, 0.1])
 
 
 def test_unfinished_settings_do_not_count_for_ranks(tmp_path: Path) -> None:
@@ -150,12 +149,12 @@ def test_the_comparison_is_paired(tmp_path: Path) -> None:
     results = made_up(tmp_path, TWO_BY_THREE, reference="b")
     (group,) = results.groups()
     # a − b: 0.1, 0.18, −0.1, −0.1; c − b has no pair where c failed.
-    assert results.pairs(group, "a", "b") == pytest.approx([0.1, 0.18, -0.1, -0.1])
-    assert results.pairs(group, "c", "b") == pytest.approx([0.2, 0.0, 0.0])
+    assert results.paired_differences(group, "a", "b") == pytest.approx([0.1, 0.18, -0.1, -0.1])
+    assert results.paired_differences(group, "c", "b") == pytest.approx([0.2, 0.0, 0.0])
     table = group_tables(results, group)[-1]
-    assert table.title == "Against b"
+    assert table.title == "Paired differences from b"
     assert [entry.text for entry in table.rows[0]][:5] == ["a", "+2.0 ± 14.2", "2 / 2", "4", "—"]
-    assert "more seeds are needed" in table.note
+    assert "run more seeds" in table.note
 
 
 def test_paired_tests() -> None:
@@ -201,7 +200,7 @@ def test_pages_are_complete_escaped_and_open_offline(tmp_path: Path) -> None:
     assert "prefers-color-scheme: dark" in page
     text = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert "| a $ &lt;i&gt; | **85.0 ± 7.1** | 50.0 ± 0.0 | 2.0 |" in text
-    assert "- time: 2.0 h (16.5 min of runs, 2 at a time)" in text
+    assert "- time: 2.0 h (sum over runs 16.5 min, 2 at a time)" in text
     assert "- hardware: P, 2 cores" in text
     assert "- command: gdw experiment tiny --output DIR" in text
     assert "it &lt;b&gt;broke&lt;/b&gt; \\| here" in text
@@ -249,14 +248,14 @@ def test_one_document_of_several_grids(tmp_path: Path) -> None:
     )
 
 
-def test_a_cell_that_was_begun_shows_how_far_it_is(tmp_path: Path) -> None:
+def test_a_started_cell_shows_how_far_it_is(tmp_path: Path) -> None:
     nothing: Accuracy = {(None, "a", 0): None, (None, "b", 0): None}
     results = made_up(tmp_path, nothing)
     cell = results.cells[0]
     settings = cell_settings(
-        results.protocol, cell, places=Places(tmp_path), data=results.folder.data
+        results.protocol, cell, paths=ProtocolPaths(tmp_path), data=results.folder.data
     )
-    folder = results.folder.begin(cell, settings, threads=1)
+    folder = results.folder.start(cell, settings, threads=1)
     (folder / "config.yaml").write_text("{}", encoding="utf-8")
     for epoch, accuracy in enumerate((0.5, 0.625), start=1):
         RunFolder(folder).append_history({"epoch": epoch, "test_accuracy": accuracy})
@@ -264,7 +263,7 @@ def test_a_cell_that_was_begun_shows_how_far_it_is(tmp_path: Path) -> None:
     text = markdown(Results(results.folder))
     epochs = settings.config.training.epochs
     assert f"{cell.setting}: a, seed 0 | 2 of {epochs} | 62.5 |" in text
-    assert "- cells: 0 of 2 done, 1 begun" in text
+    assert "- runs: 0 of 2 done, 1 started" in text
     assert "- time: 2.0 h" in text
     assert "- hardware: P, 2 cores" in text
     assert text.count("\n## ") == 1  # no table of nothing
@@ -273,13 +272,13 @@ def test_a_cell_that_was_begun_shows_how_far_it_is(tmp_path: Path) -> None:
     assert f"a, seed 0, 2 of {epochs} epochs" in page
 
 
-def test_a_begun_cell_that_cannot_be_read_stops_no_results(tmp_path: Path) -> None:
+def test_a_started_cell_that_cannot_be_read_stops_no_results(tmp_path: Path) -> None:
     results = made_up(tmp_path, {(None, "a", 0): 0.5, (None, "b", 0): None})
     folder = results.folder.cell(results.cells[1])
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text("{}", encoding="utf-8")
     (folder / "history.jsonl").write_bytes(b"\xff\n\xff\n")
-    assert Results(results.folder).begun == {}
+    assert Results(results.folder).started == {}
     publish(Results(results.folder))
 
 
@@ -306,7 +305,7 @@ def test_a_folder_without_a_grid_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"holds no grid: expected protocol.yaml"):
         Results(GridFolder(tmp_path))
     (tmp_path / "protocol.yaml").write_text("format: 99\n", encoding="utf-8")
-    with pytest.raises(RunError, match="has format 99"):
+    with pytest.raises(RunError, match=r"written by a newer gdw \(format 99\)"):
         Results(GridFolder(tmp_path))
     (tmp_path / "protocol.yaml").write_text("[]\n", encoding="utf-8")
     with pytest.raises(RunError, match="is damaged"):

@@ -1,4 +1,4 @@
-"""`gdw experiment`: a grid of runs from a protocol file, and its results."""
+"""`gdw experiment`: run the grid of a protocol file, and write its results."""
 
 from __future__ import annotations
 
@@ -21,37 +21,38 @@ def experiment(
         str | None, typer.Argument(help="A YAML file, or the name of a shipped protocol.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the grid; one that exists is continued.")
+        Path | None, typer.Option(help="Folder of the grid. An existing grid is continued.")
     ] = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="What ${data} stands for in the protocol's paths.")
+        Path | None, typer.Option(help="Folder of your data sets: ${data} in the protocol.")
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Cells at a time; default: one a core, one in all with a GPU.", min=1),
+        typer.Option(help="Runs at a time. Default: one per core, or 1 with a GPU.", min=1),
     ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Cells with AXIS=GLOB: data, noise, imbalance, method, seed; twice for one: either."
+            help="Only runs that match AXIS=GLOB. Axes: data, noise, imbalance, method, seed. Repeatable: "
+            "a run must match one condition of each axis."
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the cells and what is done; run nothing.")
+        bool, typer.Option("--dry-run", help="Show the runs and which are done; run nothing.")
     ] = False,
     list_: Annotated[bool, typer.Option("--list", help="Show the shipped protocols.")] = False,
     results: Annotated[
         list[Path] | None,
-        typer.Option(help="Run nothing: write the results of this folder anew. Repeatable."),
+        typer.Option(help="Run nothing; write the results of this grid again. Repeatable."),
     ] = None,
     markdown: Annotated[
         Path | None,
         typer.Option(
-            help="With --results: one page of all of them here, its pictures in a folder beside it."
+            help="With --results: write one page with all results here, its pictures in a folder next to it."
         ),
     ] = None,
 ) -> None:
-    """Run methods × noise × imbalance × seeds; the same command goes on where it was interrupted."""
+    """Run a grid of data, noise, imbalance, methods and seeds. The same command continues it."""
     from gdw.errors import ConfigError
 
     if list_:
@@ -72,35 +73,35 @@ def experiment(
 
 def _list() -> None:
     from gdw.experiments.cells import expand
-    from gdw.experiments.shipped import read_protocol, shipped_protocols
+    from gdw.experiments.protocol import read_protocol, shipped_protocols
 
     for name, path in shipped_protocols().items():
-        found = read_protocol(path)
-        typer.echo(f"{name}: {found.about}")
-        typer.echo(f"  {len(expand(found))} cells; expect {found.hours or 'an unknown time'}")
-        if found.needs:
-            typer.echo(f"  needs {found.needs}")
+        protocol = read_protocol(path)
+        typer.echo(f"{name}: {protocol.about}")
+        typer.echo(f"  {len(expand(protocol))} runs. Time: {protocol.hours or 'unknown.'}")
+        if protocol.needs:
+            typer.echo(f"  Needs: {protocol.needs}")
+    typer.echo("Run a part of a protocol with --only, for example: --only method=gdw --only seed=0")
 
 
 def _grid(name: str, output: Path, data_root: Path | None, only: list[str] | None) -> Grid:
     from gdw.experiments.grid import Grid
-    from gdw.experiments.settings import Places
-    from gdw.experiments.shipped import find_protocol, read_protocol
+    from gdw.experiments.protocol import ProtocolPaths, find_protocol, read_protocol
 
     path = find_protocol(name)
     root = None if data_root is None else data_root.resolve()
-    places = Places(path.parent.resolve(), root)
-    return Grid(read_protocol(path), output, places=places, only=only or ())
+    paths = ProtocolPaths(path.parent.resolve(), root)
+    return Grid(read_protocol(path), output, paths=paths, only=only or ())
 
 
 def _show(grid: Grid) -> None:
     states = {cell: grid.folder.state(cell) for cell in grid.cells}
     for cell, state in states.items():
         typer.echo(f"{state:8}{cell}")
-    counted = Counter(states.values())
-    typer.echo(f"{len(states)} cells: " + ", ".join(f"{n} {state}" for state, n in counted.items()))
+    counts = Counter(states.values())
+    typer.echo(f"{len(states)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
     if grid.protocol.hours:
-        typer.echo(f"all of {grid.protocol.name}: {grid.protocol.hours}")
+        typer.echo(f"Time of the whole protocol {grid.protocol.name}: {grid.protocol.hours}")
 
 
 def _run(grid: Grid, jobs: int | None) -> None:
@@ -112,56 +113,55 @@ def _run(grid: Grid, jobs: int | None) -> None:
     number = max(1, min(number, len(pending)))
     done = len(grid.cells) - len(pending)
     typer.echo(
-        f"{grid.protocol.name}: {len(grid.cells)} cells, {done} done, {number} at a time, in "
+        f"{grid.protocol.name}: {len(grid.cells)} runs, {done} done, {number} at a time, in "
         f"{grid.folder.path}"
     )
     try:
-        failed = grid.run(jobs=number, say=typer.echo)
+        failed = grid.run(jobs=number, log=typer.echo)
     except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from here")
+        typer.echo("stopped; run the same command again to continue")
         raise
-    found = Results(grid.folder)
-    _conclude(found)
+    _conclude(Results(grid.folder))
     if failed:
         typer.echo(
-            f"{failed} cells failed, see results.md; the same command tries them again", err=True
+            f"{failed} runs failed, see results.md; the same command tries them again", err=True
         )
         raise typer.Exit(1)
 
 
 def _results(folders: list[Path], markdown: Path | None) -> None:
-    from gdw.experiments.folder import GridFolder
-    from gdw.experiments.page import write_document
+    from gdw.experiments.grid_folder import GridFolder
+    from gdw.experiments.publish import write_document
     from gdw.experiments.results import Results
 
-    found = [Results(GridFolder(folder)) for folder in folders]
-    for each in found:
-        _conclude(each)
+    all_results = [Results(GridFolder(folder)) for folder in folders]
+    for results in all_results:
+        _conclude(results)
     if markdown is not None:
-        write_document(found, markdown)
+        write_document(all_results, markdown)
         typer.echo(f"page: {markdown}")
 
 
 def _conclude(results: Results) -> None:
     from rich.console import Console
-    from rich.table import Table as Shown
+    from rich.table import Table as TerminalTable
     from rich.text import Text
 
     from gdw.experiments.publish import publish
-    from gdw.experiments.tables import group_tables
+    from gdw.experiments.result_tables import group_tables
 
-    written = publish(results)
+    paths = publish(results)
     for group in results.groups():
         for table in group_tables(results, group)[:1]:
-            shown = Shown(title=table.title, title_justify="left")
+            printed = TerminalTable(title=table.title, title_justify="left")
             for number, name in enumerate(table.header):
-                shown.add_column(Text(name), justify="right" if number else "left")
+                printed.add_column(Text(name), justify="right" if number else "left")
             for row in table.rows:
-                shown.add_row(*(Text(e.text, "bold" if e.best else "") for e in row))
-            Console().print(shown)
-    strangers = results.folder.strangers(results.cells)
-    if strangers:
+                printed.add_row(*(Text(e.text, "bold" if e.best else "") for e in row))
+            Console().print(printed)
+    unknown = results.folder.unknown_cells(results.cells)
+    if unknown:
         typer.echo(
-            f"{len(strangers)} folders in cells/ are of no cell of the protocol: {strangers[0]}, ..."
+            f"{len(unknown)} folders in cells/ belong to no run of the protocol: {unknown[0]}, ..."
         )
-    typer.echo("results: " + ", ".join(str(path) for path in written))
+    typer.echo("results: " + ", ".join(map(str, paths)))

@@ -1,4 +1,4 @@
-"""Grids of data × noise × imbalance × method × seed: protocols, a runner that resumes, results."""
+"""Grids of runs over data, noise, imbalance, method and seed: protocols, a resumable runner, results."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ if TYPE_CHECKING:
     from gdw.experiments.cells import Cell, expand
     from gdw.experiments.detection import detection_score
     from gdw.experiments.grid import Grid
-    from gdw.experiments.protocol import Protocol
+    from gdw.experiments.protocol import Protocol, find_protocol, read_protocol, shipped_protocols
     from gdw.experiments.results import Results
-    from gdw.experiments.shipped import find_protocol, read_protocol, shipped_protocols
 
 _HOME = {
     "Cell": "cells",
@@ -21,9 +20,9 @@ _HOME = {
     "Results": "results",
     "detection_score": "detection",
     "expand": "cells",
-    "find_protocol": "shipped",
-    "read_protocol": "shipped",
-    "shipped_protocols": "shipped",
+    "find_protocol": "protocol",
+    "read_protocol": "protocol",
+    "shipped_protocols": "protocol",
 }
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Which labels a run finds doubtful, and how well that finds the wrong ones."""
+"""How well the scores of a run tell wrong labels from right ones."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from gdw.data.source import Source
 
 
 def detection_score(evidence: Evidence, method: str) -> NDArray[np.float64]:
-    """`(N,)`, higher where the given label is doubtful: the audit's score, see `docs/audit.md`.
+    """The score `(N,)` of each example, higher where the given label is doubtful.
 
-    For `cleanlab` it is cleanlab's own by default: one less the out-of-fold probability of the label.
+    It is the score of the audit (`docs/audit.md`). For the method `cleanlab` it is cleanlab's default: one
+    minus the out-of-fold probability of the given label.
     """
     if method == "cleanlab" and evidence.posterior_given is not None:
         return 1.0 - evidence.posterior_given.astype(np.float64)
@@ -23,25 +24,32 @@ def detection_score(evidence: Evidence, method: str) -> NDArray[np.float64]:
 def wrong_labels(
     source: Source, *, truth: str | None, label: str, noisy: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
-    """The positions in `source` whose true label is known, and for each whether the given one is wrong.
+    """Which given labels are wrong, among the examples whose true label is known.
 
-    The truth is the column `truth`, else the label column itself if noise was added to it; None if neither
-    says anything. A position whose truth is empty is left out.
+    Args:
+        source: the training examples with their given labels.
+        truth: the column with the true labels; None if there is none. Its empty values are unknown labels.
+        label: the label column, which has the true labels if noise was added to them.
+        noisy: whether noise was added.
+
+    Returns:
+        The positions of the examples `(K,)`, and whether the given label of each is wrong `(K,)`. None if the
+        true labels are unknown.
     """
     column = truth if truth is not None else label if noisy else None
     if column is None:
         return None
     assert source.labels is not None, "loaded with a label column"
-    written = source.column(column)
-    known = np.flatnonzero([value is not None and str(value).strip() != "" for value in written])
-    part = source.select(known)
-    assert part.labels is not None
-    true = part.codes(column, source.label_names, names_declared=source.names_declared)
-    return known, part.labels != true
+    values = source.column(column)
+    known = np.flatnonzero([value is not None and str(value).strip() != "" for value in values])
+    examples = source.select(known)
+    assert examples.labels is not None
+    true = examples.codes(column, source.label_names, names_declared=source.names_declared)
+    return known, examples.labels != true
 
 
 def auroc(wrong: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None:
-    """How often a wrong label scores above a right one; None where there is only one kind."""
+    """How often a wrong label has a higher score than a right one; None if all are wrong or all right."""
     if wrong.all() or not wrong.any():
         return None
     from sklearn.metrics import roc_auc_score
@@ -50,7 +58,7 @@ def auroc(wrong: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None
 
 
 def average_precision(wrong: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None:
-    """The area under precision over recall of the wrong labels; None where there is only one kind."""
+    """The area under the precision-recall curve of the wrong labels; None if all are wrong or all right."""
     if wrong.all() or not wrong.any():
         return None
     from sklearn.metrics import average_precision_score

@@ -1,127 +1,128 @@
-"""Run the cells of a grid that are not done yet, one by one or side by side."""
+"""Run the cells of a grid that are not done yet, one after the other or several at a time."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TextIO
 
 from gdw.errors import GDWError, RunError
-from gdw.experiments.attempt import Attempt, try_cell
+from gdw.experiments.cell_run import CellOutcome, run_cell
+from gdw.experiments.cell_settings import CellSettings, cell_settings
 from gdw.experiments.cells import Cell, expand
-from gdw.experiments.folder import GridFolder
-from gdw.experiments.pool import run_side_by_side
-from gdw.experiments.protocol import Protocol
-from gdw.experiments.settings import CellSettings, Places, cell_settings
+from gdw.experiments.dataset_builders import DatasetBuilder, Log
+from gdw.experiments.grid_folder import GridFolder
+from gdw.experiments.protocol import Protocol, ProtocolPaths
+from gdw.experiments.worker_pool import run_in_parallel
 from gdw.files.machine import describe_machine
 from gdw.runs.config import RunConfig
 
-Say = Callable[[str], None]
-
 
 class Grid:
-    """The cells of `protocol` in the folder `output`; nothing is written before `run`.
+    """The cells of a protocol and the folder in which they run; nothing is written before `run`.
 
     Args:
         protocol: what to run.
-        output: the folder, new or holding an earlier sitting.
-        places: where the protocol's paths lead.
-        only: `axis=glob` conditions, see `expand`.
+        output: the folder, new or of an earlier call.
+        paths: where the protocol's paths lead.
+        only: conditions `axis=glob` that choose cells, see `expand`.
 
     Raises:
-        ConfigError: a cell whose options do not fit, before any is run.
-        RunError: `output` holds cells that were run with other settings.
+        ConfigError: the options of a cell do not fit.
+        RunError: `output` holds cells that ran with other settings.
     """
 
     def __init__(
-        self, protocol: Protocol, output: Path, *, places: Places, only: Sequence[str] = ()
+        self, protocol: Protocol, output: Path, *, paths: ProtocolPaths, only: Sequence[str] = ()
     ) -> None:
         self.protocol = protocol
         self.folder = GridFolder(output)
         self.cells: dict[Cell, CellSettings] = {
-            cell: cell_settings(protocol, cell, places=places, data=self.folder.data)
+            cell: cell_settings(protocol, cell, paths=paths, data=self.folder.data)
             for cell in expand(protocol, only)
         }
         self.folder.require_same(self.cells)
 
     @property
     def pending(self) -> list[Cell]:
-        """What is left to do, begun cells first."""
-        left = [cell for cell in self.cells if self.folder.state(cell) != "done"]
-        return sorted(left, key=lambda cell: self.folder.state(cell) != "begun")
+        """The cells that are not done, those that were started first."""
+        unfinished = [cell for cell in self.cells if self.folder.state(cell) != "done"]
+        return sorted(unfinished, key=lambda cell: self.folder.state(cell) != "started")
 
-    def run(self, *, jobs: int, say: Say) -> int:
-        """Run what is left, `jobs` cells at a time; how many failed.
+    def run(self, *, jobs: int, log: Log) -> int:
+        """Run the pending cells.
 
-        A cell that fails is recorded and the others go on; the next call tries it again. A first Ctrl-C
-        lets the running cells write a checkpoint, then `KeyboardInterrupt` is raised. `RunError` if another
-        process works on the grid.
+        A cell that fails is recorded, and the others run; the next call tries it again. After a first Ctrl-C
+        the running cells write a checkpoint, then `KeyboardInterrupt` is raised.
+
+        Args:
+            jobs: how many cells run at a time.
+            log: takes a line for each cell that ends.
+
+        Returns:
+            How many cells failed.
+
+        Raises:
+            RunError: another process works on the grid.
         """
         self.folder.keep_protocol(self.protocol)
-        with self._alone():
-            return self._run(jobs=jobs, say=say)
-
-    def _run(self, *, jobs: int, say: Say) -> int:
-        ready = self._prepared(self.pending, say)
-        progress = _Progress(self.folder, say, total=len(self.cells), left=len(ready), jobs=jobs)
-        threads = None if jobs == 1 else max(1, usable_cores() // jobs)
-        with self._sitting(ready, jobs, threads):
-
-            def begin(cell: Cell) -> Path:
-                return self.folder.begin(cell, self.cells[cell], threads=threads)
-
-            if jobs == 1:
-                _run_in_turn(ready, begin, progress)
-            else:
-                run_side_by_side(ready, jobs=jobs, begin=begin, done=progress.done)
+        with _locked(self.folder.path):
+            ready = self._with_dataset_files(self.pending, log)
+            progress = _Progress(
+                self.folder, log, total=len(self.cells), left=len(ready), jobs=jobs
+            )
+            threads = None if jobs == 1 else max(1, usable_cores() // jobs)
+            with self._recorded_sitting(ready, jobs, threads):
+                self._run_cells(ready, jobs, threads, progress)
         return sum(self.folder.state(cell) == "failed" for cell in self.cells)
 
-    def _prepared(self, cells: Sequence[Cell], say: Say) -> list[Cell]:
-        """Those of `cells` whose files are ready; the others have failed."""
-        errors: dict[str, str] = {}
-        made: set[str] = set()
+    def _run_cells(
+        self, cells: Sequence[Cell], jobs: int, threads: int | None, progress: _Progress
+    ) -> None:
+        def start(cell: Cell) -> Path:
+            return self.folder.start(cell, self.cells[cell], threads=threads)
+
+        if jobs > 1:
+            run_in_parallel(cells, jobs=jobs, start=start, on_end=progress.cell_ended)
+            return
         for cell in cells:
-            material = self.cells[cell].material
-            if material is None or material.key in made or cell.data in errors:
-                continue
+            outcome = run_cell(start(cell))
+            if outcome.interrupted:
+                raise KeyboardInterrupt
+            progress.cell_ended(cell, outcome)
+
+    def _with_dataset_files(self, cells: Sequence[Cell], log: Log) -> list[Cell]:
+        """Make the files of the data sets; return the cells whose files are there, and fail the others."""
+        errors: dict[str, str] = {}
+        for name, builder in self._builders(cells).items():
             try:
-                material.make(self.folder.data, say)
-                made.add(material.key)
+                builder.build(self.folder.data, log)
             except (GDWError, OSError) as error:
-                errors[cell.data] = str(error)
-                say(f"{cell.data}: {errors[cell.data]}")
+                errors[name] = str(error)
+                log(f"{name}: {error}")
         for cell in cells:
             if cell.data in errors:
                 self.folder.fail(cell, errors[cell.data])
         return [cell for cell in cells if cell.data not in errors]
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Inside, no other process works on this grid; `RunError` if one does."""
-        try:
-            import fcntl
-        except ImportError:  # no such locks on this system
-            yield
-            return
-        with (self.folder.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunError(
-                    f"{self.folder.path} is being worked on by another process: wait for it, or stop it"
-                ) from None
-            yield
+    def _builders(self, cells: Sequence[Cell]) -> dict[str, DatasetBuilder]:
+        """The builders that `cells` need, by the name of the data set."""
+        builders = {cell.data: self.cells[cell].builder for cell in cells}
+        return {name: builder for name, builder in builders.items() if builder is not None}
 
     @contextmanager
-    def _sitting(self, cells: Sequence[Cell], jobs: int, threads: int | None) -> Iterator[None]:
+    def _recorded_sitting(
+        self, cells: Sequence[Cell], jobs: int, threads: int | None
+    ) -> Iterator[None]:
+        """Inside, `cells` run; afterwards, also after an interrupt, the time that it took is recorded."""
         started, clock = datetime.now(timezone.utc), time.perf_counter()
         try:
             yield
         finally:
-            # A long cell may take several sittings, some of which finish nothing.
             if cells:
                 machine = describe_machine()
                 self.folder.add_sitting(
@@ -137,16 +138,16 @@ class Grid:
 
 
 def usable_cores() -> int:
-    """The processors that this process may use."""
+    """The number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def choose_jobs(configs: Sequence[RunConfig]) -> int:
-    """How many cells to run at a time when nobody said: one a core, but one in all where there is a GPU.
+    """How many cells to run at a time by default: one per core, or a single one where there is a GPU.
 
-    Small steps gain little from a second thread, and two cells side by side use both cores fully.
+    A second thread speeds up small steps only a little; two cells at a time use both cores fully.
     """
     import torch
 
@@ -158,34 +159,50 @@ def choose_jobs(configs: Sequence[RunConfig]) -> int:
     return max(1, min(usable_cores(), len(configs)))
 
 
-def _run_in_turn(cells: Sequence[Cell], begin: Callable[[Cell], Path], progress: _Progress) -> None:
-    for cell in cells:
-        ended = try_cell(begin(cell))
-        if ended.interrupted:
-            raise KeyboardInterrupt
-        progress.done(cell, ended)
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Inside, no other process works on the grid in `folder`; `RunError` if one does already."""
+    with (folder / ".lock").open("w") as file:
+        if not _lock(file):
+            raise RunError(
+                f"another process is working on {folder}: wait until it has finished, or stop it"
+            )
+        yield
+
+
+def _lock(file: TextIO) -> bool:
+    """Lock `file` until it is closed; False if another process has locked it."""
+    try:
+        import fcntl
+    except ImportError:  # this system has no such locks
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 class _Progress:
-    """Records how each cell ended and says so in a line."""
+    """Records how each cell ended and logs it in one line."""
 
-    def __init__(self, folder: GridFolder, say: Say, *, total: int, left: int, jobs: int) -> None:
-        self._folder, self._say, self._total, self._left = folder, say, total, left
+    def __init__(self, folder: GridFolder, log: Log, *, total: int, left: int, jobs: int) -> None:
+        self._folder, self._log, self._total, self._left = folder, log, total, left
         self._jobs = jobs
         self._seconds: list[float] = []
 
-    def done(self, cell: Cell, ended: Attempt) -> None:
+    def cell_ended(self, cell: Cell, outcome: CellOutcome) -> None:
         self._left -= 1
         place = f"[{self._total - self._left}/{self._total}] {cell}"
-        if ended.error is not None:
-            self._folder.fail(cell, ended.error, detail=ended.detail)
-            self._say(f"{place}: failed: {self._folder.failure(cell)}")
+        if outcome.error is not None:
+            self._folder.fail(cell, outcome.error, detail=outcome.detail)
+            self._log(f"{place}: failed: {self._folder.failure(cell)}")
             return
         result = self._folder.result(cell)
         self._seconds.append(result["seconds"])
-        left = sum(self._seconds) / len(self._seconds) * self._left / self._jobs
-        time_left = f", about {_duration(left)} left" if self._left else ""
-        self._say(f"{place}: {result['accuracy']:.1%} ({_duration(result['seconds'])}{time_left})")
+        seconds_left = sum(self._seconds) / len(self._seconds) * self._left / self._jobs
+        time_left = f", about {_duration(seconds_left)} left" if self._left else ""
+        self._log(f"{place}: {result['accuracy']:.1%} ({_duration(result['seconds'])}{time_left})")
 
 
 def _duration(seconds: float) -> str:

@@ -1,50 +1,53 @@
-"""Pictures of a grid: learning curves of each setting, and all methods side by side."""
+"""Pictures of a grid: the learning curves of each setting, and bars that compare all methods."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gdw.experiments.cells import Setting
+from gdw.experiments.grid_folder import PartialRun
+from gdw.experiments.result_tables import measure_of
 from gdw.experiments.results import Group, Results
-from gdw.experiments.tables import measure_of
 from gdw.files.svg import as_svg
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart with any kind of colour vision; line styles tell the rest.
+# Okabe and Ito's palette, which people with any colour vision can distinguish. The line style distinguishes
+# methods of the same colour.
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
 _LINES = ("-", "--", ":", "-.")
 _BANDS = 8
-"""With more methods the ranges of their seeds would only hide the lines."""
+"""With more methods than this the bands would hide the lines."""
 
 
 def pictures(results: Results) -> Iterator[tuple[str, str, str]]:
-    """A file's name (without suffix), a description, and the `<svg>` element of each picture."""
+    """The file name without suffix, the description and the `<svg>` element of each picture."""
     for number, group in enumerate(results.groups(), start=1):
         if any(cell.setting in group.settings for cell in results.results):
-            what = measure_of(results).title
-            title = f"{what}, of each method, mean and standard deviation of the seeds"
+            measure = measure_of(results).title
+            title = f"{measure}: mean and standard deviation over seeds of each method"
             yield f"accuracy-{number}", title, _drawn(_bars, results, group)
     yield from learning_curves(results)
 
 
 def learning_curves(results: Results) -> Iterator[tuple[str, str, str]]:
-    """The same, of one picture a setting only."""
-    begun = [cell for cell, part in results.begun.items() if part.curve]
-    shown = {cell.setting for cell in (*results.results, *begun)}
+    """The same for the pictures of learning curves, one for each setting with results."""
+    started = [cell for cell, part in results.started.items() if part.curve]
+    with_curves = {cell.setting for cell in (*results.results, *started)}
     for group in results.groups():
         for setting in group.settings:
-            if setting in shown:
+            if setting in with_curves:
                 title = f"Test accuracy after each epoch: {setting}"
                 yield f"curves-{setting.slug}", title, _drawn(_curves, results, group, setting)
 
 
-def _drawn(draw: Callable[..., Figure], *what: Any) -> str:
-    return as_svg(draw(*what), draw.__name__)
+def _drawn(draw: Callable[..., Figure], *arguments: Any) -> str:
+    return as_svg(draw(*arguments), draw.__name__)
 
 
 def _curves(results: Results, group: Group, setting: Setting) -> Figure:
@@ -59,23 +62,10 @@ def _curves(results: Results, group: Group, setting: Setting) -> Figure:
             "linestyle": _LINES[number // 8 % 4],
         }
         title = _plain(results.protocol.title(method))
-        for seed, part in results.unfinished(setting, method).items():
-            done = len(part.curve)
-            label = f"{title}, seed {seed}, {done} of {part.epochs} epochs"
-            axes.plot(
-                np.arange(1, done + 1) / part.epochs, part.curve, label=label, marker=".", **style
-            )
+        _plot_unfinished(axes, results.unfinished(setting, method), title, style)
         curves = results.curves(setting, method)
-        if not curves:
-            continue
-        # Seeds of one method may differ in length only while the protocol changes: the shortest counts.
-        length = min(map(len, curves))
-        values = np.array([curve[:length] for curve in curves])
-        progress = np.arange(1, length + 1) / length
-        axes.plot(progress, values.mean(0), label=title, **style)
-        if len(group.methods) <= _BANDS:
-            low, high = values.min(0), values.max(0)
-            axes.fill_between(progress, low, high, color=style["color"], alpha=0.1)
+        if curves:
+            _plot_mean(axes, curves, title, style, band=len(group.methods) <= _BANDS)
     axes.set_title(_plain(str(setting)), fontsize="medium")
     axes.set_xlabel("share of the epochs")
     axes.set_ylabel("test accuracy")
@@ -87,37 +77,63 @@ def _curves(results: Results, group: Group, setting: Setting) -> Figure:
     return figure
 
 
+def _plot_unfinished(
+    axes: Axes, runs: Mapping[int, PartialRun], title: str, style: dict[str, Any]
+) -> None:
+    """A line with a dot at each epoch, for each seed that has not finished."""
+    for seed, part in runs.items():
+        done = len(part.curve)
+        label = f"{title}, seed {seed}, {done} of {part.epochs} epochs"
+        progress = np.arange(1, done + 1) / part.epochs
+        axes.plot(progress, part.curve, label=label, marker=".", **style)
+
+
+def _plot_mean(
+    axes: Axes, curves: list[list[float]], title: str, style: dict[str, Any], *, band: bool
+) -> None:
+    """The mean over the seeds, with `band` also the range."""
+    # The seeds of a method differ in length only while the protocol changes: the shortest counts.
+    length = min(map(len, curves))
+    values = np.array([curve[:length] for curve in curves])
+    progress = np.arange(1, length + 1) / length
+    axes.plot(progress, values.mean(0), label=title, **style)
+    if band:
+        low, high = values.min(0), values.max(0)
+        axes.fill_between(progress, low, high, color=style["color"], alpha=0.1)
+
+
 def _bars(results: Results, group: Group) -> Figure:
     from matplotlib.figure import Figure
 
-    rows, measure = len(group.settings), measure_of(results)
+    rows = len(group.settings)
     figure = Figure(
         figsize=(9.0, 0.8 + rows * (0.5 + 0.2 * len(group.methods))), layout="constrained"
     )
     for axes, setting in zip(
         figure.subplots(rows, squeeze=False)[:, 0], group.settings, strict=True
     ):
-        scores = [results.score(setting, method, measure.name) for method in group.methods]
-        places = np.arange(len(scores))
-        means = np.array([measure.scale * s.mean if s.mean is not None else np.nan for s in scores])
-        spreads = [measure.scale * s.spread if s.spread is not None else 0.0 for s in scores]
-        colours = [_COLOURS[i % 8] for i in range(len(scores))]
-        axes.barh(
-            places, means, xerr=spreads, color=colours, height=0.7, error_kw={"elinewidth": 1}
-        )
-        axes.set_yticks(places, [_plain(results.protocol.title(m)) for m in group.methods])
-        axes.invert_yaxis()
-        known = means[np.isfinite(means)]
-        if len(known):
-            axes.set_xlim(
-                max(0.0, np.floor(known.min() / 10) * 10 - 10), min(100.0, known.max() + 5)
-            )
-        axes.set_title(_plain(str(setting)), fontsize="medium")
-        axes.set_xlabel(measure.title)
-        axes.grid(axis="x", alpha=0.25)
+        _plot_bars(axes, results, group, setting)
     return figure
 
 
+def _plot_bars(axes: Axes, results: Results, group: Group, setting: Setting) -> None:
+    measure = measure_of(results)
+    scores = [results.score(setting, method, measure.name) for method in group.methods]
+    places = np.arange(len(scores))
+    means = np.array([measure.scale * s.mean if s.mean is not None else np.nan for s in scores])
+    spreads = [measure.scale * s.spread if s.spread is not None else 0.0 for s in scores]
+    colours = [_COLOURS[i % 8] for i in range(len(scores))]
+    axes.barh(places, means, xerr=spreads, color=colours, height=0.7, error_kw={"elinewidth": 1})
+    axes.set_yticks(places, [_plain(results.protocol.title(m)) for m in group.methods])
+    axes.invert_yaxis()
+    known = means[np.isfinite(means)]
+    if len(known):
+        axes.set_xlim(max(0.0, np.floor(known.min() / 10) * 10 - 10), min(100.0, known.max() + 5))
+    axes.set_title(_plain(str(setting)), fontsize="medium")
+    axes.set_xlabel(measure.title)
+    axes.grid(axis="x", alpha=0.25)
+
+
 def _plain(text: str) -> str:
-    """Without the dollar signs that would start a formula."""
+    """`text` with escaped dollar signs, which would start a formula."""
     return text.replace("$", r"\$")

@@ -1,41 +1,53 @@
-"""What a protocol file says: one base run, and the data, noise, imbalance, methods and seeds to vary."""
+"""Protocol files: one base run, and the data, noise, imbalance, methods and seeds to vary."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
+import yaml
 from pydantic import Field, field_validator
 
 from gdw.errors import ConfigError, nearest
+from gdw.files.documents import one_line
 from gdw.options import Options
 
+PLACEHOLDER = "${data}"
+SECTIONS = ("data", "model", "training")
+_SHIPPED = Path(__file__).parent / "protocols"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-_T = TypeVar("_T")
 
 Seed: TypeAlias = Annotated[int, Field(ge=0)]
 
 
-def _spelled(values: object) -> object:
-    """A list of texts and nulls: a single value is a list of one, and YAML's `50` is the text `50`."""
-    listed = values if isinstance(values, list) else [values]
+def _texts(values: object) -> object:
+    """A list of texts and nulls: a single value becomes a list of one, and YAML's `50` the text `50`."""
     return [
-        str(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else v for v in listed
+        str(v) if isinstance(v, (int, float)) and not isinstance(v, bool) else v
+        for v in _as_list(values)
     ]
 
 
-def _as_list(values: object) -> object:
+def _as_list(values: object) -> list[Any]:
     return values if isinstance(values, list) else [values]
 
 
 class MethodEntry(Options):
-    """One contender: a method of `gdw.reweight.METHODS` with its options, and training options of its own."""
+    """One method to compare: its registry name, its options, and training options of its own.
+
+    `title` is its name in tables and pictures. `formerly` is the name of this entry in an earlier version of
+    the protocol: runs that finished under that name count as runs of this entry.
+    """
 
     what: ClassVar[str] = "method "
 
     method: str
     title: str | None = None
+    formerly: str | None = None
     method_options: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
 
@@ -43,8 +55,9 @@ class MethodEntry(Options):
 class DataEntry(Options):
     """One data set: the options of `gdw.runs.DataConfig` in which it differs from the base.
 
-    `truth` is a column with the true labels, where it is not the label column before the noise was
-    added; empty where unknown. `prepare` makes the files first, see `gdw.experiments.material`.
+    `truth` names the column with the true labels where that is not the label column before noise was added;
+    an empty value means that the true label is unknown. `prepare` names how to make the files before the
+    first run, see `gdw.experiments.dataset_builders`.
     """
 
     what: ClassVar[str] = "data "
@@ -58,7 +71,7 @@ class DataEntry(Options):
 
 
 class Block(Options):
-    """A part of the grid; what it leaves out is as in the protocol."""
+    """A part of the grid: every combination of these values."""
 
     what: ClassVar[str] = "cells "
 
@@ -68,17 +81,18 @@ class Block(Options):
     methods: list[str] = Field(default_factory=list)
     seeds: list[Seed] = Field(default_factory=list)
 
-    _texts = field_validator("data", "noise", "imbalance", "methods", mode="before")(_spelled)
-    _numbers = field_validator("seeds", mode="before")(_as_list)
+    _to_texts = field_validator("data", "noise", "imbalance", "methods", mode="before")(_texts)
+    _to_list = field_validator("seeds", mode="before")(_as_list)
 
 
 class Protocol(Options):
     """A grid of runs.
 
-    `base` is a run's configuration (`data`, `model`, `training`); `cells`, if given, lists the parts of the
-    grid to run instead of every combination. `needs` and `hours` are for the reader. `reference` is the
-    method that all others are held against, `measure` the figure that ranks and differences are of:
-    balanced accuracy where test data keep an imbalance that the clean examples say should not count.
+    `base` is the configuration that all runs share (`data`, `model`, `training`). `cells`, if it is there,
+    lists the parts of the grid to run; without it every combination runs. `about`, `needs` and `hours` are
+    for the reader. `reference` is the method that the tables compare all others with. `measure` is the
+    metric of ranks and differences: use the balanced accuracy where the test data are unbalanced and the
+    clean examples are not.
     """
 
     what: ClassVar[str] = "protocol "
@@ -97,26 +111,21 @@ class Protocol(Options):
     seeds: list[Seed]
     cells: list[dict[str, Any]] | None = None
 
-    _texts = field_validator("noise", "imbalance", mode="before")(_spelled)
-    _numbers = field_validator("seeds", mode="before")(_as_list)
+    _to_texts = field_validator("noise", "imbalance", mode="before")(_texts)
+    _to_list = field_validator("seeds", mode="before")(_as_list)
 
     def check(self) -> Protocol:
-        """The protocol itself; `ConfigError` naming the entry that cannot be used."""
-        for section in ("data", "methods", "seeds", "noise", "imbalance"):
-            if not getattr(self, section):
-                raise ConfigError(f"{section}: expected at least one entry, found none")
-        for section in ("data", "methods"):
-            for name in getattr(self, section):
-                if not _NAME.fullmatch(name):
-                    raise ConfigError(
-                        f"{section}: the name {name!r} becomes part of a folder's: use letters, digits, "
-                        "and _ . + - after the first"
-                    )
-        for name in self.base:
-            if name not in ("data", "model", "training"):
-                raise ConfigError(
-                    f"base: unknown section {name!r}: expected data, model or training"
-                )
+        """Return the protocol itself.
+
+        Raises:
+            ConfigError: an entry cannot be used; the message names it.
+        """
+        self._check_names()
+        unknown = next((name for name in self.base if name not in SECTIONS), None)
+        if unknown is not None:
+            raise ConfigError(
+                f"base: unknown section {unknown!r}: expected data, model or training"
+            )
         for name in self.data:
             self.data_entry(name)
         for name in self.methods:
@@ -127,24 +136,24 @@ class Protocol(Options):
         return self
 
     def data_entry(self, name: str) -> DataEntry:
-        """The entry called `name`; options of `DataConfig` may stand beside those of the entry itself."""
-        written = dict(self.data[name])
-        own = {k: written.pop(k) for k in list(written) if k in DataEntry.model_fields}
-        flat = {**own.pop("data", {}), **written}
-        return named(f"data.{name}", lambda: DataEntry(**own, data=flat))
+        """The data set called `name`; options of `DataConfig` may stand next to those of the entry."""
+        options = dict(self.data[name])
+        fields = {k: options.pop(k) for k in list(options) if k in DataEntry.model_fields}
+        data = {**fields.pop("data", {}), **options}
+        with error_prefix(f"data.{name}"):
+            return DataEntry(**fields, data=data)
 
     def method_entry(self, name: str) -> MethodEntry:
-        """The entry called `name`."""
-        return named(
-            f"methods.{name}", lambda: MethodEntry(**{"method": name, **self.methods[name]})
-        )
+        """The method called `name`."""
+        with error_prefix(f"methods.{name}"):
+            return MethodEntry(**{"method": name, **self.methods[name]})
 
     def title(self, method: str) -> str:
-        """What the tables call `method`."""
+        """The name of the entry `method` in tables and pictures."""
         return self.method_entry(method).title or method
 
     def blocks(self) -> list[Block]:
-        """The parts of the grid, each complete."""
+        """The parts of the grid; what a part leaves out is filled in from the protocol."""
         whole: dict[str, Any] = {
             "data": list(self.data),
             "noise": self.noise,
@@ -154,16 +163,30 @@ class Protocol(Options):
         }
         if self.cells is None:
             return [Block(**whole)]
-        blocks = []
-        for number, written in enumerate(self.cells, start=1):
-            where = f"cells.{number}"
-            given: Mapping[str, Any] = written
-            block = named(where, lambda given=given: Block(**{**whole, **given}))  # type: ignore[misc]
-            for section in ("data", "methods"):
-                for name in getattr(block, section):
-                    self._require(section, name, where)
-            blocks.append(block)
-        return blocks
+        return [
+            self._block({**whole, **part}, f"cells.{number}")
+            for number, part in enumerate(self.cells, start=1)
+        ]
+
+    def _block(self, content: Mapping[str, Any], where: str) -> Block:
+        with error_prefix(where):
+            block = Block(**content)
+        for section in ("data", "methods"):
+            for name in getattr(block, section):
+                self._require(section, name, where)
+        return block
+
+    def _check_names(self) -> None:
+        for section in ("data", "methods", "seeds", "noise", "imbalance"):
+            if not getattr(self, section):
+                raise ConfigError(f"{section}: expected at least one entry, found none")
+        for section in ("data", "methods"):
+            unusable = [name for name in getattr(self, section) if not _NAME.fullmatch(name)]
+            if unusable:
+                raise ConfigError(
+                    f"{section}: the name {unusable[0]!r} becomes part of a folder name: use letters, "
+                    "digits, and _ . + - after the first character"
+                )
 
     def _require(self, section: str, name: str, where: str) -> None:
         known = getattr(self, section)
@@ -174,9 +197,90 @@ class Protocol(Options):
             )
 
 
-def named(where: str, build: Callable[[], _T]) -> _T:
-    """What `build` gives; its `ConfigError` begins with the place in the protocol."""
+@dataclass(frozen=True)
+class ProtocolPaths:
+    """Where the paths in a protocol lead.
+
+    Attributes:
+        folder: relative paths start here; it is the folder of the protocol file.
+        data_root: what `${data}` stands for; None if the user named no folder.
+    """
+
+    folder: Path
+    data_root: Path | None = None
+
+    def resolve(self, path: str) -> str:
+        """The absolute path.
+
+        Raises:
+            ConfigError: `path` contains `${data}` and there is no `data_root`.
+        """
+        if PLACEHOLDER in path:
+            if self.data_root is None:
+                raise ConfigError(
+                    f"{path!r} is below the folder of your data sets: name it with --data-root DIR"
+                )
+            path = path.replace(PLACEHOLDER, str(self.data_root))
+        return str((self.folder / path).resolve())
+
+
+@contextmanager
+def error_prefix(where: str) -> Iterator[None]:
+    """Inside, the message of a `ConfigError` begins with `where`, the place in the protocol."""
     try:
-        return build()
+        yield
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
+
+
+def shipped_protocols() -> dict[str, Path]:
+    """The protocol files that come with the package, by name.
+
+    >>> "smoke" in shipped_protocols()
+    True
+    """
+    return {path.stem: path for path in sorted(_SHIPPED.glob("*.yaml"))}
+
+
+def find_protocol(text: str) -> Path:
+    """The protocol file that `text` means: a path, or the name of a shipped protocol.
+
+    Raises:
+        ConfigError: there is no such file; the message names the nearest shipped protocol.
+
+    >>> find_protocol("smoke").name
+    'smoke.yaml'
+    """
+    path = Path(text)
+    if path.is_file():
+        return path
+    shipped = shipped_protocols()
+    if text in shipped:
+        return shipped[text]
+    raise ConfigError(
+        f"no protocol file {text!r} and no shipped protocol of that name: expected a path or one of "
+        f"{', '.join(shipped)}.{nearest(text, shipped)}"
+    )
+
+
+def read_protocol(path: Path) -> Protocol:
+    """Read the protocol in a YAML file.
+
+    Raises:
+        ConfigError: the file cannot be read, is not YAML, or has an unknown option or a value that does not
+            fit; the message names the file.
+
+    >>> read_protocol(find_protocol("smoke")).name
+    'smoke'
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {one_line(error)}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold a protocol: name, base, data, methods, seeds, ...")
+    content.setdefault("name", path.stem)
+    with error_prefix(str(path)):
+        return Protocol(**content).check()

@@ -1,4 +1,4 @@
-"""The results of a grid as they are on disk: what each cell reached, and which tables they make."""
+"""The results of a grid as they are in its folder: what each cell reached, and which tables they form."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gdw.experiments.begun import Begun, begun
 from gdw.experiments.cells import Cell, Setting, expand
-from gdw.experiments.folder import GridFolder
+from gdw.experiments.grid_folder import GridFolder, PartialRun
 from gdw.experiments.protocol import Protocol
 
 
 @dataclass(frozen=True)
 class Score:
-    """One figure of one method in one setting: `values` by seed, and the seeds that failed or are missing."""
+    """One metric of one method in one setting.
+
+    Attributes:
+        values: the value by seed.
+        failed: the seeds whose runs failed.
+        missing: the seeds whose runs have not finished.
+
+    >>> score = Score({0: 0.5, 1: 0.75})
+    >>> score.mean
+    0.625
+    """
 
     values: dict[int, float]
     failed: tuple[int, ...] = ()
@@ -33,63 +42,70 @@ class Score:
 
 @dataclass(frozen=True)
 class Group:
-    """Settings with the same methods: one table, in which ranks are comparable."""
+    """Settings that were tried with the same methods: one table, in which ranks are comparable."""
 
     settings: tuple[Setting, ...]
     methods: tuple[str, ...]
 
 
 class Results:
-    """What the folder of a grid holds now, finished or not.
+    """What the folder of a grid holds now, whether the grid has finished or not.
 
     Attributes:
-        protocol: the one that was run last.
-        cells: all of its cells.
-        results: of the finished ones, see `result.json`.
-        errors: of the failed ones, a line each.
-        begun: how far those are that are neither, as far as they can be read.
+        protocol: the protocol of the last run.
+        cells: all its cells.
+        results: the content of `result.json` of each cell that has finished.
+        errors: why a cell failed, in one line, of each that failed.
+        started: how far a cell is, of each that was started and has neither finished nor failed; without
+            those whose files cannot be read.
     """
 
     def __init__(self, folder: GridFolder) -> None:
         self.folder = folder
         self.protocol: Protocol = folder.protocol()
         self.cells = expand(self.protocol)
-        states = {cell: folder.state(cell) for cell in self.cells}
-        self.results: dict[Cell, dict[str, Any]] = {
-            cell: folder.result(cell) for cell, state in states.items() if state == "done"
-        }
-        here = f"{folder.path.resolve()}/"
-        self.errors = {
-            cell: folder.failure(cell).replace(here, "").replace(f"{folder.path}/", "")
-            for cell, state in states.items()
-            if state == "failed"
-        }
+        self.results: dict[Cell, dict[str, Any]] = {}
+        self.errors: dict[Cell, str] = {}
+        self.started: dict[Cell, PartialRun] = {}
+        for cell in self.cells:
+            self._read(cell)
 
-        started = {
-            cell: begun(folder.cell(cell)) for cell, state in states.items() if state == "begun"
-        }
-        self.begun = {cell: part for cell, part in started.items() if part is not None}
+    def _read(self, cell: Cell) -> None:
+        state = self.folder.state(cell)
+        if state == "done":
+            self.results[cell] = self.folder.result(cell)
+        elif state == "failed":
+            path = self.folder.path
+            error = self.folder.failure(cell)
+            self.errors[cell] = error.replace(f"{path.resolve()}/", "").replace(f"{path}/", "")
+        elif state == "started":
+            progress = self.folder.progress(cell)
+            if progress is not None:
+                self.started[cell] = progress
 
     @property
     def complete(self) -> bool:
         return len(self.results) == len(self.cells)
 
     def groups(self) -> list[Group]:
-        """The tables: settings in the order of the protocol, by the methods they are tried with."""
-        order = list(self.protocol.methods)
+        """The settings grouped by the methods they are tried with, in the order of the protocol."""
         methods: dict[Setting, set[str]] = {}
         for cell in self.cells:
             methods.setdefault(cell.setting, set()).add(cell.method)
         settings: dict[tuple[str, ...], list[Setting]] = {}
         for setting, names in methods.items():
-            key = tuple(name for name in order if name in names)
+            key = tuple(name for name in self.protocol.methods if name in names)
             settings.setdefault(key, []).append(setting)
-        return [Group(tuple(found), key) for key, found in settings.items()]
+        return [Group(tuple(members), key) for key, members in settings.items()]
 
-    def score(self, setting: Setting, method: str, figure: str) -> Score:
-        """`figure` (a name in `result.json`) of `method` in `setting`; null ones do not count."""
-        cells = [c for c in self.cells if c.setting == setting and c.method == method]
-        values = {c.seed: self.results[c][figure] for c in cells if c in self.results}
+    def cells_of(self, setting: Setting, method: str) -> list[Cell]:
+        """The cells of `method` in `setting`, one for each seed."""
+        return [c for c in self.cells if c.setting == setting and c.method == method]
+
+    def score(self, setting: Setting, method: str, metric: str) -> Score:
+        """The values of `metric` (a name in `result.json`) of `method` in `setting`, without nulls."""
+        cells = self.cells_of(setting, method)
+        values = {c.seed: self.results[c][metric] for c in cells if c in self.results}
         return Score(
             {seed: value for seed, value in values.items() if value is not None},
             tuple(c.seed for c in cells if c in self.errors),
@@ -97,67 +113,58 @@ class Results:
         )
 
     def curves(self, setting: Setting, method: str) -> list[list[float]]:
-        """Test accuracy after each epoch, a list a finished seed."""
-        return [
-            result["curve"]
-            for cell, result in self.results.items()
-            if cell.setting == setting and cell.method == method
-        ]
+        """The test accuracy after each epoch, one list for each seed that has finished."""
+        cells = self.cells_of(setting, method)
+        return [self.results[cell]["curve"] for cell in cells if cell in self.results]
 
-    def unfinished(self, setting: Setting, method: str) -> dict[int, Begun]:
-        """Cells that were begun, by seed."""
-        return {
-            cell.seed: found
-            for cell, found in self.begun.items()
-            if cell.setting == setting and cell.method == method
-        }
+    def unfinished(self, setting: Setting, method: str) -> dict[int, PartialRun]:
+        """How far the runs are that were started and have not finished, by seed."""
+        cells = self.cells_of(setting, method)
+        return {cell.seed: self.started[cell] for cell in cells if cell in self.started}
 
-    def pairs(self, group: Group, one: str, other: str) -> list[float]:
-        """The measure of `one` less that of `other` wherever both have finished on one setting and seed."""
-        found = []
+    def paired_differences(self, group: Group, method: str, other: str) -> list[float]:
+        """The measure of `method` minus that of `other`, for each setting and seed that both have."""
+        differences = []
         for setting in group.settings:
-            a, b = (self.score(setting, m, self.protocol.measure).values for m in (one, other))
-            found += [a[seed] - b[seed] for seed in a if seed in b]
-        return found
+            mine, theirs = (
+                self.score(setting, name, self.protocol.measure).values for name in (method, other)
+            )
+            differences += [mine[seed] - theirs[seed] for seed in mine if seed in theirs]
+        return differences
 
 
 def mean_ranks(results: Results, group: Group) -> tuple[dict[str, float], int]:
-    """The mean rank of each method by the measure (1 is best, ties share), and over how many settings.
+    """The mean rank of each method by the protocol's measure, over the settings that have finished.
 
-    A setting counts when no cell of it is left to run; a method of which a seed failed comes last there.
+    Rank 1 is the best, and equal methods share a rank. A method with a failed run is last in that setting.
+
+    Returns:
+        The mean rank by method (empty if no setting has finished), and the number of settings counted.
     """
     from scipy.stats import rankdata
 
-    ranks: dict[str, list[float]] = {method: [] for method in group.methods}
+    ranks: list[Sequence[float]] = []
     for setting in group.settings:
         measure = results.protocol.measure
         scores = [results.score(setting, method, measure) for method in group.methods]
-        if any(score.missing for score in scores):
-            continue
-        keys = [_order(score) for score in scores]
-        for method, rank in zip(group.methods, rankdata(keys), strict=True):
-            ranks[method].append(float(rank))
-    counted = len(next(iter(ranks.values())))
-    if not counted:
+        if not any(score.missing for score in scores):
+            ranks.append(rankdata([_order(score) for score in scores]).tolist())
+    if not ranks:
         return {}, 0
-    return {method: statistics.fmean(found) for method, found in ranks.items()}, counted
+    means = map(statistics.fmean, zip(*ranks, strict=True))
+    return dict(zip(group.methods, means, strict=True)), len(ranks)
 
 
 def _order(score: Score) -> float:
-    """Smaller is better; failed ones last."""
+    """A number that is smaller for a better score; that of a failed run is largest."""
     if score.failed or score.mean is None:
         return float("inf")
     return -score.mean
 
 
 def reference_of(results: Results, group: Group, ranks: dict[str, float]) -> str | None:
-    """The method that the others are held against: the protocol's, else the best by mean rank."""
+    """The method that the others are compared with: the protocol's, or the one with the best mean rank."""
     named = results.protocol.reference
     if named in group.methods:
         return named
     return min(ranks, key=lambda method: ranks[method]) if ranks else None
-
-
-def total_hours(sittings: Sequence[dict[str, Any]]) -> float:
-    """The time that the grid was worked on, over all sittings."""
-    return float(sum(sitting["seconds"] for sitting in sittings)) / 3600

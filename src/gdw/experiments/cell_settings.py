@@ -1,0 +1,121 @@
+"""From a cell of a protocol to the configuration of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gdw.errors import ConfigError
+from gdw.experiments.cells import Cell
+from gdw.experiments.dataset_builders import DatasetBuilder, parse_builder
+from gdw.experiments.protocol import SECTIONS, DataEntry, Protocol, ProtocolPaths, error_prefix
+from gdw.runs.config import RunConfig
+
+
+@dataclass(frozen=True)
+class CellSettings:
+    """Everything that decides the result of a cell.
+
+    Attributes:
+        config: the run, with paths that can be opened.
+        written: the same as the protocol writes it, with `prepare` and `truth`. A cell that is in the folder
+            already is compared with it.
+        truth: the column of true labels, if there is one.
+        builder: makes the files of the data set before the first run, if they are not there as they are.
+    """
+
+    config: RunConfig
+    written: dict[str, Any]
+    truth: str | None
+    builder: DatasetBuilder | None
+
+
+def cell_settings(
+    protocol: Protocol, cell: Cell, *, paths: ProtocolPaths, data: Path
+) -> CellSettings:
+    """The settings of `cell`.
+
+    Args:
+        protocol: the protocol of the cell.
+        cell: one of its cells.
+        paths: where the protocol's paths lead.
+        data: the folder below which files that are made first are, or will be.
+
+    Raises:
+        ConfigError: an option is unknown or does not fit; the message names the entry of the protocol.
+    """
+    entry = protocol.data_entry(cell.data)
+    where = f"data.{cell.data}"
+    with error_prefix(where):
+        builder = parse_builder(entry.prepare, paths)
+    sections = _sections(protocol, cell, entry)
+    made = {} if builder is None else builder.places(data)
+    sections["data"] = {**made, **sections["data"]}
+    with error_prefix(f"{where} with methods.{cell.method}"):
+        config = RunConfig.parse(sections)
+    if config.data.test is None:
+        raise ConfigError(f"{where}: expected test data to measure on, found none: give test")
+    with error_prefix(where):
+        resolved = config.replaced(_resolved(config, paths))
+    written = {**_written(config, made), "prepare": entry.prepare, "truth": entry.truth}
+    return CellSettings(resolved, written, entry.truth, builder)
+
+
+def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What changed between two `CellSettings.written`, as text; empty if both give the same result."""
+    changed = [
+        f"{name} (was {earlier.get(name)!r}, now {now.get(name)!r})"
+        for name in ("prepare", "truth")
+        if earlier.get(name) != now.get(name)
+    ]
+    try:
+        before = RunConfig.parse({name: earlier[name] for name in SECTIONS})
+    except (ConfigError, KeyError) as error:
+        return [*changed, f"settings that this version cannot read ({error})"]
+    return changed + RunConfig.parse({name: now[name] for name in SECTIONS}).conflicts(before)
+
+
+def _sections(protocol: Protocol, cell: Cell, entry: DataEntry) -> dict[str, dict[str, Any]]:
+    method = protocol.method_entry(cell.method)
+    base = {name: dict(protocol.base.get(name) or {}) for name in SECTIONS}
+    data = {**base["data"], **entry.data}
+    # Noise that the entry itself names is a part of the data set; the null of an axis leaves it there.
+    for axis, value in (("noise", cell.noise), ("imbalance", cell.imbalance)):
+        if value is not None:
+            data[axis] = value
+    if entry.truth is not None:
+        data["drop"] = [*data.get("drop", []), entry.truth]
+    training = {
+        "progress": "none",
+        "checkpoints_kept": 1,
+        **base["training"],
+        **entry.training,
+        **method.training,
+        "method": method.method,
+        "method_options": method.method_options,
+        "seed": cell.seed,
+    }
+    return {"data": data, "model": {**base["model"], **entry.model}, "training": training}
+
+
+def _written(config: RunConfig, made: Mapping[str, str]) -> dict[str, Any]:
+    plain = config.plain()
+    for option, path in made.items():
+        if plain["data"][option] == path:
+            # The place of files that are made first is not a setting: the grid's folder may be moved.
+            plain["data"][option] = f"prepared/{Path(path).name}"
+    return {section: plain[section] for section in SECTIONS}
+
+
+def _resolved(config: RunConfig, paths: ProtocolPaths) -> dict[str, dict[str, Any]]:
+    """The options that are paths, absolute."""
+    sections: dict[str, dict[str, Any]] = {}
+    for section, options in (("data", config.data), ("model", config.model)):
+        values = {name: getattr(options, name) for name in options.paths}
+        sections[section] = {k: paths.resolve(v) for k, v in values.items() if v is not None}
+    kind, _, file = (config.data.noise or "").partition(":")
+    if kind == "matrix":
+        sections["data"]["noise"] = f"matrix:{paths.resolve(file)}"
+    return sections

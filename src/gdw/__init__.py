@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gdw import audit, data, functional, hypergradient, models, report, reweight, train
     from gdw.errors import GDWError
     from gdw.estimator import GDWClassifier
-    from gdw.reweight import GDW, L2RW, MetaWeightNet, Plain, StepResult
+    from gdw.reweight import GDW, L2RW, MetaWeightNet, Plain, Robust, StepResult
     from gdw.train import TrainConfig, Trainer
 
 _HOME = {
@@ -22,6 +22,7 @@ _HOME = {
     "MetaWeightNet": "gdw.reweight",
     "L2RW": "gdw.reweight",
     "Plain": "gdw.reweight",
+    "Robust": "gdw.reweight",
     "StepResult": "gdw.reweight",
     "Trainer": "gdw.train",
     "TrainConfig": "gdw.train",
@@ -46,6 +47,7 @@ __all__ = [
     "GDWError",
     "MetaWeightNet",
     "Plain",
+    "Robust",
     "StepResult",
     "TrainConfig",
     "Trainer",

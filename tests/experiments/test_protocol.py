@@ -17,7 +17,7 @@ from gdw.experiments.protocol import (
     read_protocol,
     shipped_protocols,
 )
-from gdw.reweight import PRESETS
+from gdw.reweight import GDW
 from tests.experiments.conftest import TINY, tiny
 
 
@@ -227,7 +227,7 @@ def test_the_paper_protocol_is_the_papers(name: str, outer_lr: float, tmp_path: 
     )
     assert (training.augment, training.last_epochs) == ("standard", 5)
     options = training.method_options
-    assert options.get("outer_lr", PRESETS[options.get("preset", "paper")].outer_lr) == outer_lr
+    assert options.get("outer_lr", GDW.Options().outer_lr) == outer_lr
 
 
 def test_a_protocol_survives_being_written(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gdw.hypergradient.inputs import join_batches
 from gdw.reweight import Predict, Reweighter, StepResult, Subset, build
 
 EXAMPLES, CLEAN = 997, 30
@@ -55,7 +56,14 @@ class Labels:
         return torch.arange(CLEAN) % self.num_classes
 
     def fit(
-        self, subsets: Sequence[Subset], *, epochs: int | None = None, seed: int = 0, what: str = ""
+        self,
+        subsets: Sequence[Subset],
+        *,
+        epochs: int | None = None,
+        seed: int = 0,
+        what: str = "",
+        offset: Tensor | None = None,
+        noise: Tensor | None = None,
     ) -> Predict:
         def guess(subset: Subset) -> Tensor:
             generator = torch.Generator().manual_seed(seed)
@@ -63,6 +71,9 @@ class Labels:
             return (2 * torch.randn(size, generator=generator)).softmax(1)[subset.indices]
 
         return guess
+
+    def say(self, what: str) -> None:
+        """Nobody listens."""
 
 
 def indices_of(inputs: Tensor) -> Tensor:
@@ -96,6 +107,14 @@ class Setting:
         if labels is not None:
             reweighter.prepare(labels)
         return cls(model, optimizer, reweighter)
+
+    def seen(self, batch: Any, meta_batch: Any) -> Any:
+        """The batch that the model gets: `Robust` appends clean examples."""
+        targets = getattr(self.reweighter, "_targets", None)
+        if targets is None:
+            return batch
+        rows = targets.clean_rows(len(batch[1]), len(meta_batch[1]))
+        return join_batches(batch, meta_batch, rows)
 
     def step(self, batch: Any, meta_batch: Any = None) -> StepResult:
         """`backward`, with the indices of the examples."""

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gdw.reweight import LabelSmoothing
-from gdw.reweight.class_counts import effective_number_weights
+from gdw.reweight.baselines.imbalance import effective_number_weights
+from gdw.reweight.baselines.noise_losses import LabelSmoothing
 from tests.reweight.setting import F64, Labels, Setting, assert_close, batches, indices_of
 
 COUNTS = [600.0, 30.0, 90.0]

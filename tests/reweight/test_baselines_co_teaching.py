@@ -7,7 +7,8 @@ import copy
 import torch
 from torch import nn
 
-from gdw.reweight import CoTeaching, build
+from gdw.reweight import build
+from gdw.reweight.baselines.co_teaching import CoTeaching
 from tests.reweight.setting import F64, Setting, assert_close, batches
 
 

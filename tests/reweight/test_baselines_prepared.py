@@ -16,7 +16,7 @@ from gdw.errors import ConfigError, DataError, MissingDependencyError
 from gdw.functional.noise_posterior import noise_posterior
 from gdw.functional.temperature import apply_temperature, fit_temperature
 from gdw.reweight import METHODS, Plain, Predict, Preparation, StepResult, Subset
-from gdw.reweight.folds import all_but, stratified_folds
+from gdw.reweight.cross_fitting import all_but, stratified_folds
 from gdw.train import Trainer
 from gdw.train.callback import Callback
 from tests.reweight.setting import EXAMPLES, F64, Labels, Setting, assert_close, batches

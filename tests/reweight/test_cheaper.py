@@ -62,6 +62,7 @@ def test_memory_of_a_step_beside_plain_training() -> None:
     # Activations far outweigh the parameters, as for images; ratios of counted bytes, not of time.
     plain = _peak("plain")
     assert _peak("gdw") < 1.2 * plain
+    assert _peak("l2rw") < 1.2 * plain
     assert _peak("gdw", hypergradient="head") < 1.15 * plain
     assert _peak("gdw", retain_graph=True) > 1.7 * plain
 
@@ -96,9 +97,12 @@ def test_kept_features_are_part_of_the_state() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"retain_graph": False, "hypergradient": "head"}, "retain_graph=False goes with"),
-        ({"meta_features_every": 2}, "goes with hypergradient='head'"),
-        ({"meta_features_every": 0, "hypergradient": "head"}, "whole number of at least 1"),
+        (
+            {"retain_graph": False, "hypergradient": "head"},
+            "retain_graph=False needs hypergradient",
+        ),
+        ({"meta_features_every": 2}, "needs hypergradient='head'"),
+        ({"meta_features_every": 0, "hypergradient": "head"}, "meta_features_every: .* 1, found 0"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], message: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gdw.hypergradient import Collective
 from gdw.reweight import METHODS, build
-from gdw.reweight.posterior_stage import PosteriorStage
+from gdw.reweight.robust.targets import PosteriorTargets
 from tests.reweight.setting import Setting, assert_close, batches
 
 pytestmark = pytest.mark.skipif(
@@ -68,11 +68,11 @@ def network_drawn_apart(rank: int) -> list[Tensor]:
 
 def posterior_steps(rank: int | None) -> list[Tensor]:
     """Parameters after steps on prepared labels of which some count in part, clean rows among them."""
-    own = Setting.of("gdw", network(), labels=None, posterior=True)
+    own = Setting.of("robust", network(), labels=None)
     draw = torch.Generator().manual_seed(4)
     train, meta = batches(3), batches(3, n=6, seed=1)
     size = len(train[0][1])
-    own.reweighter._stage = PosteriorStage(
+    own.reweighter._targets = PosteriorTargets(
         labels=torch.rand(size, 3, generator=draw).softmax(1),
         offset=torch.randn(3, generator=draw),
         weight=torch.tensor([1.0, 0.0, 0.3, 1.0, 0.3, 0.0, 1.0, 1.0])[:size],

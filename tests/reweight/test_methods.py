@@ -124,8 +124,10 @@ def test_meta_every_looks_at_the_meta_batch_at_every_kth_step_only() -> None:
 
 def test_explicit_arguments_win_over_the_preset() -> None:
     (batch,), (meta,) = batches(1), batches(1, seed=1)
-    paper = PRESETS["paper"]
+    paper = GDW.Options()
     assert (paper.outer_lr, paper.clip, paper.min_weight) == (100.0, 0.2, 1e-6)
+    short = GDW.Options(preset="short", clip=0.5)
+    assert short.plain().items() >= {**PRESETS["short"], "clip": 0.5}.items()
     default = Setting.of("gdw").reweighter.backward(batch, meta)
     spelled = Setting.of("gdw", outer_lr=100.0, clip=0.2, min_weight=1e-6)
     assert torch.equal(default.weights, spelled.reweighter.backward(batch, meta).weights)

@@ -1,4 +1,4 @@
-"""The preset "robust": posterior labels as closed-form class-level weights, and what it does without them."""
+"""`Robust`: posterior labels as closed-form class-level weights."""
 
 from __future__ import annotations
 
@@ -18,28 +18,26 @@ from torch import Tensor, nn
 import gdw
 from gdw.errors import ConfigError, DataError
 from gdw.functional import implied_weights
-from gdw.hypergradient.batch import joined
-from gdw.reweight.offset import corrected_gradient
-from gdw.reweight.posterior_search import find_posterior
-from gdw.reweight.posterior_stage import PosteriorStage
+from gdw.hypergradient.inputs import join_batches
+from gdw.reweight.robust.method import RobustOptions
+from gdw.reweight.robust.search import find_targets
+from gdw.reweight.robust.targets import PosteriorTargets, corrected_gradient
 from gdw.train.loop import Loop
 from tests.reweight.blobs import CLASSES, Blobs, Knowing
 from tests.reweight.setting import F64, Setting, assert_close, batches
 
 
 def test_a_state_of_another_version_is_refused() -> None:
-    stage = find_posterior(Knowing(Blobs([60, 60, 60])))
-    assert stage is not None
+    stage = find_targets(Knowing(Blobs([60, 60, 60])), RobustOptions())
     state = stage.state_dict()
     del state["trust"]
-    with pytest.raises(ConfigError, match="start it anew"):
-        PosteriorStage.from_state(state)
+    with pytest.raises(ConfigError, match="start it again"):
+        PosteriorTargets.from_state(state)
 
 
 def test_a_stage_is_the_same_after_saving() -> None:
-    stage = find_posterior(Knowing(Blobs([60, 60, 60])))
-    assert stage is not None
-    again = PosteriorStage.from_state(stage.state_dict())
+    stage = find_targets(Knowing(Blobs([60, 60, 60])), RobustOptions())
+    again = PosteriorTargets.from_state(stage.state_dict())
     assert again is not None
     for name, value in vars(stage).items():
         other = getattr(again, name)
@@ -49,12 +47,12 @@ def test_a_stage_is_the_same_after_saving() -> None:
 def test_the_model_in_training_has_its_say_in_the_targets() -> None:
     setting, blobs = prepared()
     reweighter = setting.reweighter
-    assert isinstance(reweighter, gdw.GDW)
-    stage = reweighter._stage
+    assert isinstance(reweighter, gdw.Robust)
+    stage = reweighter._targets
     assert stage is not None
     weight = torch.ones(120)
     weight[[33, 41]] = 0.25
-    stage = reweighter._stage = replace(stage, trust=0.3, weight=weight)
+    stage = reweighter._targets = replace(stage, trust=0.3, weight=weight)
     rows = list(range(30, 50))
     batch, meta = (blobs.x[rows], blobs.given[rows]), (blobs.clean_x, blobs.clean)
     twin = copy.deepcopy(setting.model)
@@ -104,7 +102,7 @@ def test_implied_weights_make_the_one_gradient_of_the_other() -> None:
 def prepared(**options: Any) -> tuple[Setting, Blobs]:
     blobs = Blobs([60, 40, 20])
     torch.manual_seed(0)
-    setting = Setting.of("gdw", nn.Linear(2, CLASSES), labels=None, preset="robust", **options)
+    setting = Setting.of("robust", nn.Linear(2, CLASSES), labels=None, **options)
     setting.reweighter.prepare(Knowing(blobs))
     return setting, blobs
 
@@ -112,16 +110,16 @@ def prepared(**options: Any) -> tuple[Setting, Blobs]:
 def test_a_step_is_on_given_rows_towards_q_and_on_clean_rows_as_they_are() -> None:
     setting, blobs = prepared()
     reweighter = setting.reweighter
-    assert isinstance(reweighter, gdw.GDW)
+    assert isinstance(reweighter, gdw.Robust)
     q = reweighter.label_posterior()
     assert q is not None
-    stage = reweighter._stage
+    stage = reweighter._targets
     assert stage is not None
     indices = list(range(40, 60))
-    stage = reweighter._stage = replace(stage, trust=0.0, weight=torch.ones(120))
+    stage = reweighter._targets = replace(stage, trust=0.0, weight=torch.ones(120))
     stage.weight[[41, 47, 55]] = 0
     batch, meta = (blobs.x[indices], blobs.given[indices]), (blobs.clean_x, blobs.clean)
-    rows = stage.rows(20, 30)
+    rows = stage.clean_rows(20, 30)
     assert rows == 5  # a quarter: 30 clean beside 120 given
     twin = copy.deepcopy(setting.model)
     step = reweighter.backward(batch, meta, indices=indices)
@@ -156,46 +154,65 @@ def test_once_prepared_it_must_know_which_examples_are_in_a_batch() -> None:
         setting.reweighter.backward((blobs.x[:4], blobs.given[:4]), (blobs.clean_x, blobs.clean))
 
 
-def test_in_a_loop_of_ones_own_it_learns_weights_step_by_step() -> None:
+def test_before_it_is_prepared_it_says_how() -> None:
+    setting = Setting.of("robust", labels=None)
     (batch,), (meta,) = batches(1), batches(1, seed=1)
-    step = Setting.of("gdw", labels=None, preset="robust").reweighter.backward(batch, meta)
-    assert step.hypergradient is not None
-    assert step.weights.std() > 0.1
+    with pytest.raises(
+        ConfigError, match=r"gdw\.prepare\(reweighter, .*\) once, or .*gdw\.Trainer"
+    ):
+        setting.step(batch, meta)
+    assert all(p.grad is None for p in setting.model.parameters())
+
+
+def test_a_state_of_version_0_1_0_is_taken_over() -> None:
+    first, second = prepared()[0], Setting.of("robust", nn.Linear(2, CLASSES), labels=None)
+    state = first.reweighter.state_dict()
+    old = {**state, "method": "GDW", "head": None, "learned_weights": None, "zero_sum": None}
+    second.reweighter.load_state_dict(old)
+    assert torch.equal(second.reweighter.label_posterior(), first.reweighter.label_posterior())
+    with pytest.raises(ConfigError, match="expected a state of Robust"):
+        second.reweighter.load_state_dict({**old, "stage": None})
+
+
+def test_one_label_per_example_is_needed() -> None:
+    model = nn.Sequential(nn.Conv1d(2, CLASSES, 1)).double()
+    setting = Setting.of("robust", model)
+    batch = torch.randn(4, 2, 6, dtype=F64), torch.randint(CLASSES, (4, 6))
+    with pytest.raises(DataError, match=r"expected logits of shape \(N, C\)"):
+        setting.reweighter.backward(batch, batch, indices=range(4))
 
 
 def test_batches_of_mappings_are_joined_by_their_parts() -> None:
     first = {"a": torch.zeros(3, 2), "b": (torch.zeros(3),)}, torch.arange(3)
     second = {"a": torch.ones(4, 2), "b": (torch.ones(4),)}, torch.arange(4)
-    inputs, targets = joined(first, second, 2)
+    inputs, targets = join_batches(first, second, 2)
     assert inputs["a"][:, 0].tolist() == inputs["b"][0].tolist() == [0, 0, 0, 1, 1]
     assert targets.tolist() == [0, 1, 2, 0, 1]
 
 
 def test_classes_beside_probabilities_are_joined_as_probabilities() -> None:
     hard, soft = (torch.zeros(2, 1), torch.tensor([1, 0])), (torch.ones(2, 1), torch.eye(2))
-    _, targets = joined(hard, soft, 1)
+    _, targets = join_batches(hard, soft, 1)
     assert targets.tolist() == [[0, 1], [1, 0], [1, 0]]
     with pytest.raises(DataError, match="one form"):
-        joined(hard, (torch.ones(2, 1, dtype=torch.uint8), torch.tensor([1, 0])), 1)
+        join_batches(hard, (torch.ones(2, 1, dtype=torch.uint8), torch.tensor([1, 0])), 1)
 
 
 def test_a_trainer_trains_clean_rows_towards_what_the_stage_says() -> None:
     blobs = Blobs([60, 60, 60])
-    trainer = gdw.Trainer(
-        method="gdw", method_options={"preset": "robust"}, epochs=2, batch_size=30, progress="none"
-    )
+    trainer = gdw.Trainer(method="robust", epochs=2, batch_size=30, progress="none")
     seen: list[tuple[Tensor, Tensor]] = []
-    stages: list[PosteriorStage] = []
-    backward = gdw.GDW.backward
+    stages: list[PosteriorTargets] = []
+    backward = gdw.Robust.backward
 
-    def spy(self: gdw.GDW, batch: Any, meta_batch: Any, *, indices: Any) -> Any:
-        assert self._stage is not None
-        stages.append(self._stage)
+    def spy(self: gdw.Robust, batch: Any, meta_batch: Any, *, indices: Any) -> Any:
+        assert self._targets is not None
+        stages.append(self._targets)
         seen.append(meta_batch)
         return backward(self, batch, meta_batch, indices=indices)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gdw.GDW, "backward", spy)
+        patch.setattr(gdw.Robust, "backward", spy)
         trainer.fit(nn.Linear(2, CLASSES), (blobs.x, blobs.given), (blobs.clean_x, blobs.clean))
     rows = [tuple(x) for x in blobs.clean_x.tolist()]
     assert len(seen) == 12
@@ -206,18 +223,15 @@ def test_a_trainer_trains_clean_rows_towards_what_the_stage_says() -> None:
 
 
 def test_clean_rows_are_not_to_be_added_twice() -> None:
-    assert gdw.GDW.takes_clean({"preset": "robust"})
-    assert not gdw.GDW.takes_clean({"preset": "robust", "clip": 0.5})
-    assert gdw.GDW.takes_clean({"preset": "robust", "clip": 0.5, "posterior": True})
-    assert not gdw.GDW.takes_clean({})
+    assert gdw.Robust.takes_clean({})
+    assert not gdw.GDW.takes_clean({"preset": "short"})
 
 
 def test_a_run_ends_when_a_signal_meets_the_last_epoch_of_its_preparation() -> None:
     blobs = Blobs([30, 30, 30])
 
     trainer = gdw.Trainer(
-        method="gdw",
-        method_options={"preset": "robust"},
+        method="robust",
         epochs=1,
         batch_size=30,
         lr=0.05,
@@ -246,8 +260,7 @@ def test_in_a_trainer_it_beats_plain_training_and_resumes_bit_for_bit(tmp_path: 
     def train(method: str, **more: Any) -> tuple[nn.Module, float]:
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, CLASSES))
-        method_options = {"preset": "robust"} if method == "gdw" else {}
-        trainer = gdw.Trainer(method=method, method_options=method_options, **options)
+        trainer = gdw.Trainer(method=method, **options)
         parts = [more.pop("stop", None), None]
         for stop in parts if parts[0] else [None]:
             resume = {"resume": True} if parts[0] and stop is None else {}
@@ -262,9 +275,9 @@ def test_in_a_trainer_it_beats_plain_training_and_resumes_bit_for_bit(tmp_path: 
         return model, trainer.evaluate(model, (test.x, test.true))["accuracy"]
 
     _, plain = train("plain")
-    straight, robust = train("gdw")
+    straight, robust = train("robust")
     assert robust > plain + 0.1
     assert not math.isnan(robust)
-    resumed, _ = train("gdw", stop=2, output=tmp_path / "run")
+    resumed, _ = train("robust", stop=2, output=tmp_path / "run")
     for name, value in straight.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name

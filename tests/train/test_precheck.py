@@ -73,7 +73,7 @@ def test_a_single_example_under_batchnorm(
 def test_the_smallest_share_of_several_processes_counts(
     settings: dict[str, Any], n: int, message: str
 ) -> None:
-    from gdw.hypergradient.batch import default_forward
+    from gdw.hypergradient.inputs import default_forward
     from gdw.train.feed import as_dataset
 
     sets = {"train": as_dataset(data(), "train"), "meta": as_dataset(data(n, seed=1), "meta")}

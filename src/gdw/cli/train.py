@@ -127,7 +127,6 @@ def _training(
                 section[field] = value
     data = sections["data"]
     if not isinstance(data, dict) or "path" in data:
-        _recommend(sections["training"])
         return Training(RunConfig.parse(sections), output, resume=resume)
     if resume:
         return Training.resume(output, sections)
@@ -136,16 +135,8 @@ def _training(
 
 def _forget_options_of_another(options: Any, method: str | None) -> None:
     """A method chosen over that of the configuration file does not take the file's method options."""
-    if isinstance(options, dict) and method not in (None, options.get("method", "gdw")):
+    if isinstance(options, dict) and method not in (None, options.get("method", "robust")):
         options.pop("method_options", None)
-
-
-def _recommend(options: Any) -> None:
-    """GDW without a preset named is the recommended one here; the class's own default is the paper's."""
-    if isinstance(options, dict) and options.get("method", "gdw") == "gdw":
-        chosen = options.setdefault("method_options", {})
-        if isinstance(chosen, dict):
-            chosen.setdefault("preset", "robust")
 
 
 def _names(parts: list[str]) -> list[str]:

@@ -41,7 +41,7 @@ CONTENDERS = {
     "mwn": Contender("Meta-Weight-Net", "mwn"),
     "l2rw": Contender("L2RW", "l2rw"),
     "gdw-published": Contender("GDW, as published", "gdw"),
-    "gdw": Contender("GDW, recommended", "gdw", {"preset": "robust"}),
+    "gdw": Contender("robust (recommended)", "robust", {}),
 }
 
 

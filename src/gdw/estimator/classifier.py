@@ -38,9 +38,9 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        method: str = "gdw",
+        method: str = "robust",
         *,
-        preset: str = "robust",
+        preset: str | None = None,
         model: str = "auto",
         module: nn.Module | network.Factory | None = None,
         epochs: int = settings.EPOCHS,
@@ -74,7 +74,7 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 or `"head"`; None: the method's own.
             method_options: further keyword arguments of the method.
             add_clean: add the clean examples to those trained on, for methods that do not do so themselves
-                (GDW's preset `"robust"` does).
+                (`robust` does).
             device: `"auto"`, `"cpu"`, `"cuda"`, `"gpu"` or `"mps"`.
             random_state: seed of initial weights, order and dropout; None draws one from NumPy's
                 global state.

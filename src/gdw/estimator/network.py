@@ -12,7 +12,7 @@ from torch import nn
 
 from gdw.data.examples import Inputs
 from gdw.errors import ConfigError, ModelError
-from gdw.hypergradient.batch import default_forward
+from gdw.hypergradient.inputs import default_forward
 from gdw.models import build_model
 from gdw.train.evaluation import evaluation_mode, whereabouts
 from gdw.train.feed import place

@@ -14,7 +14,7 @@ from gdw.data.examples import Examples
 from gdw.data.seeding import generator
 from gdw.estimator.examples import Selection
 from gdw.estimator.runner import BuildNetwork, probabilities, run
-from gdw.reweight.folds import all_but, stratified_folds
+from gdw.reweight.cross_fitting import all_but, stratified_folds
 from gdw.train import TrainConfig
 
 FOLDS = 3

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from gdw.data.encode.chunks import chunks
 from gdw.data.examples import Examples, Inputs
-from gdw.hypergradient.batch import default_forward
+from gdw.hypergradient.inputs import default_forward
 from gdw.reweight import Reweighter
 from gdw.train import Callback, TrainConfig, Trainer
 from gdw.train.evaluation import evaluation_mode, whereabouts

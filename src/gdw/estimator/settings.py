@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from gdw.errors import ConfigError, nearest
-from gdw.reweight import METHODS
 from gdw.train import TrainConfig
 
 # Tried on tables of 100 to 1,300 rows with 40 % wrong labels: a higher rate learns these by heart.
@@ -46,7 +44,6 @@ def _method_options(estimator: Any) -> dict[str, Any]:
     options = dict(estimator.method_options or {})
     if estimator.hypergradient is not None:
         options.setdefault("hypergradient", estimator.hypergradient)
-    method = METHODS.get(estimator.method)
-    if method is not None and "preset" in inspect.signature(method.__init__).parameters:
+    if estimator.preset is not None:
         options.setdefault("preset", estimator.preset)
     return options

@@ -1,4 +1,4 @@
-"""Sums over processes: what makes K processes with batch b take the step of one with batch K·b."""
+"""Sums over processes, so that K processes with batch b take the step of one process with batch K·b."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 
 class Collective:
-    """Sums tensors over the processes of a group; with a single process it does nothing.
+    """Sums tensors over the processes of a group. With a single process it does nothing.
 
     Args:
-        group: the process group, by default the world. Whether `torch.distributed` is initialised is
-            looked at on every call, so an object built before the launch works after it.
+        group: the process group; by default the world. Every call checks whether `torch.distributed` is
+            initialised, so an object that was built before the launch works after it.
     """
 
     def __init__(self, group: dist.ProcessGroup | None = None) -> None:
@@ -29,9 +29,9 @@ class Collective:
         return 1
 
     def sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Each tensor summed over all processes; the arguments are left as they are.
+        """Return each tensor summed over all processes. The arguments do not change.
 
-        Tensors of one dtype travel as one flat message.
+        Tensors of one dtype and device are sent as one message.
         """
         if self.world_size == 1:
             return list(tensors)
@@ -48,30 +48,30 @@ class Collective:
         return summed
 
     def concatenate(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Each tensor `(n, ...)` with the rows of all processes, one process behind the other.
+        """Return each tensor `(n, ...)` with the rows of all processes, in the order of their ranks.
 
-        Processes may have different numbers of rows; tensors of one process have the same.
+        The number of rows may differ between processes, but not between the tensors of one process.
         """
         size = self.world_size
         if size == 1:
             return list(tensors)
-        rank, own = dist.get_rank(self._group), len(tensors[0])
+        rank, local = dist.get_rank(self._group), len(tensors[0])
         counts = torch.zeros(size, dtype=torch.int64, device=tensors[0].device)
-        counts[rank] = own
+        counts[rank] = local
         rows = self.sum([counts])[0].tolist()
         start = sum(rows[:rank])
         whole = [t.new_zeros(sum(rows), *t.shape[1:]) for t in tensors]
         for empty, tensor in zip(whole, tensors, strict=True):
-            empty[start : start + own] = tensor
+            empty[start : start + local] = tensor
         return self.sum(whole)
 
     def share(self, tensors: Sequence[Tensor]) -> None:
-        """Overwrite each tensor with that of the first process of the group."""
+        """Overwrite each tensor with the one of the first process of the group."""
         if self.world_size > 1:
             first = 0 if self._group is None else dist.get_global_rank(self._group, 0)
             for tensor in tensors:
                 dist.broadcast(tensor, src=first, group=self._group)
 
     def sum_scalar(self, value: Tensor) -> Tensor:
-        """A scalar tensor summed over all processes."""
+        """Return a scalar tensor summed over all processes."""
         return self.sum([value])[0]

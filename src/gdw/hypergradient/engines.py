@@ -1,153 +1,174 @@
-"""The engines: from a training pass, its weights and a meta batch to `G = ∂L_meta/∂ω`.
+"""The engine that works with any model: the hypergradient through one finite difference.
 
-`θ̂ = θ − η ⊙ (1/n) Σ_i (ω_i ⊙ D1_i) D2_i` is the virtual step (paper, section 3.3), η the learning rate of
-each parameter; L is the mean loss of the meta batch at θ̂, and every entry of ω is a free variable.
+`θ̂ = θ − η ⊙ (1/n) Σ_i (ω_i ⊙ D1_i) D2_i` is the virtual step (paper, section 3.3) with η the learning rate of
+each parameter. L is the mean loss of the meta batch at θ̂. Every entry of ω is a free variable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gdw.functional import weighted_class_gradient
-from gdw.hypergradient import jacobian
-from gdw.hypergradient.batch import Batch
+from gdw.hypergradient.inputs import Batch
+from gdw.hypergradient.precision import Autocast, relative_step
+from gdw.hypergradient.preserve import (
+    MovableParameters,
+    preserved_buffers,
+    without_inference_path,
+)
 from gdw.hypergradient.problem import Problem, dense
-from gdw.hypergradient.stillness import Point, still_buffers
 from gdw.hypergradient.training_pass import TrainingPass
 
 
 class Hypergradient(NamedTuple):
-    """`values`: G, `(N, C, ...)`, this process's examples; `meta_loss`: the global mean, a scalar."""
+    """What an engine returns.
+
+    Attributes:
+        values: `G = ∂L/∂ω` for the examples of this process, `(N, C, ...)`.
+        meta_loss: `L`, the mean over the global meta batch, a scalar.
+        logits: `(N, C, ...)`, with the graph to take the model's gradient through.
+    """
 
     values: Tensor
     meta_loss: Tensor
+    logits: Tensor
 
 
 Engine = Callable[[Problem, TrainingPass, "Tensor | None", Batch], Hypergradient]
-"""`(problem, run, weights, meta_batch) -> Hypergradient`; weights `(N, C, ...)`, None for all zero."""
+"""`(problem, training_pass, weights, meta_batch) -> Hypergradient`; weights `(N, C, ...)`, None: all zero."""
 
-_Jacobian = Callable[[Problem, TrainingPass, Point, Sequence[Tensor]], Tensor]
+Trainable = dict[str, tuple[nn.Parameter, float]]
+"""Name to parameter and learning rate, as `Problem.trainable` returns it."""
 
-
-Trained = dict[str, tuple[nn.Parameter, float]]
-
-
-def forward_mode(
-    problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch
-) -> Hypergradient:
-    """By dual numbers: exact where every operation of the model has a forward-mode derivative."""
-    return _directional(
-        jacobian.forward_mode, problem, run, weights, meta_batch, problem.trainable()
-    )
+JacobianProduct = Callable[
+    [Problem, TrainingPass, MovableParameters, Sequence[Tensor]], tuple[Tensor, Tensor]
+]
+"""Returns `u = J (η ⊙ direction)`, `(N, C, ...)`, and the logits to take the model's gradient through."""
 
 
 def finite_difference(
-    problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch
-) -> Hypergradient:
-    """By one more forward pass with the parameters moved a little: any model.
-
-    Unless `problem.keeps_graph` the training graph is freed before the meta batch needs memory, and
-    the pass with moved parameters leaves the graph for the model's own gradient: half the memory, for
-    activations that belong to `θ + εd`, a relative 1e-6 from θ in float32.
-    """
-    return through_finite_difference(problem, run, weights, meta_batch, problem.trainable())
-
-
-def through_finite_difference(
-    problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch, trained: Trained
-) -> Hypergradient:
-    """`finite_difference` over some of the parameters: name, parameter and learning rate of each."""
-    return _directional(jacobian.finite_difference, problem, run, weights, meta_batch, trained)
-
-
-def _directional(
-    product: _Jacobian,
     problem: Problem,
-    run: TrainingPass,
+    training_pass: TrainingPass,
     weights: Tensor | None,
     meta_batch: Batch,
-    trained: Trained,
+    *,
+    trainable: Trainable | None = None,
 ) -> Hypergradient:
-    point = Point(trained)
-    parameters = list(point.parameters.values())
-    # Backward passes too may run layers again (activation checkpointing), and so move statistics.
-    with still_buffers(problem.model):
+    """Compute G with one more forward pass with slightly moved parameters. Works with any model.
+
+    Unless `problem.keeps_graph`, the training graph is freed before the meta batch needs memory, and the
+    model's gradient is taken through the pass with moved parameters. That halves the memory. The
+    activations then belong to `θ + εd`, a relative 1e-6 away from θ in float32.
+
+    Args:
+        problem: the model with its optimizer and loss.
+        training_pass: the forward pass of the training batch.
+        weights: first-stage weights ω, `(N, C, ...)`; None for zero.
+        meta_batch: `(inputs, targets)` of clean examples.
+        trainable: restrict the virtual step to these parameters; by default all that are trained.
+    """
+    if trainable is None:
+        trainable = problem.trainable()
+    return directional(_difference_quotient, problem, training_pass, weights, meta_batch, trainable)
+
+
+def directional(
+    product: JacobianProduct,
+    problem: Problem,
+    training_pass: TrainingPass,
+    weights: Tensor | None,
+    meta_batch: Batch,
+    trainable: Trainable,
+) -> Hypergradient:
+    """`G_ij = −(1/n) D1_ij u_ij` with `u = J_z(θ) (η ⊙ ∇L(θ̂))`, the Jacobian product by `product`.
+
+    Frees the training graph before the meta pass, unless `problem.keeps_graph`. (With weights of zero
+    there is no virtual gradient that frees it: there the caller passes `training_pass.without_graph()`.)
+    """
+    theta = MovableParameters(trainable)
+    parameters = list(theta.parameters.values())
+    # A backward pass too may run layers again (activation checkpointing) and so move statistics.
+    with preserved_buffers(problem.model):
         if weights is None:
-            _release(problem, run)
-            meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
+            meta_loss, gradient = _meta_gradient(problem, parameters, meta_batch)
         else:
-            virtual = problem.weighted_gradient(run, weights, parameters)
-            _release(problem, run)
-            with point.moved(virtual, -1.0):
-                meta_loss, g = _meta_gradient(problem, parameters, meta_batch)
-    u = product(problem, run, point, g)
+            virtual = problem.weighted_gradient(training_pass, weights, parameters)
+            with theta.moved(virtual, -1.0):
+                meta_loss, gradient = _meta_gradient(problem, parameters, meta_batch)
+    u, logits = product(problem, training_pass, theta, gradient)
     # In place: with thousands of classes each tensor of this size costs as much as a layer.
-    return Hypergradient(u.mul_(run.class_gradient).div_(-run.count), meta_loss)
-
-
-def _release(problem: Problem, run: TrainingPass) -> None:
-    """Let go of the training graph, unless it is kept for the model's gradient."""
-    if not problem.keeps_graph(run):
-        run.logits = run.logits.detach()
+    values = u.mul_(training_pass.class_gradient).div_(-training_pass.count)
+    return Hypergradient(values, meta_loss, logits)
 
 
 def _meta_gradient(
     problem: Problem, parameters: Sequence[nn.Parameter], meta_batch: Batch
 ) -> tuple[Tensor, list[Tensor]]:
+    """The meta loss and its gradient at the current parameters, summed over the processes."""
     loss = problem.meta_loss(meta_batch, problem.logits)
     gradient = torch.autograd.grad(loss, parameters, materialize_grads=True)
     total, *summed = problem.collective.sum([loss.detach(), *(dense(t) for t in gradient)])
     return total, summed
 
 
-def reference(
-    problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch
-) -> Hypergradient:
-    """Double backward: differentiate the meta loss through the virtual step, by autograd alone.
+@contextmanager
+def replaying(problem: Problem, training_pass: TrainingPass) -> Iterator[None]:
+    """Inside, a forward pass repeats the training pass: random numbers, buffers and kernels."""
+    with (
+        training_pass.random_state.replayed(),
+        preserved_buffers(problem.model),
+        without_inference_path(),
+    ):
+        training_pass.buffers.restore()
+        yield
 
-    Slow and hungry for memory, but with nothing to get wrong: the other engines are held against it.
-    The training pass is repeated, since fused attention kernels have no second derivative.
+
+def _difference_quotient(
+    problem: Problem,
+    training_pass: TrainingPass,
+    theta: MovableParameters,
+    directions: Sequence[Tensor],
+) -> tuple[Tensor, Tensor]:
+    """`J d ≈ (z(θ + εd) − z(θ)) / ε`: one more forward pass.
+
+    The error falls like the square root of the step (because of ReLU kinks) until rounding dominates, so
+    ε is chosen from the norms and the coarsest precision in use. Under autocast no step suits every model,
+    so both logits are computed without autocast, the unmoved ones in one more pass; a model that enters
+    autocast by itself gets a coarse step.
     """
-    with still_buffers(problem.model):
-        return _double_backward(problem, run, weights, meta_batch)
+    parameters, keeps_graph = list(theta.parameters.values()), problem.keeps_graph(training_pass)
+    base = _without_autocast(problem, training_pass)
+    autocast = Autocast() if problem.autocast.avoidable else problem.autocast
+    # Two numbers fetched from the device save a tensor as large as all parameters.
+    direction, size = theta.norms(directions)
+    length = relative_step(parameters, base, autocast) * max(size, 1e-3)
+    with (
+        torch.set_grad_enabled(not keeps_graph),
+        theta.moved(directions, length / direction if direction > 0 else 0.0),
+    ):
+        shifted = _repeated(problem, training_pass)
+    difference = shifted.detach().to(training_pass.class_gradient.dtype, copy=True).sub_(base)
+    logits = training_pass.logits if keeps_graph else shifted
+    return difference.mul_(direction / length), logits
 
 
-def _double_backward(
-    problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch
-) -> Hypergradient:
-    trained = problem.trainable()
-    with jacobian.replaying(problem, run), sdpa_kernel(SDPBackend.MATH):
-        logits = problem.logits(run.inputs)
-    start = torch.zeros_like(run.class_gradient) if weights is None else weights.detach().clone()
-    free = start.requires_grad_()
-    cotangent = weighted_class_gradient(free, run.class_gradient, run.count)
-    gradient = torch.autograd.grad(
-        logits,
-        [p for p, _ in trained.values()],
-        cotangent.to(logits.dtype),
-        create_graph=True,
-        materialize_grads=True,
-    )
-    # The sum over processes adds a constant: only this process's examples depend on its weights.
-    total = problem.collective.sum([t.detach() for t in gradient])
-    virtual = {
-        name: p.detach() - rate * (mine + (all_ - mine.detach()))
-        for (name, (p, rate)), mine, all_ in zip(trained.items(), gradient, total, strict=True)
-    }
-    with sdpa_kernel(SDPBackend.MATH):
-        loss = problem.meta_loss(
-            meta_batch, lambda inputs: jacobian.call_with(problem, virtual, inputs)
-        )
-    points = list(virtual.values())
-    g = torch.autograd.grad(loss, points, materialize_grads=True)
-    meta_loss, *g_total = problem.collective.sum([loss.detach(), *g])
-    moving = [(t, v) for t, v in zip(points, g_total, strict=True) if t.requires_grad]
-    (values,) = torch.autograd.grad(
-        [t for t, _ in moving], free, [v for _, v in moving], materialize_grads=True
-    )
-    return Hypergradient(values, meta_loss)
+def _without_autocast(problem: Problem, training_pass: TrainingPass) -> Tensor:
+    """The training logits, detached; in the precision of the parameters where autocast can be avoided."""
+    if problem.autocast.avoidable:
+        with torch.no_grad():
+            logits = _repeated(problem, training_pass)
+        if problem.autocast.avoidable:  # this pass may have shown that it is not
+            return logits
+    return training_pass.logits.detach()
+
+
+def _repeated(problem: Problem, training_pass: TrainingPass) -> Tensor:
+    """Repeat the training pass, without autocast where that is possible."""
+    autocast, device = problem.autocast, problem.devices()[0]
+    plain = autocast.switched_off(problem.model, device) if autocast.avoidable else nullcontext()
+    with replaying(problem, training_pass), plain:
+        return problem.logits(training_pass.inputs)

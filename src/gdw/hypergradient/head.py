@@ -1,8 +1,8 @@
-"""The part of a model that comes last, run again alone from what the rest handed to it.
+"""The head of a model, and a way to run it alone on what the rest of the model passed to it.
 
-Nothing in the model changes for good: outputs of the modules before the head are kept by hooks, and in a
-replay those modules answer with what they said before. What the model computes between its modules is
-computed again. That fits any model whose random layers before the head are modules; the first step checks it.
+The model itself does not change: hooks record the outputs of the modules before the head, and in a replay
+those modules return the recorded outputs. Computations between modules are repeated. This suits any model
+whose random layers before the head are modules; the first step checks it.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from gdw.errors import ConfigError, ModelError, nearest
-from gdw.hypergradient.batch import each_tensor
-from gdw.hypergradient.stillness import RandomState
+from gdw.hypergradient.inputs import map_tensors
+from gdw.hypergradient.preserve import RandomState
 
 
 @dataclass
 class Captured:
-    """What one forward pass handed to the head.
+    """What the head received in one forward pass.
 
     Attributes:
-        inputs: the head's positional inputs, detached.
-        output: what the head returned, detached; None before it was called.
-        before: the outputs of each module beside the head, in call order, up to the head's call.
-        random_state, at_start: the random state at the head's call, and at the start of the pass.
+        inputs: the positional inputs of the head, detached.
+        output: the output of the head, detached; None before it was called.
+        before: the outputs of each module outside the head, in call order, before the head was called.
+        random_state: the random state when the head was called.
+        at_start: the random state at the start of the pass.
     """
 
     inputs: tuple[Any, ...] = ()
@@ -40,15 +41,15 @@ class Captured:
 
 
 class Head:
-    """The module whose parameters the hypergradient is restricted to.
+    """The module that the hypergradient is restricted to.
 
     Args:
         model: the whole model.
-        name: the module's name in it, as in `named_modules()`; None for the last `nn.Linear`.
-        features_every: for how many steps the features of a meta batch serve a linear head.
+        name: the name of the module, as in `named_modules()`; None for the last `nn.Linear`.
+        features_every: for how many steps the features of one meta batch are used (linear heads only).
 
     Raises:
-        ConfigError: no such module, or one without parameters.
+        ConfigError: there is no such module, or it has no parameters.
     """
 
     def __init__(self, model: nn.Module, name: str | None, *, features_every: int = 1) -> None:
@@ -62,7 +63,7 @@ class Head:
         self.module = modules[self.name]
         if not any(True for _ in self.module.parameters()):
             raise ConfigError(f"the head {self.name!r} has no parameters: name another module")
-        self._beside = _beside(model, self.name)
+        self._outside = _outside(model, self.name)
         self.closed_form: bool | None = None if type(self.module) is nn.Linear else False
         """Whether a linear head's output is the logits; None until the first pass has shown it."""
         self.split_checked = False
@@ -73,35 +74,35 @@ class Head:
         self._uses = 0
 
     def kept_features(self) -> tuple[Tensor, Tensor] | None:
-        """Features and targets of an earlier meta batch, if they are to serve this step too."""
+        """Return features and targets of an earlier meta batch, if this step is to use them too."""
         if self._kept is None or self._uses >= self.features_every:
             return None
         self._uses += 1
         return self._kept
 
     def keep_features(self, kept: tuple[Tensor, Tensor]) -> None:
-        """Remember the features and targets of a meta batch, used once already."""
+        """Keep the features and targets of a meta batch that was used once."""
         if self.features_every > 1:
             self._kept, self._uses = kept, 1
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs to go on with the same features."""
+        """Return what a resumed run needs to continue with the same features."""
         return {"kept": self._kept, "uses": self._uses}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self._kept, self._uses = state["kept"], int(state["uses"])
 
     def owns(self, parameter: nn.Parameter) -> bool:
-        """Whether `parameter` is one of the head's."""
+        """Whether `parameter` belongs to the head."""
         return any(p is parameter for p in self.module.parameters())
 
     @contextmanager
     def capturing(self, devices: list[torch.device]) -> Iterator[Captured]:
-        """Inside, one forward pass of the model leaves in the result what `replaying` needs.
+        """Inside, one forward pass of the model fills the yielded record for `replaying`.
 
         Raises:
-            ModelError: afterwards, if the pass did not call the head exactly once.
+            ModelError: on exit, if the pass did not call the head exactly once.
         """
         captured, calls = Captured(at_start=RandomState.capture(devices)), 0
 
@@ -119,7 +120,7 @@ class Head:
             captured.output = _detached(output)
 
         with ExitStack() as hooks:
-            for module in () if self.closed_form else self._beside:
+            for module in () if self.closed_form else self._outside:
                 hooks.enter_context(_removed(module.register_forward_hook(note)))
             hooks.enter_context(_removed(self.module.register_forward_pre_hook(enter)))
             hooks.enter_context(_removed(self.module.register_forward_hook(leave)))
@@ -133,17 +134,18 @@ class Head:
 
     @contextmanager
     def replaying(self, captured: Captured, *, widen: bool = False) -> Iterator[None]:
-        """Inside, a forward pass computes the head and what follows; modules before it answer as kept.
+        """Inside, a forward pass computes only the head and what follows it.
 
-        With `widen`, what they computed under autocast is handed over in float32.
+        The modules before the head return their recorded outputs; with `widen`, in float32 if they were
+        computed under autocast.
         """
         with ExitStack() as undo:
             for module, outputs in captured.before.items():
-                answers = each_tensor(outputs, _widened) if widen else outputs
+                answers = map_tensors(outputs, _widened) if widen else outputs
                 undo.enter_context(_answering(module, deque(answers)))
 
             def enter(_: nn.Module, __: Any) -> None:
-                # What the silent modules would have drawn was not drawn.
+                # The modules that did not run drew no random numbers.
                 if captured.random_state is not None:
                     captured.random_state.restore()
 
@@ -165,25 +167,25 @@ def _last_linear(model: nn.Module) -> str:
 
 def _shared(model: nn.Module, name: str) -> bool:
     everywhere = list(model.named_parameters(remove_duplicate=False))
-    own = {id(p) for p in model.get_submodule(name).parameters()}
+    in_head = {id(p) for p in model.get_submodule(name).parameters()}
     inside = f"{name}." if name else ""
-    return any(id(p) in own and not key.startswith(inside) for key, p in everywhere)
+    return any(id(p) in in_head and not key.startswith(inside) for key, p in everywhere)
 
 
-def _beside(model: nn.Module, name: str) -> list[nn.Module]:
-    """The children of every ancestor of the head that are not on the way to it."""
-    beside, module = [], model
+def _outside(model: nn.Module, name: str) -> list[nn.Module]:
+    """Return the modules outside the head: the children of its ancestors that do not contain it."""
+    outside, module = [], model
     for part in name.split(".") if name else ():
         for key, child in module.named_children():
-            beside += [] if key == part else _callable(child)
+            outside += [] if key == part else _callable(child)
         module = getattr(module, part)
-    return beside
+    return outside
 
 
 def _callable(module: nn.Module) -> list[nn.Module]:
-    """The module, or what it holds if it is a mere list or dictionary that is never called itself."""
+    """Return the module, or its children if it is a list or dictionary of modules, which is never called."""
     if isinstance(module, (nn.ModuleList, nn.ModuleDict)):
-        return [found for child in module.children() for found in _callable(child)]
+        return [inner for child in module.children() for inner in _callable(child)]
     return [module]
 
 
@@ -197,25 +199,25 @@ def _removed(handle: Any) -> Iterator[None]:
 
 @contextmanager
 def _answering(module: nn.Module, outputs: deque[Any]) -> Iterator[None]:
-    """Inside, `module` returns `outputs` one by one, without computing; then it computes again."""
+    """Inside, `module` returns `outputs` one by one without computing, and computes when none is left."""
     compute: Callable[..., Any] = module.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         return outputs.popleft() if outputs else compute(*args, **kwargs)
 
-    own = module.__dict__.get("forward")
+    replaced = module.__dict__.get("forward")
     module.forward = forward
     try:
         yield
     finally:
-        if own is None:
+        if replaced is None:
             del module.__dict__["forward"]
         else:
-            module.__dict__["forward"] = own
+            module.__dict__["forward"] = replaced
 
 
 def _detached(value: Any) -> Any:
-    return each_tensor(value, Tensor.detach)
+    return map_tensors(value, Tensor.detach)
 
 
 def _widened(tensor: Tensor) -> Tensor:

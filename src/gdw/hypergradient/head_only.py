@@ -1,8 +1,8 @@
-"""The hypergradient restricted to the last part of the model: the rest is held fixed.
+"""The engine that restricts the hypergradient to the head of the model and holds the rest fixed.
 
-For a linear head `z = a Wᵀ + b` that returns the logits, the virtual step, the meta gradient and the
-directional derivative are matrix products of the features `a` `(N, F)`; the meta batch takes one forward
-pass without gradient. Any other head is run alone, from what the modules before it returned.
+If the head is linear, `z = a Wᵀ + b`, and returns the logits, then the virtual step, the meta gradient and
+the directional derivative are matrix products of the features `a` `(N, F)`. The meta batch needs one forward
+pass without gradient. Any other head is run alone, on the recorded outputs of the modules before it.
 """
 
 from __future__ import annotations
@@ -17,40 +17,39 @@ from torch import Tensor, nn
 from gdw.errors import ConfigError, ModelError
 from gdw.functional import weighted_class_gradient
 from gdw.functional.losses import count_examples
-from gdw.hypergradient.batch import Batch, Forward, as_pair
-from gdw.hypergradient.engines import Hypergradient, through_finite_difference
+from gdw.hypergradient.engines import Hypergradient, finite_difference, replaying
 from gdw.hypergradient.head import Captured
-from gdw.hypergradient.jacobian import replaying
+from gdw.hypergradient.inputs import Batch, Forward, as_pair
+from gdw.hypergradient.preserve import RandomState, preserved_buffers, without_inference_path
 from gdw.hypergradient.problem import Problem
-from gdw.hypergradient.stillness import RandomState, still_buffers, without_inference_path
 from gdw.hypergradient.training_pass import TrainingPass
 
 
 def head_only(
-    problem: Problem, run: TrainingPass, weights: Tensor | None, meta_batch: Batch
+    problem: Problem, training_pass: TrainingPass, weights: Tensor | None, meta_batch: Batch
 ) -> Hypergradient:
-    """`G` with every parameter outside `problem.head` held fixed; arguments as of any engine.
+    """Compute `G` with every parameter outside `problem.head` held fixed. Arguments: see `Engine`.
 
-    Equal to `reference` with the other parameters frozen. A weight that the head shares with an
-    earlier layer moves in the head alone.
+    The result equals that of `reference` with the other parameters frozen. A weight that the head shares
+    with an earlier layer moves only in the head.
 
     Raises:
         ModelError: the model cannot be split at the head.
-        ConfigError: the optimizer trains nothing of the head.
+        ConfigError: the optimizer trains no parameter of the head.
     """
-    head, captured = problem.head, run.captured
+    head, captured = problem.head, training_pass.captured
     assert head is not None, "the problem was built with a head"
     assert captured is not None
     if head.closed_form is None:
-        head.closed_form = _returns_the_logits(captured, run.logits)
+        head.closed_form = _returns_the_logits(captured, training_pass.logits)
     if head.features_every > 1 and not head.closed_form:
         raise ConfigError(
-            f"meta_features_every={head.features_every} keeps the features of a linear head that returns the "
-            f"logits, which {head.name!r} is not: leave it out"
+            f"meta_features_every={head.features_every} needs a linear head that returns the logits, but "
+            f"{head.name!r} is not one: leave it out"
         )
     if head.closed_form:
-        return _closed_form(problem, run, captured, weights, meta_batch)
-    return _replayed(problem, run, captured, weights, meta_batch)
+        return _closed_form(problem, training_pass, captured, weights, meta_batch)
+    return _replayed(problem, training_pass, captured, weights, meta_batch)
 
 
 def _returns_the_logits(captured: Captured, logits: Tensor) -> bool:
@@ -65,22 +64,22 @@ def _returns_the_logits(captured: Captured, logits: Tensor) -> bool:
 
 def _closed_form(
     problem: Problem,
-    run: TrainingPass,
+    training_pass: TrainingPass,
     captured: Captured,
     weights: Tensor | None,
     meta_batch: Batch,
 ) -> Hypergradient:
-    part = _Linear.of(problem, run.class_gradient.dtype)
+    part = _Linear.of(problem, training_pass.class_gradient.dtype)
     a = captured.inputs[0].to(part.weight.dtype)
     q = None
     if weights is not None:
-        q = weighted_class_gradient(weights, run.class_gradient, run.count)
+        q = weighted_class_gradient(weights, training_pass.class_gradient, training_pass.count)
     features, targets = _meta_features(problem, meta_batch, part.weight.dtype)
     few = problem.collective.world_size == 1 and _few_examples(part, a, features, q)
-    way = _through_examples if few else _through_weights
-    u, total, count = way(problem, part, a, q, features, targets)
-    g = u.mul_(run.class_gradient).div_(-run.count * count)
-    return Hypergradient(g, total / count)
+    product = _through_examples if few else _through_weights
+    u, total, count = product(problem, part, a, q, features, targets)
+    values = u.mul_(training_pass.class_gradient).div_(-training_pass.count * count)
+    return Hypergradient(values, total / count, training_pass.logits)
 
 
 class _Linear(NamedTuple):
@@ -104,9 +103,9 @@ class _Linear(NamedTuple):
 
 
 def _few_examples(part: _Linear, a: Tensor, features: Tensor, q: Tensor | None) -> bool:
-    """Whether products of examples with examples cost less than those of examples with weights.
+    """Whether products of examples with examples cost less than products of examples with weights.
 
-    Over several processes they would not: each would need the features of all.
+    With several processes they do not: each process would need the features of all.
     """
     (c, f), n, m = part.weight.shape, len(a), len(features)
     steps = 1 if q is None else 2
@@ -116,10 +115,10 @@ def _few_examples(part: _Linear, a: Tensor, features: Tensor, q: Tensor | None) 
 def _through_examples(
     problem: Problem, part: _Linear, a: Tensor, q: Tensor | None, features: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`u` `(N, C)`, and loss and number of the meta examples, from the inner products of the features.
+    """Return `u` `(N, C)`, the summed meta loss and the number of meta examples.
 
-    The virtual step moves the meta logits by `-K q` and `u = Kᵀ d1`, with `K = η_W f aᵀ + η_b` `(M, N)`:
-    no tensor of the layer's own size `(C, F)` is made.
+    Computed from the inner products of the features: the virtual step moves the meta logits by `-K q`, and
+    `u = Kᵀ d1`, with `K = η_W f aᵀ + η_b` `(M, N)`. No tensor of the size of the layer `(C, F)` is made.
     """
     kernel = (part.rate_w * (features @ a.T)).add_(part.rate_b)
     logits = F.linear(features, part.weight, part.bias)
@@ -132,7 +131,7 @@ def _through_examples(
 def _through_weights(
     problem: Problem, part: _Linear, a: Tensor, q: Tensor | None, features: Tensor, targets: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same by the virtual weights `(C, F)` and their gradient, summed over the processes."""
+    """The same from the virtual weights `(C, F)` and their gradient, summed over the processes."""
     w, b = part.weight, part.bias
     if q is not None:
         step_w, step_b = problem.collective.sum([q.T @ a, q.sum(0)])
@@ -148,7 +147,7 @@ def _through_weights(
 def _meta_features(
     problem: Problem, meta_batch: Batch, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Features `(M, F)` and targets of the meta batch, or those kept from an earlier one."""
+    """Features `(M, F)` and targets of the meta batch, or of an earlier one that was kept."""
     head = problem.head
     assert head is not None
     kept = head.kept_features()
@@ -160,10 +159,10 @@ def _meta_features(
 
 
 def _meta_pass(problem: Problem, inputs: Any) -> Captured:
-    """What the head is handed for the meta inputs, by one forward pass without gradient."""
+    """Record what the head receives for the meta inputs, in one forward pass without gradient."""
     with (
         torch.no_grad(),
-        still_buffers(problem.model),
+        preserved_buffers(problem.model),
         without_inference_path(),
         problem.capturing() as seen,
     ):
@@ -173,7 +172,7 @@ def _meta_pass(problem: Problem, inputs: Any) -> Captured:
 
 def _replayed(
     problem: Problem,
-    run: TrainingPass,
+    training_pass: TrainingPass,
     captured: Captured,
     weights: Tensor | None,
     meta_batch: Batch,
@@ -184,16 +183,17 @@ def _replayed(
     seen = _meta_pass(problem, inputs)
     afterwards = RandomState.capture(problem.devices())
     part = replace(problem, forward=_replay(problem))
-    alone = replace(run, inputs=(captured, run.inputs))
+    alone = replace(training_pass, inputs=(captured, training_pass.inputs))
     try:
         _check_split(part, alone)
         if head.shared:
             # The graph of the training pass leads to the weight's earlier places as well.
             with replaying(part, alone):
                 alone = replace(alone, logits=part.logits(alone.inputs))
-        return through_finite_difference(
-            part, alone, weights, ((seen, inputs), targets), problem.trainable_in_head()
-        )
+        part_batch = ((seen, inputs), targets)
+        trainable = problem.trainable_in_head()
+        values, loss, _ = finite_difference(part, alone, weights, part_batch, trainable=trainable)
+        return Hypergradient(values, loss, training_pass.logits)
     finally:
         afterwards.restore()
 
@@ -211,7 +211,7 @@ def _replay(problem: Problem) -> Forward:
 
 
 def _check_split(part: Problem, alone: TrainingPass) -> None:
-    """Once: unmoved, the head alone must give the logits that the whole model gave."""
+    """Check once that the head alone, with unmoved parameters, returns the logits of the whole model."""
     head = part.head
     assert head is not None
     if head.split_checked:
@@ -220,8 +220,8 @@ def _check_split(part: Problem, alone: TrainingPass) -> None:
         again = part.logits(alone.inputs)
     if not torch.allclose(again, alone.logits.detach(), rtol=1e-3, atol=1e-4):
         raise ModelError(
-            f"the model cannot be split at {head.name!r}: run from what the modules before it returned, "
-            "it gives other logits (they may be changed in place, or be random outside of a module). "
+            f"the model cannot be split at {head.name!r}: on the recorded outputs of the modules before it, "
+            "it returns other logits (they may be changed in place, or be random outside of a module). "
             "Name another module with head=, or use hypergradient='finite_difference'"
         )
     head.split_checked = True

@@ -1,6 +1,6 @@
-"""How coarsely the model computes, and so how far a finite difference must move.
+"""The precision in which a model computes, and the step of a finite difference that suits it.
 
-The logits alone do not say it: a forward pass under autocast may hand them over in float32.
+The dtype of the logits is not enough: a forward pass under autocast may return them in float32.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-# ‖ε d‖ / ‖θ‖ by the spacing of numbers near one. Chosen on ResNets with BatchNorm against float64: smaller
-# drowns in rounding, larger crosses more ReLU kinks.
+# ‖ε d‖ / ‖θ‖ by the spacing of numbers near one. Chosen on ResNets with BatchNorm against float64: a smaller
+# step drowns in rounding errors, a larger one crosses more ReLU kinks.
 _STEPS = (
     (2.0**-40, 1e-10),  # float64
     (2.0**-15, 1e-6),  # float32
@@ -24,12 +24,12 @@ _TF32 = 2.0**-10
 
 
 class Autocast:
-    """Remembers whether a model ran under autocast (looks once, since that seldom changes); switches it off.
+    """Records in one pass whether a model runs under autocast, and switches autocast off.
 
     Attributes:
-        dtypes: the autocast dtypes that the model's modules were called under.
+        dtypes: the autocast dtypes under which the modules of the model were called.
         inner: whether the model enters autocast by itself, where it cannot be switched off from outside.
-        off: whether it is switched off now.
+        off: whether autocast is switched off now.
     """
 
     def __init__(self) -> None:
@@ -40,12 +40,12 @@ class Autocast:
 
     @property
     def avoidable(self) -> bool:
-        """Whether the model ran under an autocast that `switched_off` can keep from it."""
+        """Whether the model runs under an autocast that `switched_off` can switch off."""
         return bool(self.dtypes) and not self.inner
 
     @contextmanager
     def watching(self, model: nn.Module, device: torch.device) -> Iterator[None]:
-        """Inside, the first time, notes the autocast dtype that each module of `model` is called under."""
+        """Inside, the first time, record the autocast dtype under which each module of `model` is called."""
         if self._seen:
             yield
             return
@@ -60,13 +60,13 @@ class Autocast:
 
     @contextmanager
     def switched_off(self, model: nn.Module, device: torch.device) -> Iterator[None]:
-        """Inside, a call of `model` computes in its parameters' precision, though called under autocast.
+        """Inside, a call of `model` computes in the precision of its parameters, also under autocast.
 
-        A model that enters autocast in its own `forward` goes on as before; `inner` says so afterwards.
+        A model that enters autocast in its own `forward` still does so; `inner` is then true on exit.
         """
 
         def enter(_: nn.Module, __: Any) -> None:
-            # Looked at here: the user's forward function may enter autocast before it calls the model.
+            # Read here, because the user's forward function may enter autocast before it calls the model.
             entered.append(torch.is_autocast_enabled(device.type))
             torch.set_autocast_enabled(device.type, False)
 
@@ -78,7 +78,7 @@ class Autocast:
             self.inner |= torch.is_autocast_enabled(device.type)
 
         entered: list[bool] = []
-        # Once, since hooks on every module make a compiled model compile again.
+        # Only once, because hooks on every module make a compiled model compile again.
         children = [m for m in model.modules() if m is not model and not self._tried]
         with ExitStack() as undo:
             undo.enter_context(_called_first(children, note))
@@ -104,7 +104,7 @@ def _called_first(
 
 
 def relative_step(parameters: Sequence[Tensor], logits: Tensor, autocast: Autocast) -> float:
-    """The step of a finite difference relative to the parameters' norm, for the coarsest number used."""
+    """The step of a finite difference relative to the norm of the parameters, for the coarsest dtype used."""
     dtypes = {t.dtype for t in (*parameters, logits)} | autocast.dtypes
     spacing = max(torch.finfo(dtype).eps for dtype in dtypes)
     if logits.device.type == "cuda" and _uses_tf32():
@@ -113,5 +113,5 @@ def relative_step(parameters: Sequence[Tensor], logits: Tensor, autocast: Autoca
 
 
 def _uses_tf32() -> bool:
-    """Convolutions on recent NVIDIA devices do, unless told otherwise."""
+    """Whether float32 convolutions or matrix products may use TF32 (the default on recent NVIDIA devices)."""
     return torch.backends.cudnn.allow_tf32 or torch.get_float32_matmul_precision() != "highest"

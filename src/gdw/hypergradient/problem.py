@@ -18,33 +18,39 @@ from torch.optim import Optimizer
 from gdw.errors import ConfigError, ModelError
 from gdw.functional import weighted_backward, weighted_class_gradient
 from gdw.functional.losses import Loss, count_examples
-from gdw.hypergradient.batch import Batch, Forward, as_pair, default_forward, versions_of
 from gdw.hypergradient.collective import Collective
 from gdw.hypergradient.head import Captured, Head
-from gdw.hypergradient.layout import Layout
+from gdw.hypergradient.inputs import (
+    Batch,
+    Forward,
+    MemoryFormat,
+    as_pair,
+    default_forward,
+    tensor_versions,
+)
 from gdw.hypergradient.precision import Autocast, relative_step
-from gdw.hypergradient.stillness import Buffers, RandomState, still_buffers
+from gdw.hypergradient.preserve import Buffers, RandomState, preserved_buffers
 from gdw.hypergradient.training_pass import TrainingPass
 
-# Steps of a finite difference up to this size, relative to the parameters, are lost in an optimizer's own.
+# A finite difference up to this size, relative to the parameters, is small beside an optimizer's step.
 _FINE = 1e-5
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A model with the parameters that its optimizer trains, and how to get logits and losses.
+    """A model, the parameters that its optimizer trains, and how to compute logits and losses.
 
     Attributes:
-        model: any module; unwrapped from `DistributedDataParallel`, whose reduction happens here.
-        optimizer: its parameter groups say which parameters train, and at which learning rate.
+        model: any module; unwrapped from `DistributedDataParallel`, because gradients are summed here.
+        optimizer: its parameter groups give the trained parameters and their learning rates.
         loss: the loss of one example.
         forward: `(model, inputs) -> logits`.
-        head: the part that the hypergradient is restricted to; None for all parameters.
+        head: the module that the hypergradient is restricted to; None for all parameters.
         collective: sums over processes.
-        autocast: what the model was seen to run under.
-        layout: the memory format that the model gets images in.
-        retain_graph: keep the training graph through the meta pass, see `finite_difference`; None: only
-            where that engine's step is coarse.
+        autocast: whether the model runs under autocast.
+        memory_format: the memory format in which the model gets images.
+        retain_graph: keep the training graph during the meta pass, see `finite_difference`. None: only
+            where the step of that engine is coarse.
     """
 
     model: nn.Module
@@ -54,7 +60,7 @@ class Problem:
     head: Head | None = None
     collective: Collective = field(default_factory=Collective)
     autocast: Autocast = field(default_factory=Autocast)
-    layout: Layout = field(default_factory=Layout)
+    memory_format: MemoryFormat = field(default_factory=MemoryFormat)
     retain_graph: bool | None = True
 
     @classmethod
@@ -69,10 +75,16 @@ class Problem:
         retain_graph: bool | None = True,
         features_every: int = 1,
     ) -> Problem:
-        """Build the problem, or say what does not fit.
+        """Build the problem and check that its parts fit together.
 
-        `head` names the module to restrict the hypergradient to; True for the last linear layer; see
-        `Head` for `features_every`.
+        Args:
+            model: any module.
+            optimizer: the optimizer of its parameters.
+            loss: the loss.
+            forward: `(model, inputs) -> logits`; `default_forward` by default.
+            head: the name of the module to restrict the hypergradient to; True for the last linear layer.
+            retain_graph: see the attribute.
+            features_every: for how many steps the features of a meta batch are used, see `Head`.
 
         Raises:
             ConfigError: the optimizer trains none of the model's parameters, or there is no such head.
@@ -93,9 +105,9 @@ class Problem:
         return problem
 
     def trainable(self) -> dict[str, tuple[nn.Parameter, float]]:
-        """Name, parameter and current learning rate of all that is trained; a tied parameter once.
+        """Return name, parameter and current learning rate of all trained parameters; a tied one once.
 
-        Read anew at every step, since parameters are frozen and learning rates scheduled as one goes.
+        Read again at every step, because training may freeze parameters and change learning rates.
         """
         rates = {
             id(p): _rate(group) for group in self.optimizer.param_groups for p in group["params"]
@@ -107,33 +119,33 @@ class Problem:
         }
 
     def trainable_in_head(self) -> dict[str, tuple[nn.Parameter, float]]:
-        """The part of `trainable` that belongs to the head.
+        """Return the part of `trainable` that belongs to the head.
 
         Raises:
-            ConfigError: none does.
+            ConfigError: the optimizer trains no parameter of the head.
         """
         assert self.head is not None
-        own = {k: v for k, v in self.trainable().items() if self.head.owns(v[0])}
-        if not own:
+        in_head = {k: v for k, v in self.trainable().items() if self.head.owns(v[0])}
+        if not in_head:
             raise ConfigError(
                 f"the optimizer trains no parameter of the head {self.head.name!r}: name a module "
                 "that is trained, or use hypergradient='finite_difference'"
             )
-        return own
+        return in_head
 
-    def keeps_graph(self, run: TrainingPass) -> bool:
-        """Whether the graph of `run` must live until the model's gradient is taken."""
+    def keeps_graph(self, training_pass: TrainingPass) -> bool:
+        """Whether the model's gradient is taken through the graph of `training_pass` itself."""
         if self.retain_graph is not None:
             return self.retain_graph
-        # Under autocast the finite difference leaves it: its pass is not the one to train by.
+        # Under autocast the finite difference runs without autocast: its graph is not the one to train by.
         if self.autocast.dtypes:
             return True
         parameters = [p for p, _ in self.trainable().values()]
-        return relative_step(parameters, run.logits, self.autocast) > _FINE
+        return relative_step(parameters, training_pass.logits, self.autocast) > _FINE
 
     def logits(self, inputs: Any) -> Tensor:
-        """The model's logits `(N, C, ...)` for `inputs`."""
-        logits = self.forward(self.model, self.layout.place(self.model, inputs))
+        """Compute the logits `(N, C, ...)` of `inputs`."""
+        logits = self.forward(self.model, self.memory_format.apply(self.model, inputs))
         if logits.dim() < 2 or not logits.is_floating_point():
             raise ModelError(
                 f"logits must be floating point of shape (N, C) or (N, C, ...), got {logits.dtype} "
@@ -142,47 +154,51 @@ class Problem:
         return logits
 
     def training_pass(self, batch: Batch) -> TrainingPass:
-        """The one forward pass that moves BatchNorm's statistics, as in plain training.
+        """Run the one forward pass that moves BatchNorm's statistics, as in plain training.
 
-        `batch` is the pair `(inputs, targets)`.
+        Args:
+            batch: `(inputs, targets)`.
+
+        Returns:
+            Logits, losses and the class-level gradient `D1`, with what a repetition of the pass needs.
 
         Raises:
-            ModelError: a model that changes its inputs in place.
-            DataError: targets that do not fit the logits.
+            ModelError: the model changes its inputs in place.
+            DataError: the targets do not fit the logits.
         """
         inputs, targets = as_pair(batch, "the training batch")
         state, buffers = RandomState.capture(self.devices()), Buffers(self.model)
-        versions = versions_of(inputs)
+        versions = tensor_versions(inputs)
         try:
             logits, captured = self._watched_pass(inputs)
         except RuntimeError:
-            if not self.layout.give_up():
+            if not self.memory_format.give_up():
                 raise
             state.restore()
             buffers.restore()
             logits, captured = self._watched_pass(inputs)
-        self.layout.prove()
-        if versions_of(inputs) != versions:
+        self.memory_format.confirm()
+        if tensor_versions(inputs) != versions:
             raise ModelError(
                 "the model changes its inputs in place, but they are needed again in the same step: "
                 "make it work on a copy (x = x.clone())"
             )
         losses, gradient = self.loss.with_gradient(logits, targets)
-        own_count = count_examples(losses, targets)
+        local_count = count_examples(losses, targets)
         return TrainingPass(
             inputs=inputs,
             logits=logits,
             losses=losses,
             class_gradient=gradient,
-            mean_loss=losses.sum() / own_count,
-            count=self.collective.sum_scalar(own_count),
+            mean_loss=losses.sum() / local_count,
+            count=self.collective.sum_scalar(local_count),
             random_state=state,
             buffers=buffers,
             captured=captured,
         )
 
     def _watched_pass(self, inputs: Any) -> tuple[Tensor, Captured | None]:
-        """The logits, with what the head was handed, if there is one."""
+        """The logits, and what the head received if there is one."""
         with (
             self.autocast.watching(self.model, self.devices()[0]),
             self.capturing() if self.head else nullcontext() as captured,
@@ -190,89 +206,104 @@ class Problem:
             return self.logits(inputs), captured
 
     def capturing(self) -> AbstractContextManager[Captured]:
-        """Inside, one forward pass is watched by the head, see `Head.capturing`."""
+        """Inside, the head records one forward pass, see `Head.capturing`."""
         assert self.head is not None
         return self.head.capturing(self.devices())
 
     def meta_loss(self, batch: Batch, forward: Callable[[Any], Tensor]) -> Tensor:
-        """This process's share of the global mean loss on the meta batch, differentiable, a scalar.
+        """Compute this process's share of the global mean loss of the meta batch, a scalar with a graph.
 
-        Buffers stay as they are: the meta batch must not leak into BatchNorm's statistics.
+        Buffers do not change: the meta batch must not enter BatchNorm's statistics.
         """
         inputs, targets = as_pair(batch, "the meta batch")
-        with torch.enable_grad(), still_buffers(self.model):
+        with torch.enable_grad(), preserved_buffers(self.model):
             logits = forward(inputs)
             losses = self.loss.per_example(logits, targets)
         count = self.collective.sum_scalar(count_examples(losses.detach(), targets))
         return losses.sum() / count
 
     def weighted_gradient(
-        self, run: TrainingPass, weights: Tensor, parameters: Sequence[nn.Parameter]
+        self, training_pass: TrainingPass, weights: Tensor, parameters: Sequence[nn.Parameter]
     ) -> list[Tensor]:
-        """`(1/n) Σ_i (ω_i ⊙ D1_i) D2_i` over the global batch, one tensor a parameter, dense.
+        """Compute `(1/n) Σ_i (ω_i ⊙ D1_i) D2_i` over the global batch: one dense tensor per parameter.
 
-        Keeps the graph of the training pass if `keeps_graph`. `weights`: `(N, C, ...)`.
+        The graph of the training pass is freed, unless `keeps_graph`.
+
+        Args:
+            training_pass: the forward pass of the training batch.
+            weights: ω, `(N, C, ...)`.
+            parameters: those to differentiate with respect to.
         """
         try:
             gradient = torch.autograd.grad(
-                run.logits,
+                training_pass.logits,
                 parameters,
-                _cotangent(run, weights),
-                retain_graph=self.keeps_graph(run),
+                _cotangent(training_pass, weights),
+                retain_graph=self.keeps_graph(training_pass),
                 materialize_grads=True,
             )
         except RuntimeError as error:
             if "donated" not in str(error):
                 raise
             raise ModelError(
-                "the compiled model gives its buffers away after one backward pass, but a step takes two: "
+                "the compiled model frees its buffers after one backward pass, but a step takes two: "
                 "use retain_graph=False, or set torch._functorch.config.donated_buffer = False before the "
                 "model is first called"
             ) from error
         return self.collective.sum([dense(t) for t in gradient])
 
-    def accumulate(self, run: TrainingPass, weights: Tensor) -> None:
-        """Add the weighted gradient of the global batch to `.grad`; frees the training graph."""
+    def accumulate(self, training_pass: TrainingPass, weights: Tensor) -> None:
+        """Add `(1/n) Σ_i (ω_i ⊙ D1_i) D2_i` over the global batch to `.grad`; frees the training graph.
+
+        Args:
+            training_pass: its `logits` have the graph and its `class_gradient` is `D1`.
+            weights: ω, `(N, C, ...)`.
+        """
         if self.collective.world_size == 1:
-            weighted_backward(run.logits, weights, run.class_gradient, run.count)
+            weighted_backward(
+                training_pass.logits, weights, training_pass.class_gradient, training_pass.count
+            )
             return
         parameters = [p for p, _ in self.trainable().values()]
-        own = torch.autograd.grad(
-            run.logits, parameters, _cotangent(run, weights), allow_unused=True
+        local = torch.autograd.grad(
+            training_pass.logits, parameters, _cotangent(training_pass, weights), allow_unused=True
         )
-        # A parameter that no process used keeps no gradient, so that weight decay passes it by.
-        used = torch.tensor([float(g is not None) for g in own], device=run.logits.device)
+        # A parameter that no process used gets no gradient, so that weight decay does not change it.
+        used = torch.tensor(
+            [float(g is not None) for g in local], device=training_pass.logits.device
+        )
         filled = [
             torch.zeros_like(p) if g is None else dense(g)
-            for p, g in zip(parameters, own, strict=True)
+            for p, g in zip(parameters, local, strict=True)
         ]
         used, *summed = self.collective.sum([used, *filled])
-        for p, total, mine, count in zip(parameters, summed, own, used.tolist(), strict=True):
+        for p, total, g, count in zip(parameters, summed, local, used.tolist(), strict=True):
             if not count:
                 continue
-            # Optimizers for sparse gradients take no others.
-            sparse = mine is not None and mine.is_sparse
-            g = total.to_sparse(mine.sparse_dim()) if sparse else total
-            p.grad = g if p.grad is None else p.grad + g
+            # Optimizers for sparse gradients accept no others.
+            sparse = g is not None and g.is_sparse
+            added = total.to_sparse(g.sparse_dim()) if sparse else total
+            p.grad = added if p.grad is None else p.grad + added
 
     def devices(self) -> list[torch.device]:
-        """Where the model's parameters are."""
+        """The devices of the model's parameters."""
         return list({p.device for p in self.model.parameters()})
 
 
 def dense(gradient: Tensor) -> Tensor:
-    """The gradient, of an embedding say, as an ordinary tensor."""
+    """The gradient as a dense tensor; that of an embedding may be sparse."""
     return gradient.to_dense() if gradient.is_sparse else gradient
 
 
-def _cotangent(run: TrainingPass, weights: Tensor) -> Tensor:
-    return weighted_class_gradient(weights, run.class_gradient, run.count).to(run.logits.dtype)
+def _cotangent(training_pass: TrainingPass, weights: Tensor) -> Tensor:
+    gradient = weighted_class_gradient(weights, training_pass.class_gradient, training_pass.count)
+    return gradient.to(training_pass.logits.dtype)
 
 
 def _rate(group: Mapping[str, Any]) -> float:
     if "lr" not in group:
         raise ConfigError(
-            "the optimizer has no learning rate ('lr') in its parameter groups, which the virtual step "
-            "needs: use one that has"
+            "the virtual step needs a learning rate, but the optimizer has no 'lr' in its parameter "
+            "groups: use an optimizer that has one"
         )
     return float(group["lr"])

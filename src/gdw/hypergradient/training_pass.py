@@ -1,32 +1,30 @@
-"""What the forward pass of a training batch leaves behind for the passes that follow it."""
+"""What the forward pass of a training batch leaves for the passes that follow it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from gdw.hypergradient.head import Captured
-from gdw.hypergradient.stillness import Buffers, RandomState
+from gdw.hypergradient.preserve import Buffers, RandomState
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrainingPass:
-    """What the forward pass of a training batch leaves behind.
+    """The result of the forward pass of a training batch.
 
     Attributes:
-        inputs: the batch's inputs, for a second pass.
-        logits: `(N, C, ...)`, with the graph that the model's gradient is taken through. Without
-            `retain_graph` an engine frees it and puts those of its replay here.
+        inputs: the inputs of the batch, for a second pass.
+        logits: `(N, C, ...)`, with the graph that the model's gradient is taken through.
         losses: `(N, ...)`, detached.
         class_gradient: `D1`, `(N, C, ...)`, detached, float32 or wider.
-        mean_loss: over this process's labelled examples, a scalar.
+        mean_loss: mean over the labelled examples of this process, a scalar.
         count: the number of labelled examples in the global batch, a scalar tensor.
-        random_state, buffers: what the pass drew from, and the buffers that it started with.
-        captured: what the head was handed, if there is one.
-        shown: `(N, C, ...)`, the class-level weights that another `class_gradient` amounts to, where a method
-            has put one there.
+        random_state: the state of the random generators at the start of the pass.
+        buffers: the buffers of the model at the start of the pass.
+        captured: what the head received; None without a head.
     """
 
     inputs: Any
@@ -38,4 +36,7 @@ class TrainingPass:
     random_state: RandomState
     buffers: Buffers
     captured: Captured | None = None
-    shown: Tensor | None = None
+
+    def without_graph(self) -> TrainingPass:
+        """The same pass with detached logits. The graph is freed when the last reference is gone."""
+        return replace(self, logits=self.logits.detach())

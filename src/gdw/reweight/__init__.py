@@ -1,64 +1,56 @@
-"""Reweighters: how each example's gradient is weighted. One contract, one file a method.
+"""The methods: how each example's gradient is weighted. All follow one contract, `Reweighter`.
 
-`METHODS` is the registry; `build` makes a reweighter by name, as the trainer and the command line do.
+`METHODS` is the registry. `build` makes a method by name, as the trainer and the command line do. Every name
+is imported when it is first used, so that the registry can be read without PyTorch.
 """
 
-from gdw.reweight.base import Reweighter, StepResult
-from gdw.reweight.class_balanced import ClassBalanced
-from gdw.reweight.clean_only import CleanOnly
-from gdw.reweight.cleanlab import ConfidentLearning
-from gdw.reweight.co_teaching import CoTeaching
-from gdw.reweight.elr import ELR
-from gdw.reweight.fine_tune import FineTune
-from gdw.reweight.focal import Focal
-from gdw.reweight.forward_correction import ForwardCorrection
-from gdw.reweight.gdw import GDW
-from gdw.reweight.gdw_unconstrained import UnconstrainedGDW
-from gdw.reweight.glc import GLC
-from gdw.reweight.hard_bootstrap import HardBootstrap
-from gdw.reweight.inverse_frequency import InverseFrequency
-from gdw.reweight.l2rw import L2RW
-from gdw.reweight.label_smoothing import LabelSmoothing
-from gdw.reweight.ldam import LDAM
-from gdw.reweight.logit_adjustment import LogitAdjustment
-from gdw.reweight.meta_weight_net import MetaWeightNet
-from gdw.reweight.plain import Plain
-from gdw.reweight.plain_clean import PlainClean
-from gdw.reweight.posterior import PosteriorLabels
-from gdw.reweight.preparation import Predict, Preparation, Subset
-from gdw.reweight.presets import PRESETS, Preset
-from gdw.reweight.registry import METHODS, build, check_options
-from gdw.reweight.soft_bootstrap import SoftBootstrap
-from gdw.reweight.weighting_network import WeightingNetwork
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gdw._lazy import lazy
+
+if TYPE_CHECKING:
+    from gdw.reweight.base import Reweighter, StepResult
+    from gdw.reweight.bilevel import WeightingNetwork
+    from gdw.reweight.gdw import GDW, PRESETS, UnconstrainedGDW
+    from gdw.reweight.l2rw import L2RW
+    from gdw.reweight.meta_weight_net import MetaWeightNet
+    from gdw.reweight.plain import Plain
+    from gdw.reweight.preparation import Predict, Preparation, Subset
+    from gdw.reweight.registry import METHODS, build, check_options
+    from gdw.reweight.robust import Robust
+
+_HOME = {
+    "GDW": "gdw.reweight.gdw",
+    "L2RW": "gdw.reweight.l2rw",
+    "METHODS": "gdw.reweight.registry",
+    "MetaWeightNet": "gdw.reweight.meta_weight_net",
+    "PRESETS": "gdw.reweight.gdw",
+    "Plain": "gdw.reweight.plain",
+    "Predict": "gdw.reweight.preparation",
+    "Preparation": "gdw.reweight.preparation",
+    "Reweighter": "gdw.reweight.base",
+    "Robust": "gdw.reweight.robust",
+    "StepResult": "gdw.reweight.base",
+    "Subset": "gdw.reweight.preparation",
+    "UnconstrainedGDW": "gdw.reweight.gdw",
+    "WeightingNetwork": "gdw.reweight.bilevel",
+    "build": "gdw.reweight.registry",
+    "check_options": "gdw.reweight.registry",
+}
 
 __all__ = [
-    "ELR",
     "GDW",
-    "GLC",
     "L2RW",
-    "LDAM",
     "METHODS",
     "PRESETS",
-    "ClassBalanced",
-    "CleanOnly",
-    "CoTeaching",
-    "ConfidentLearning",
-    "FineTune",
-    "Focal",
-    "ForwardCorrection",
-    "HardBootstrap",
-    "InverseFrequency",
-    "LabelSmoothing",
-    "LogitAdjustment",
     "MetaWeightNet",
     "Plain",
-    "PlainClean",
-    "PosteriorLabels",
     "Predict",
     "Preparation",
-    "Preset",
     "Reweighter",
-    "SoftBootstrap",
+    "Robust",
     "StepResult",
     "Subset",
     "UnconstrainedGDW",
@@ -66,3 +58,9 @@ __all__ = [
     "build",
     "check_options",
 ]
+
+__getattr__ = lazy(__name__, _HOME)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

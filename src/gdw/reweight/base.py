@@ -1,4 +1,4 @@
-"""The contract: `backward(batch, meta_batch) -> StepResult` fills `.grad`, the user's optimizer steps."""
+"""The contract of all methods: `backward(batch, meta_batch)` fills `.grad`, then the optimizer steps."""
 
 from __future__ import annotations
 
@@ -12,43 +12,24 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gdw.errors import ConfigError
-from gdw.functional.losses import PerExample, resolve_loss
+from gdw.functional.losses import resolve_loss
 from gdw.hypergradient import Problem, TrainingPass
-from gdw.hypergradient.batch import Batch, Forward
+from gdw.hypergradient.inputs import Batch
+from gdw.reweight.options import MethodOptions, WeightingOptions, described, signature_of
 from gdw.reweight.preparation import Preparation
 
 
 @dataclass(frozen=True)
-class Weighting:
-    """What a method decides about one batch.
-
-    Attributes:
-        weights: `(N, C, ...)`, those that the model's step uses.
-        first_stage: `(N, C, ...)`, those of the virtual step; None where there was none.
-        hypergradient: `(N, C, ...)`; None where none was computed.
-        meta_loss: scalar; None where no meta batch was looked at.
-        shown: what `StepResult.weights` says in their place, for methods whose gradient at the logits is
-            not the plain one.
-    """
-
-    weights: Tensor
-    first_stage: Tensor | None = None
-    hypergradient: Tensor | None = None
-    meta_loss: Tensor | None = None
-    shown: Tensor | None = None
-
-
-@dataclass(frozen=True)
 class StepResult:
-    """What one `backward` saw and did. All tensors are detached.
+    """What one `backward` computed. All tensors are detached.
 
     Attributes:
-        loss: mean unweighted loss of this process's labelled training examples, scalar.
-        meta_loss: mean loss of the global meta batch at the virtual step, scalar; None without one.
-        logits: `(N, C)` of the training batch (dense outputs `(N, C, ...)`).
+        loss: mean unweighted loss of the labelled training examples of this process, a scalar.
+        meta_loss: mean loss of the global meta batch after the virtual step, a scalar; None without one.
+        logits: `(N, C)` of the training batch (dense outputs: `(N, C, ...)`).
         hypergradient: `G = ∂L_meta/∂ω`, `(N, C)`; None in steps that compute none.
         first_stage_weights: `(N, C)`; None for methods without a first stage.
-        weights: `(N, C)`, those used in the gradient.
+        weights: `(N, C)`, the class-level weights of the gradient.
     """
 
     loss: Tensor
@@ -59,192 +40,236 @@ class StepResult:
     weights: Tensor
 
     def first(self, size: int) -> StepResult:
-        """Of the first `size` examples alone; losses as they are."""
+        """The result for the first `size` examples; the losses do not change."""
         cut = {k: v[:size] for k, v in vars(self).items() if isinstance(v, Tensor) and v.dim() > 1}
         return replace(self, **cut)
 
 
 class Reweighter(ABC):
-    """A method of weighting the gradient of each example, class by class.
+    """A method that weights the gradient of each example, class by class.
 
-    Subclasses decide the weights in `_weigh`; the forward pass, the weighted backward pass and the
-    checks are the same for all.
+    A subclass declares its options in `Options` and implements one hook, `_step`.
     """
 
+    Options: ClassVar[type[MethodOptions]] = WeightingOptions
+    """The record of the method's options."""
+
     needs_meta: ClassVar[bool] = True
-    """Whether `backward` looks at a meta batch."""
+    """Whether `backward` uses a meta batch."""
 
     needs_clean: ClassVar[bool] = True
-    """Whether clean examples are needed, in `backward` or in any other way."""
+    """Whether the method needs clean examples, in `backward` or elsewhere."""
 
     joins_clean: ClassVar[bool] = False
-    """Whether batches are drawn from the training set with the clean examples added to its end."""
+    """Whether training batches are drawn from the training set with the clean examples appended to it."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Optimizer,
-        *,
-        forward: Forward | None = None,
-        loss: str | PerExample = "cross_entropy",
-        label_smoothing: float = 0.0,
-        **problem: Any,
-    ) -> None:
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = signature_of(cls.Options)  # type: ignore[attr-defined]
+        if cls.__doc__:
+            cls.__doc__ += f"\n    Options:\n{described(cls.Options)}\n"
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, **options: Any) -> None:
         """
         Args:
             model: any module that returns logits `(N, C, ...)`.
-            optimizer: the one that will step; its parameter groups give the learning rates.
-            forward: `(model, inputs) -> logits`, where `model(inputs)` is not enough.
-            loss: `"cross_entropy"` (targets: class indices or probabilities),
-                `"binary_cross_entropy"` (multi-label), or a function `(logits, targets) -> (N, ...)`.
-            label_smoothing: for cross-entropy.
-            problem: of subclasses, for `Problem.of`.
+            optimizer: the optimizer that will step; its parameter groups give the learning rates.
+            options: see the class.
 
         Raises:
-            ConfigError: unknown loss, or an optimizer that trains nothing of the model.
+            ConfigError: an option is unknown or does not fit, or the optimizer trains nothing of the model.
         """
-        resolved = resolve_loss(loss, label_smoothing=label_smoothing)
-        self._problem = Problem.of(model, optimizer, resolved, forward, **problem)
+        self.options: Any = self.Options(**options)
+        loss = getattr(self.options, "loss", "cross_entropy")
+        resolved = resolve_loss(loss, label_smoothing=self.options.label_smoothing)
+        self._problem = Problem.of(
+            model, optimizer, resolved, self.options.forward, **self._problem_options()
+        )
         self._steps = 0
         self._sample_weight: Tensor | None = None
 
+    def _problem_options(self) -> dict[str, Any]:
+        """Further keyword arguments of `Problem.of`."""
+        return {}
+
+    @property
+    def model(self) -> nn.Module:
+        """The model whose gradient is weighted, without a `DistributedDataParallel` wrapper."""
+        return self._problem.model
+
     @property
     def channels_last(self) -> bool | None:
-        """Whether the model gets images `(N, C, H, W)` channels-last; shapes and values stay as they are.
+        """Whether the model gets images `(N, C, H, W)` channels-last; shapes and values do not change.
 
         None, the default: on a CPU, in 32 or 16 bits, if the model has convolutions and its first pass
-        goes through with it. True: always. Set it before the first `backward`.
+        succeeds with it. True: always. Set it before the first `backward`.
         """
-        return self._problem.layout.wanted
+        return self._problem.memory_format.channels_last
 
     @channels_last.setter
     def channels_last(self, wanted: bool | None) -> None:
-        self._problem.layout.wanted = wanted
+        self._problem.memory_format.channels_last = wanted
 
     @classmethod
     def takes_clean(cls, options: Mapping[str, Any]) -> bool:
-        """Whether training with these options is on the clean examples too, without being told."""
+        """Whether the method with these options trains on the clean examples without being told to."""
         del options
         return cls.joins_clean
 
     @classmethod  # noqa: B027
     def check_installed(cls) -> None:
-        """`MissingDependencyError` when the method needs an optional package that is not there.
+        """Raise `MissingDependencyError` if the method needs an optional package that is not installed.
 
-        Asked when a run starts, not when its options are read: a finished run can be used without.
+        Called when a run starts, not when its options are read: a finished run can be used without it.
         """
 
     def prepare(self, preparation: Preparation) -> None:  # noqa: B027
-        """Before the first step of a run: what the method wants to know of all its labels.
+        """Use all training labels before the first step of a run. The default does nothing.
 
-        Called by `gdw.Trainer`; what it finds belongs into `state_dict`, since a resumed run does not
-        prepare again. By default nothing.
+        `gdw.Trainer` calls it; in a loop of your own call `gdw.prepare(reweighter, train, meta)`. The
+        results are part of `state_dict`, because a resumed run is not prepared again.
         """
 
     def label_posterior(self) -> Tensor | None:
-        """The class probabilities `(N, C)` that the method holds for the true ones of the training set.
+        """Return the probabilities of the true classes of the training set, `(N, C)`.
 
-        None for methods that prepared no soft labels.
+        None for methods that do not estimate them.
         """
         return None
 
     def clean_targets(self) -> Tensor | None:
-        """What clean examples are trained towards, `(M, C)` probabilities; None: their own targets.
+        """Return the targets that clean examples are trained towards, `(M, C)` probabilities.
 
-        Asked by the trainer before the first step, also after a resume, for the meta batches.
+        None: their own labels. The trainer asks before the first step, also after a resume.
         """
         return None
 
     def count_examples_as(self, sample_weight: Tensor) -> None:
-        """From now on training example i counts `sample_weight[i]` times: a factor of its gradient.
+        """From now on multiply the gradient of training example i by `sample_weight[i]`.
 
-        `(N,)`, finite and not negative; best of mean one, since the mean over a batch stays one over its
-        size. Examples beyond its end (clean ones that were joined) count once. `backward` then needs
-        `indices`. It is the caller's, not part of `state_dict`.
+        `backward` then needs `indices`. The weights are not part of `state_dict`.
+
+        Args:
+            sample_weight: `(N,)`, finite and not negative, best with mean one. Indices beyond its end
+                (clean examples that were appended) have weight one.
         """
         self._sample_weight = sample_weight
 
     def trains_on(self, epoch: int, epochs: int) -> Literal["given", "clean"]:
-        """Which examples the batches of `epoch` (from 1) of `epochs` are drawn from; asked by the trainer."""
+        """Which examples the batches of `epoch` (from 1) of `epochs` are drawn from."""
         del epoch, epochs
         return "given"
 
     def begin_epoch(self, epoch: int, epochs: int) -> None:  # noqa: B027
-        """Told by the trainer before the first step of `epoch` (from 1) of `epochs`, also after a resume."""
+        """Called before the first step of `epoch` (from 1) of `epochs`, also after a resume."""
 
     def backward(
         self, batch: Batch, meta_batch: Batch | None = None, *, indices: Sequence[int] | None = None
     ) -> StepResult:
-        """Accumulate the weighted gradient of `batch` into `.grad`, like `loss.backward()`.
+        """Add the weighted gradient of `batch` to `.grad`, like `loss.backward()`.
 
         Args:
-            batch: `(inputs, targets)`; inputs a tensor, a tuple or a mapping of tensors.
+            batch: `(inputs, targets)`; inputs are a tensor, a tuple or a mapping of tensors.
             meta_batch: the same, of clean examples.
-            indices: which examples of the training set they are, for methods that remember each;
-                clean examples among them count on from the end of the training set.
+            indices: the positions `(N,)` of the examples in the training set, for methods that keep
+                something for each example. Clean examples have positions after the training set.
 
         Returns:
             The losses, logits and weights of the step.
 
         Raises:
-            ConfigError: a meta batch is needed and was not given.
-            ModelError: a model whose output is no logits, or that cannot be run twice.
-            DataError: targets that do not fit the logits.
+            ConfigError: the method needs a meta batch, or indices, and got none.
+            ModelError: the output of the model is no logits, or the model cannot be run twice.
+            DataError: the targets do not fit the logits.
         """
         known = None if indices is None else torch.as_tensor(indices, dtype=torch.int64)
-        run = self._counted(
-            self._revise(self._problem.training_pass(batch), batch[1], known), known
-        )
-        # Before an engine may put those of its replay in their place.
-        logits = run.logits.detach()
-        decided = self._weigh(run, meta_batch)
-        self._problem.accumulate(run, decided.weights)
+        result = self._step(batch, meta_batch, known)
         self._steps += 1
-        return StepResult(
-            loss=run.mean_loss,
-            meta_loss=decided.meta_loss,
-            logits=logits,
-            hypergradient=decided.hypergradient,
-            first_stage_weights=decided.first_stage,
-            weights=(decided.weights if decided.shown is None else decided.shown).detach(),
-        )
-
-    def _revise(self, run: TrainingPass, targets: Tensor, indices: Tensor | None) -> TrainingPass:
-        """The pass with another gradient at the logits (`class_gradient`, `losses`), for methods with
-        another loss or other targets than the batch's; `indices` `(N,)` as given to `backward`."""
-        del targets, indices
-        return run
-
-    def _counted(self, run: TrainingPass, indices: Tensor | None) -> TrainingPass:
-        """The pass with each example's gradient times its sample weight, if there are any."""
-        if self._sample_weight is None:
-            return run
-        if indices is None:
-            raise ConfigError(
-                "sample weights are kept by example: say which are in the batch, "
-                "backward(batch, indices=...)"
-            )
-        known, gradient = self._sample_weight, run.class_gradient
-        # Clean rows may stand behind those that the indices are of.
-        factors = torch.ones(len(gradient), dtype=known.dtype)
-        own = known[indices.clamp(max=len(known) - 1)]
-        factors[: len(indices)] = own.where(indices < len(known), 1.0)
-        shaped = factors.to(gradient).view(-1, *[1] * (gradient.dim() - 1))
-        return replace(run, class_gradient=gradient * shaped)
+        return result
 
     @abstractmethod
-    def _weigh(self, run: TrainingPass, meta_batch: Batch | None) -> Weighting:
-        """Decide the weights of a batch from its training pass and a meta batch."""
+    def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
+        """One step: `_forward`, the decision of the method, `_backward`."""
+
+    def _forward(self, batch: Batch, indices: Tensor | None) -> TrainingPass:
+        """Run the forward pass of a training batch; `D1` includes the sample weights."""
+        training_pass = self._problem.training_pass(batch)
+        return self._sample_weighted(training_pass, training_pass.class_gradient, indices)
+
+    def _backward(
+        self,
+        training_pass: TrainingPass,
+        weights: Tensor,
+        *,
+        first_stage: Tensor | None = None,
+        hypergradient: Tensor | None = None,
+        meta_loss: Tensor | None = None,
+        logits: Tensor | None = None,
+        reported: Tensor | None = None,
+    ) -> StepResult:
+        """Add the weighted gradient to `.grad` and return the result of the step.
+
+        Args:
+            training_pass: the forward pass, with the `D1` to use.
+            weights: class-level weights, `(N, C, ...)`.
+            first_stage, hypergradient, meta_loss: for the result.
+            logits: those to take the gradient through, if an engine returned others.
+            reported: `StepResult.weights`, where they differ from `weights`.
+        """
+        result = StepResult(
+            loss=training_pass.mean_loss,
+            meta_loss=meta_loss,
+            logits=training_pass.logits.detach(),
+            hypergradient=hypergradient,
+            first_stage_weights=first_stage,
+            weights=(weights if reported is None else reported).detach(),
+        )
+        if logits is not None:
+            training_pass = replace(training_pass, logits=logits)
+        self._problem.accumulate(training_pass, weights)
+        return result
+
+    def _sample_weighted(
+        self, training_pass: TrainingPass, class_gradient: Tensor, indices: Tensor | None
+    ) -> TrainingPass:
+        """The pass with `class_gradient` times the sample weights, if there are any, as its `D1`."""
+        weights = self._sample_weight
+        if weights is None:
+            return replace(training_pass, class_gradient=class_gradient)
+        if indices is None:
+            raise ConfigError(
+                "sample weights belong to training examples: say which examples are in the batch, "
+                "backward(batch, indices=...)"
+            )
+        factors = torch.ones(len(class_gradient), dtype=weights.dtype)
+        chosen = weights[indices.clamp(max=len(weights) - 1)]
+        factors[: len(indices)] = chosen.where(indices < len(weights), 1.0)
+        shaped = factors.to(class_gradient).view(-1, *[1] * (class_gradient.dim() - 1))
+        return replace(training_pass, class_gradient=class_gradient * shaped)
+
+    def _mean_over(self, kept: Tensor, count: Tensor) -> Tensor:
+        """Weights that turn a mean over all `count` examples into a mean over those `kept`.
+
+        Args:
+            kept: `(N, ...)` for the examples of this process: booleans, or shares from 0 to 1.
+            count: the number of examples of the global batch, a scalar tensor.
+
+        Returns:
+            `(N, ...)` of the dtype of `count`; all zero if no example is kept on any process.
+        """
+        chosen = kept.to(count.dtype)
+        total = self._problem.collective.sum_scalar(chosen.sum())
+        return chosen * torch.where(total > 0, count / total, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that a resumed run needs: counters, and what a subclass learns."""
+        """Return everything that a resumed run needs: counters, and what the method has learned."""
         return {"method": type(self).__name__, "steps": self._steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a state made by `state_dict` of the same method.
+        """Restore a state that `state_dict` of the same method returned.
 
         Raises:
-            ConfigError: the state is another method's.
+            ConfigError: the state belongs to another method.
         """
         if state.get("method") != type(self).__name__:
             raise ConfigError(

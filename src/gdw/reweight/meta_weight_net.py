@@ -1,71 +1,49 @@
-"""Meta-Weight-Net: instance weights from a network fed with the loss."""
+"""Meta-Weight-Net: instance weights from a network that reads the loss."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
-from torch import nn
-from torch.optim import Optimizer
+from torch import Tensor
 
 from gdw.functional import broadcast_instance_weights
-from gdw.functional.losses import PerExample
-from gdw.hypergradient import TrainingPass
-from gdw.hypergradient.batch import Batch, Forward
-from gdw.reweight.base import Weighting
-from gdw.reweight.two_stage import NetworkReweighter
+from gdw.hypergradient.inputs import Batch
+from gdw.reweight.base import StepResult
+from gdw.reweight.bilevel import NetworkOptions, NetworkReweighter
+from gdw.reweight.options import MethodOptions
 
 
 class MetaWeightNet(NetworkReweighter):
     """Meta-Weight-Net (Shu et al., NeurIPS 2019, arXiv 1902.07379, algorithm 1).
 
-    The network takes one step on the meta gradient, then weighs the batch anew for the model's step.
+    The network takes one step on the meta gradient. Then it weights the batch again for the model's step.
+
+    >>> import torch, gdw
+    >>> model = torch.nn.Linear(5, 3)
+    >>> reweighter = gdw.MetaWeightNet(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    >>> batch = torch.randn(8, 5), torch.randint(3, (8,))
+    >>> step = reweighter.backward(batch, meta_batch=batch)
+    >>> bool((step.weights[:, 0] == step.weights[:, 2]).all())  # one weight per example
+    True
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Optimizer,
-        *,
-        hypergradient: str = "finite_difference",
-        head: str | None = None,
-        retain_graph: bool | None = None,
-        meta_features_every: int = 1,
-        weighting_network: nn.Module | None = None,
-        weighting_lr: float = 1e-3,
-        meta_every: int = 1,
-        forward: Forward | None = None,
-        loss: str | PerExample = "cross_entropy",
-        label_smoothing: float = 0.0,
-    ) -> None:
-        """
-        Args:
-            model, optimizer, forward, loss, label_smoothing: as for every reweighter.
-            hypergradient: `"finite_difference"`, `"forward"`, `"reference"` or `"head"`.
-            head: for `"head"`, the name of the module that it is restricted to; by default the last
-                `nn.Linear`.
-            retain_graph, meta_features_every: as for `MetaReweighter`.
-            weighting_network: maps `(N, 1)` losses to `(N, 1)` weights; by default an MLP 1→100→1.
-            weighting_lr: its Adam learning rate (weight decay 1e-4).
-            meta_every: learn from the meta batch at every k-th step only; the network weighs the others.
-        """
-        super().__init__(
-            model,
-            optimizer,
-            hypergradient=hypergradient,
-            head=head,
-            retain_graph=retain_graph,
-            meta_features_every=meta_features_every,
-            weighting_network="mlp" if weighting_network is None else weighting_network,
-            weighting_lr=weighting_lr,
-            meta_every=meta_every,
-            forward=forward,
-            loss=loss,
-            label_smoothing=label_smoothing,
-        )
+    Options: ClassVar[type[MethodOptions]] = NetworkOptions
 
-    def _weigh(self, run: TrainingPass, meta_batch: Batch | None) -> Weighting:
+    def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
+        training_pass = self._forward(batch, indices)
+        proposed, first = self._first_stage(training_pass)
         if not self._is_meta_step():
-            return self._between(run)
-        first, g, meta_loss = self._learn(run, meta_batch)
+            return self._backward(training_pass, first, first_stage=first)
+        g, meta_loss, logits = self._hypergradient(training_pass, first, meta_batch)
+        self._learn(proposed, g)
         with torch.no_grad():
-            again, _ = self._first_stage(run)
-        return Weighting(broadcast_instance_weights(again, g), first, g, meta_loss)
+            updated, _ = self._first_stage(training_pass)
+        return self._backward(
+            training_pass,
+            broadcast_instance_weights(updated, g),
+            first_stage=first,
+            hypergradient=g,
+            meta_loss=meta_loss,
+            logits=logits,
+        )

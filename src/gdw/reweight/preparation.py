@@ -1,4 +1,4 @@
-"""What a method may do before the first step: look at the labels, train small models, predict."""
+"""What a method may do before the first step: read the labels, train models, predict."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import torch.nn.functional as F
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Some examples of a run, to fit a model on or to predict.
+    """Some examples of a run, to train a model on or to predict.
 
     Attributes:
         part: `"given"`, the training set with its doubtful labels, or `"clean"`, the clean examples.
@@ -29,14 +30,15 @@ Predict = Callable[[Subset], Tensor]
 
 
 class Preparation(Protocol):
-    """A run about to start, as its method sees it in `Reweighter.prepare`.
+    """A run that is about to start, as `Reweighter.prepare` gets it.
 
     Attributes:
         given: targets of the training set, `(N,)` classes or `(N, C)` probabilities, on the CPU.
-        clean: targets of the clean examples, `(M,)`; None without any.
+        clean: targets of the clean examples, `(M,)`; None without clean examples.
         num_classes: C.
-        epochs, batch_size: of the run.
-        seed: of the run.
+        epochs: epochs of the run.
+        batch_size: examples per training batch of the run.
+        seed: seed of the run.
     """
 
     @property
@@ -62,15 +64,29 @@ class Preparation(Protocol):
         offset: Tensor | None = None,
         noise: Tensor | None = None,
     ) -> Predict:
-        """Train a copy of the untrained model plainly on `subsets`, joined, with the run's options.
+        """Train a copy of the untrained model plainly on the joined `subsets`, with the options of the run.
 
-        `epochs`: passes over the subsets, by default as many as the run's; `seed` shuffles them, apart
-        from the run's own order; `what` is said to the person who waits; `offset` `(C,)` is added to the
-        logits of given examples while training, and their labels are corrected for `noise` `(C, C)`, see
-        `gdw.reweight.offset`.
+        Args:
+            subsets: what to train on.
+            epochs: passes over the subsets; by default those of the run.
+            seed: shuffles the subsets, independently of the order of the run.
+            what: a message for the person who waits.
+            offset: `(C,)`, added to the logits of given examples during training, see
+                `gdw.reweight.robust.gradient`.
+            noise: `T`, `(C, C)`, the label noise that given labels are corrected for.
+
+        Returns:
+            A function that predicts class probabilities with the trained model.
         """
         ...
 
     def say(self, what: str) -> None:
-        """Tell the person who waits."""
+        """Show a message to the person who waits."""
         ...
+
+
+def as_probabilities(targets: Tensor, classes: int) -> Tensor:
+    """Classes `(N,)` or probabilities `(N, C)` as probabilities `(N, C)`, float64."""
+    if targets.is_floating_point():
+        return targets.double()
+    return F.one_hot(targets.long(), classes).double()

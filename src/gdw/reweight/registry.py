@@ -1,100 +1,138 @@
-"""Methods by the names that configuration files and the command line use."""
+"""The methods by name. A new method is one class and one line here."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
-from typing import Any
-
-import torch
-from torch import nn
-from torch.optim import Optimizer
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gdw.errors import ConfigError, nearest
-from gdw.reweight.base import Reweighter
-from gdw.reweight.class_balanced import ClassBalanced
-from gdw.reweight.clean_only import CleanOnly
-from gdw.reweight.cleanlab import ConfidentLearning
-from gdw.reweight.co_teaching import CoTeaching
-from gdw.reweight.elr import ELR
-from gdw.reweight.fine_tune import FineTune
-from gdw.reweight.focal import Focal
-from gdw.reweight.forward_correction import ForwardCorrection
-from gdw.reweight.gdw import GDW
-from gdw.reweight.gdw_unconstrained import UnconstrainedGDW
-from gdw.reweight.glc import GLC
-from gdw.reweight.hard_bootstrap import HardBootstrap
-from gdw.reweight.inverse_frequency import InverseFrequency
-from gdw.reweight.l2rw import L2RW
-from gdw.reweight.label_smoothing import LabelSmoothing
-from gdw.reweight.ldam import LDAM
-from gdw.reweight.logit_adjustment import LogitAdjustment
-from gdw.reweight.meta_weight_net import MetaWeightNet
-from gdw.reweight.plain import Plain
-from gdw.reweight.plain_clean import PlainClean
-from gdw.reweight.posterior import PosteriorLabels
-from gdw.reweight.soft_bootstrap import SoftBootstrap
 
-METHODS: dict[str, type[Reweighter]] = {
-    "gdw": GDW,
-    "gdw_unconstrained": UnconstrainedGDW,
-    "mwn": MetaWeightNet,
-    "l2rw": L2RW,
-    "plain": Plain,
-    "plain_clean": PlainClean,
-    "clean_only": CleanOnly,
-    "fine_tune": FineTune,
-    "class_balanced": ClassBalanced,
-    "inverse_frequency": InverseFrequency,
-    "focal": Focal,
-    "ldam": LDAM,
-    "logit_adjustment": LogitAdjustment,
-    "label_smoothing": LabelSmoothing,
-    "soft_bootstrap": SoftBootstrap,
-    "hard_bootstrap": HardBootstrap,
-    "forward": ForwardCorrection,
-    "glc": GLC,
-    "co_teaching": CoTeaching,
-    "elr": ELR,
-    "cleanlab": ConfidentLearning,
-    "posterior": PosteriorLabels,
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from gdw.reweight.base import Reweighter
+
+
+class Entry(NamedTuple):
+    """One method of the registry.
+
+    Attributes:
+        home: its module below `gdw.reweight` and its class, as `"module:Class"`.
+        family: the heading under which it is listed.
+        summary: what it does, in one line.
+    """
+
+    home: str
+    family: str
+    summary: str
+
+
+_MAIN, _CLEAN = "Recommended and learned weights", "Plain training and clean examples"
+_NOISE, _IMBALANCE = "Label noise", "Class imbalance"
+
+# fmt: off
+_ENTRIES: dict[str, Entry] = {
+    "robust": Entry("robust:Robust", _MAIN, "recommended: class-level weights in closed form, from posterior labels"),
+    "gdw": Entry("gdw:GDW", _MAIN, "GDW: class-level weights learned by a bilevel step, as published"),
+    "gdw_unconstrained": Entry("gdw:UnconstrainedGDW", _MAIN, "GDW without the zero-mean constraint (an ablation)"),
+    "mwn": Entry("meta_weight_net:MetaWeightNet", _MAIN, "Meta-Weight-Net: instance weights from a network that reads the loss"),
+    "l2rw": Entry("l2rw:L2RW", _MAIN, "L2RW: instance weights from one meta gradient"),
+    "plain": Entry("plain:Plain", _CLEAN, "ordinary training on the given labels"),
+    "plain_clean": Entry("baselines.clean_data:PlainClean", _CLEAN, "ordinary training on given and clean examples"),
+    "clean_only": Entry("baselines.clean_data:CleanOnly", _CLEAN, "ordinary training on the clean examples alone"),
+    "fine_tune": Entry("baselines.clean_data:FineTune", _CLEAN, "given labels first, clean examples in the last epochs"),
+    "class_balanced": Entry("baselines.imbalance:ClassBalanced", _IMBALANCE, "weights by the effective number of a class"),
+    "inverse_frequency": Entry("baselines.imbalance:InverseFrequency", _IMBALANCE, "weights by the inverse frequency of a class"),
+    "focal": Entry("baselines.imbalance:Focal", _IMBALANCE, "focal loss: well-classified examples count less"),
+    "ldam": Entry("baselines.imbalance:LDAM", _IMBALANCE, "LDAM: wider margins for rare classes"),
+    "logit_adjustment": Entry("baselines.imbalance:LogitAdjustment", _IMBALANCE, "class frequencies added to the training logits"),
+    "label_smoothing": Entry("baselines.noise_losses:LabelSmoothing", _NOISE, "a share of each target spread over all classes"),
+    "soft_bootstrap": Entry("baselines.noise_losses:SoftBootstrap", _NOISE, "targets mixed with the predicted probabilities"),
+    "hard_bootstrap": Entry("baselines.noise_losses:HardBootstrap", _NOISE, "targets mixed with the predicted class"),
+    "gce": Entry("baselines.noise_losses:GCE", _NOISE, "generalised cross-entropy: between cross-entropy and mean absolute error"),
+    "sce": Entry("baselines.noise_losses:SCE", _NOISE, "symmetric cross-entropy: cross-entropy plus its reverse"),
+    "elr": Entry("baselines.noise_losses:ELR", _NOISE, "early-learning regularisation: predictions kept near their average"),
+    "forward": Entry("baselines.noise_matrix:ForwardCorrection", _NOISE, "predictions multiplied by the noise matrix"),
+    "glc": Entry("baselines.noise_matrix:GLC", _NOISE, "gold loss correction: forward correction, and the clean examples"),
+    "co_teaching": Entry("baselines.co_teaching:CoTeaching", _NOISE, "two networks that select easy examples for each other"),
+    "cleanlab": Entry("baselines.confident_learning:ConfidentLearning", _NOISE, "likely label errors removed by cleanlab, then plain training"),
+    "posterior": Entry("baselines.posterior:PosteriorLabels", _NOISE, "soft labels from the clean examples, corrected by the given label"),
 }
+# fmt: on
+
+
+class Methods(Mapping[str, "type[Reweighter]"]):
+    """A mapping from name to class, in the order of the registry. A class is imported on first use."""
+
+    def __init__(self, entries: Mapping[str, Entry]) -> None:
+        self._entries = entries
+
+    def __getitem__(self, name: str) -> type[Reweighter]:
+        module, _, attribute = self._entries[name].home.partition(":")
+        found: type[Reweighter] = getattr(
+            importlib.import_module(f"gdw.reweight.{module}"), attribute
+        )
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def summary(self, name: str) -> str:
+        """What the method does, in one line."""
+        return self._entries[name].summary
+
+    def families(self) -> dict[str, list[tuple[str, str]]]:
+        """Name and summary of each method, by family. Imports no method."""
+        families: dict[str, list[tuple[str, str]]] = {}
+        for name, entry in self._entries.items():
+            families.setdefault(entry.family, []).append((name, entry.summary))
+        return families
+
+    def require(self, name: str) -> type[Reweighter]:
+        """The class of that name.
+
+        Raises:
+            ConfigError: there is no such method; names the nearest known one.
+        """
+        if name not in self._entries:
+            raise ConfigError(
+                f"unknown method {name!r}: expected one of {', '.join(self)}.{nearest(name, self)}"
+            )
+        return self[name]
+
+
+METHODS = Methods(_ENTRIES)
 
 
 def check_options(method: str, options: Mapping[str, Any]) -> None:
-    """Whether the method exists and takes these options with these values, before any work.
+    """Check that the method exists and that it accepts these options. No model is built.
 
     Raises:
-        ConfigError: unknown method or option, with the nearest known one; or a value that does not fit.
+        ConfigError: an unknown method or option, with the nearest known one, or a value that does not fit.
     """
-    if method not in METHODS:
-        raise ConfigError(
-            f"unknown method {method!r}: expected one of {', '.join(METHODS)}."
-            f"{nearest(method, METHODS)}"
-        )
-    signature = inspect.signature(METHODS[method].__init__).parameters
-    known = [name for name, p in signature.items() if p.kind is p.KEYWORD_ONLY]
+    known = METHODS.require(method).Options
     for name in options:
-        if name not in known:
+        if name not in known.model_fields:
             raise ConfigError(
-                f"method {method!r} has no option {name!r}: it takes {', '.join(known)}."
-                f"{nearest(name, known)}"
+                f"method {method!r} has no option {name!r}: it takes {', '.join(known.model_fields)}."
+                f"{nearest(name, known.model_fields)}"
             )
-    with torch.random.fork_rng(devices=[]):
-        # Whether the head exists is for the real model to say.
-        tried = {k: v for k, v in options.items() if k != "head"}
-        model = nn.Sequential(nn.Linear(1, 2))
-        try:
-            METHODS[method](model, torch.optim.SGD(model.parameters(), lr=1.0), **tried)
-        except TypeError as error:
-            raise ConfigError(f"method {method!r}: an option has a wrong type ({error})") from error
+    try:
+        known(**options)
+    except ConfigError as error:
+        raise ConfigError(f"method {method!r}: {error}") from None
 
 
 def build(method: str, model: nn.Module, optimizer: Optimizer, **options: Any) -> Reweighter:
-    """The reweighter of that name, e.g. `build("gdw", model, optimizer, clip=0.5)`.
+    """Build a reweighter by name, for example `build("gdw", model, optimizer, clip=0.5)`.
 
     Raises:
-        ConfigError: unknown method or option.
+        ConfigError: an unknown method or option.
     """
     check_options(method, options)
     return METHODS[method](model, optimizer, **options)

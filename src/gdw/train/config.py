@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
 from gdw.options import Group, Options
+from gdw.reweight.deprecated import modernised
+from gdw.reweight.registry import check_options
 
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
 _Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -46,7 +49,7 @@ class TrainConfig(Options):
     group: ClassVar[Group] = Group("Training")
 
     method: Annotated[str, _METHOD] = Field(
-        default="gdw", description="The training method. gdw methods lists them all."
+        default="robust", description="The training method. gdw methods lists them all."
     )
     method_options: Annotated[dict[str, Any], _METHOD] = Field(
         default_factory=dict,
@@ -139,6 +142,18 @@ class TrainConfig(Options):
         description="Write a checkpoint after this many optimizer steps too, not only after each epoch.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _modernise(cls, values: Any) -> Any:
+        options = values.get("method_options", {})
+        if not isinstance(options, Mapping):
+            return values
+        method, options, note = modernised(values.get("method", "robust"), options)
+        if note is None:
+            return values
+        warnings.warn(note, FutureWarning, stacklevel=2)
+        return {**values, "method": method, "method_options": options}
+
     @field_validator("precision", mode="before")
     @classmethod
     def _precision_from_number(cls, value: object) -> object:
@@ -147,9 +162,6 @@ class TrainConfig(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
-        # The methods need PyTorch, which reading the options alone (`gdw train --help`) must not import.
-        from gdw.reweight import check_options
-
         check_options(self.method, self.method_options)
         for name in ("forward", "label_smoothing"):
             if name in self.method_options:
@@ -172,7 +184,10 @@ class TrainConfig(Options):
     def conflicts(self, earlier: Mapping[str, Any]) -> list[str]:
         """Where this run would part from the `earlier` one that it is to continue, as text."""
         free = _FREE_TO_CHANGE | ({"epochs"} if self.schedule == "constant" else set())
-        now = self.plain()
+        now, earlier = self.plain(), dict(earlier)
+        earlier["method"], earlier["method_options"], _ = modernised(
+            earlier.get("method", ""), earlier.get("method_options", {})
+        )
         return [
             f"{name} (was {earlier[name]!r}, now {now[name]!r})"
             for name in now

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from gdw.errors import ModelError
-from gdw.hypergradient.batch import Forward, default_forward
+from gdw.hypergradient.inputs import Forward, default_forward
 from gdw.train.feed import Data, as_dataset, batches, place
 from gdw.train.metrics import ClassificationMetrics
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gdw.errors import DivergenceError
-from gdw.hypergradient.batch import Forward
+from gdw.hypergradient.inputs import Forward
 from gdw.reweight import Reweighter
 from gdw.train import feed, random_state
 from gdw.train.callback import Callback

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from gdw.errors import ConfigError
-from gdw.hypergradient.batch import Forward
-from gdw.hypergradient.stillness import still_buffers
+from gdw.hypergradient.inputs import Forward
+from gdw.hypergradient.preserve import preserved_buffers
 from gdw.train import feed
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import check_classes, evaluation_mode, whereabouts
@@ -42,7 +42,7 @@ def check_before_training(
     """
     device, dtype = whereabouts(model)
     logits: Tensor | None = None
-    with seeded(0, device), still_buffers(model), torch.no_grad():
+    with seeded(0, device), preserved_buffers(model), torch.no_grad():
         for name, dataset in sets.items():
             if dataset is None:
                 continue

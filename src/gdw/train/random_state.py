@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from gdw.hypergradient.stillness import RandomState
+from gdw.hypergradient.preserve import RandomState
 
 
 def capture(device: torch.device) -> dict[str, Any]:

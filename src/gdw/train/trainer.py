@@ -12,7 +12,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from gdw.data.examples import Examples
 from gdw.errors import ConfigError, ModelError
-from gdw.hypergradient.batch import Forward, default_forward
+from gdw.hypergradient.inputs import Forward, default_forward
 from gdw.reweight import METHODS, Reweighter, build
 from gdw.train import feed
 from gdw.train.callback import Callback

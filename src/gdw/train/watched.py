@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gdw.hypergradient.batch import Forward
+from gdw.hypergradient.inputs import Forward
 from gdw.reweight import Reweighter
 from gdw.train import feed
 from gdw.train.config import TrainConfig

@@ -1,0 +1,188 @@
+"""What a batch is, how a model gets it, and in which memory format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+from torch.utils._pytree import tree_map
+
+from gdw.errors import DataError, ModelError
+
+Forward = Callable[[nn.Module, Any], Tensor]
+"""`(model, inputs) -> logits (N, C, ...)`."""
+
+Batch = tuple[Any, Tensor]
+"""`(inputs, targets)`; inputs are a tensor, a tuple of tensors or a mapping of tensors."""
+
+
+def default_forward(model: nn.Module, inputs: Any) -> Tensor:
+    """Compute the logits of `inputs`.
+
+    A tuple is passed to the model as positional arguments, a mapping as keyword arguments. If the output
+    has an attribute `.logits` or a key `"logits"` (as in transformers), that tensor is returned.
+
+    Args:
+        model: any module.
+        inputs: a tensor, a tuple or a mapping.
+
+    Returns:
+        `(N, C, ...)`.
+
+    Raises:
+        ModelError: the output contains no tensor of logits.
+    """
+    if isinstance(inputs, Mapping):
+        output = model(**inputs)
+    elif isinstance(inputs, (tuple, list)):
+        output = model(*inputs)
+    else:
+        output = model(inputs)
+    logits = getattr(output, "logits", output)
+    if isinstance(logits, Mapping) and "logits" in logits:
+        logits = logits["logits"]
+    if not isinstance(logits, Tensor):
+        raise ModelError(
+            f"the model must return logits (a tensor, or an object with .logits), "
+            f"got {type(output).__name__}: pass forward=lambda model, inputs: ..."
+        )
+    return logits
+
+
+def as_pair(batch: Batch, name: str) -> Batch:
+    """Return the batch as `(inputs, targets)`.
+
+    Raises:
+        DataError: it is not a pair; the message calls it `name`.
+    """
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        raise DataError(
+            f"{name} must be a pair (inputs, targets), found {type(batch).__name__}"
+            + (f" of length {len(batch)}" if hasattr(batch, "__len__") else "")
+            + "; for a mapping that holds its labels, pass (batch, batch.pop('labels'))"
+        )
+    inputs, targets = batch
+    return inputs, targets
+
+
+def join_batches(first: Batch, second: Batch, rows: int) -> Batch:
+    """Append the first `rows` examples of the batch `second` to the batch `first`.
+
+    If one batch has class indices and the other has probabilities, both get probabilities.
+
+    Raises:
+        DataError: inputs or targets of the two have different forms.
+    """
+    (x, y), (u, v) = first, second
+    if y.is_floating_point() != v.is_floating_point():
+        width = (y if y.is_floating_point() else v).shape[1]
+        y, v = (t if t.is_floating_point() else one_hot(t, width).to(torch.float32) for t in (y, v))
+
+    def join(a: Tensor, b: Tensor) -> Tensor:
+        if a.is_floating_point() != b.is_floating_point():
+            raise ValueError(f"{a.dtype} and {b.dtype}")
+        return torch.cat([a, b[:rows].to(a.dtype)])
+
+    try:
+        inputs, targets = tree_map(join, (plain_tree(x), y), (plain_tree(u), v))
+    except (RuntimeError, ValueError) as error:
+        raise DataError(
+            "training and clean examples must have inputs and targets of one form to share a batch: "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+    return inputs, targets
+
+
+def plain_tree(inputs: Any) -> Any:
+    """Return `inputs` with every mapping as a `dict` and every sequence as a `tuple`."""
+    if isinstance(inputs, Mapping):
+        return {key: plain_tree(value) for key, value in inputs.items()}
+    if isinstance(inputs, (tuple, list)):
+        return tuple(plain_tree(value) for value in inputs)
+    return inputs
+
+
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Apply `change` to every tensor in `value`, inside tuples, lists and dictionaries too.
+
+    Subclasses of those containers are returned as they are.
+    """
+    if isinstance(value, Tensor):
+        return change(value)
+    if type(value) is tuple:
+        return tuple(map_tensors(item, change) for item in value)
+    if isinstance(value, list):
+        return [map_tensors(item, change) for item in value]
+    if type(value) is dict:
+        return {key: map_tensors(item, change) for key, item in value.items()}
+    return value
+
+
+def tensor_versions(inputs: Any) -> list[int]:
+    """Autograd's counters of in-place changes, one for each input tensor."""
+    if isinstance(inputs, Tensor):
+        return [] if inputs.is_inference() else [inputs._version]
+    if isinstance(inputs, Mapping):
+        return [v for value in inputs.values() for v in tensor_versions(value)]
+    if isinstance(inputs, (tuple, list)):
+        return [v for value in inputs for v in tensor_versions(value)]
+    return []
+
+
+class MemoryFormat:
+    """Passes images to convolutions channels-last where that is faster: in 32 or 16 bits, on a CPU.
+
+    Only the order of the numbers in memory changes, not shapes or values; the layers that follow keep the
+    order. (Dropout of images draws in that order, so the same seed drops other pixels.) A model that needs
+    the other order (`view` where `reshape` would do) raises in its first pass; after that it gets its
+    inputs unchanged.
+
+    Attributes:
+        channels_last: None (the default) leaves the choice to the first pass. False: never. True: always,
+            on any device, in any precision and for any model.
+    """
+
+    def __init__(self) -> None:
+        self.channels_last: bool | None = None
+        self._suits_model: bool | None = None
+        self._changed = self._proven = False
+
+    def apply(self, model: nn.Module, inputs: Any) -> Any:
+        """Return `inputs` with images `(N, C, H, W)` in the format that suits `model`."""
+        if self.channels_last is None and self._suits_model is None:
+            self._suits_model = _has_convolutions(model)
+        on = self._suits_model if self.channels_last is None else self.channels_last
+        return map_tensors(inputs, self._converted) if on else inputs
+
+    def confirm(self) -> None:
+        """A pass succeeded, so errors of later passes have other causes."""
+        self._proven = True
+
+    def give_up(self) -> bool:
+        """A pass raised. Return whether to try it again with unchanged inputs, from now on."""
+        if self._proven or self.channels_last is not None or not self._changed:
+            return False
+        self._suits_model = False
+        return True
+
+    def _converted(self, tensor: Tensor) -> Tensor:
+        if tensor.dim() != 4 or not tensor.is_floating_point():
+            return tensor
+        if not self.channels_last and (
+            tensor.device.type != "cpu" or tensor.dtype == torch.float64
+        ):
+            return tensor
+        converted = tensor.contiguous(memory_format=torch.channels_last)
+        self._changed |= converted is not tensor
+        return converted
+
+
+def _has_convolutions(model: nn.Module) -> bool:
+    # A compiled model has chosen its formats.
+    compiled = any(
+        m._compiled_call_impl is not None or hasattr(m, "_orig_mod") for m in model.modules()
+    )
+    return not compiled and any(isinstance(m, nn.Conv2d) for m in model.modules())

@@ -1,0 +1,1 @@
+"""The methods that GDW and robust are compared with, by family."""

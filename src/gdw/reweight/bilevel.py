@@ -1,0 +1,259 @@
+"""What the bilevel methods share: the engine, the weighting network, and the first stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import AfterValidator, Field, model_validator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gdw.errors import ConfigError
+from gdw.functional import broadcast_instance_weights
+from gdw.hypergradient import ENGINES, HEAD, Collective, TrainingPass
+from gdw.hypergradient.engines import Engine, Hypergradient
+from gdw.hypergradient.inputs import Batch
+from gdw.reweight.base import Reweighter
+from gdw.reweight.options import Count, MethodOptions, NotNegative, WeightingOptions
+
+
+def _checked_network(choice: Any) -> Any:
+    if not isinstance(choice, nn.Module) and choice not in ("mlp", "none"):
+        raise ValueError("expected a module, 'mlp' or 'none' (all weights start at one)")
+    return choice
+
+
+NetworkChoice = Annotated[Any, AfterValidator(_checked_network)]
+
+
+class BilevelOptions(WeightingOptions):
+    """The options of methods that compute a hypergradient."""
+
+    hypergradient: Literal["finite_difference", "forward", "reference", "head"] = Field(
+        "finite_difference",
+        description=(
+            "How the hypergradient is computed: by one finite difference (any model), exactly in forward "
+            'mode or by double backward ("reference", slow), or restricted to the "head" (cheapest).'
+        ),
+    )
+    head: str | None = Field(
+        None,
+        description='With "head": name of the module to restrict to. None: the last `nn.Linear`.',
+    )
+    retain_graph: bool | None = Field(
+        None,
+        description=(
+            'With "finite_difference": keep the training graph during the meta pass (twice the memory). '
+            "None: only in coarser precision than float32."
+        ),
+    )
+    meta_features_every: Count = Field(
+        1, description='With "head": the features of one meta batch are used for this many steps.'
+    )
+
+    @model_validator(mode="after")
+    def _engine_options_fit(self) -> BilevelOptions:
+        engine = self.hypergradient
+        if self.head is not None and engine != HEAD:
+            raise ValueError(f"head={self.head!r} needs hypergradient='head', found {engine!r}")
+        if self.meta_features_every > 1 and engine != HEAD:
+            raise ValueError(
+                f"meta_features_every={self.meta_features_every} needs hypergradient='head', found "
+                f"{engine!r}: leave it out, or use meta_every"
+            )
+        if self.retain_graph is not None and engine != "finite_difference":
+            raise ValueError(
+                f"retain_graph={self.retain_graph} needs hypergradient='finite_difference', found "
+                f"{engine!r}: leave it out"
+            )
+        return self
+
+
+class NetworkOptions(BilevelOptions):
+    """The options of methods with a weighting network."""
+
+    weighting_network: NetworkChoice = Field(
+        "mlp",
+        description='Maps losses `(N, 1)` to weights `(N, 1)`: a module, or "mlp" (1-100-1).',
+    )
+    weighting_lr: NotNegative = Field(
+        1e-3, description="Learning rate of its optimizer (Adam, weight decay 1e-4)."
+    )
+    meta_every: Count = Field(
+        1,
+        description=(
+            "Compute the hypergradient at every k-th step only; the other steps use the weights of the "
+            "network."
+        ),
+    )
+
+
+class BilevelReweighter(Reweighter):
+    """A method that computes a hypergradient from a meta batch."""
+
+    Options: ClassVar[type[MethodOptions]] = BilevelOptions
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, **options: Any) -> None:
+        super().__init__(model, optimizer, **options)
+        self._engine: Engine = ENGINES[self.options.hypergradient]
+
+    def _problem_options(self) -> dict[str, Any]:
+        options = self.options
+        differs = options.hypergradient == "finite_difference"
+        return {
+            "head": options.head or options.hypergradient == HEAD,
+            "retain_graph": options.retain_graph if differs else True,
+            "features_every": options.meta_features_every,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        head = self._problem.head
+        return {**super().state_dict(), "head": None if head is None else head.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        if self._problem.head is not None and state["head"] is not None:
+            self._problem.head.load_state_dict(state["head"])
+
+    def _hypergradient(
+        self, training_pass: TrainingPass, weights: Tensor | None, meta_batch: Batch | None
+    ) -> Hypergradient:
+        """The virtual step with `weights` `(N, C, ...)` (None: zero), and `G = ∂L/∂ω` there."""
+        if meta_batch is None:
+            raise ConfigError(
+                "this method learns its weights from clean examples: call "
+                "backward(batch, meta_batch), for instance in a loop over "
+                "gdw.data.pair(train_loader, meta_loader)"
+            )
+        return self._engine(self._problem, training_pass, weights, meta_batch)
+
+
+class WeightingNetwork(nn.Sequential):
+    """An MLP 1→100→1 with ReLU and then sigmoid (Shu et al., "Meta-Weight-Net", NeurIPS 2019, section 2).
+
+    Input: losses `(N, 1)`. Output: weights `(N, 1)` in (0, 1).
+    """
+
+    def __init__(self, hidden: int = 100) -> None:
+        super().__init__(nn.Linear(1, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Sigmoid())
+
+
+class LearnedWeights:
+    """A weighting network `v` with its optimizer: it proposes instance weights and learns from G.
+
+    Args:
+        network: maps losses `(N, 1)` to weights `(N, 1)`.
+        lr: learning rate of Adam.
+        weight_decay: of Adam (L2, as published).
+    """
+
+    def __init__(self, network: nn.Module, *, lr: float, weight_decay: float = 1e-4) -> None:
+        self.network = network
+        self._optimizer = torch.optim.Adam(network.parameters(), lr=lr, weight_decay=weight_decay)
+
+    def share(self, collective: Collective) -> None:
+        """Give every process the network of the first one; each has drawn its own."""
+        collective.share([p.data for p in self.network.parameters()])
+
+    def propose(self, losses: Tensor) -> Tensor:
+        """Compute instance weights `(N, ...)` from losses `(N, ...)`, with a graph to the network."""
+        self._match(losses)
+        with torch.enable_grad(), torch.autocast(losses.device.type, enabled=False):
+            weights: Tensor = self.network(losses.detach().reshape(-1, 1))
+        return weights.reshape(losses.shape)
+
+    def learn(self, proposed: Tensor, gradient: Tensor, collective: Collective) -> None:
+        """Take one Adam step on `Σ_i gradient_i · ∂v(ℓ_i)/∂v`, summed over processes.
+
+        Args:
+            proposed: what `propose` returned, `(N, ...)`.
+            gradient: `∂L/∂weights`, `(N, ...)`.
+            collective: sums over processes.
+        """
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        local = torch.autograd.grad(proposed, parameters, gradient, materialize_grads=True)
+        summed = collective.sum(local)
+        if not torch.stack([g.isfinite().all() for g in summed]).all():
+            return  # one bad batch must not spoil the network for all later ones
+        for p, g in zip(parameters, summed, strict=True):
+            p.grad = g
+        self._optimizer.step()
+        self._optimizer.zero_grad()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the network and of its optimizer."""
+        return {"network": self.network.state_dict(), "optimizer": self._optimizer.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned, in the precision in which it was saved."""
+        for tensor in state["network"].values():
+            self._match(tensor)
+        self.network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def _match(self, like: Tensor) -> None:
+        """Move the network to the device and dtype of `like`."""
+        p = next(self.network.parameters())
+        if like.is_floating_point() and (p.device, p.dtype) != (like.device, like.dtype):
+            # In place (`Module.to` swaps `.data`), so the optimizer still holds these parameters; loading
+            # its own state moves its moments too.
+            self.network.to(like.device, like.dtype)
+            self._optimizer.load_state_dict(self._optimizer.state_dict())
+
+
+class NetworkReweighter(BilevelReweighter):
+    """A bilevel method whose first-stage weights come from a weighting network, or are all one."""
+
+    Options: ClassVar[type[MethodOptions]] = NetworkOptions
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, **options: Any) -> None:
+        super().__init__(model, optimizer, **options)
+        choice = self.options.weighting_network
+        self._learned: LearnedWeights | None = None
+        if choice != "none":
+            network = WeightingNetwork() if choice == "mlp" else choice
+            self._learned = LearnedWeights(network, lr=self.options.weighting_lr)
+        self._shared = False
+
+    def _is_meta_step(self) -> bool:
+        """Whether this step computes a hypergradient."""
+        return bool(self._steps % self.options.meta_every == 0)
+
+    def _first_stage(self, training_pass: TrainingPass) -> tuple[Tensor, Tensor]:
+        """Instance weights `ω_i = v(ℓ_i)`, `(N, ...)` with a graph, and as class-level weights without."""
+        losses, class_gradient = training_pass.losses, training_pass.class_gradient
+        if self._learned is None:
+            proposed = torch.ones_like(losses)
+        else:
+            if not self._shared:
+                self._learned.share(self._problem.collective)
+                self._shared = True
+            proposed = self._learned.propose(losses)
+        return proposed, broadcast_instance_weights(proposed.detach(), class_gradient)
+
+    def _learn(self, proposed: Tensor, g: Tensor) -> None:
+        """One Adam step of the network on `Σ_i (Σ_j G_ij) ∂v(ℓ_i)/∂v`."""
+        if self._learned is not None:
+            self._learned.learn(proposed, g.sum(1), self._problem.collective)
+
+    @property
+    def weighting_network(self) -> nn.Module | None:
+        """The weighting network; None if the first stage is all ones."""
+        return None if self._learned is None else self._learned.network
+
+    def state_dict(self) -> dict[str, Any]:
+        learned = None if self._learned is None else self._learned.state_dict()
+        return {**super().state_dict(), "learned_weights": learned}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        learned = state["learned_weights"]
+        if (learned is None) != (self._learned is None):
+            raise ConfigError(
+                "the state and this reweighter differ in whether there is a weighting network: "
+                "build it with the options that the state was saved with"
+            )
+        if self._learned is not None:
+            self._learned.load_state_dict(learned)

@@ -1,0 +1,193 @@
+"""The recommended method, and the plain training that prepares it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import AfterValidator, Field
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gdw.errors import ConfigError
+from gdw.hypergradient.inputs import Batch, join_batches
+from gdw.reweight.base import Reweighter, StepResult
+from gdw.reweight.options import MethodOptions, Whole
+from gdw.reweight.plain import Plain, unprepared
+from gdw.reweight.preparation import Preparation
+from gdw.reweight.robust.search import find_targets
+from gdw.reweight.robust.targets import PosteriorTargets, corrected_gradient
+
+
+def _none_or_several(folds: int) -> int:
+    if folds < 0 or folds == 1:
+        raise ValueError("expected 0 (none) or a whole number of at least 2")
+    return folds
+
+
+class RobustOptions(MethodOptions):
+    """The options of `Robust`. Each part can be left out, for an ablation."""
+
+    folds: Annotated[Whole, AfterValidator(_none_or_several)] = Field(
+        3,
+        description=(
+            "Number of models that cross-check the labels. 0: only the models of the clean examples decide."
+        ),
+    )
+    balance: bool = Field(
+        True, description="Correct class frequencies: offset the logits by `log(π / ρ)`."
+    )
+    own: bool = Field(
+        True,
+        description=(
+            "Let the model in training decide its own targets too, as far as the cross-checking models "
+            "were reliable."
+        ),
+    )
+    leave_out: bool = Field(
+        True,
+        description=(
+            "Give less weight to examples whose label is confidently contradicted and whose class is unclear."
+        ),
+    )
+    soften: bool = Field(
+        True,
+        description=(
+            "Mix the target of a clean example with the prediction of models that were trained without it."
+        ),
+    )
+
+
+class Robust(Reweighter):
+    """The recommended method: class-level weights in closed form, from posterior labels.
+
+    Training towards a soft label q is a class-level weighting of the plain gradient,
+    `p − q = ω ⊙ (p − y)`. `prepare` estimates q for every training example from its given label, from models
+    of the clean examples and from out-of-fold models of all examples, together with the label noise T and
+    the class frequencies (`gdw.reweight.robust.search`). Noise is corrected in the labels and balance in
+    the logits. Each batch gets some clean examples from `meta_batch`. `docs/method.md` has the equations.
+
+    It must be prepared with the whole training set: `gdw.Trainer` does it, and in a loop of your own
+    `gdw.prepare(reweighter, (X, y), (X_clean, y_clean), epochs=...)`.
+
+    >>> import torch, gdw
+    >>> X, y = torch.randn(60, 5), torch.arange(60) % 3
+    >>> model = torch.nn.Linear(5, 3)
+    >>> reweighter = gdw.Robust(model, torch.optim.SGD(model.parameters(), lr=0.1))
+    >>> gdw.prepare(reweighter, (X, y), (X[:12], y[:12]), epochs=2, progress="none")
+    >>> step = reweighter.backward((X[12:20], y[12:20]), (X[:6], y[:6]), indices=range(12, 20))
+    >>> step.weights.shape
+    torch.Size([8, 3])
+    """
+
+    Options: ClassVar[type[MethodOptions]] = RobustOptions
+
+    def __init__(self, model: nn.Module, optimizer: Optimizer, **options: Any) -> None:
+        super().__init__(model, optimizer, **options)
+        self._targets: PosteriorTargets | None = None
+
+    @classmethod
+    def takes_clean(cls, options: Mapping[str, Any]) -> bool:
+        """Clean examples join every batch."""
+        del options
+        return True
+
+    def prepare(self, preparation: Preparation) -> None:
+        """Estimate posterior labels of the training set, see `gdw.reweight.robust.search`.
+
+        Raises:
+            DataError: labels that posterior labels cannot be estimated for.
+        """
+        self._targets = find_targets(preparation, self.options)
+
+    def label_posterior(self) -> Tensor | None:
+        """Return q, the estimated probabilities of the true classes, `(N, C)` float32."""
+        return None if self._targets is None else self._targets.labels
+
+    def clean_targets(self) -> Tensor | None:
+        return None if self._targets is None else self._targets.clean
+
+    def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
+        targets, meta_batch, indices = self._required(meta_batch, indices)
+        size = len(batch[1])
+        rows = targets.clean_rows(size, len(meta_batch[1]))
+        # Positions after the training set mark clean examples.
+        indices = torch.cat([indices, torch.full((rows,), len(targets.labels))])
+        joined = join_batches(batch, meta_batch, rows)
+        training_pass, weight, implied = targets.apply(
+            self._problem.training_pass(joined),
+            joined[1],
+            indices,
+            label_smoothing=self.options.label_smoothing,
+        )
+        counted = self._mean_over(weight, training_pass.count).to(weight).unsqueeze(1)
+        gradient = training_pass.class_gradient * counted
+        training_pass = self._sample_weighted(training_pass, gradient, indices)
+        ones = torch.ones_like(gradient)
+        return self._backward(training_pass, ones, reported=implied).first(size)
+
+    def _required(
+        self, meta_batch: Batch | None, indices: Tensor | None
+    ) -> tuple[PosteriorTargets, Batch, Tensor]:
+        if self._targets is None:
+            raise unprepared(self)
+        if meta_batch is None or indices is None:
+            raise ConfigError(
+                "Robust keeps a label for each training example and adds clean examples to each batch: call "
+                "backward(batch, meta_batch, indices=...), for instance in a loop over "
+                "gdw.data.pair(train_loader, meta_loader)"
+            )
+        return self._targets, meta_batch, indices
+
+    def state_dict(self) -> dict[str, Any]:
+        targets = None if self._targets is None else self._targets.state_dict()
+        return {**super().state_dict(), "stage": targets}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        if state.get("method") == "GDW" and state.get("stage") is not None:
+            # gdw 0.1.0 knew this method as a preset of GDW.
+            state = {**state, "method": type(self).__name__}
+        super().load_state_dict(state)
+        self._targets = PosteriorTargets.from_state(state["stage"])
+
+
+class CorrectedPlain(Plain):
+    """Plain training with `corrected_gradient`. `Preparation.fit` uses it; it is not in the registry."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        *,
+        doubtful: Tensor,
+        offset: Tensor,
+        noise: Tensor | None = None,
+        **options: Any,
+    ) -> None:
+        """
+        Args:
+            model, optimizer, options: as for every reweighter.
+            doubtful: `(N,)` booleans, whether each example of the data set has a doubtful label.
+            offset, noise: as for `corrected_gradient`.
+        """
+        super().__init__(model, optimizer, **options)
+        self._doubtful, self._offset, self._noise = doubtful, offset, noise
+
+    def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
+        assert indices is not None, "the trainer says which examples are in a batch"
+        training_pass, targets = self._problem.training_pass(batch), batch[1]
+        like = training_pass.class_gradient
+        q = targets if targets.is_floating_point() else F.one_hot(targets, like.shape[1])
+        losses, gradient = corrected_gradient(
+            training_pass.logits,
+            q.to(like),
+            self._doubtful[indices].to(like.device),
+            offset=self._offset,
+            noise=self._noise,
+        )
+        training_pass = replace(training_pass, losses=losses)
+        training_pass = self._sample_weighted(training_pass, gradient, indices)
+        return self._backward(training_pass, torch.ones_like(gradient))

@@ -1,0 +1,198 @@
+"""How `Robust` finds its targets before training: posterior labels, class balance, and what to leave out.
+
+1. Models of folds of the clean examples give `p(k|x)`. EM over the training set then gives the label noise T,
+   the true class frequencies π and posterior labels `q ∝ p(k|x) / ρ_k · π_k · T[k, given]`.
+2. Models of folds of the training set, corrected for that noise, predict the examples that they were trained
+   without. Both predictions are pooled, with the exponents that make the given labels most likely. EM once
+   more gives the q, T and π to train with.
+3. The exponent b of the out-of-fold models tells how reliable they were, and so how reliable the model in
+   training will be: `β = clip(2b − 1, 0, 1)`. It decides its own targets to that degree.
+4. An example whose label is confidently contradicted, and whose q is not sure of another class, counts β
+   times. At most as many examples as q holds for wrong are treated so.
+
+Training is then towards q (to the degree β towards the model's own posterior under T), with the logits of
+given examples offset by `log(π / ρ)`: noise is corrected in the labels, balance in the logits. Clean examples
+occur many times in training; their targets are mixed with the predictions of step 1, so that they are not
+memorised. `docs/method.md` gives the reasons.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gdw.errors import DataError, DivergenceError
+from gdw.functional.confident import confidently_other
+from gdw.functional.noise_posterior import NoisePosterior, noise_posterior
+from gdw.functional.pooling import log_linear_pool
+from gdw.reweight.cross_fitting import clean_prior, clean_probabilities, out_of_fold
+from gdw.reweight.preparation import Preparation, Subset, as_probabilities
+from gdw.reweight.robust.targets import PosteriorTargets
+
+MAX_ENTRIES = 50_000_000
+"""The largest number `N · C` of entries of the tables that the search works with, in float64."""
+
+_FEWEST_CLEAN = 4
+_PRIOR_STRENGTH, _EM_STEPS = 10.0, 100
+_SMALLEST_SHARE, _LARGEST_SHARE = 0.1, 0.5
+_FIRST_SEED = 100
+_SURE = 0.99
+_SOFTENING = 0.3
+
+
+def find_targets(preparation: Preparation, options: Any) -> PosteriorTargets:
+    """Find the targets of a run that is about to start.
+
+    Args:
+        preparation: of the run.
+        options: a `RobustOptions` record.
+
+    Raises:
+        DataError: posterior labels cannot be estimated for these labels; says why and what to use instead.
+    """
+    _require_suitable(preparation)
+    given, clean = preparation.given.long(), preparation.clean
+    assert clean is not None
+    true = as_probabilities(clean, preparation.num_classes)
+    rho = clean_prior(true).double()
+    share = min(_LARGEST_SHARE, max(_SMALLEST_SHARE, len(clean) / len(given)))
+    steps = 3 if options.folds else 2
+    p, left_out_clean = map(
+        _finite,
+        clean_probabilities(
+            preparation, true, title=f"step 1 of {steps}: learning from the verified examples"
+        ),
+    )
+    posterior = _posterior(p, given, rho)
+    trust = 0.0
+    if options.folds:
+        size = share * len(given) * (options.folds - 1) / options.folds
+        p, exponent = _cross_checked(preparation, p, posterior, rho, options.folds, (true, size))
+        posterior = _posterior(p, given, rho)
+        if options.own:
+            # Models that overfit are overconfident about examples that they were trained without, and the
+            # fit gives them a small exponent.
+            trust = min(1.0, max(0.0, 2 * exponent - 1))
+    weight = torch.ones(len(given))
+    if options.leave_out:
+        weight[_contradicted(p * (posterior.class_prior / rho), posterior, given)] = trust
+    offset = _offset(posterior, rho)
+    return PosteriorTargets(
+        labels=posterior.responsibilities.float(),
+        offset=offset if options.balance else torch.zeros_like(offset),
+        weight=weight,
+        clean=(true.lerp(left_out_clean, _SOFTENING) if options.soften else true).float(),
+        share=share,
+        noise=posterior.transition.float(),
+        trust=trust,
+    )
+
+
+def _cross_checked(
+    preparation: Preparation,
+    p: Tensor,
+    posterior: NoisePosterior,
+    rho: Tensor,
+    folds: int,
+    clean: tuple[Tensor, float],
+) -> tuple[Tensor, float]:
+    """Pool `p` with out-of-fold predictions: the pool `(N, C)`, and the exponent of the latter.
+
+    `clean` are the class probabilities of the clean examples and how many of them each model is trained on.
+    """
+    left_out = _finite(
+        out_of_fold(
+            preparation,
+            folds,
+            clean=_repeated(*clean),
+            first_seed=_FIRST_SEED,
+            title="step 2 of 3: cross-checking the labels",
+            offset=_offset(posterior, rho),
+            noise=posterior.transition.float(),
+        )
+    )
+    pool, exponents = log_linear_pool(
+        [p, left_out],
+        preparation.given.long(),
+        transition=posterior.transition,
+        prior=rho,
+        class_weight=posterior.class_prior / rho,
+    )
+    return pool, float(exponents[1])
+
+
+def _finite(p: Tensor) -> Tensor:
+    if not bool(p.isfinite().all()):
+        raise DivergenceError(
+            "a model that prepares the labels predicts probabilities that are not finite: try a lower lr",
+            epoch=0,
+            step=0,
+        )
+    return p
+
+
+def _require_suitable(preparation: Preparation) -> None:
+    reason = _obstacle(preparation)
+    if reason is not None:
+        raise DataError(
+            f"method 'robust' cannot be used here: {reason}. Method 'gdw' with preset 'short' learns the "
+            "weights step by step and has no such limit"
+        )
+
+
+def _obstacle(preparation: Preparation) -> str | None:
+    """Why posterior labels cannot be estimated; None if they can."""
+    given, clean, classes = preparation.given, preparation.clean, preparation.num_classes
+    if given.is_floating_point() or clean is None:
+        return "it needs class labels, but the targets are probabilities"
+    if len(clean) < _FEWEST_CLEAN:
+        return f"it needs at least {_FEWEST_CLEAN} clean examples, found {len(clean)}"
+    if len(given) * classes > MAX_ENTRIES:
+        return (
+            f"{len(given):,} examples times {classes:,} classes are too many (at most {MAX_ENTRIES:,} "
+            "in product)"
+        )
+    true = as_probabilities(clean, classes)
+    absent = [k for k in given.unique().tolist() if not true[:, k].any()]
+    if absent:
+        return f"it needs clean examples of every class, found none of {len(absent)} (class {absent[0]})"
+    return None
+
+
+def _posterior(p: Tensor, given: Tensor, rho: Tensor) -> NoisePosterior:
+    return noise_posterior(p, given, clean_prior=rho, strength=_PRIOR_STRENGTH, max_steps=_EM_STEPS)
+
+
+def _offset(posterior: NoisePosterior, rho: Tensor) -> Tensor:
+    return (posterior.class_prior / rho).log().float()
+
+
+def _repeated(true: Tensor, size: float) -> Subset:
+    """The clean examples, repeated to about `size` examples; at least once."""
+    rows = torch.arange(len(true)).repeat(max(1, round(size / len(true))))
+    return Subset("clean", rows, true.float()[rows])
+
+
+def _contradicted(joint: Tensor, posterior: NoisePosterior, given: Tensor) -> Tensor:
+    """Labels that are confidently contradicted and whose posterior is not sure: `(N,)` booleans.
+
+    At most as many as q holds for wrong, the least likely labels first: with weak models, confident
+    learning contradicts most labels.
+
+    Args:
+        joint: the pooled probabilities under the true class frequencies, up to a factor per row, `(N, C)`.
+        posterior: the fitted noise model.
+        given: the given labels, `(N,)`.
+    """
+    noisy, q = joint @ posterior.transition, posterior.responsibilities
+    doubted = confidently_other(noisy / noisy.sum(1, keepdim=True), given)
+    doubted &= q.amax(1) <= _SURE
+    right = q[torch.arange(len(q)), given]
+    rows = doubted.nonzero().squeeze(1)
+    most = math.ceil(float((1 - right).sum()))
+    chosen = torch.zeros_like(doubted)
+    chosen[rows[right[rows].argsort(stable=True)[:most]]] = True
+    return chosen

@@ -50,6 +50,16 @@ def test_without_the_cap_the_sum_is_zero_however_sure_the_model_is(scale: float,
     assert (GF.zero_mean(weights, d1, cap=1.0) * d1).sum(1).abs().max() < 1e-12
 
 
+def test_the_cap_is_that_of_the_paper() -> None:
+    # p_t = 0.9995: the denominator is 1 - 0.999, so the mean weight of 2 counts half.
+    d1 = torch.tensor([[-0.0005, 0.0003, 0.0002]], dtype=F64)
+    fixed = GF.zero_mean(torch.full_like(d1, 2.0), d1)
+    torch.testing.assert_close(fixed[0, 0], torch.tensor(1.0, dtype=F64), rtol=1e-9, atol=0)
+    # p_t = 0.9985, below the cap: the whole mean.
+    fixed = GF.zero_mean(torch.full_like(d1, 2.0), 3 * d1)
+    torch.testing.assert_close(fixed[0, 0], torch.tensor(2.0, dtype=F64), rtol=1e-9, atol=0)
+
+
 def test_beyond_the_cap_what_is_left_is_small_and_nothing_explodes() -> None:
     logits = torch.tensor([[30.0, 0.0, 0.0], [800.0, 0.0, 0.0]], dtype=F64)
     d1 = GF.class_gradient(logits, torch.tensor([0, 0]))

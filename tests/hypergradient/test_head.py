@@ -101,7 +101,7 @@ def hypergradient(
     """G, the meta loss, and what the next random number is."""
     torch.manual_seed(3)
     run = problem.training_pass(batch)
-    g, loss = ENGINES[engine](problem, run, weights, meta)
+    g, loss, _ = ENGINES[engine](problem, run, weights, meta)
     return g, loss, torch.rand(1)
 
 
@@ -242,9 +242,37 @@ def test_heads_that_do_not_exist_or_do_not_train() -> None:
         gdw(with_dropout(), head="1")
     model = with_dropout()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(ConfigError, match="goes with hypergradient='head'"):
+    with pytest.raises(ConfigError, match="needs hypergradient='head'"):
         GDW(model, optimizer, head="3")
     model[3].requires_grad_(False)
     batch = torch.randn(8, 5), torch.randint(3, (8,))
     with pytest.raises(ConfigError, match="trains no parameter of the head '3'"):
         gdw(model).backward(batch, batch)
+
+
+class NoisyInput(nn.Module):
+    """Draws a random number before any of its modules, and more inside a module before the head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(5, 6), nn.Dropout(0.5))
+        self.skip, self.head = nn.Linear(5, 6, bias=False), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        noise = torch.rand(len(x), 1, dtype=x.dtype)
+        return torch.tanh(self.head(torch.tanh(self.body(x)) + noise * self.skip(x)))
+
+
+def test_a_replay_starts_from_the_random_state_of_the_pass() -> None:
+    torch.manual_seed(0)
+    model = NoisyInput().double()
+    problem = Problem.of(
+        model,
+        torch.optim.SGD(model.parameters(), lr=0.3),
+        resolve_loss("cross_entropy"),
+        head="head",
+    )
+    batch = torch.randn(7, 5, dtype=F64), torch.randint(3, (7,))
+    # Raises if the repeated head gives other logits than the pass: then the noise was another.
+    g, _, _ = hypergradient(problem, batch, batch, "head", torch.ones(7, 3, dtype=F64))
+    assert g.abs().sum() > 0

@@ -188,3 +188,16 @@ def test_activation_checkpointing_moves_statistics_no_more_than_plain_training(e
     MetaWeightNet(model, optimizer, hypergradient=engine).backward(case.batch, case.meta)
     Plain(twin, torch.optim.SGD(twin.parameters(), lr=0.1)).backward(case.batch)
     assert same(dict(model.named_buffers()), dict(twin.named_buffers()))
+
+
+def test_a_move_is_seen_under_autocast_and_undone_there() -> None:
+    # Autocast keeps low-precision copies of parameters: they must not outlive a move, either way.
+    model, x = nn.Linear(4, 3), torch.ones(2, 4)
+    theta = MovableParameters({"weight": (model.weight, 1.0)})
+    with torch.autocast("cpu", torch.bfloat16):
+        before = model(x)
+        with theta.moved([torch.ones_like(model.weight)], 1.0):
+            moved = model(x)
+        after = model(x)
+    torch.testing.assert_close(moved, before + 4, rtol=0.05, atol=0.05)
+    assert torch.equal(after, before)

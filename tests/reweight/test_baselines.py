@@ -39,6 +39,8 @@ BALANCED = {"class_counts": [7, 7, 7]}
         ("glc", {"matrix": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}),
         ("co_teaching", {"forget_rate": 0.0}),
         ("elr", {"strength": 0.0}),
+        ("gce", {"q": 1e-13}),
+        ("sce", {"alpha": 1.0, "beta": 0.0}),
     ],
 )
 def test_where_a_method_is_plain_training(method: str, options: dict[str, Any]) -> None:
@@ -108,6 +110,16 @@ def inverse_frequency(z: Tensor, y: Tensor) -> Tensor:
     return -label_log_p(z, y) * torch.tensor([720 / 3 / COUNTS[t] for t in y], dtype=F64)
 
 
+def gce(z: Tensor, y: Tensor) -> Tensor:
+    return (1 - label_log_p(z, y).exp() ** 0.6) / 0.6
+
+
+def sce(z: Tensor, y: Tensor) -> Tensor:
+    log_zero, p = -5.0, z.softmax(1)
+    log_y = torch.tensor([[0.0 if k == t else log_zero for k in range(3)] for t in y], dtype=F64)
+    return -0.5 * label_log_p(z, y) - 2.0 * (p * log_y).sum(1)
+
+
 FORMULAS: list[tuple[str, dict[str, Any], Callable[[Tensor, Tensor], Tensor], tuple[int, int]]] = [
     ("focal", {"gamma": 1.5}, focal, (1, 4)),
     ("ldam", {"max_m": 0.7, "scale": 3.0, "class_counts": COUNTS}, ldam, (8, 10)),
@@ -116,6 +128,8 @@ FORMULAS: list[tuple[str, dict[str, Any], Callable[[Tensor, Tensor], Tensor], tu
     ("soft_bootstrap", {"beta": 0.9}, soft_bootstrap, (1, 4)),
     ("hard_bootstrap", {"beta": 0.6}, hard_bootstrap, (1, 4)),
     ("label_smoothing", {"smoothing": 0.2}, smoothing, (1, 4)),
+    ("gce", {"q": 0.6}, gce, (1, 4)),
+    ("sce", {"alpha": 0.5, "beta": 2.0, "log_zero": -5.0}, sce, (1, 4)),
     ("forward", {"matrix": MATRIX}, forward, (1, 4)),
     ("class_balanced", {"beta": 0.99, "class_counts": COUNTS}, class_balanced, (1, 4)),
     ("inverse_frequency", {"class_counts": COUNTS}, inverse_frequency, (1, 4)),
@@ -140,6 +154,16 @@ def test_the_gradient_is_that_of_the_formula(
     soft.reweighter.begin_epoch(*epoch)
     soft.step((x, nn.functional.one_hot(y, 3).double()))
     assert_close(soft.gradient(), setting.gradient(), rtol=1e-12, atol=1e-14)
+
+
+def test_gce_of_exponent_one_is_half_the_mean_absolute_error() -> None:
+    ((x, y),) = batches(1, n=40)
+    setting = Setting.of("gce", q=1.0)
+    twin = copy.deepcopy(setting.model)
+    setting.step((x, y))
+    error = (twin(x).softmax(1) - nn.functional.one_hot(y, 3)).abs().sum(1) / 2
+    expected = torch.autograd.grad(error.mean(), list(twin.parameters()))
+    assert_close(setting.gradient(), list(expected), rtol=1e-10, atol=1e-12)
 
 
 def test_elr_holds_each_example_to_its_own_past() -> None:
@@ -170,7 +194,7 @@ def test_what_is_ignored_teaches_nothing() -> None:
         assert_close(setting.gradient(), four.gradient(), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", ["focal", "elr", "forward", "soft_bootstrap"])
+@pytest.mark.parametrize("method", ["focal", "elr", "forward", "soft_bootstrap", "gce", "sce"])
 def test_sure_predictions_give_finite_gradients(method: str) -> None:
     model = nn.Linear(3, 3, bias=False).double()
     nn.init.eye_(model.weight)

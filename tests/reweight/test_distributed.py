@@ -33,7 +33,7 @@ RUNS = (*METHODS, "gdw, head only")
 def setting(name: str) -> Setting:
     method, _, restricted = name.partition(", ")
     exact: dict[str, Any] = {}
-    if METHODS[method].needs_meta:
+    if "hypergradient" in METHODS[method].Options.model_fields:
         exact = {"hypergradient": "head" if restricted else "forward"}
     if method == "co_teaching":
         exact = {"forget_rate": 0.0}  # each process chooses among its own examples

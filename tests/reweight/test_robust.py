@@ -138,6 +138,19 @@ def test_a_step_is_on_given_rows_towards_q_and_on_clean_rows_as_they_are() -> No
     assert trusted[~wrong].mean() > trusted[wrong].mean() + 0.3
 
 
+def test_label_smoothing_reaches_the_prepared_targets() -> None:
+    setting, blobs = prepared(label_smoothing=0.2, own=False, leave_out=False)
+    q, offset = setting.reweighter.label_posterior(), setting.reweighter._targets.offset
+    batch, meta = (blobs.x[:20], blobs.given[:20]), (blobs.clean_x, blobs.clean)
+    twin = copy.deepcopy(setting.model)
+    setting.reweighter.backward(batch, meta, indices=range(20))
+    z = twin(torch.cat([batch[0], meta[0][:5]]))
+    targets = torch.cat([q[:20], F.one_hot(meta[1][:5], CLASSES).float()])
+    moved = torch.cat([z[:20] + offset, z[20:]])
+    F.cross_entropy(moved, targets, label_smoothing=0.2).backward()
+    assert_close(setting.gradient(), [p.grad for p in twin.parameters()], rtol=1e-5, atol=1e-7)
+
+
 def test_clean_examples_among_the_training_set_are_taken_as_they_are() -> None:
     setting, blobs = prepared()
     twin = copy.deepcopy(setting.model)

@@ -28,6 +28,11 @@ class Collective:
             return dist.get_world_size(self._group)
         return 1
 
+    @property
+    def rank(self) -> int:
+        """The number of this process, 0 without `torch.distributed`."""
+        return dist.get_rank(self._group) if self.world_size > 1 else 0
+
     def sum(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """Return each tensor summed over all processes. The arguments do not change.
 
@@ -55,7 +60,7 @@ class Collective:
         size = self.world_size
         if size == 1:
             return list(tensors)
-        rank, local = dist.get_rank(self._group), len(tensors[0])
+        rank, local = self.rank, len(tensors[0])
         counts = torch.zeros(size, dtype=torch.int64, device=tensors[0].device)
         counts[rank] = local
         rows = self.sum([counts])[0].tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gdw.errors import ConfigError, nearest
@@ -19,12 +19,12 @@ class Entry(NamedTuple):
     """One method of the registry.
 
     Attributes:
-        home: its module below `gdw.reweight` and its class, as `"module:Class"`.
+        home: its module below `gdw.reweight` and its class, as `"module:Class"`; or the class itself.
         family: the heading under which it is listed.
         summary: what it does, in one line.
     """
 
-    home: str
+    home: str | type[Reweighter]
     family: str
     summary: str
 
@@ -63,18 +63,31 @@ _ENTRIES: dict[str, Entry] = {
 # fmt: on
 
 
-class Methods(Mapping[str, "type[Reweighter]"]):
-    """A mapping from name to class, in the order of the registry. A class is imported on first use."""
+class Methods(MutableMapping[str, "type[Reweighter]"]):
+    """A mapping from name to class, in the order of the registry. A class is imported on first use.
+
+    `METHODS["mine"] = MyMethod` adds a method of your own: the trainer then knows it by that name.
+    """
 
     def __init__(self, entries: Mapping[str, Entry]) -> None:
-        self._entries = entries
+        self._entries = dict(entries)
 
     def __getitem__(self, name: str) -> type[Reweighter]:
-        module, _, attribute = self._entries[name].home.partition(":")
-        found: type[Reweighter] = getattr(
+        home = self._entries[name].home
+        if not isinstance(home, str):
+            return home
+        module, _, attribute = home.partition(":")
+        method: type[Reweighter] = getattr(
             importlib.import_module(f"gdw.reweight.{module}"), attribute
         )
-        return found
+        return method
+
+    def __setitem__(self, name: str, method: type[Reweighter]) -> None:
+        summary = (method.__doc__ or method.__name__).strip().splitlines()[0]
+        self._entries[name] = Entry(method, "Added", summary)
+
+    def __delitem__(self, name: str) -> None:
+        del self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

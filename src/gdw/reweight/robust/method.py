@@ -113,7 +113,7 @@ class Robust(Reweighter):
     def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
         targets, meta_batch, indices = self._required(meta_batch, indices)
         size = len(batch[1])
-        rows = targets.clean_rows(size, len(meta_batch[1]))
+        rows = self._clean_rows(targets, size, len(meta_batch[1]))
         # Positions after the training set mark clean examples.
         indices = torch.cat([indices, torch.full((rows,), len(targets.labels))])
         joined = join_batches(batch, meta_batch, rows)
@@ -128,6 +128,20 @@ class Robust(Reweighter):
         training_pass = self._sample_weighted(training_pass, gradient, indices)
         ones = torch.ones_like(gradient)
         return self._backward(training_pass, ones, reported=implied).first(size)
+
+    def _clean_rows(self, targets: PosteriorTargets, given: int, meta: int) -> int:
+        """How many of this process's `meta` clean examples join its `given` training examples.
+
+        Together the processes take the first rows of the global meta batch, as one process would.
+        """
+        collective = self._problem.collective
+        if collective.world_size == 1:
+            return targets.clean_rows(given, meta)
+        device = self._problem.devices()[0]
+        (sizes,) = collective.concatenate([torch.tensor([[given, meta]], device=device)])
+        wanted = targets.clean_rows(*sizes.sum(0).tolist())
+        before = int(sizes[: collective.rank, 1].sum())
+        return min(meta, max(0, wanted - before))
 
     def _required(
         self, meta_batch: Batch | None, indices: Tensor | None

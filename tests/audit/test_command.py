@@ -86,7 +86,7 @@ def test_from_run_to_list_to_cleaned_copy(gdw: Run, tmp_path: Path) -> None:
     np.testing.assert_array_equal(evidence.rows, np.arange(100))
     done = gdw("audit", "run", "--top", 6)
     assert done.exit_code == 0, done.output
-    for text in ("=cat", "[red]dog", "row 4 of", "4 of 100", "20 clean examples", "next: "):
+    for text in ("=cat", "[red]dog", "row 4 of", "4 of 100", "With 20 verified rows", "next: "):
         assert text in done.output
     frame = pd.read_csv("run/label_issues.csv")
     assert tuple(frame) == COLUMNS
@@ -100,12 +100,15 @@ def test_from_run_to_list_to_cleaned_copy(gdw: Run, tmp_path: Path) -> None:
 
     original = Path("data.csv").read_text()
     kept = gdw("audit", "run", "--apply", "KEEP", "--output", "kept.csv")
-    assert "116 rows, 4 left out, 20 that were not trained on kept as they are" in kept.output
+    assert (
+        "116 rows, 4 left out, 20 kept as they are because they were not used in training"
+        in kept.output
+    )
     lines = original.splitlines(keepends=True)
     expected = [line for i, line in enumerate(lines) if i - 1 not in FLIPPED]
     assert Path("kept.csv").read_text() == "".join(expected)
     done = gdw("audit", "run", "--apply", "RELABEL", "--output", "new.csv")
-    assert "120 rows, 4 with another label" in done.output
+    assert "120 rows, 4 with a new label" in done.output
     new = pd.read_csv("new.csv")
     assert (new["label"] == new["truth"]).all()
     assert Path("data.csv").read_text() == original
@@ -142,7 +145,7 @@ def test_to_and_from_cleanlab(gdw: Run) -> None:
         }
     ).to_csv("cleanlab.csv")
     words = ("--issues", "cleanlab.csv", "--apply", "RELABEL", "--output", "new.csv")
-    assert "4 with another label" in gdw("audit", "run", *words).output
+    assert "4 with a new label" in gdw("audit", "run", *words).output
     one_line(gdw("audit", "run", "--pred-probs", "p.npy"), "p.npy exists already")
 
 
@@ -230,7 +233,7 @@ def test_a_stopped_run_has_no_evidence_yet_and_resumed_that_of_a_straight_one(gd
 
 
 def test_a_list_that_doubts_most_labels_is_not_believed_blindly(gdw: Run) -> None:
-    doubt = "more likely the model has learned too little"
+    doubt = "the model has probably learned too little"
     assert doubt not in gdw("audit", "run").stderr
     frame = pd.read_csv("run/label_issues.csv")
     frame["is_label_issue"] = frame["index"] < 51

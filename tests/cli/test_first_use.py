@@ -32,7 +32,7 @@ def test_evaluation_falls_back_to_the_column_of_the_clean_labels(
     assert done.exit_code == 0, done.output
     shown = gdw("evaluate", "run", "test.csv", "--json", "-")
     assert shown.exit_code == 0, shown.output
-    assert shown.stderr == "labels: column 'animal', as test.csv has no 'human'\n"
+    assert shown.stderr == "labels: column 'animal', because test.csv has no column 'human'\n"
     asked = gdw("evaluate", "run", "test.csv", "--label", "animal", "--json", "-")
     assert json.loads(shown.stdout) == json.loads(asked.stdout)
     assert asked.stderr == ""

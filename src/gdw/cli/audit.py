@@ -1,4 +1,4 @@
-"""`gdw audit`: which training labels are probably wrong, and a cleaned copy of the data."""
+"""`gdw audit`: the training labels that are probably wrong, and a corrected copy of the data."""
 
 from __future__ import annotations
 
@@ -31,41 +31,58 @@ class Mode(str, Enum):
 
 
 def audit(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
-    top: Annotated[int, typer.Option(help="Rows of the list to print.", min=0)] = 20,
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    top: Annotated[
+        int, typer.Option(help="Print this many of the most suspicious labels.", min=0)
+    ] = 20,
     threshold: Annotated[
-        float, typer.Option(help="A label issue has a score above this.", min=0, max=1)
+        float,
+        typer.Option(help="A label whose score is above this is a label issue.", min=0, max=1),
     ] = 0.5,
     data: Annotated[
-        str | None, typer.Option(help="Where the training data are now, if they were moved.")
+        str | None,
+        typer.Option(help="Where the training data are now, if they were moved since training."),
     ] = None,
     issues: Annotated[
         Path | None,
-        typer.Option(help="Use this list, edited or made by cleanlab, in place of a new one."),
+        typer.Option(
+            help="Use this list of issues instead of computing one: an edited label_issues.csv, or a list "
+            "made by cleanlab."
+        ),
     ] = None,
     apply: Annotated[
         Mode | None,
         typer.Option(
-            help="Write a copy of the data: KEEP leaves issues out, RELABEL puts the suggested label.",
+            help="Write a copy of the data: KEEP leaves the rows with label issues out, RELABEL gives them "
+            "the suggested label.",
             case_sensitive=False,
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="The new file or folder for --apply, in the data's format.")
+        Path | None,
+        typer.Option(help="The file or folder that --apply writes, in the format of the data."),
     ] = None,
     pred_probs: Annotated[
         Path | None,
-        typer.Option(help="Also write predicted probabilities, (N, C), for cleanlab: a .npy file."),
+        typer.Option(
+            help="Also write the predicted probabilities for cleanlab to this .npy file: one row for each "
+            "example, one column for each class."
+        ),
     ] = None,
 ) -> None:
-    """List the most suspicious labels; write label_issues.csv, noise_matrix.csv, audit.json into RUN."""
+    """List the training labels that are probably wrong, and write a corrected copy of the data.
+
+    Writes label_issues.csv, noise_matrix.csv and audit.json into the run folder. The data are not changed.
+    """
     from gdw.audit.cleaning import check_output
     from gdw.audit.pred_probs import check_pred_probs, write_pred_probs
     from gdw.errors import ConfigError
     from gdw.runs.audit import RunAudit
 
     if (apply is None) != (output is None):
-        raise ConfigError("--apply and --output belong together: name what to do and the new file")
+        raise ConfigError(
+            "--apply and --output belong together: give both, as in --apply KEEP --output FILE"
+        )
     if pred_probs is not None:
         check_pred_probs(pred_probs)
     began = time.perf_counter()
@@ -91,11 +108,13 @@ def audit(
         _apply(found, apply, frame, output)
     elif issues is None and frame["is_label_issue"].any():
         typer.echo(
-            "next: look through label_issues.csv, then "
+            "next: check label_issues.csv, then run "
             f"gdw audit {shlex.quote(str(run))} --apply KEEP --output FILE"
         )
     rest = time.perf_counter() - began - judged
-    typer.echo(f"time: judging the labels {judged:.1f} s, showing and writing copies {rest:.1f} s")
+    typer.echo(
+        f"time: finding label issues {judged:.1f} s, printing and writing copies {rest:.1f} s"
+    )
 
 
 def _apply(found: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:
@@ -105,12 +124,12 @@ def _apply(found: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> No
     what = (
         f"{done.left_out:,} left out"
         if mode is Mode.KEEP
-        else f"{done.relabelled:,} with another label"
+        else f"{done.relabelled:,} with a new label"
     )
     others = ""
     if done.not_audited:
-        others = f", {done.not_audited:,} that were not trained on kept as they are"
-    typer.echo(f"{shown(output)}: {done.written:,} rows, {what}{others}; the original is untouched")
+        others = f", {done.not_audited:,} kept as they are because they were not used in training"
+    typer.echo(f"{shown(output)}: {done.written:,} rows, {what}{others}; the original is unchanged")
     note = found.note_on_copy(output)
     if note:
         typer.echo(note)
@@ -128,12 +147,15 @@ def _show(found: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> None:
     confusions = _confusions(cells, found.schema.label_names)
     if confusions.row_count:
         console.print(confusions)
-        typer.echo(_how_sure(found))
+        clean = found.evidence.clean_true
+        typer.echo(
+            _how_to_read(cells, found.schema.label_names, 0 if clean is None else len(clean))
+        )
     typer.echo(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
     if share > _MOST:
         typer.echo(
-            "note: when so many labels look wrong, it is more likely the model has learned too little: look "
-            "at the training accuracy in history.jsonl and train longer before you apply anything",
+            "note: if most labels look wrong, the model has probably learned too little: check the training "
+            "accuracy in history.jsonl, and train longer before you use --apply",
             err=True,
         )
 
@@ -167,7 +189,7 @@ def _confusions(cells: Cells, names: tuple[str, ...]) -> Any:
     table = Table(title="most frequent confusions", title_justify="left")
     for name in ("true class", "given label"):
         table.add_column(name, overflow="fold")
-    for name in ("share of the class", "95 % interval", "examples"):
+    for name in ("share of the true class", "95 % interval", "examples"):
         table.add_column(name, justify="right")
     for e in cells.confusions(_CONFUSIONS):
         table.add_row(
@@ -180,16 +202,22 @@ def _confusions(cells: Cells, names: tuple[str, ...]) -> Any:
     return table
 
 
-def _how_sure(found: RunAudit) -> str:
-    clean = found.evidence.clean_true
-    if clean is None or not len(clean):
-        return (
-            "Read: of the examples that are truly of the first class, that share was given the second label. "
-            "Without clean examples the intervals show chance alone."
-        )
+def _how_to_read(cells: Cells, names: tuple[str, ...], verified: int) -> str:
+    """The first row of the table of confusions in words, and how precise it is."""
+    from gdw.files.wording import shown
+
+    first = cells.confusions(1)[0]
+    share, low, high = (
+        100 * float(values[first]) for values in (cells.probability, cells.low, cells.high)
+    )
+    true, given = shown(names[cells.true[first]]), shown(names[cells.given[first]])
+    reading = f"How to read it: about {share:.0f}% of the rows that are really {true} are labelled {given}."
+    margin = f"±{max(share - low, high - share):.0f} points"
+    if not verified:
+        return f"{reading} No verified rows confirm this; the sampling error alone is {margin}."
     return (
-        "Read: of the examples that are truly of the first class, that share was given the second label. "
-        f"The intervals are as wide as {len(clean):,} clean examples make them."
+        f"{reading} With {verified:,} verified rows this estimate is good to roughly {margin}; "
+        "verify more to narrow it."
     )
 
 

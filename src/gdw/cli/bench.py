@@ -1,4 +1,4 @@
-"""`gdw bench`: what a step costs beside plain SGD and beside other packages."""
+"""`gdw bench`: how long a training step takes, compared with plain SGD and with other packages."""
 
 from __future__ import annotations
 
@@ -15,17 +15,22 @@ def bench(
     suite: Annotated[
         str,
         typer.Option(
-            help="standard, quick, compiled, loading, mlp, resnet32, wrn-16-2 or transformer."
+            help="standard, quick, compiled, loading, or one model: mlp, resnet32, wrn-16-2, transformer."
         ),
     ] = "quick",
-    repeats: Annotated[int, typer.Option(help="Repeats, all contestants in turn.", min=1)] = 7,
-    json_: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write them as a page here.")] = None,
+    repeats: Annotated[int, typer.Option(help="How often each step is measured.", min=1)] = 7,
+    json_: Annotated[
+        Path | None, typer.Option("--json", help="Write the results to this JSON file.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the results to this Markdown file.")
+    ] = None,
     from_: Annotated[
-        Path | None, typer.Option("--from", help="Measure nothing: show the figures of this file.")
+        Path | None,
+        typer.Option("--from", help="Measure nothing; print the results in this JSON file."),
     ] = None,
 ) -> None:
-    """Time whole steps of every method as ratios to plain SGD in one run, with peak memory."""
+    """Measure the time and memory of a training step of each method, compared with plain SGD."""
     from gdw.bench.results import document, read, run
     from gdw.bench.workloads import suite as workloads_of
 

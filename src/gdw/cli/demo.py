@@ -1,4 +1,4 @@
-"""`gdw demo`: the comparison on data that ships with a dependency."""
+"""`gdw demo`: a comparison of methods on data that scikit-learn brings along."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ _DEFAULT = Path("runs", "demo")
 
 def demo(
     output: Annotated[
-        Path | None, typer.Option(help="Folder to make; default: runs/demo, or the next free name.")
+        Path | None,
+        typer.Option(help="The folder to create. runs/demo, or the next free name, if not given."),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="How many seeds, from 0.", min=1)] = 3,
+    seeds: Annotated[
+        int, typer.Option(help="Repeat everything with this many random seeds.", min=1)
+    ] = 3,
 ) -> None:
-    """Spoil real scans of digits, train plainly, by Meta-Weight-Net and by GDW, and compare."""
+    """Compare the methods of gdw with plain training, on scans of digits with wrong labels.
+
+    Takes a minute or two, and writes a report with the learning curves.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -28,11 +34,11 @@ def demo(
 
     folder = output or _next_free(_DEFAULT)
     typer.echo(
-        f"digits with noise {NOISE} and imbalance {IMBALANCE}, {CLEAN_PER_CLASS} clean examples a class"
+        f"digits with noise {NOISE} and imbalance {IMBALANCE}, {CLEAN_PER_CLASS} verified examples per class"
     )
     outcomes = compare(folder, seeds=range(seeds), say=typer.echo)
     shown = Table(
-        title=f"accuracy on true labels, %, mean of the last 5 epochs, {seeds} seed"
+        title=f"accuracy on true labels in %, mean of the last 5 epochs, {seeds} seed"
         + ("s, mean ± standard deviation" if seeds > 1 else ""),
         title_justify="left",
     )

@@ -1,4 +1,4 @@
-"""`gdw evaluate`: how good a run's model is on labelled data."""
+"""`gdw evaluate`: how good the model of a run is on labelled data."""
 
 from __future__ import annotations
 
@@ -18,21 +18,30 @@ _ROWS = 20
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    data: Annotated[str, typer.Argument(help="Labelled data of the form trained on.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    data: Annotated[
+        str, typer.Argument(help="Labelled data, in the same form as the training data.")
+    ],
     label: Annotated[
         str | None,
-        typer.Option(help="Its label column; default: that of the test, training or clean data."),
+        typer.Option(
+            help="The label column of DATA. The one of the test, training or verified data if not given."
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Use that many rows, drawn at random.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Use only this many rows, drawn at random.")
+    ] = None,
     json_: Annotated[
         str | None,
-        typer.Option("--json", help="Also write the figures to this file; - prints them."),
+        typer.Option(
+            "--json", help="Also write the results to this JSON file; - prints only them."
+        ),
     ] = None,
 ) -> None:
-    """Accuracy, balanced accuracy, likelihood, calibration, and the recall of each class.
+    """Measure the model of a run on labelled data.
 
-    Without --limit the figures are kept in the run (evaluation.json), where gdw report finds them.
+    Prints accuracy, balanced accuracy, log-likelihood, calibration error, and the recall of each class.
+    Without --limit the results are also saved in the run folder (evaluation.json) for gdw report.
     """
     from gdw.report.measure import measure
     from gdw.runs import SavedRun
@@ -63,7 +72,7 @@ def _label_column(known: DataConfig, data: str) -> str:
     name, usual = held_out_label(known, data, option="--label"), known.test_label or known.label
     if name != usual:
         # Not into standard output, which --json - keeps for the figures.
-        typer.echo(f"labels: column {name!r}, as {data} has no {usual!r}", err=True)
+        typer.echo(f"labels: column {name!r}, because {data} has no column {usual!r}", err=True)
     return name
 
 
@@ -80,7 +89,7 @@ def _show(figures: dict[str, Any], title: str) -> None:
     table.add_row("balanced accuracy", f"{figures['balanced_accuracy']:.2%}")
     table.add_row("negative log-likelihood", f"{figures['nll']:.4f}")
     table.add_row("calibration error (ECE, 15 bins)", f"{figures['ece']:.4f}")
-    classes = Table(title="recall by class, lowest first", title_justify="left")
+    classes = Table(title="recall of each class, lowest first", title_justify="left")
     for name in ("class", "examples", "recall"):
         classes.add_column(name, justify="left" if name == "class" else "right")
     rows = [
@@ -96,4 +105,4 @@ def _show(figures: dict[str, Any], title: str) -> None:
     console.print(table)
     console.print(classes)
     if len(rows) > _ROWS:
-        console.print(f"({len(rows) - _ROWS} more classes: --json FILE has them all)")
+        console.print(f"({len(rows) - _ROWS} more classes: --json FILE writes all of them)")

@@ -12,14 +12,20 @@ EPILOG = "Example: gdw predict runs/animals new.csv --output predictions.csv"
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     data: Annotated[
-        str, typer.Argument(help="Data of the form trained on; labels are not needed.")
+        str,
+        typer.Argument(help="Data in the same form as the training data. Labels are not needed."),
     ],
-    output: Annotated[Path, typer.Option(help="File to write: .csv, .parquet or .jsonl.")],
-    limit: Annotated[int | None, typer.Option(help="Use that many rows, drawn at random.")] = None,
+    output: Annotated[Path, typer.Option(help="The file to write: .csv, .parquet or .jsonl.")],
+    limit: Annotated[
+        int | None, typer.Option(help="Use only this many rows, drawn at random.")
+    ] = None,
 ) -> None:
-    """Write one row an example: the predicted label and the probability of every class."""
+    """Predict the labels of new data.
+
+    Writes one row for each example: the predicted label and the probability of each class.
+    """
     from gdw.runs import SavedRun
     from gdw.runs.predictions import as_frame, check_output, write_predictions
 
@@ -28,4 +34,4 @@ def predict(
     source = saved.load(data, label=None, limit=limit)
     frame = as_frame(source, saved.predict_proba(source), saved.schema.label_names)
     write_predictions(frame, output)
-    typer.echo(f"{len(frame):,} predictions: {output}")
+    typer.echo(f"{len(frame):,} predictions written: {output}")

@@ -12,22 +12,35 @@ EPILOG = "Example: gdw report runs/animals --test holdout.csv"
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
     output: Annotated[
-        Path | None, typer.Option(help="The .html file to write; default: report.html in RUN.")
+        Path | None,
+        typer.Option(help="The .html file to write. report.html in the run folder if not given."),
     ] = None,
     test: Annotated[
-        str | None, typer.Option(help="Labelled data to measure on first (kept: evaluation.json).")
+        str | None,
+        typer.Option(
+            help="Labelled data to evaluate the model on first. The results are saved in evaluation.json."
+        ),
     ] = None,
-    test_label: Annotated[str | None, typer.Option(help="Its label column.")] = None,
+    test_label: Annotated[
+        str | None, typer.Option(help="The label column of the test data.")
+    ] = None,
     baseline: Annotated[
-        Path | None, typer.Option(help="Another run to compare with, such as plain training.")
+        Path | None,
+        typer.Option(
+            help="The folder of another run to compare with, such as one of plain training."
+        ),
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Where the training data are now, if they were moved.")
+        str | None,
+        typer.Option(help="Where the training data are now, if they were moved since training."),
     ] = None,
 ) -> None:
-    """Write one HTML page: the model, the classes, the suspicious labels, and what to do next."""
+    """Write a report of a run as one HTML page.
+
+    Shows how good the model is, overall and for each class, which labels look wrong, and what to do next.
+    """
     from gdw.report import write_report
 
     page = write_report(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gdw.experiments.results import Results
 
 
-EPILOG = "Example: gdw experiment small --output grids/small --only method=robust"
+EPILOG = "Example: gdw experiment smoke --output grids/smoke"
 
 
 def experiment(
@@ -52,7 +52,10 @@ def experiment(
         ),
     ] = None,
 ) -> None:
-    """Run a grid of data, noise, imbalance, methods and seeds. The same command continues it."""
+    """Run a grid of data, noise, imbalance, methods and seeds, and compare the results.
+
+    The same command continues where it was interrupted.
+    """
     from gdw.errors import ConfigError
 
     if list_:

@@ -228,7 +228,7 @@ def test_data_that_changed_since_the_training(tmp_path: Path) -> None:
     assert len(opened(path, [0, 0], spoiled=True).numbers) == 2
     data = opened(path, [0, 1])
     path.write_text("x,label\n1,cat\n")
-    with pytest.raises(DataError, match="holds 1 rows where 2 were read before"):
+    with pytest.raises(DataError, match="has 1 rows now, but it had 2 when it was opened"):
         cleaned("KEEP", data, [0], tmp_path / "k.csv")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["d.csv"]
 

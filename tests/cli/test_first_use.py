@@ -67,7 +67,7 @@ def test_columns_left_out_are_said(train: Run, here: Path) -> None:
     table.to_csv(here / "data.csv", index=False)
     done = train()
     assert done.exit_code == 0, done.output
-    assert "left out, as hardly a value of it occurs twice: 'id'; to use it, " in done.output
+    assert "not used, because almost no value occurs twice: 'id'; to use it, " in done.output
     schema = json.loads((here / "run" / "encoder" / "schema.json").read_text())
     assert schema["feature_columns"] == ["weight", "ears", "note"]
 

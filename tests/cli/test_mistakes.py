@@ -53,7 +53,7 @@ def test_one_class_only(train: Run, here: Path) -> None:
 
 
 def test_empty_files(train: Run, here: Path) -> None:
-    one_line(train(data=write(here, "e.csv")), r"e.csv holds no rows")
+    one_line(train(data=write(here, "e.csv")), r"e.csv has no rows")
     (here / "zero.csv").write_text("")
     one_line(train(meta="zero.csv"), r"zero.csv is an empty file")
 
@@ -175,7 +175,7 @@ def test_numbers_in_place_of_the_names_trained_on(train: Run, gdw: Run, here: Pa
 
 def test_no_clean_examples_names_the_three_ways(gdw: Run) -> None:
     done = gdw("train", "data.csv", "--label", "animal", "--output", "run")
-    one_line(done, r"--meta.*--trusted.*--meta-size.*found none")
+    one_line(done, r"found none: .*--meta.*--trusted.*--meta-size")
     words = ("--method", "plain", "--add-clean", "--output", "run")
     done = gdw("train", "data.csv", "--label", "animal", *words)
     one_line(done, r"add_clean trains on the clean examples too, found none")

@@ -44,9 +44,9 @@ def test_unsupported_and_empty_files(tmp_path: Path) -> None:
         path.write_bytes(b"")
         check(path, f"empty{suffix} is an empty file")
     (tmp_path / "header.csv").write_text("a,label\n")
-    check(tmp_path / "header.csv", "header.csv holds no rows")
+    check(tmp_path / "header.csv", "header.csv has no rows")
     parquet(tmp_path / "none.parquet", {"a": np.array([], dtype=float), "label": np.array([], str)})
-    check(tmp_path / "none.parquet", "none.parquet holds no rows")
+    check(tmp_path / "none.parquet", "none.parquet has no rows")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_unsupported_and_empty_files(tmp_path: Path) -> None:
         ("a;label\n1;x\n", r"should be separated by ',', but its header has ';'"),
         ("a\tlabel\n1\tx\n", r"should be separated by ',', but its header has '\\t'"),
         ("a,a,label\n1,2,x\n", r"more than one column named 'a': rename them"),
-        ("\n\n", r"holds no rows: expected a header line"),
+        ("\n\n", r"has no rows: expected a header line"),
     ],
 )
 def test_broken_csv(tmp_path: Path, text: str, message: str) -> None:
@@ -87,7 +87,7 @@ def test_csv_that_is_not_utf8(tmp_path: Path, rows_before: int) -> None:
         ('{"a": 1, "label": 1}\n[1, 2]\n', "line 2 of .*x.jsonl should be a JSON object"),
         (
             '{"a": 1, "label": 1}\n{"a": null, "label": 2}\n{"a": "x", "label": 2}\n',
-            "line 3 of .*x.jsonl has text under 'a', but line 1 has a number: write them alike",
+            "line 3 of .*x.jsonl has text under 'a', but line 1 has a number: use one type in all lines",
         ),
     ],
 )
@@ -106,7 +106,7 @@ def test_damaged_parquet_and_npz(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[1000] ^= 255
     path.write_bytes(content)
-    check(path, "x.npz is damaged, or no NumPy archive: Bad CRC")
+    check(path, "x.npz is damaged, or not a NumPy archive: Bad CRC")
 
 
 def test_missing_columns(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_sources_are_read_as_their_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"y": [1]}, "has no array 'X'.*it holds 'y'"),
+        ({"y": [1]}, "has no array 'X'.*it has 'y'"),
         ({"X": np.zeros((3, 2)), "y": [0, 1]}, "'y' of .* has 2 rows, but 'X' has 3"),
         ({"X": np.zeros(3), "y": [0, 1, 0]}, r"should have the shape .*, found \(3,\)"),
         ({"X": np.zeros((2, 3, 4, 4)), "y": [0, 1]}, r"move the channels last: X.transpose"),

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdw.data.batches import CyclingBatches, EpochBatches
+from gdw.data.examples import CyclingBatches, EpochBatches
 from gdw.errors import ConfigError
 
 sizes = st.integers(1, 60)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gdw.data import assemble, load
+from gdw.data import load, train_and_clean
 
 
 def test_adult(shared_data: Path) -> None:
@@ -27,7 +27,7 @@ def test_cifar10_with_human_labels(shared_data: Path) -> None:
     assert source.label_names[:2] == ("airplane", "automobile")
     wrong = source.codes("label", source.label_names) != source.labels
     assert wrong.mean() == pytest.approx(0.17, abs=0.005)
-    train, clean = assemble(source, meta_size=1000, meta_label="label", seed=0)
+    train, clean = train_and_clean(source, meta_size=1000, meta_label="label", seed=0)
     assert (len(train), len(clean)) == (49000, 1000)
     assert clean.labels is not None
     assert (np.bincount(clean.labels) == 100).all()

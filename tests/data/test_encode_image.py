@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from gdw.data import Examples, fit_encoder, from_arrays, load, load_encoder
-from gdw.data.encode.image import ImagesOnDemand, free_memory, memory_share, spread, square
+from gdw.data.encode.image import ImagesOnDemand, evenly_spaced, free_memory, memory_share, square
 from gdw.data.encode.pixels import PixelInputs, PixelsOnDemand
 from gdw.data.source import Source
 from gdw.errors import ConfigError, DataError
@@ -211,7 +211,7 @@ def test_an_unreadable_image_is_named(folder):
     source = load(folder, label="label")
     for name in ("6", "7"):
         (folder / "b" / f"{name}.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"6\.png.*\(2 images in all cannot be read\)"):
+    with pytest.raises(DataError, match=r"6\.png.*\(2 images cannot be read\)"):
         fit_encoder(source, image_size=12)
 
 
@@ -232,7 +232,7 @@ def test_wrong_sizes_are_refused(folder):
 
 @pytest.mark.parametrize(("length", "count"), [(10, 4), (3, 8), (1, 1), (1000, 999)])
 def test_spread_samples_both_ends_and_repeats_nothing(length, count):
-    found = spread(length, count)
+    found = evenly_spaced(length, count)
     assert found[0] == 0
     assert found[-1] == length - 1
     assert len(found) == min(count, length)

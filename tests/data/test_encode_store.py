@@ -11,6 +11,7 @@ import pytest
 import skops.io
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from gdw._version import __version__
 from gdw.data import fit_encoder, load, load_encoder
 from gdw.data.encode import Encoder
 from gdw.data.source import from_arrays
@@ -46,9 +47,12 @@ def test_every_encoder_keeps_the_contract(saved):
 
 
 def test_a_missing_file_is_named(saved, tmp_path):
-    _refused(tmp_path / "nowhere", r"no encoder in .*nowhere: expected a file encoder\.json")
+    _refused(
+        tmp_path / "nowhere",
+        r"nowhere.encoder\.json does not exist: give the folder of a finished run",
+    )
     (saved / "encoder.skops").unlink()
-    _refused(saved, r"no file .*encoder\.skops.*train again")
+    _refused(saved, r"encoder\.skops does not exist.*train again")
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"format": "1"}', "\udcff"])
@@ -70,7 +74,10 @@ def test_settings_of_wrong_values_are_damaged_too(saved, encoder, value):
 def test_newer_and_unknown_encoders_are_refused(saved):
     settings = json.loads((saved / "encoder.json").read_text(encoding="utf-8"))
     (saved / "encoder.json").write_text(json.dumps({**settings, "format": 2}), encoding="utf-8")
-    _refused(saved, r"newer gdw \(format 2, this version reads 1\): upgrade gdw")
+    _refused(
+        saved,
+        rf"written by gdw {__version__} \(format 2\); this is gdw {__version__} \(format 1\): upgrade it",
+    )
     (saved / "encoder.json").write_text(
         json.dumps({**settings, "encoder": "sound"}), encoding="utf-8"
     )

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gdw.data import fit_encoder, load, load_encoder
-from gdw.data.encode.sparse import SparseInputs
+from gdw.data.encode.encoder import SparseInputs
 from gdw.errors import DataError
 
 

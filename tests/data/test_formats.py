@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gdw.data import load
-from gdw.data.formats import open_rows
+from gdw.data.formats import FORMATS, CopyPlan, Format, suffixes
 from gdw.data.formats.delimited import _read_careful, _read_fast
+from gdw.data.rows import TableRows, format_of, open_rows
 from gdw.errors import DataError
 
 from .files import parquet
@@ -70,7 +72,7 @@ def test_selections_keep_their_place(tmp_path: Path) -> None:
     assert (relabelled.label_names, relabelled.labels.tolist()) == (("a", "b"), [1])  # type: ignore[union-attr]
     with pytest.raises(DataError, match="expected labels from 0 to 1, found 2 to 2"):
         chosen.with_labels([2])
-    with pytest.raises(DataError, match=r"expected 1 labels, one a row, found shape \(2,\)"):
+    with pytest.raises(DataError, match=r"expected 1 labels, one for each row, found shape \(2,\)"):
         chosen.with_labels([0, 1])
 
 
@@ -143,8 +145,6 @@ def test_named_features_and_dropped_columns(tmp_path: Path) -> None:
 
 def test_dates_bools_categories_and_decimals(tmp_path: Path) -> None:
     import decimal
-
-    import pyarrow as pa
 
     columns = {
         "when": pa.array([0, 1, None], pa.date32()),
@@ -284,7 +284,6 @@ def test_large_parquet_is_memory_mapped(
 
 
 def test_rows_from_many_chunks_come_in_order(tmp_path: Path) -> None:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     pq.write_table(
@@ -303,8 +302,55 @@ def test_importing_is_light() -> None:
 
     heavy = "datasets pyarrow pandas sklearn PIL"
     code = (
-        "import sys, gdw.data; gdw.data.load, gdw.data.Source, gdw.data.noise, gdw.data.assemble;"
+        "import sys, gdw.data; gdw.data.load, gdw.data.Source, gdw.data.noise, gdw.data.train_and_clean;"
         f"print([m for m in '{heavy}'.split() if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_format_is_one_object_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A toy format of lines `label value`: registered, it opens, and writes a cleaned copy."""
+
+    def open_words(path: Path) -> TableRows:
+        label, value = zip(*(line.split() for line in path.read_text().splitlines()), strict=True)
+        return TableRows(pa.table({"label": label, "value": value}), path, untyped=True)
+
+    def copy_words(plan: CopyPlan, target: Path) -> None:
+        lines = plan.source.read_text().splitlines()
+        plan.require_all(len(lines))
+        kept = [
+            f"{plan.relabel.get(row, line.split()[0])} {line.split()[1]}\n"
+            for row, line in enumerate(lines)
+            if plan.keep[row]
+        ]
+        target.write_text("".join(kept))
+
+    words = Format((".words", ".wrd"), open_words, copy_words)
+    path = tmp_path / "x.WRD"
+    path.write_text("cat 1\ndog 2\ncat 3\n")
+    with pytest.raises(DataError, match=r"expected \.csv, .*\.npz or a folder of images"):
+        load(path, label="label")
+    monkeypatch.setattr("gdw.data.formats.FORMATS", (*FORMATS, words))
+    source = load(path, label="label")
+    assert (source.kind, source.label_names) == ("table", ("cat", "dog"))
+    assert source.frame()["value"].tolist() == [1, 2, 3]
+    (tmp_path / "x.txt").write_text("x")
+    with pytest.raises(DataError, match=r"expected .*\.npz, \.words, \.wrd or a folder of images"):
+        load(tmp_path / "x.txt", label="label")
+
+    plan = CopyPlan(path, source.rows, "label", np.array([True, False, True]), {2: "dog"})
+    format_of(path).write_copy(plan, tmp_path / "copy.wrd")
+    assert (tmp_path / "copy.wrd").read_text() == "cat 1\ndog 3\n"
+    path.write_text("cat 1\n")
+    with pytest.raises(DataError, match="has 1 rows now, but it had 3 when it was opened"):
+        format_of(path).write_copy(plan, tmp_path / "late.wrd")
+    assert not (tmp_path / "late.wrd").exists()
+
+
+def test_every_suffix_belongs_to_one_format() -> None:
+    assert len(set(suffixes())) == len(suffixes())
+    for suffix in suffixes():
+        assert suffix in format_of(Path(f"x{suffix.upper()}")).suffixes

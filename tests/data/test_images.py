@@ -147,7 +147,7 @@ def test_unreadable_images_are_named(tmp_path: Path) -> None:
             source.images(np.array([0, row]))
     with pytest.raises(
         DataError,
-        match=r"row 2 of x.csv: .*img/cut.jpg.*\(3 images in all cannot be read\): repair",
+        match=r"row 2 of x.csv: .*img/cut.jpg.*\(3 images cannot be read\): repair",
     ):
         check_images(source, threads=2)
     check_images(source.select(np.array([0, 4])))
@@ -174,7 +174,7 @@ def test_bytes_that_are_no_image_are_named_by_their_row_alone(tmp_path: Path) ->
 def test_folders_that_are_not_of_class_folders(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("a,label\n")
     with pytest.raises(
-        DataError, match=r"holds no images: .* It holds 'x.csv': name the file itself"
+        DataError, match=r"has no images: .* It has 'x.csv': give the path of the file itself"
     ):
         load(tmp_path, label="label")
     image_folder(tmp_path, {"a/1.png": RED, "loose.png": RED})

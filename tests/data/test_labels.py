@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdw.data import assemble, load
+from gdw.data import load, train_and_clean
 from gdw.data.labels import UNLABELLED, LabelColumn, read_labels, recode
 from gdw.errors import DataError
 
@@ -116,7 +116,7 @@ def test_numbers_of_a_second_file_meet_sorted_names(tmp_path: Path) -> None:
     second = load(tmp_path / "second.csv", label="label")
     for options in ({"meta": second}, {"meta": second, "meta_label": "label"}):
         with pytest.raises(DataError, match=r"row 1 of second.csv: the label '0'.*'pullover'"):
-            assemble(train, seed=0, **options)  # type: ignore[arg-type]
+            train_and_clean(train, seed=0, **options)  # type: ignore[arg-type]
 
 
 def test_what_a_file_declares_holds_for_other_files(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_what_a_file_declares_holds_for_other_files(tmp_path: Path) -> None:
     assert not train.with_labels([0, 1], ["a", "b"]).names_declared
     second = load(tmp_path / "second.csv", label="label")
     for options in ({"meta": second}, {"meta": second, "meta_label": "label"}):
-        _, clean = assemble(train, seed=0, **options)  # type: ignore[arg-type]
+        _, clean = train_and_clean(train, seed=0, **options)  # type: ignore[arg-type]
         assert clean.labels is not None
         assert clean.labels.tolist() == [1, 0, 1]
         assert clean.names_declared
@@ -143,7 +143,7 @@ def test_what_a_file_declares_holds_for_other_files(tmp_path: Path) -> None:
     assert known.labels.tolist() == [1, 0, 1]
     # The other way about: the numbers trained on, and names that a second file declares.
     numbers = load(tmp_path / "second.csv", label="label")
-    _, clean = assemble(numbers, meta=train, seed=0)
+    _, clean = train_and_clean(numbers, meta=train, seed=0)
     assert clean.label_names == ("0", "1")
     assert clean.labels is not None
     assert clean.labels.tolist() == [0, 1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gdw.data.encode.store import SETTINGS
+from gdw.data.encode.encoder import SETTINGS
 from gdw.errors import RunError
 from gdw.runs import DataConfig, ModelConfig, RunConfig, SavedRun, Training
 from gdw.runs.fingerprint import FINGERPRINT

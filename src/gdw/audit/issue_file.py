@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import Where, issue_frame
-from gdw.data.formats import open_rows
-from gdw.data.rows import Rows
+from gdw.data.rows import Rows, open_rows
 from gdw.errors import DataError, RunError, nearest
 from gdw.files.atomic import write_atomically
 from gdw.files.formula import escaped, unescaped

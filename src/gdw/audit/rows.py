@@ -9,9 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.audit.evidence import Evidence
-from gdw.data.formats import open_rows
-from gdw.data.loading import label_column
-from gdw.data.rows import Rows
+from gdw.data.rows import Rows, open_rows
 from gdw.data.source import Source
 from gdw.errors import DataError
 from gdw.files.wording import shown
@@ -55,7 +53,7 @@ def training_rows(
         DataError: nothing there, or other rows or labels than the run was trained on.
     """
     rows = open_rows(path)
-    column = label_column(rows, label)
+    column = rows.resolve_label(label)
     everything = np.arange(len(rows))
     bare = Source("table", shown(path), (), None, everything, (), rows)
     codes = bare.label_column(column, label_names, names_declared=names_declared).labels

@@ -16,10 +16,9 @@ import torch
 from gdw.bench import contestants
 from gdw.bench.measure import quartiles
 from gdw.bench.workloads import Workload
-from gdw.data.batches import EpochBatches
 from gdw.data.encode import fit_encoder
 from gdw.data.encode.image import ImagesOnDemand
-from gdw.data.examples import Examples, Inputs
+from gdw.data.examples import EpochBatches, Examples, Inputs
 from gdw.data.loading import load
 from gdw.data.source import Source, from_arrays
 from gdw.files.machine import describe_machine

@@ -1,7 +1,7 @@
-"""From files and arrays to batches: sources, noise, imbalance, splits, pairing of loaders.
+"""From files and arrays to batches: sources, encoders, noise, imbalance, splits, pairing of loaders.
 
-Every random choice comes from an explicit seed. Names below are imported on first use. The kinds of noise and
-of imbalance are functions of the modules `gdw.data.noise` and `gdw.data.imbalance`.
+Every random choice comes from an explicit seed. The names below are imported on first use. The kinds of noise
+and imbalance are functions of the modules `gdw.data.noise` and `gdw.data.imbalance`.
 """
 
 from __future__ import annotations
@@ -11,32 +11,33 @@ from typing import TYPE_CHECKING
 from gdw._lazy import lazy
 
 if TYPE_CHECKING:
-    from gdw.data import imbalance, noise
-    from gdw.data.batches import CyclingBatches, EpochBatches
-    from gdw.data.checking import check_images
-    from gdw.data.clean import assemble
+    from gdw.data import augment, imbalance, noise
+    from gdw.data.clean import assemble, train_and_clean
     from gdw.data.encode import Encoder, fit_encoder, load_encoder
-    from gdw.data.examples import Examples, Inputs, identity
+    from gdw.data.examples import CyclingBatches, EpochBatches, Examples, Inputs, identity
+    from gdw.data.images import check_images
     from gdw.data.imbalance import Imbalance, parse_imbalance
     from gdw.data.loading import load
     from gdw.data.noise import Noise, parse_noise, transition_matrix
-    from gdw.data.pairing import Pair, pair
-    from gdw.data.source import Kind, Source, from_arrays
+    from gdw.data.pairing import Pair, PairedBatches, pair
+    from gdw.data.rows import Kind
+    from gdw.data.source import Source, from_arrays
     from gdw.data.split import split_clean, stratified_subset
 
 _HOME = {
-    "CyclingBatches": "batches",
+    "CyclingBatches": "examples",
     "Encoder": "encode",
-    "EpochBatches": "batches",
+    "EpochBatches": "examples",
     "Examples": "examples",
     "Imbalance": "imbalance",
     "Inputs": "examples",
-    "Kind": "source",
+    "Kind": "rows",
     "Noise": "noise",
     "Pair": "pairing",
+    "PairedBatches": "pairing",
     "Source": "source",
     "assemble": "clean",
-    "check_images": "checking",
+    "check_images": "images",
     "fit_encoder": "encode",
     "from_arrays": "source",
     "identity": "examples",
@@ -47,9 +48,10 @@ _HOME = {
     "parse_noise": "noise",
     "split_clean": "split",
     "stratified_subset": "split",
+    "train_and_clean": "clean",
     "transition_matrix": "noise",
 }
-_MODULES = ("imbalance", "noise")
+_MODULES = ("augment", "imbalance", "noise")
 
 __all__ = [
     "CyclingBatches",
@@ -61,8 +63,10 @@ __all__ = [
     "Kind",
     "Noise",
     "Pair",
+    "PairedBatches",
     "Source",
     "assemble",
+    "augment",
     "check_images",
     "fit_encoder",
     "from_arrays",
@@ -76,6 +80,7 @@ __all__ = [
     "parse_noise",
     "split_clean",
     "stratified_subset",
+    "train_and_clean",
     "transition_matrix",
 ]
 

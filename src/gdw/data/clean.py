@@ -1,4 +1,4 @@
-"""Training rows and clean rows from the three ways in which a user can name clean data."""
+"""The training set and the clean set, from one of the three ways in which a user names clean examples."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.compatible import match_features
+from gdw.data.columns import ConversionError, column_type, to_pandas
+from gdw.data.labels import LabelColumn, recode
 from gdw.data.source import Source
 from gdw.data.split import split_clean
-from gdw.errors import ConfigError, DataError
+from gdw.errors import ConfigError, DataError, nearest
 from gdw.files.wording import listed
 
 _TRUE = frozenset(("true", "t", "yes", "y", "1", "1.0"))
 _FALSE = frozenset(("false", "f", "no", "n", "0", "0.0", "", "none", "nan"))
 
 
-def assemble(
+def train_and_clean(
     source: Source,
     *,
     meta: Source | None = None,
@@ -28,30 +29,30 @@ def assemble(
     meta_label: str | None = None,
     seed: int,
 ) -> tuple[Source, Source]:
-    """The training set and the clean (meta) set, which share class names and feature columns.
+    """The training set and the clean set (meta set). Both have the same class names and feature columns.
 
-    Clean data come in one of three ways: a second source `meta`; the rows of `source` whose column `trusted`
-    is true (true, yes or 1; empty is false); or `meta_size` rows of `source`, class-balanced, drawn from
-    `seed`. Rows taken from `source` leave the training set. The labels of the clean rows are those of the
-    column `meta_label`, if given, else their own.
+    Give exactly one of `meta`, `trusted` and `meta_size`. Rows that are taken from `source` are no longer in
+    the training set.
 
-    Raises `ConfigError` unless exactly one way is given, and `DataError` when the two sets cannot be trained
-    on together: a clean label that the training set lacks, a class without a clean example, a single class,
-    columns that do not match.
+    Args:
+        source: the examples to train on.
+        meta: a second source, of clean examples.
+        trusted: a column of `source`; its true rows are clean (true, yes or 1; an empty cell is false).
+        meta_size: the number of rows of `source` to draw, balanced over the classes.
+        meta_label: the column with the labels of the clean rows; default: the label column.
+        seed: of the draw.
+
+    Raises:
+        ConfigError: none or several of the three ways are given.
+        DataError: the two sets do not fit: their columns differ, there is a single class, a class has no
+            clean example, or a clean label does not occur in the training set.
     """
-    given = sum(way is not None for way in (meta, trusted, meta_size))
-    if given != 1:
-        found = "none" if given == 0 else f"{given} of them"
-        raise ConfigError(
-            "name the clean examples in exactly one way: a separate file or folder (--meta, meta=), a column "
-            "of the data that is true for verified rows (--trusted, trusted=), or a number to draw "
-            f"(--meta-size, meta_size=); found {found}"
-        )
+    _require_one_way(sum(way is not None for way in (meta, trusted, meta_size)))
     if source.labels is None:
         raise ConfigError(f"{source.origin} was loaded without labels: name its label column")
     source = source.without_features(*(c for c in (trusted, meta_label) if c is not None))
     if meta is not None:
-        train, clean = source, _second_file(source, meta, meta_label)
+        train, clean = source, _from_second_file(source, meta, meta_label)
     elif trusted is not None:
         train, clean = _by_column(source, trusted, meta_label)
     else:
@@ -61,7 +62,27 @@ def assemble(
     return train, clean
 
 
-def _second_file(source: Source, meta: Source, meta_label: str | None) -> Source:
+# The name in gdw 0.1.
+assemble = train_and_clean
+
+
+def _require_one_way(count: int) -> None:
+    if count == 0:
+        raise ConfigError(
+            "gdw needs some rows whose labels you have verified (10 or more per class), found none: "
+            "give a file or folder (--meta, meta=) or a column that is true for them (--trusted, trusted=). "
+            "No verified rows yet? Check 10 to 20 rows of each class by hand and mark them in a column. "
+            "(--meta-size, meta_size= draws them, but only from data whose labels are known to be right)"
+        )
+    if count > 1:
+        raise ConfigError(
+            f"name the clean examples in exactly one way, found {count} of them: a file or folder (--meta, "
+            "meta=), a column that is true for verified rows (--trusted, trusted=), or a number of rows to "
+            "draw (--meta-size, meta_size=)"
+        )
+
+
+def _from_second_file(source: Source, meta: Source, meta_label: str | None) -> Source:
     if Path(meta.origin).exists() and Path(meta.origin).resolve() == Path(source.origin).resolve():
         raise ConfigError(
             f"the clean data are the training data, {source.origin}: name another file, "
@@ -73,13 +94,12 @@ def _second_file(source: Source, meta: Source, meta_label: str | None) -> Source
     elif meta.labels is None:
         raise ConfigError(f"{meta.origin} was loaded without labels: name its label column")
     elif meta.label_names != source.label_names:
-        meta = _renamed(meta, source)
-    return match_features(meta, source)
+        meta = _with_names_of(source, meta)
+    return _with_features_of(source, meta)
 
 
-def _renamed(meta: Source, source: Source) -> Source:
-    from gdw.data.labels import LabelColumn, recode
-
+def _with_names_of(source: Source, meta: Source) -> Source:
+    """`meta` with its labels as codes into the class names of `source`."""
     assert meta.labels is not None
     column = LabelColumn(meta.label_names, meta.labels, meta.names_declared)
     declared = source.names_declared
@@ -87,13 +107,65 @@ def _renamed(meta: Source, source: Source) -> Source:
     return meta.with_labels(codes, source.label_names, names_declared=declared)
 
 
+def _with_features_of(source: Source, meta: Source) -> Source:
+    """`meta` with the feature columns of `source`, in their order and converted to their types."""
+    if meta.kind != source.kind:
+        raise DataError(
+            f"{meta.origin} is {meta.kind} data, but {source.origin} is {source.kind} data: "
+            "both must be of one kind"
+        )
+    if meta.kind == "array":
+        shape, expected = meta.array().shape[1:], source.array().shape[1:]
+        if shape != expected:
+            raise DataError(
+                f"examples of {meta.origin} have the shape {shape}, expected {expected} as in "
+                f"{source.origin}"
+            )
+    if meta.kind != "table":
+        return meta
+    missing = [name for name in source.feature_columns if name not in meta.columns]
+    if missing:
+        raise DataError(
+            f"{meta.origin} lacks the column {listed(missing)} of {source.origin}."
+            f"{nearest(missing[0], meta.columns)} Its columns: {listed(meta.columns)}"
+        )
+    typed = meta.typed({name: source.column_types[name] for name in source.feature_columns})
+    for name in source.feature_columns:
+        _check_column(typed, source, name)
+    return typed
+
+
+def _check_column(meta: Source, source: Source, name: str) -> None:
+    """Check that a column means the same in both: numbers may be names of categories, if some are known."""
+    values = meta.rows.arrow(name, meta.row_numbers)
+    expected = source.column_types[name]
+    type_ = column_type(values, untyped=meta.rows.untyped)
+    if type_ == expected or "missing" in (type_, expected):
+        return
+    try:
+        series = to_pandas(values, expected, untyped=meta.rows.untyped)
+    except ConversionError as error:
+        place = meta.where(error.position)
+        raise DataError(
+            f"{place}: column {name!r} is a {expected} in {source.origin}, found {error.value!r}"
+        ) from None
+    if expected == "category":
+        known_values = source.rows.arrow(name, source.row_numbers)
+        known = to_pandas(known_values, expected, untyped=source.rows.untyped).dropna().map(str)
+        if set(known).isdisjoint(series.dropna().map(str)):
+            raise DataError(
+                f"column {name!r} of {meta.origin} holds numbers, but in {source.origin} names such as "
+                f"{listed(sorted(set(known)), 3)}: write it the same way in both"
+            )
+
+
 def _by_column(source: Source, trusted: str, meta_label: str | None) -> tuple[Source, Source]:
     values = source.column(trusted)
     mask = np.array([_truth(v, source.where, i, trusted) for i, v in enumerate(values)], dtype=bool)
     if mask.all() or not mask.any():
-        found = "every row" if mask.all() else "no row"
+        marked = "every row" if mask.all() else "no row"
         raise DataError(
-            f"{found} of {source.origin} is trusted in column {trusted!r}: "
+            f"{marked} of {source.origin} is trusted in column {trusted!r}: "
             "expected some clean rows and some to train on"
         )
     train, clean = source.select(np.flatnonzero(~mask)), source.select(np.flatnonzero(mask))
@@ -126,13 +198,13 @@ def _truth(value: Any, where: Callable[[int], str], i: int, column: str) -> bool
 
 def _check_classes(train: Source, clean: Source) -> None:
     names = train.label_names
-    trained, verified = _counts(train), _counts(clean)
-    present = np.flatnonzero(trained)
+    train_counts, clean_counts = _counts(train), _counts(clean)
+    present = np.flatnonzero(train_counts)
     if len(present) < 2:
         raise DataError(
             f"{train.origin} has a single class, {names[present[0]]!r}: expected at least two"
         )
-    unknown = np.flatnonzero((verified > 0) & (trained == 0))
+    unknown = np.flatnonzero((clean_counts > 0) & (train_counts == 0))
     if len(unknown):
         assert clean.labels is not None
         place = clean.where(int(np.flatnonzero(clean.labels == unknown[0])[0]))
@@ -140,11 +212,11 @@ def _check_classes(train: Source, clean: Source) -> None:
             f"{place}: the clean label {names[unknown[0]]!r} never occurs in the training data "
             f"{train.origin}, which has {listed(names[k] for k in present)}"
         )
-    bare = np.flatnonzero((trained > 0) & (verified == 0))
-    if len(bare):
-        word = "1 class has" if len(bare) == 1 else f"{len(bare)} classes have"
+    uncovered = np.flatnonzero((train_counts > 0) & (clean_counts == 0))
+    if len(uncovered):
+        classes = "1 class has" if len(uncovered) == 1 else f"{len(uncovered)} classes have"
         raise DataError(
-            f"{word} no clean example: {listed(names[k] for k in bare)}. "
+            f"{classes} no clean example: {listed(names[k] for k in uncovered)}. "
             "Add at least one verified example of each"
         )
 

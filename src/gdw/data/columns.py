@@ -1,25 +1,44 @@
-"""The few types of table columns that matter here, and their way into pandas.
+"""The types of columns: how they are recognised, and how values are converted to pandas.
 
-Delimited text has no types: its cells stay text until they are read as features, so that a label `NA` or a
-code `007` is never lost. Only as features are empty cells, `?`, `NA` and the like missing values.
+The cells of delimited text have no types. They stay text until they are read as features, so that a label
+`NA` or a code `007` is never lost. Only in features do empty cells, `?`, `NA` and similar words mean a
+missing value.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from gdw.errors import DataError
+
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gdw.data.rows import Rows
+
 ColumnType = Literal["number", "category", "date", "missing"]
+"""The type of a feature column of a table; "missing" is a column without a single value."""
 
 MISSING_CELLS = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none")
 
+# A small table may have different values by chance. In a larger one, this share is typical of an identifier.
+_IDENTIFIER_ROWS = 50
+_IDENTIFIER_SHARE = 0.95
+
+# Scripts without spaces between words: Thai to Khmer, kana and Chinese characters.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+_UNSPACED_LENGTH = 6
+_WORD = re.compile(r"[^\W\d_]")
+
 
 class ConversionError(ValueError):
-    """A value that cannot be read as the wanted column type; `position` counts from 0."""
+    """A value that cannot be converted to the type of its column; `position` counts from 0."""
 
     def __init__(self, position: int, value: object) -> None:
         super().__init__(f"{value!r} at {position}")
@@ -28,18 +47,20 @@ class ConversionError(ValueError):
 
 
 def column_type(values: Any, *, untyped: bool) -> ColumnType | None:
-    """The type of a `pyarrow.ChunkedArray`, or None if it cannot be a feature (lists, bytes, ...).
+    """The type of a column, or None if it cannot be a feature (lists, bytes, ...).
 
-    `untyped` columns are text as read from a delimited file, which is a number if every cell that is not
-    missing is one.
+    Args:
+        values: a `pyarrow.ChunkedArray`.
+        untyped: whether the values are cells of delimited text. Such a column is a number if every cell that
+            is not missing is a number.
     """
     import pyarrow as pa
 
     if untyped:
-        distinct = cells(values.unique()).drop_null()
+        distinct = _clean_cells(values.unique()).drop_null()
         if len(distinct) == 0:
             return "missing"
-        return "number" if _is_number(distinct) else "category"
+        return "number" if _all_numbers(distinct) else "category"
     kind = values.type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -47,18 +68,43 @@ def column_type(values: Any, *, untyped: bool) -> ColumnType | None:
         return "missing"
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return "number"
-    if pa.types.is_boolean(kind) or _is_text(kind):
+    if pa.types.is_boolean(kind) or is_text(kind):
         return "category"
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return "date"
     return None
 
 
-def to_pandas(values: Any, wanted: ColumnType, *, untyped: bool) -> pd.Series[Any]:
-    """`(N,)` values of a `pyarrow.ChunkedArray` as the wanted type; missing values become pandas' own.
+def feature_types(rows: Rows, columns: Sequence[str], origin: str) -> dict[str, ColumnType]:
+    """The type of each feature column; `DataError` for one that cannot be a feature of a table."""
+    types: dict[str, ColumnType] = {}
+    for name in columns:
+        values = rows.arrow(name)
+        type_ = column_type(values, untyped=rows.untyped)
+        if type_ is None:
+            raise DataError(
+                f"column {name!r} of {origin} holds {values.type} values, which cannot be a feature of a "
+                "table: drop it, or name the columns to use"
+            )
+        types[name] = type_
+    return types
 
-    Numbers are int64 if they are whole and none is missing, else float64; categories are strings or bools.
-    Raises `ConversionError` naming the first value that does not fit, infinities included.
+
+def to_pandas(values: Any, type_: ColumnType, *, untyped: bool) -> pd.Series[Any]:
+    """The values of a column, converted to `type_`; missing values become those of pandas.
+
+    Numbers are int64 if all are whole and none is missing, else float64. Categories are strings or bools.
+
+    Args:
+        values: a `pyarrow.ChunkedArray` of length N.
+        type_: the type to convert to.
+        untyped: whether the values are cells of delimited text.
+
+    Returns:
+        A series of shape `(N,)`.
+
+    Raises:
+        ConversionError: a value does not fit, or is infinite. The error holds the first such value.
     """
     import pandas as pd
     import pyarrow as pa
@@ -66,14 +112,14 @@ def to_pandas(values: Any, wanted: ColumnType, *, untyped: bool) -> pd.Series[An
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if untyped:
-        values = cells(values)
-    if wanted == "number":
+        values = _clean_cells(values)
+    if type_ == "number":
         return _finite(_to_numbers(values).to_pandas())
-    if wanted == "missing":
-        # A column without a single value in the first file tells nothing, whatever another file has there.
+    if type_ == "missing":
+        # Nothing is learned from a column that is empty in the first file, whatever another file has there.
         nothing: pd.Series[Any] = pd.Series(np.full(len(values), np.nan))
         return nothing
-    if wanted == "date":
+    if type_ == "date":
         try:
             dates: pd.Series[Any] = values.cast(pa.timestamp("us")).to_pandas()
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -85,8 +131,59 @@ def to_pandas(values: Any, wanted: ColumnType, *, untyped: bool) -> pd.Series[An
     return pd.Series([None if v is None else str(v) for v in values.to_pylist()], dtype="object")
 
 
+def is_text(kind: Any) -> bool:
+    """Whether a `pyarrow.DataType` is text; a dictionary of texts is text."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def is_prose(sample: Sequence[str]) -> bool:
+    """Whether most texts of `sample` have several words, and most differ from one another."""
+    prose = sum(_has_words(text) for text in sample)
+    return 2 * prose > len(sample) and 2 * len(set(sample)) > len(sample)
+
+
+def mostly_distinct(sample: Sequence[str]) -> bool:
+    """Whether almost every text of `sample` occurs once."""
+    return len(set(sample)) > _IDENTIFIER_SHARE * len(sample)
+
+
+def is_identifier(values: Any, *, untyped: bool) -> bool:
+    """Whether almost every text of a `pyarrow.ChunkedArray` occurs once, in enough rows to mean something.
+
+    With one feature for each such text, a model would memorise rows and learn nothing about new ones.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    present = (_clean_cells(values) if untyped else values).drop_null()
+    distinct = len(present.unique())
+    return len(present) >= _IDENTIFIER_ROWS and distinct > _IDENTIFIER_SHARE * len(present)
+
+
+def _has_words(text: str) -> bool:
+    words = sum(_WORD.search(token) is not None for token in text.split())
+    return words > 1 or len(_UNSPACED.findall(text)) >= _UNSPACED_LENGTH
+
+
+def _clean_cells(values: Any) -> Any:
+    """The cells of delimited text without the spaces around them; null where they mean a missing value."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    trimmed = pc.utf8_trim_whitespace(values)
+    missing = pc.is_in(trimmed, value_set=pa.array(MISSING_CELLS, trimmed.type))
+    return pc.if_else(missing, pa.scalar(None, trimmed.type), trimmed)
+
+
 def _finite(numbers: Any) -> pd.Series[Any]:
-    """Whole numbers as they are, others as float64; NaN is a missing value, but an infinity is an error."""
+    """Whole numbers as they are, others as float64. NaN is a missing value, but an infinity is an error."""
     import pandas as pd
 
     if numbers.dtype.kind not in "iu":
@@ -98,18 +195,8 @@ def _finite(numbers: Any) -> pd.Series[Any]:
     return finite
 
 
-def cells(values: Any) -> Any:
-    """Text cells of `pyarrow` without the spaces around them, null where they stand for a missing value."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    trimmed = pc.utf8_trim_whitespace(values)
-    missing = pc.is_in(trimmed, value_set=pa.array(MISSING_CELLS, trimmed.type))
-    return pc.if_else(missing, pa.scalar(None, trimmed.type), trimmed)
-
-
 def _to_numbers(values: Any) -> Any:
-    """Whole numbers if all are, so that they print as they were written, else floats."""
+    """Whole numbers if all of them are whole, so that they print as they were written; else floats."""
     import pyarrow as pa
 
     if pa.types.is_integer(values.type):
@@ -121,12 +208,12 @@ def _to_numbers(values: Any) -> Any:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise ConversionError(*_first_unfit(values, pa.float64())) from None
     try:
-        return values.cast(pa.int64()) if _is_text(values.type) else numbers
+        return values.cast(pa.int64()) if is_text(values.type) else numbers
     except pa.ArrowInvalid:
         return numbers
 
 
-def _is_number(values: Any) -> bool:
+def _all_numbers(values: Any) -> bool:
     import pyarrow as pa
 
     try:
@@ -136,21 +223,13 @@ def _is_number(values: Any) -> bool:
     return True
 
 
-def _first_unfit(values: Any, wanted: Any) -> tuple[int, object]:
-    """Position and value of the first cell that cannot be cast: only an error needs it, so it may be slow."""
+def _first_unfit(values: Any, type_: Any) -> tuple[int, object]:
+    """The position and value of the first cell that cannot be cast. It may be slow: only errors need it."""
     import pyarrow as pa
 
     for position, value in enumerate(values):
         try:
-            value.cast(wanted)
+            value.cast(type_)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             return position, value.as_py()
     raise AssertionError("every value can be cast by itself")
-
-
-def _is_text(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )

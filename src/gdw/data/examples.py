@@ -1,8 +1,8 @@
-"""Encoded inputs and their targets as a PyTorch data set that hands out whole batches."""
+"""Encoded examples as a PyTorch data set of whole batches, and the order of these batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
 from torch.utils._pytree import tree_map
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from gdw.errors import DataError
+from gdw.errors import ConfigError, DataError
+from gdw.seeding import generator
 
 _T = TypeVar("_T")
 
 
 @runtime_checkable
 class Inputs(Protocol):
-    """Encoded inputs, read a whole batch at a time.
+    """Encoded inputs of N examples, which are read one batch at a time.
 
     `inputs[indices]` is `(B, ...)`: float32 for tables, texts and arrays, uint8 `(B, 3, H, W)` for images.
     """
@@ -31,17 +32,26 @@ class Inputs(Protocol):
 
 
 def identity(batch: _T) -> _T:
-    """The `collate_fn` for `Examples`, whose batches need no collating."""
+    """The `collate_fn` for `Examples`: its batches need no collating."""
     return batch
 
 
 class Examples(Dataset[tuple[Tensor, Tensor]]):
-    """Inputs `(N, ...)` with targets: class indices `(N,)` or class probabilities `(N, C)`.
+    """N inputs and their targets.
 
-    `__getitems__` gives a whole batch at once, which is far quicker than stacking single examples; it
-    needs a loader with `collate_fn=identity`, such as the one that `loader` makes.
+    `__getitems__` returns a whole batch at once, which is much faster than stacking single examples. It needs
+    a `DataLoader` with `collate_fn=identity`, such as the one that `loader` makes.
 
-    Raises `DataError` when inputs and targets differ in length.
+    >>> examples = Examples(torch.eye(3), torch.tensor([0, 1, 0]))
+    >>> len(examples.joined(examples.select(np.array([2]))))
+    4
+
+    Args:
+        inputs: `(N, ...)`.
+        targets: class indices `(N,)`, or class probabilities `(N, C)`.
+
+    Raises:
+        DataError: inputs and targets differ in length.
     """
 
     def __init__(self, inputs: Inputs | Tensor, targets: Tensor) -> None:
@@ -157,3 +167,121 @@ def _require_alike(one: Any, other: Any) -> None:
             f"cannot join examples of shape {tuple(one.shape[1:])} ({one.dtype}) with those of "
             f"shape {tuple(other.shape[1:])} ({other.dtype}): encode both alike"
         )
+
+
+class EpochBatches(Sampler[list[int]]):
+    """The batches of one epoch: each index at most once, in an order that is a function of `(seed, epoch)`.
+
+    Because the order depends on nothing else, a run continues exactly where it stopped. If `n` is smaller
+    than `batch_size`, there is one batch of all examples. An incomplete last batch with fewer examples than
+    processes is always left out, because some process would get no example.
+
+    >>> list(EpochBatches(5, 2, seed=0, epoch=1))
+    [[3, 1], [0, 4]]
+
+    Args:
+        n: the number of examples.
+        batch_size: the number of examples in a global batch, of all processes together. Each process takes a
+            contiguous share of it; the sizes of the shares differ by at most one.
+        seed: of the order.
+        epoch: the number of the epoch.
+        start: the number of global batches that are already taken.
+        rank: the number of this process, from 0.
+        world_size: the number of processes.
+        drop_last: leave out an incomplete last batch.
+
+    Raises:
+        ConfigError: a size, rank or position is out of range.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        batch_size: int,
+        *,
+        seed: int,
+        epoch: int,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = True,
+    ) -> None:
+        self._size = _global_batch(n, batch_size, start, rank, world_size)
+        self._n, self._seed, self._epoch, self._start = n, seed, epoch, start
+        self._rank, self._world_size = rank, world_size
+        full, rest = divmod(n, self._size)
+        self._count = full + (not drop_last and rest >= world_size)
+
+    def __len__(self) -> int:
+        """The number of batches that are left after `start`."""
+        return max(0, self._count - self._start)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = generator(self._seed, "epoch", self._epoch).permutation(self._n)
+        for step in range(self._start, self._count):
+            batch = order[step * self._size : (step + 1) * self._size]
+            yield _share(batch, self._rank, self._world_size)
+
+
+class CyclingBatches(Sampler[list[int]]):
+    """Endless batches of constant size, cut from one random permutation of the indices after another.
+
+    Each cycle of `n` draws has every index exactly once. If `batch_size` does not divide `n`, a batch may end
+    in the next cycle. If `n` is smaller than `batch_size`, each batch has all examples.
+
+    Args and errors are those of `EpochBatches`.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        batch_size: int,
+        *,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self._size = _global_batch(n, batch_size, start, rank, world_size)
+        self._n, self._seed, self._start = n, seed, start
+        self._rank, self._world_size = rank, world_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        cycle, position = divmod(self._start * self._size, self._n)
+        order = self._order(cycle)
+        while True:
+            batch = order[position : position + self._size]
+            position += self._size
+            if position >= self._n:
+                cycle, position = cycle + 1, position - self._n
+                order = self._order(cycle)
+                batch = np.concatenate([batch, order[:position]])
+            yield _share(batch, self._rank, self._world_size)
+
+    def _order(self, cycle: int) -> NDArray[np.int64]:
+        return generator(self._seed, "cycle", cycle).permutation(self._n)
+
+
+def _global_batch(n: int, batch_size: int, start: int, rank: int, world_size: int) -> int:
+    """The size of a complete global batch, of which every process gets at least one example."""
+    if batch_size < 1:
+        raise ConfigError(f"batch_size must be at least 1, found {batch_size}")
+    if start < 0:
+        raise ConfigError(
+            f"start counts the batches already taken: expected 0 or more, found {start}"
+        )
+    if not 0 <= rank < world_size:
+        raise ConfigError(f"rank must be from 0 to world_size - 1 = {world_size - 1}, found {rank}")
+    size = min(n, batch_size)
+    if size < world_size:
+        raise ConfigError(
+            f"a batch of {size} examples cannot be shared by {world_size} processes: "
+            "use fewer processes, a larger batch_size or more data"
+        )
+    return size
+
+
+def _share(batch: NDArray[np.int64], rank: int, world_size: int) -> list[int]:
+    first, last = rank * len(batch) // world_size, (rank + 1) * len(batch) // world_size
+    share: list[int] = batch[first:last].tolist()
+    return share

@@ -1,10 +1,13 @@
-"""From the value of an image cell (bytes, a path, or the Hugging Face struct) to an RGB picture."""
+"""Images: from the value of a cell (bytes, a path, or the Hugging Face struct) to an RGB picture."""
 
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +17,16 @@ from gdw.files.wording import shown
 if TYPE_CHECKING:
     from PIL import Image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+    from gdw.data.source import Source
 
-# What Pillow's decoders are known to raise on damaged files, besides its own errors (which are OSErrors).
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"
+)  # fmt: skip
+
+_ROWS_AT_ONCE = 1024
+_IMAGES_PER_TASK = 32
+
+# What Pillow's decoders raise for damaged files, besides Pillow's own errors (which are OSErrors).
 _DAMAGED = (
     OSError,
     SyntaxError,
@@ -29,15 +39,16 @@ _DAMAGED = (
 )
 
 
-def is_image_name(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
-
-
 def decode(value: Any, folder: Path) -> Image.Image:
-    """The picture as RGB, turned as its EXIF data say; see-through parts are laid over white.
+    """The picture in RGB. It is turned as its EXIF data say, and transparent parts become white.
 
-    `value` is the encoded bytes, a path (a relative one starts at `folder`), or `{"bytes", "path"}`.
-    Raises `DataError` (without the row, which the caller knows) when there is no picture or it is damaged.
+    Args:
+        value: the encoded bytes, a path, or a mapping with "bytes" and "path".
+        folder: the folder at which a relative path starts.
+
+    Raises:
+        DataError: there is no picture, or it is damaged. The message does not name the row, which the caller
+            knows.
     """
     from PIL import Image, ImageOps
 
@@ -50,24 +61,63 @@ def decode(value: Any, folder: Path) -> Image.Image:
         raise DataError(f"cannot read the image{name}: {_reason(error)}") from None
 
 
-def verify(value: Any, folder: Path) -> None:
-    """Read all of the image at the lowest resolution its format allows; raises `DataError` as `decode` does.
+def check_images(source: Source, *, threads: int | None = None) -> None:
+    """Read every image of `source`, so that a damaged one is found before the training and not during it.
 
-    A truncated file has a sound header, so the pixels must be read; JPEG can do so at an eighth of the size.
+    Args:
+        source: the examples. Nothing is done unless they are images.
+        threads: the number of threads; default: one per processor.
+
+    Raises:
+        DataError: an image cannot be read. The message names the first one and says how many there are.
+    """
+    if source.kind != "image":
+        return
+    first, count = "", 0
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        for start in range(0, len(source), _ROWS_AT_ONCE):
+            rows = source.row_numbers[start : start + _ROWS_AT_ONCE]
+            values = source.rows.values(source.feature_columns[0], rows)
+            # With one task per image, small images would spend more time in the queue than in the decoder.
+            tasks = [
+                values[i : i + _IMAGES_PER_TASK] for i in range(0, len(values), _IMAGES_PER_TASK)
+            ]
+            faults = pool.map(_faults, tasks, [source.rows.folder] * len(tasks))
+            for position, fault in enumerate(chain.from_iterable(faults), start):
+                if fault is not None:
+                    first = first or f"{source.where(position)}: {fault}"
+                    count += 1
+    if count:
+        more = "" if count == 1 else f" ({count} images cannot be read)"
+        raise DataError(f"{first}{more}: repair or remove it")
+
+
+def _faults(values: list[Any], folder: Path) -> list[str | None]:
+    return [_fault(value, folder) for value in values]
+
+
+def _fault(value: Any, folder: Path) -> str | None:
+    """What is wrong with an image. Its pixels are read at the lowest resolution that its format allows.
+
+    The header of a truncated file is complete, so the pixels must be read; JPEG allows an eighth of the size.
     """
     from PIL import Image
 
-    source, name = _locate(value, folder)
+    try:
+        source, name = _locate(value, folder)
+    except DataError as error:
+        return str(error)
     try:
         with Image.open(source) as image:
             image.draft("RGB", (1, 1))
             image.load()
     except (*_DAMAGED, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read the image{name}: {_reason(error)}") from None
+        return f"cannot read the image{name}: {_reason(error)}"
+    return None
 
 
 def _locate(value: Any, folder: Path) -> tuple[Any, str]:
-    """Something Pillow opens, and the file's name as part of a message (empty for bare bytes)."""
+    """What Pillow opens, and the name of the file as a part of a message (empty for bytes without a path)."""
     path = value
     if isinstance(value, dict):
         path = value.get("path")
@@ -84,7 +134,7 @@ def _rgb(image: Image.Image) -> Image.Image:
     from PIL import Image
 
     if image.mode.startswith(("I;16", "I")):
-        # Sixteen-bit grey: Pillow's own conversion would clip everything above 255 to white.
+        # Sixteen-bit grey: Pillow's own conversion would make everything above 255 white.
         return image.point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         opaque = Image.new("RGBA", image.size, "white")
@@ -99,7 +149,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file (a relative path starts at the folder of the data file)"
     if isinstance(error, UnidentifiedImageError):
-        # Pillow's own words show the address of a buffer in memory.
+        # Pillow's own message shows the address of a buffer in memory.
         return "cannot identify its format"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.seeding import generator
 from gdw.errors import ConfigError, DataError, nearest
+from gdw.seeding import generator
 
 _KINDS = ("exp", "step")
 

@@ -1,20 +1,53 @@
-"""From a path and the names of columns to a `Source`."""
+"""Loading: from a path and the names of columns to a `Source`, whose inputs are recognised."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from gdw.data.formats import open_rows
-from gdw.data.kinds import Wanted, detect
-from gdw.data.rows import ArrayRows, Rows
-from gdw.data.seeding import generator
-from gdw.data.source import Source, feature_types
+from gdw.data.columns import (
+    column_type,
+    feature_types,
+    is_identifier,
+    is_prose,
+    is_text,
+    mostly_distinct,
+)
+from gdw.data.images import IMAGE_SUFFIXES
+from gdw.data.rows import Kind, Rows, open_rows
+from gdw.data.source import Source
 from gdw.data.split import stratified_subset
-from gdw.errors import ConfigError
-from gdw.files.wording import shown
+from gdw.errors import ConfigError, DataError, nearest
+from gdw.files.wording import listed, shown
+from gdw.seeding import generator
+
+# The names under which pandas writes the row index of a data frame.
+_INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")
+_SAMPLE = 1000
+
+
+@dataclass(frozen=True)
+class ColumnOptions:
+    """What the user says about the columns of a file; see `load`."""
+
+    label: str | None
+    image: str | None
+    text: str | None
+    features: Sequence[str] | None
+    drop: Sequence[str]
+
+
+@dataclass(frozen=True)
+class InputColumns:
+    """The kind of the inputs, their columns, and notes for the user on how they were chosen."""
+
+    kind: Kind
+    columns: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def load(
@@ -30,38 +63,42 @@ def load(
     limit: int | None = None,
     seed: int = 0,
 ) -> Source:
-    """Open a `.csv`, `.tsv`, `.parquet`, `.jsonl` or `.npz` file, or a folder of class folders of images.
+    """Open a file, or a folder of class folders of images. `gdw.data.formats` lists the formats.
 
-    `label` names the label column, or is None when no labels are wanted (prediction). In a folder the
-    label column is called `label`; in an `.npz` file `y`, and `label` is understood too. `image`, `text` or
-    `features` name the inputs; without them they are recognised, see `gdw.data.kinds.detect`. Columns in
-    `drop` never become features; they need not exist.
+    Args:
+        path: the file or folder.
+        label: the name of the label column; None: no labels are read (for prediction). In a folder the label
+            column is `label`. In an `.npz` file it is `y`, which `label` means too.
+        image, text, features: the column or columns of the inputs. By default they are recognised, see
+            `recognise_inputs`.
+        drop: columns that are never features. They need not exist.
+        label_names: the class names of an earlier file. The labels are then codes into these names.
+        names_declared: the `Source.names_declared` of the earlier file. Without it, class numbers are not
+            taken for names.
+        limit: keep a random subset of this many rows, in the order of the file. The subset is stratified by
+            label, unless `limit` is smaller than the number of classes.
+        seed: of the random subset.
 
-    `label_names` are the classes of an earlier file, whose codes the labels then get; `names_declared` is
-    its `Source.names_declared`, without which class numbers are not taken for names. `limit` keeps a random
-    subset of that many rows, drawn from `seed`, in the order of the file; stratified by label, unless it is
-    below the number of classes.
+    Returns:
+        The examples, as they are in the file.
 
-    Raises `DataError` for whatever is wrong with the file, `ConfigError` for options that contradict.
+    Raises:
+        DataError: the file cannot be read, or its columns do not fit.
+        ConfigError: the options contradict each other.
     """
     origin = shown(path)
     rows = open_rows(path)
-    label = None if label is None else label_column(rows, label)
-    found = detect(rows, Wanted(label, image, text, features, drop), origin)
+    label = None if label is None else rows.resolve_label(label)
+    inputs = recognise_inputs(rows, ColumnOptions(label, image, text, features, drop), origin)
     numbers = np.arange(len(rows))
-    source = Source(found.kind, origin, (), None, numbers, found.columns, rows, notes=found.notes)
+    source = Source(
+        inputs.kind, origin, (), None, numbers, inputs.columns, rows, notes=inputs.notes
+    )
     if label is not None:
         source = source.label_column(label, label_names, names_declared=names_declared)
-    if found.kind == "table":
-        source = source.typed(feature_types(rows, found.columns, origin))
+    if inputs.kind == "table":
+        source = source.typed(feature_types(rows, inputs.columns, origin))
     return source if limit is None else _limited(source, limit, seed)
-
-
-def label_column(rows: Rows, label: str) -> str:
-    """What `rows` call the column that the user calls `label`."""
-    if isinstance(rows, ArrayRows) and label == "label" and "label" not in rows.columns:
-        return "y"
-    return label
 
 
 def _limited(source: Source, limit: int, seed: int) -> Source:
@@ -73,3 +110,136 @@ def _limited(source: Source, limit: int, seed: int) -> Source:
         return source.select(stratified_subset(source.labels, limit, seed))
     chosen = generator(seed, "limit").choice(len(source), limit, replace=False)
     return source.select(np.sort(chosen))
+
+
+def recognise_inputs(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
+    """The kind of the inputs and their columns.
+
+    An image, text or feature column that the user names is used. Otherwise:
+
+    - if a column holds images, the inputs are images;
+    - if exactly one column holds prose (mostly different texts of several words) and all other columns of
+      text are identifiers, the inputs are texts;
+    - anything else is a table. Its features are all columns but the label, the dropped ones, pandas' row
+      index and columns whose texts hardly ever repeat (a note names these).
+
+    Raises:
+        DataError: a column does not exist or does not fit.
+        ConfigError: the options contradict each other.
+    """
+    named = [o for o in ("image", "text", "features") if getattr(options, o) is not None]
+    if len(named) > 1:
+        raise ConfigError(f"{listed(named)} exclude each other: name one kind of input")
+    if rows.kind is not None:
+        if named and named != [rows.kind]:
+            raise ConfigError(
+                f"{origin} holds {rows.kind} data: {named[0]!r} columns cannot be chosen from it"
+            )
+        return InputColumns(rows.kind, rows.columns[:1])
+    column = options.image or options.text
+    chosen = [column] if column else options.features
+    if chosen is None:
+        return _recognise(rows, options, origin)
+    columns = tuple(str(name) for name in chosen)
+    _check_named(rows, options, columns, origin)
+    kind: Kind = "image" if options.image else "text" if options.text else "table"
+    return InputColumns(kind, columns)
+
+
+def _check_named(rows: Rows, options: ColumnOptions, columns: Sequence[str], origin: str) -> None:
+    if not columns:
+        raise ConfigError(
+            "the list of feature columns is empty: name at least one, or leave it out"
+        )
+    for name in columns:
+        if name not in rows.columns:
+            raise DataError(
+                f"{origin} has no column {name!r}.{nearest(name, rows.columns)} "
+                f"Its columns: {listed(rows.columns)}"
+            )
+        if name == options.label:
+            raise ConfigError(f"the label column {name!r} cannot be an input as well")
+    if options.text and not is_text(rows.arrow(options.text).type):
+        raise DataError(f"the text column {options.text!r} of {origin} does not hold text")
+    if options.image:
+        values = rows.arrow(options.image)
+        if not (_holds_images(values) or is_text(values.type)):
+            raise DataError(
+                f"the image column {options.image!r} of {origin} should hold bytes, paths or "
+                f"{{bytes, path}}, found {values.type}"
+            )
+
+
+def _recognise(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
+    left_out = {options.label, *options.drop, *_INDEX_COLUMNS}
+    names = [name for name in rows.columns if name not in left_out]
+    if not names:
+        raise DataError(
+            f"{origin} has no column left for the inputs. Its columns: {listed(rows.columns)}"
+        )
+    images = [name for name in names if _holds_images(rows.arrow(name))]
+    if len(images) > 1:
+        raise DataError(
+            f"{origin} has several image columns, {listed(images)}: name the one to use"
+        )
+    if images:
+        return InputColumns("image", (images[0],))
+    texts = [n for n in names if is_text(rows.arrow(n).type) and not _holds_numbers(rows, n)]
+    text = _only_prose(rows, texts)
+    if text is None:
+        return _table(rows, names, texts, origin)
+    unused = [name for name in names if name != text]
+    note = f"learning from the texts of {text!r} alone, not from {listed(unused)}"
+    return InputColumns("text", (text,), (note,) if unused else ())
+
+
+def _only_prose(rows: Rows, texts: Sequence[str]) -> str | None:
+    """The single column of prose, if all other columns of text are identifiers."""
+    samples = {name: _sample(rows.arrow(name)) for name in texts}
+    prose = [name for name in texts if is_prose(samples[name])]
+    others = [name for name in texts if name not in prose]
+    if len(prose) == 1 and all(mostly_distinct(samples[name]) for name in others):
+        return prose[0]
+    return None
+
+
+def _table(rows: Rows, names: Sequence[str], texts: Sequence[str], origin: str) -> InputColumns:
+    identifiers = [name for name in texts if is_identifier(rows.arrow(name), untyped=rows.untyped)]
+    features = tuple(name for name in names if name not in identifiers)
+    if not identifiers:
+        return InputColumns("table", features)
+    fix = "learn from one of them as text (--text, text=) or name the columns to use (--features, features=)"
+    if not features:
+        raise DataError(
+            f"{origin} has no column left for the inputs, because almost no value of {listed(identifiers)} "
+            f"occurs twice: {fix}"
+        )
+    note = (
+        f"not used, because almost no value occurs twice: {listed(identifiers)}; to use it, {fix}"
+    )
+    return InputColumns("table", features, (note,))
+
+
+def _holds_images(values: Any) -> bool:
+    import pyarrow as pa
+
+    kind = values.type
+    if pa.types.is_struct(kind):
+        fields = {kind.field(i).name for i in range(kind.num_fields)}
+        return bool(fields) and fields <= {"bytes", "path"}
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return True
+    if not is_text(kind):
+        return False
+    sample = _sample(values)
+    return bool(sample) and all(name.lower().endswith(IMAGE_SUFFIXES) for name in sample)
+
+
+def _sample(values: Any) -> list[str]:
+    """Up to `_SAMPLE` texts that are not empty, from all parts of the column: files are often sorted."""
+    rows = np.unique(np.linspace(0, len(values) - 1, _SAMPLE).astype(np.int64))
+    return [value for value in values.take(rows).to_pylist() if value]
+
+
+def _holds_numbers(rows: Rows, name: str) -> bool:
+    return rows.untyped and column_type(rows.arrow(name), untyped=True) != "category"

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdw.data.seeding import generator
 from gdw.errors import ConfigError, DataError, nearest
+from gdw.seeding import generator
 
 Labels = NDArray[np.int64]
 

@@ -1,4 +1,4 @@
-"""Each training batch with a batch of clean examples."""
+"""Pairing of each training batch with a batch of clean examples."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _Train = TypeVar("_Train")
 _Meta = TypeVar("_Meta")
 
 
-class Pair(Generic[_Train, _Meta]):
-    """What `pair` returns; see there."""
+class PairedBatches(Generic[_Train, _Meta]):
+    """The iterable that `pair` returns."""
 
     def __init__(self, train_loader: Iterable[_Train], meta_loader: Iterable[_Meta]) -> None:
         self._train = train_loader
@@ -21,13 +21,14 @@ class Pair(Generic[_Train, _Meta]):
         self._restarts = 0
 
     def __len__(self) -> int:
-        """The number of training batches; `TypeError` when the training loader has no length."""
+        """The number of training batches; `TypeError` if the training loader has no length."""
         return len(self._train)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[tuple[_Train, _Meta]]:
         batches = iter(self._train)
         while True:
-            # No name is bound to a batch: a generator's local would keep it alive while the next one loads.
+            # No name is bound to a batch: a local of a generator would keep it alive while the next one
+            # loads.
             try:
                 yield next(batches), self._next_meta()
             except StopIteration:
@@ -58,21 +59,38 @@ class Pair(Generic[_Train, _Meta]):
         )
 
 
-def pair(train_loader: Iterable[_Train], meta_loader: Iterable[_Meta]) -> Pair[_Train, _Meta]:
-    """Iterate over `(batch, meta_batch)`, one for each batch of `train_loader`.
+# The name in gdw 0.1.
+Pair = PairedBatches
 
-    The meta loader starts again each time it runs out, so a loader that shuffles gives a new order
-    each time (a sampler with `set_epoch` is told the number of the round). The result can be iterated
-    once per epoch: the meta loader then goes on where the last epoch left it, so that a meta set longer
-    than an epoch is seen whole. `len()` is that of `train_loader`.
 
-    Raises `DataError` when the meta loader is empty or cannot be started again.
+def pair(
+    train_loader: Iterable[_Train], meta_loader: Iterable[_Meta]
+) -> PairedBatches[_Train, _Meta]:
+    """Iterate over `(batch, meta_batch)`, one pair for each batch of `train_loader`.
+
+    The meta loader starts again when it runs out, so a loader that shuffles gives a new order each time. A
+    sampler with `set_epoch` is told the number of the round. Iterate over the result once per epoch: the meta
+    loader then continues where the last epoch stopped, so that a meta set that is longer than an epoch is
+    used completely.
+
+    >>> list(pair([1, 2, 3], ["a", "b"]))
+    [(1, 'a'), (2, 'b'), (3, 'a')]
+
+    Args:
+        train_loader: the training batches of one epoch.
+        meta_loader: the batches of clean examples.
+
+    Returns:
+        An iterable whose length is that of `train_loader`.
+
+    Raises:
+        DataError: while iterating, if the meta loader is empty or cannot start again.
     """
-    return Pair(train_loader, meta_loader)
+    return PairedBatches(train_loader, meta_loader)
 
 
 def _set_epoch(loader: Any, epoch: int) -> None:
-    for owner in (getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
-        set_epoch = getattr(owner, "set_epoch", None)
+    for sampler in (getattr(loader, "sampler", None), getattr(loader, "batch_sampler", None)):
+        set_epoch = getattr(sampler, "set_epoch", None)
         if set_epoch is not None:
             set_epoch(epoch)

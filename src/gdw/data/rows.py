@@ -1,13 +1,11 @@
-"""Three stores of raw rows behind one small contract: Arrow tables, listings of image files, NumPy arrays.
-
-A store is never copied or filtered: a `Source` keeps the row numbers that it is about.
-"""
+"""The raw rows of a file or folder: their interface, Arrow tables, and opening a path."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,31 +13,56 @@ from numpy.typing import NDArray
 from gdw.errors import DataError
 from gdw.files.wording import listed, shown
 
+if TYPE_CHECKING:
+    from gdw.data.formats import Format
 
-class Rows(Protocol):
-    """Raw rows of one file or folder."""
+Kind = Literal["image", "text", "table", "array"]
+"""The kind of the inputs: pictures, one text per example, columns of a table, or a numeric array."""
+
+
+class Rows(ABC):
+    """The raw rows of one file or folder. They are never copied or filtered: a `Source` holds row numbers.
+
+    Attributes:
+        columns: the names of the columns.
+        folder: the folder at which relative image paths start.
+        kind: the kind of the inputs, where the format determines it. The inputs are then the first column.
+            None: the kind is recognised from the columns.
+        untyped: whether every cell is text, as in a delimited file.
+    """
 
     columns: tuple[str, ...]
-    folder: Path  # where relative image paths start
-    untyped: bool  # every cell is text, as read from a delimited file
+    folder: Path
+    kind: Kind | None = None
+    untyped: bool = False
 
-    def __len__(self) -> int: ...
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of rows."""
 
+    @abstractmethod
     def arrow(self, column: str, rows: NDArray[np.int64] | None = None) -> Any:
-        """`pyarrow.ChunkedArray` of the column's values in the given rows (default: all)."""
+        """The values of a column in the given rows (default: all), as a `pyarrow.ChunkedArray`."""
 
+    @abstractmethod
     def values(self, column: str, rows: NDArray[np.int64]) -> list[Any]:
-        """The column's values as Python objects."""
+        """The values of a column in the given rows, as Python objects."""
 
-    def class_names(self, column: str) -> tuple[str, ...] | None:
-        """The class names that the file itself declares for a column of class numbers."""
-
+    @abstractmethod
     def where(self, row: int) -> str:
         """The place of a row in words, for error messages."""
 
+    def class_names(self, column: str) -> tuple[str, ...] | None:  # noqa: ARG002
+        """The class names that the file declares for a column of class numbers; None if it declares none."""
+        return None
 
-class TableRows:
-    """A `pyarrow.Table`, or the memory-mapped one of a `datasets.Dataset`."""
+    def resolve_label(self, name: str) -> str:
+        """The column that holds the labels when the user calls the label column `name`."""
+        return name
+
+
+class TableRows(Rows):
+    """The rows of a `pyarrow.Table`, or of the memory-mapped table of a `datasets.Dataset`."""
 
     def __init__(
         self,
@@ -50,12 +73,12 @@ class TableRows:
         class_names: dict[str, tuple[str, ...]] | None = None,
     ) -> None:
         names = table.column_names
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
             raise DataError(
-                f"{shown(path)} has more than one column named {listed(doubled)}: rename them"
+                f"{shown(path)} has more than one column named {listed(repeated)}: rename them"
             )
-        self.columns: tuple[str, ...] = tuple(names)
+        self.columns = tuple(names)
         self.folder = path.parent
         self.untyped = untyped
         self._name = shown(path.name)
@@ -80,72 +103,60 @@ class TableRows:
         return f"row {row + 1} of {self._name}"
 
 
-class FolderRows:
-    """Image files below `folder`; the label of an image is the name of its class folder."""
+def open_rows(path: str | Path) -> Rows:
+    """Open a file by its suffix, or a folder of images.
 
-    columns: tuple[str, ...] = ("image", "label")
-    untyped = False
-
-    def __init__(self, folder: Path, paths: Sequence[Path], labels: Sequence[str | None]) -> None:
-        self.folder = folder
-        self._paths = paths
-        self._labels = labels
-
-    def __len__(self) -> int:
-        return len(self._paths)
-
-    def arrow(self, column: str, rows: NDArray[np.int64] | None = None) -> Any:
-        import pyarrow as pa
-
-        chosen = range(len(self)) if rows is None else rows.tolist()
-        if column == "label":
-            return pa.chunked_array([pa.array([self._labels[row] for row in chosen], pa.string())])
-        return pa.chunked_array([pa.array([shown(self._paths[row]) for row in chosen])])
-
-    def values(self, column: str, rows: NDArray[np.int64]) -> list[Any]:
-        values: Sequence[Any] = self._labels if column == "label" else self._paths
-        return [values[row] for row in rows.tolist()]
-
-    def class_names(self, column: str) -> tuple[str, ...] | None:  # noqa: ARG002
-        return None
-
-    def where(self, row: int) -> str:
-        return shown(self.folder / self._paths[row])
+    Raises:
+        DataError: there is no file or folder at `path`, the suffix is not supported, or the file is damaged
+            or has no rows.
+    """
+    place = Path(path)
+    try:
+        _require_existing(place)
+        file_format = format_of(place)
+        if not place.is_dir() and place.stat().st_size == 0:
+            raise DataError(f"{shown(place)} is an empty file: expected at least one example")
+        rows = file_format.open(place)
+    except OSError as error:
+        raise DataError(f"cannot read {shown(place)}: {error.strerror or error}") from None
+    if len(rows) == 0:
+        raise DataError(f"{shown(place)} has no rows: expected at least one example")
+    return rows
 
 
-class ArrayRows:
-    """Named NumPy arrays of equal length, such as the `X` and `y` of an `.npz` file."""
+def format_of(path: Path) -> Format:
+    """The format of a file, by its suffix, or of a folder.
 
-    untyped = False
+    Raises:
+        DataError: no format has this suffix.
+    """
+    from gdw.data.formats import FOLDER, FORMATS, suffixes
 
-    def __init__(self, arrays: dict[str, NDArray[Any]], path: Path) -> None:
-        self.columns = tuple(arrays)
-        self.folder = path.parent
-        self.arrays = arrays
-        self._name = shown(path.name)
+    if path.is_dir():
+        return FOLDER
+    suffix = path.suffix.lower()
+    for file_format in FORMATS:
+        if suffix in file_format.suffixes:
+            return file_format
+    ending = f"the suffix {suffix!r}" if suffix else "no suffix"
+    raise DataError(
+        f"cannot recognise the format of {shown(path)}, which has {ending}: "
+        f"expected {', '.join(suffixes())} or a folder of images"
+    )
 
-    def __len__(self) -> int:
-        return len(next(iter(self.arrays.values())))
 
-    def arrow(self, column: str, rows: NDArray[np.int64] | None = None) -> Any:
-        import pyarrow as pa
-
-        values = self.arrays[column]
-        return pa.chunked_array([pa.array(values if rows is None else values[rows])])
-
-    def values(self, column: str, rows: NDArray[np.int64]) -> list[Any]:
-        values: list[Any] = self.arrays[column][rows].tolist()
-        return values
-
-    def class_names(self, column: str) -> tuple[str, ...] | None:  # noqa: ARG002
-        return None
-
-    def where(self, row: int) -> str:
-        return f"row {row + 1} of {self._name}"
+def _require_existing(path: Path) -> None:
+    if path.exists():
+        return
+    if not path.parent.is_dir():
+        raise DataError(f"there is no folder {shown(path.parent)}: check the path {shown(path)}")
+    near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()], n=1)
+    hint = f" Did you mean {shown(path.parent / near[0])!r}?" if near else ""
+    raise DataError(f"there is no file or folder {shown(path)!r}.{hint}")
 
 
 def _take(values: Any, rows: NDArray[np.int64]) -> Any:
-    """The `rows` of a `pyarrow.ChunkedArray`, chunk by chunk.
+    """The `rows` of a `pyarrow.ChunkedArray`, taken chunk by chunk.
 
     Older versions of Arrow join all chunks first, which copies the column and overflows at 2 GB of bytes.
     """

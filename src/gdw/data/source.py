@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdw.data.columns import ColumnType, ConversionError, column_type, to_pandas
+from gdw.data.columns import ColumnType, ConversionError, to_pandas
+from gdw.data.formats.npz import ArrayRows, check_arrays
 from gdw.data.images import decode
 from gdw.data.labels import UNLABELLED, read_labels, recode
-from gdw.data.rows import ArrayRows, Rows
+from gdw.data.rows import Kind, Rows
 from gdw.errors import DataError, nearest
 from gdw.files.wording import listed
 
@@ -21,19 +22,26 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
-Kind = Literal["image", "text", "table", "array"]
-
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """An immutable selection of the rows of a file or folder, made by `gdw.data.load` or `from_arrays`.
+    """N rows of a file or folder, selected in some order. Make one with `gdw.data.load` or `from_arrays`.
 
-    `labels` is int64 `(N,)` with codes into `label_names`, or None when no labels were asked for;
-    `row_numbers` is int64 `(N,)`, the 0-based positions in the original file. `notes` say in a line each
-    what a user should know of how the columns were chosen. Selecting copies no data.
-    `names_declared` says that the file itself declares which name belongs to which class number (a Hugging
-    Face `ClassLabel`); other names are in the order of their sorting, which no number refers to.
-    Where a method takes `indices`, these are int64 `(B,)` positions in this source.
+    A source is immutable, and selecting rows copies no data. Where a method takes `indices`, these are int64
+    `(B,)` positions in this source.
+
+    Attributes:
+        kind: the kind of the inputs: "image", "text", "table" or "array".
+        origin: the path of the file or folder, for messages.
+        label_names: the class names.
+        labels: int64 `(N,)`, codes into `label_names`; None if no labels were read.
+        row_numbers: int64 `(N,)`, the number of each row in the file, from 0.
+        feature_columns: the columns of the inputs.
+        rows: the raw rows of the whole file.
+        column_types: for a table, the type of each feature column.
+        names_declared: whether the file declares which class number has which name (a Hugging Face
+            `ClassLabel`). Otherwise names are sorted, and class numbers say nothing about them.
+        notes: one line each for the user, on how the columns were chosen.
     """
 
     kind: Kind
@@ -57,7 +65,7 @@ class Source:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Every column of the file, features or not."""
+        """All columns of the file, features or not."""
         return self.rows.columns
 
     def select(self, indices: NDArray[np.int64]) -> Source:
@@ -72,16 +80,22 @@ class Source:
         *,
         names_declared: bool = False,
     ) -> Source:
-        """The same rows with other labels `(N,)`, codes into `label_names` (default: the present names).
+        """The same rows with other labels.
 
-        `names_declared` is about `label_names` where given.
+        Args:
+            labels: `(N,)`, codes into `label_names`.
+            label_names: the class names; default: the present names.
+            names_declared: whether a file declares the order of `label_names`.
 
-        Raises `DataError` when the length is wrong or a code has no name.
+        Raises:
+            DataError: the length is wrong, or a code has no name.
         """
         codes = np.array(labels, dtype=np.int64)
         names = self.label_names if label_names is None else tuple(label_names)
         if codes.shape != (len(self),):
-            raise DataError(f"expected {len(self)} labels, one a row, found shape {codes.shape}")
+            raise DataError(
+                f"expected {len(self)} labels, one for each row, found shape {codes.shape}"
+            )
         if len(codes) and not (codes.min() >= 0 and codes.max() < len(names)):
             raise DataError(
                 f"expected labels from 0 to {len(names) - 1}, found {codes.min()} to {codes.max()}"
@@ -90,27 +104,29 @@ class Source:
         return replace(self, labels=codes, label_names=names, names_declared=declared)
 
     def without_features(self, *columns: str) -> Source:
-        """The same rows, with these columns not among the features."""
-        kept = tuple(name for name in self.feature_columns if name not in columns)
-        return replace(self, feature_columns=kept)
+        """The same rows; `columns` are no longer features."""
+        features = tuple(name for name in self.feature_columns if name not in columns)
+        return replace(self, feature_columns=features)
 
     def typed(self, types: Mapping[str, ColumnType]) -> Source:
-        """The same rows with the features named by `types`, read as these types, in that order.
+        """The same rows with the columns `types` as features, in this order and converted to these types.
 
-        This gives a second file (clean, test or new examples) the columns of the first, whose numbers may
-        look like text there or the other way about. Raises `DataError` when a column is missing; `frame`
-        raises it for a value that does not fit.
+        This gives a second file (clean, test or new examples) the columns of the first file, because a number
+        in one file may look like text in the other. `frame` raises `DataError` for a value that does not fit.
+
+        Raises:
+            DataError: a column is missing.
         """
         for name in types:
             self._require(name)
         return replace(self, feature_columns=tuple(types), column_types=dict(types))
 
     def where(self, i: int) -> str:
-        """The place of example `i` in words: "row 18 of train.csv" (data rows, from 1) or an image's path."""
+        """The place of example `i` in words: "row 18 of train.csv" (from 1), or the path of an image."""
         return self.rows.where(int(self.row_numbers[i]))
 
     def images(self, indices: NDArray[np.int64]) -> list[Image.Image]:
-        """RGB pictures. Raises `DataError` naming the first that cannot be read."""
+        """The pictures in RGB. Raises `DataError` naming the first one that cannot be read."""
         self._expect("image")
         values = self.rows.values(self.feature_columns[0], self.row_numbers[indices])
         pictures = []
@@ -123,15 +139,16 @@ class Source:
         return pictures
 
     def texts(self, indices: NDArray[np.int64]) -> list[str]:
-        """Texts; a missing one is empty."""
+        """The texts; a missing text is empty."""
         self._expect("text")
         values = self.rows.values(self.feature_columns[0], self.row_numbers[indices])
         return ["" if value is None else str(value) for value in values]
 
     def frame(self, indices: NDArray[np.int64] | None = None) -> pd.DataFrame:
-        """The feature columns: numbers, dates, bools or strings; what is missing is pandas' NA or None.
+        """The feature columns: numbers, dates, bools or strings. A missing value is NA or None, as in pandas.
 
-        Raises `DataError` naming the first cell that is not of its column's type.
+        Raises:
+            DataError: a cell does not fit the type of its column. The message names the first such cell.
         """
         self._expect("table")
         import pandas as pd
@@ -140,13 +157,13 @@ class Source:
         series: dict[str, pd.Series[Any]] = {}
         for name in self.feature_columns:
             values = self.rows.arrow(name, rows)
-            wanted = self.column_types[name]
+            type_ = self.column_types[name]
             try:
-                series[name] = to_pandas(values, wanted, untyped=self.rows.untyped)
+                series[name] = to_pandas(values, type_, untyped=self.rows.untyped)
             except ConversionError as error:
                 place = self.rows.where(int(rows[error.position]))
                 raise DataError(
-                    f"{place}: column {name!r} should hold a {wanted}, found {error.value!r}"
+                    f"{place}: column {name!r} should hold a {type_}, found {error.value!r}"
                 ) from None
         frame: pd.DataFrame = pd.DataFrame(series)
         return frame
@@ -156,15 +173,15 @@ class Source:
         self._expect("array")
         assert isinstance(self.rows, ArrayRows)
         values = self.rows.arrays[self.feature_columns[0]]
-        chosen: NDArray[Any] = values[
-            self.row_numbers if indices is None else self.row_numbers[indices]
-        ]
+        rows = self.row_numbers if indices is None else self.row_numbers[indices]
+        chosen: NDArray[Any] = values[rows]
         return chosen
 
     def column(self, name: str) -> list[Any]:
         """The `(N,)` values of any column, as in the file (cells of `.csv` and `.tsv` are strings).
 
-        Raises `DataError` when there is no such column.
+        Raises:
+            DataError: there is no such column.
         """
         self._require(name)
         return self.rows.values(name, self.row_numbers)
@@ -176,13 +193,17 @@ class Source:
         *,
         names_declared: bool = False,
     ) -> Source:
-        """The same rows labelled by another column; its classes are `label_names`, or those it holds.
+        """The same rows with the labels of another column.
 
-        With `names_declared` (`Source.names_declared` of where the names come from) the number k in the
-        column means the k-th name; the present names of this source keep what was declared of them.
+        Args:
+            column: the name of the column.
+            label_names: the class names; default: the distinct labels in the column.
+            names_declared: the `Source.names_declared` of the file that `label_names` come from. If true, the
+                number k in the column means the k-th name. If `label_names` are the present names of this
+                source, what it declares itself counts too.
 
-        Raises `DataError` for a missing column, a row without a label, or a label that is not in
-        `label_names` (naming the nearest that is).
+        Raises:
+            DataError: the column is missing, a row has no label, or a label is not in `label_names`.
         """
         self._require(column)
         values = self.rows.arrow(column, self.row_numbers)
@@ -207,7 +228,7 @@ class Source:
     def codes(
         self, column: str, label_names: Sequence[str], *, names_declared: bool = False
     ) -> NDArray[np.int64]:
-        """Another label column as int64 `(N,)` codes into `label_names`, as in `label_column`."""
+        """The labels of another column as int64 `(N,)` codes into `label_names`; see `label_column`."""
         labels = self.label_column(column, label_names, names_declared=names_declared).labels
         assert labels is not None
         return labels
@@ -231,13 +252,22 @@ def from_arrays(
     label_names: Sequence[str] | None = None,
     origin: str = "arrays",
 ) -> Source:
-    """A source from numeric features `(N, F)` or images `(N, H, W[, 3])` and labels `(N,)` of any type.
+    """A source from arrays in memory.
 
-    Classes are `label_names`, or the sorted distinct labels. Raises `DataError` for shapes, types or values
-    that cannot be trained on, as `gdw.data.load` does for an `.npz` file.
+    >>> import numpy as np
+    >>> source = from_arrays(np.eye(3), ["cat", "dog", "cat"])
+    >>> source.label_names, source.labels
+    (('cat', 'dog'), array([0, 1, 0]))
+
+    Args:
+        X: numeric features `(N, F)`, or images `(N, H, W)` or `(N, H, W, 3)`.
+        y: labels `(N,)` of any type.
+        label_names: the class names; default: the sorted distinct labels.
+        origin: a name for the arrays in messages.
+
+    Raises:
+        DataError: the shapes, types or values cannot be trained on.
     """
-    from gdw.data.formats.npz import check_arrays
-
     arrays = {"X": np.asarray(X)}
     if y is not None:
         arrays["y"] = np.asarray(y)
@@ -245,18 +275,3 @@ def from_arrays(
     check_arrays(rows, origin)
     source = Source("array", origin, (), None, np.arange(len(rows)), ("X",), rows)
     return source if y is None else source.label_column("y", label_names)
-
-
-def feature_types(rows: Rows, columns: Sequence[str], origin: str) -> dict[str, ColumnType]:
-    """The type of each feature column; `DataError` for one that cannot be a feature of a table."""
-    types: dict[str, ColumnType] = {}
-    for name in columns:
-        values = rows.arrow(name)
-        found = column_type(values, untyped=rows.untyped)
-        if found is None:
-            raise DataError(
-                f"column {name!r} of {origin} holds {values.type} values, which cannot be a feature of a "
-                "table: drop it, or name the columns to use"
-            )
-        types[name] = found
-    return types

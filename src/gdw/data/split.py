@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.seeding import generator
 from gdw.errors import ConfigError, DataError
+from gdw.seeding import generator
 
 
 def split_clean(

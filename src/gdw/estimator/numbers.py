@@ -10,9 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdw.data.encode.chunks import chunks
-from gdw.data.encode.magnitude import require_float32
-from gdw.data.encode.sparse import SparseInputs
+from gdw.data.encode.encoder import SparseInputs, chunks, require_float32
 from gdw.errors import DataError
 
 CHUNK = 16384

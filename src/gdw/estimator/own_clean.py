@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdw.data.examples import Examples
-from gdw.data.seeding import generator
 from gdw.estimator.examples import Selection
 from gdw.estimator.runner import BuildNetwork, probabilities, run
 from gdw.reweight.cross_fitting import all_but, stratified_folds
+from gdw.seeding import generator
 from gdw.train import TrainConfig
 
 FOLDS = 3

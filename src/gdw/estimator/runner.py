@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gdw.data.encode.chunks import chunks
+from gdw.data.encode.encoder import chunks
 from gdw.data.examples import Examples, Inputs
 from gdw.hypergradient.inputs import default_forward
 from gdw.reweight import Reweighter

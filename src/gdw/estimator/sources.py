@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gdw.data.columns import feature_types
 from gdw.data.rows import TableRows
-from gdw.data.source import Source, feature_types, from_arrays
+from gdw.data.source import Source, from_arrays
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from gdw.audit.evidence import EVIDENCE, Evidence
-from gdw.data.loading import label_column
 from gdw.errors import GDWError
 from gdw.experiments.detection import auroc, average_precision, detection_score, wrong_labels
 from gdw.experiments.grid_folder import DOCUMENT, RESULT, finite_or_null, read_cell
@@ -134,7 +133,7 @@ def _detection(
     known_and_wrong = wrong_labels(
         source,
         truth=task["truth"],
-        label=label_column(source.rows, options.label),
+        label=source.rows.resolve_label(options.label),
         noisy=options.noise is not None,
     )
     if known_and_wrong is None or not len(known_and_wrong[0]):

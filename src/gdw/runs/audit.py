@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.audit.cleaning import Cleaned, apply
-from gdw.audit.cleaning.apply import Mode
+from gdw.audit.cleaning import Cleaned, Mode, apply
 from gdw.audit.evidence import EVIDENCE, Evidence
 from gdw.audit.issue_file import LABEL_ISSUES, read_issues, write_issues
 from gdw.audit.issues import label_issues

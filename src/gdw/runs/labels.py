@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gdw.data.formats import open_rows
-from gdw.data.loading import label_column
+from gdw.data.rows import open_rows
 from gdw.errors import DataError
 from gdw.files.wording import listed
 from gdw.runs.config import DataConfig
@@ -18,7 +17,7 @@ def held_out_label(config: DataConfig, path: str, *, option: str) -> str:
     rows = open_rows(path)
     usual = config.test_label or config.label
     for name in (usual, config.meta_label):
-        if name is not None and label_column(rows, name) in rows.columns:
+        if name is not None and rows.resolve_label(name) in rows.columns:
             return name
     raise DataError(
         f"{path} has no label column {usual!r}: name its own with {option}. "

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gdw.data.checking import check_images
-from gdw.data.clean import assemble
+from gdw.data.clean import train_and_clean
 from gdw.data.encode import Encoder, fit_encoder
 from gdw.data.examples import Examples, Inputs
 from gdw.data.examples import JoinedInputs as Joined
+from gdw.data.images import check_images
 from gdw.data.imbalance import parse_imbalance
 from gdw.data.loading import load
 from gdw.data.noise import parse_noise
@@ -109,7 +109,7 @@ def _read(
             f"{error} (--limit {config.limit} drew {drawn} of {all_} classes)"
         ) from None
     for part in (train, clean, test):
-        if part is not None:
+        if part is not None and part.kind == "image":
             check_images(part)
     return train, clean, test, schema
 
@@ -158,7 +158,7 @@ def _split(
     meta = None
     if config.meta is not None:
         meta = schema.load(config.meta, label=config.meta_label or config.label)
-    return assemble(
+    return train_and_clean(
         source,
         meta=meta,
         trusted=config.trusted,

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from gdw.data.checking import check_images
 from gdw.data.encode import Encoder, load_encoder
 from gdw.data.examples import Examples
+from gdw.data.images import check_images
 from gdw.data.source import Source
 from gdw.models import build_model
 from gdw.runs.config import RunConfig

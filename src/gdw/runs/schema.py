@@ -91,7 +91,7 @@ class Schema:
 
     def _column_in(self, path: str) -> str | None:
         """The input column, if the file has one of that name; else it is recognised by its content."""
-        from gdw.data.formats import open_rows
+        from gdw.data.rows import open_rows
 
         columns = open_rows(path).columns
         wanted = self.feature_columns[0]

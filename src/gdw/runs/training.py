@@ -11,8 +11,7 @@ from torch import nn
 
 from gdw.audit.evidence import EVIDENCE, Evidence
 from gdw.audit.recorder import Recorder
-from gdw.data.encode.store import SETTINGS
-from gdw.data.loading import label_column
+from gdw.data.encode.encoder import SETTINGS
 from gdw.errors import ConfigError, RunError
 from gdw.models.build import build_model, choose_model
 from gdw.reweight import METHODS
@@ -139,7 +138,7 @@ class Training:
         given = None
         # Where labels were spoiled those of the clean rows were not, and another file has none of them.
         if data.meta is None and data.meta_label is not None and data.noise is None:
-            column = label_column(clean.rows, data.label)
+            column = clean.rows.resolve_label(data.label)
             given = clean.codes(column, clean.label_names, names_declared=clean.names_declared)
         return replace(evidence, rows=rows, clean_true=clean.labels, clean_given=given)
 

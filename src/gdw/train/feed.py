@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from gdw.data.examples import Examples, identity
-from gdw.data.seeding import generator
 from gdw.errors import DataError
+from gdw.seeding import generator
 from gdw.train.arrays import as_numbers
 
 Data: TypeAlias = "Dataset[Any] | tuple[Any, Any]"

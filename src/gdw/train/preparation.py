@@ -15,11 +15,11 @@ from torch.utils._pytree import tree_map
 from torch.utils.data import default_collate
 
 from gdw.data.examples import Examples
-from gdw.data.seeding import generator
 from gdw.hypergradient.inputs import Forward, plain_tree
 from gdw.reweight import Reweighter
 from gdw.reweight.preparation import Predict, Subset
 from gdw.reweight.robust.method import CorrectedPlain
+from gdw.seeding import generator
 from gdw.train import feed
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import evaluation_mode, whereabouts

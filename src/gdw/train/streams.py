@@ -12,11 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import ConcatDataset
 
-from gdw.data.batches import CyclingBatches, EpochBatches
-from gdw.data.examples import Examples
+from gdw.data.examples import CyclingBatches, EpochBatches, Examples
 from gdw.data.examples import JoinedInputs as Joined
-from gdw.data.seeding import generator
 from gdw.errors import DataError
+from gdw.seeding import generator
 from gdw.train import feed
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import whereabouts

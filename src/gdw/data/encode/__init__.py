@@ -1,8 +1,7 @@
-"""From rows to tensors: preprocessing fitted on the training data, saved beside the model."""
+"""Encoders: preprocessing from rows to tensors, fitted on the training data and saved with the model."""
 
 from __future__ import annotations
 
-from gdw.data.encode.contract import Encoder
-from gdw.data.encode.registry import fit_encoder, load_encoder
+from gdw.data.encode.encoder import Encoder, fit_encoder, load_encoder
 
 __all__ = ["Encoder", "fit_encoder", "load_encoder"]

@@ -1,4 +1,4 @@
-"""Arrays of numeric features: standardised."""
+"""The encoder of numeric arrays, which standardises every column."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gdw.data.encode.chunks import chunks
-from gdw.data.encode.contract import require_kind
-from gdw.data.encode.magnitude import require_float32
-from gdw.data.encode.store import write_settings
+from gdw.data.encode.encoder import chunks, require_float32, require_kind, write_settings
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
 from gdw.errors import DataError
@@ -23,9 +20,11 @@ CHUNK = 16384
 
 @dataclass(frozen=True, eq=False)
 class FeatureEncoder:
-    """`(x - mean) / scale` by column, for arrays `(N, F)`; a constant column becomes zeros.
+    """Encodes arrays `(N, F)` as `(x - mean) / scale`, column by column; a constant column becomes zeros.
 
-    `mean` and `scale` are float64 `(F,)`.
+    Attributes:
+        mean: float64 `(F,)`, the mean of each column.
+        scale: float64 `(F,)`, the standard deviation of each column; 1 for a constant column.
     """
 
     mean: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Image files: squares of one size, decoded once if they fit in memory."""
+"""The encoder of image files: squares of one size, decoded once if they fit into memory."""
 
 from __future__ import annotations
 
@@ -16,38 +16,39 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from gdw.data.checking import check_images
-from gdw.data.encode.channels import MeanStd, channel_statistics
-from gdw.data.encode.chunks import chunks
-from gdw.data.encode.contract import require_kind
-from gdw.data.encode.store import write_settings
+from gdw.data.encode.encoder import MeanStd, chunks, require_kind, write_settings
 from gdw.data.examples import Inputs
+from gdw.data.images import check_images
 from gdw.data.source import Source
 from gdw.errors import DataError
 
-# Of systems that do not say how much memory is free.
+# The assumed free memory of systems that do not tell it.
 UNKNOWN_MEMORY = 8 * 2**30
 SIZE_SAMPLE = 64
 STATISTICS_SAMPLE = 1000
 SMALL, LARGE = 32, 224
 
-# The most images that one thread decodes at a time: enough to hide the hand-over, few enough to stay small
-# when the originals are photographs.
+# The largest number of images that one thread decodes at a time. With fewer, the threads would wait for
+# tasks; with more, decoded photographs would need much memory.
 CHUNK = 64
 
 
 @dataclass(frozen=True, eq=False)
 class ImageEncoder:
-    """RGB squares, uint8 `(N, 3, S, S)`: the shorter side resized to S, the middle of the longer kept.
+    """Encodes images as RGB squares, uint8 `(N, 3, S, S)`: shorter side resized to S, centre cropped.
 
-    Decoded into memory at once when that takes up to `memory_limit` bytes (default: `memory_share()` at
-    that time), else batch by batch.
+    All images are decoded at once if they need at most `memory_limit` bytes, otherwise batch by batch.
+
+    Attributes:
+        image_size: S.
+        mean_std: the mean and standard deviation of each channel over the training images.
+        memory_limit: in bytes; default: `memory_share()` at the time of encoding.
     """
 
     image_size: int
     mean_std: MeanStd
     memory_limit: int | None = None
-    # what `fit` decoded, for as long as someone holds it: `encode` of the same source need not again
+    # The images that `fit` decoded, so that `encode` of the same source does not decode them again.
     _decoded: WeakKeyDictionary[Source, Tensor] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False
     )
@@ -61,9 +62,11 @@ class ImageEncoder:
     @classmethod
     def fit(cls, source: Source, *, image_size: int | None) -> ImageEncoder:
         if image_size is None:
-            shorter = [min(image.size) for image in source.images(spread(len(source), SIZE_SAMPLE))]
+            shorter = [
+                min(image.size) for image in source.images(evenly_spaced(len(source), SIZE_SAMPLE))
+            ]
             image_size = SMALL if float(np.median(shorter)) <= 2 * SMALL else LARGE
-        chosen = spread(len(source), STATISTICS_SAMPLE)
+        chosen = evenly_spaced(len(source), STATISTICS_SAMPLE)
         if _bytes(source, image_size) > memory_share():
             return cls(image_size, channel_statistics(decode_squares(source, chosen, image_size)))
         images = _all_squares(source, image_size)
@@ -92,9 +95,9 @@ class ImageEncoder:
 
 
 class ImagesOnDemand:
-    """Images too many to hold, decoded when a batch asks for them: `(B, 3, S, S)` uint8.
+    """Images that do not fit into memory. They are decoded when a batch is read: uint8 `(B, 3, S, S)`.
 
-    `on_demand` tells loaders that a batch takes long and is better made ahead of its use.
+    `on_demand` tells loaders that a batch takes long, so that worker processes should prepare it.
     """
 
     on_demand = True
@@ -118,7 +121,7 @@ def _all_squares(source: Source, size: int) -> Tensor:
     try:
         return decode_squares(source, np.arange(len(source)), size)
     except DataError:
-        # says how many more there are
+        # This error also says how many images are damaged.
         check_images(source)
         raise
 
@@ -131,7 +134,8 @@ def decode_squares(source: Source, indices: NDArray[np.int64], size: int) -> Ten
         for position, image in zip(positions, source.images(indices[positions]), strict=True):
             out[position] = square(image, size)
 
-    # Pillow decodes and resizes outside the interpreter's lock; processes that load have no cores to spare
+    # Pillow decodes and resizes without the interpreter's lock. A worker process of a loader uses one thread,
+    # because the other workers use the other cores.
     threads = 1 if get_worker_info() is not None else min(8, os.cpu_count() or 1)
     share = max(1, min(CHUNK, -(-len(indices) // threads)))
     with ThreadPoolExecutor(threads) as pool:
@@ -140,7 +144,7 @@ def decode_squares(source: Source, indices: NDArray[np.int64], size: int) -> Ten
             for task in pending:
                 task.result()
         except BaseException:
-            # one bad image must not wait for all the others
+            # The error of one image is raised at once, without waiting for the others.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return torch.from_numpy(out)
@@ -155,8 +159,8 @@ def square(image: Any, size: int) -> NDArray[np.uint8]:
     return pixels
 
 
-def spread(length: int, count: int) -> NDArray[np.int64]:
-    """At most `count` indices below `length`, evenly apart: all classes of a sorted folder, no draw."""
+def evenly_spaced(length: int, count: int) -> NDArray[np.int64]:
+    """At most `count` equidistant indices below `length`, so that a sorted folder gives all its classes."""
     return np.unique(np.linspace(0, length - 1, min(count, length)).astype(np.int64))
 
 
@@ -168,19 +172,32 @@ def read_mean_std(settings: dict[str, Any]) -> MeanStd:
     return mean, std
 
 
-def memory_share() -> int:
-    """Bytes that one set of decoded images may take: half of what is free, shared by the machine's processes.
+def channel_statistics(images: Tensor) -> MeanStd:
+    """The mean and standard deviation of each channel of uint8 images `(N, C, H, W)`, for pixels in [0, 1].
 
-    The other half is for the model, its gradients and the sets that follow.
+    A constant channel gets a standard deviation of 1, so that it becomes zero after normalisation.
+    """
+    pixels = images.double().transpose(0, 1).flatten(1) / 255
+    std = pixels.std(dim=1, correction=0)
+    std[std < 1e-6] = 1.0
+    return tuple(pixels.mean(dim=1).tolist()), tuple(std.tolist())
+
+
+def memory_share() -> int:
+    """The bytes that one set of decoded images may use.
+
+    This is half of the free memory, divided by the number of local processes. The other half is for the
+    model, its gradients and further sets.
     """
     processes = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or "1"
     return free_memory() // 2 // max(1, int(processes))
 
 
 def free_memory(root: Path = Path("/")) -> int:
-    """Bytes that can be taken now without swapping, in the machine and in the control group of a container.
+    """The bytes that can be used now without swapping, on the machine and in the control group of a
+    container.
 
-    `root` is where `/proc` and `/sys` are. Systems without them get a careful guess.
+    `root` is the folder of `/proc` and `/sys`. For systems without them, the result is a cautious guess.
     """
     free = [UNKNOWN_MEMORY]
     table = _numbers(root / "proc/meminfo")
@@ -194,13 +211,13 @@ def free_memory(root: Path = Path("/")) -> int:
         group = root / "sys/fs/cgroup"
         most, used = _number(group / limit), _number(group / usage)
         if most is not None and used is not None:
-            # the cache of files counts as used, but gives way
+            # The cache of files counts as used, but the system frees it on demand.
             free.append(max(0, most - used + _numbers(group / stat).get(cache, 0)))
     return min(free)
 
 
 def _number(path: Path) -> int | None:
-    """The number in a file; None when there is none (`max`, or no such file)."""
+    """The number in a file; None if the file does not exist or holds no number (`max`)."""
     try:
         text = path.read_text(encoding="ascii").strip()
     except OSError:
@@ -209,7 +226,7 @@ def _number(path: Path) -> int | None:
 
 
 def _numbers(path: Path) -> dict[str, int]:
-    """The first number of each line by its name; empty when there is no such file."""
+    """The first number of each line by its name; empty if the file does not exist."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Arrays of images: any numeric scale to uint8, grey repeated to three channels."""
+"""The encoder of arrays of images: any numeric scale becomes uint8, and grey becomes three channels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdw.data.encode.channels import MeanStd, channel_statistics
-from gdw.data.encode.chunks import chunks
-from gdw.data.encode.contract import require_kind
-from gdw.data.encode.image import memory_share, read_mean_std, spread, square
-from gdw.data.encode.store import write_settings
+from gdw.data.encode.encoder import MeanStd, chunks, require_kind, write_settings
+from gdw.data.encode.image import (
+    channel_statistics,
+    evenly_spaced,
+    memory_share,
+    read_mean_std,
+    square,
+)
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
 from gdw.errors import DataError
@@ -24,19 +27,24 @@ from gdw.errors import DataError
 CHUNK = 4096
 STATISTICS_SAMPLE = 5000
 
-# Scales in common use: binary or unit floats, 4-bit scans (scikit-learn's digits), bytes, 16-bit
-# scans.
+# The values of white that are in common use: binary images or unit floats, 4-bit scans (scikit-learn's
+# digits), bytes, 16-bit scans.
 WHITES = (1.0, 16.0, 255.0, 65535.0)
 
 
 @dataclass(frozen=True, eq=False)
 class PixelEncoder:
-    """Images `(N, H, W)` or `(N, H, W, 3)` of any numeric type to uint8 `(N, 3, H, W)`.
+    """Encodes images `(N, H, W)` or `(N, H, W, 3)` of any numeric type as uint8 `(N, 3, H, W)`.
 
-    Pixels from `black` to `white`, as found in training, become 0 to 255; beyond these they are cut
-    off. `resized` images are made square, `(N, 3, S, S)`. They are converted at once when the result takes up
-    to `memory_limit` bytes (default: `memory_share()` at that time), else, or when they are such bytes
-    already, batch by batch.
+    All images are converted at once if the result needs at most `memory_limit` bytes. They are converted
+    batch by batch if it needs more, or if the images are bytes of the right size already.
+
+    Attributes:
+        shape: the height and width of the encoded images.
+        resized: whether images are resized, to squares.
+        black, white: the pixel values that become 0 and 255. Values outside are clipped.
+        mean_std: the mean and standard deviation of each channel over the training images.
+        memory_limit: in bytes; default: `memory_share()` at the time of encoding.
     """
 
     shape: tuple[int, int]
@@ -54,7 +62,7 @@ class PixelEncoder:
 
     @classmethod
     def fit(cls, source: Source, *, image_size: int | None) -> PixelEncoder:
-        images = source.array(spread(len(source), STATISTICS_SAMPLE))
+        images = source.array(evenly_spaced(len(source), STATISTICS_SAMPLE))
         height, width = _shape(images, source)
         black, white = _range(source)
         resized = image_size is not None
@@ -66,16 +74,16 @@ class PixelEncoder:
     def encode(self, source: Source) -> Inputs:
         require_kind(source, "array")
         first = source.array(np.arange(min(1, len(source))))
-        found = _shape(first, source)
-        if not self.resized and found != self.shape:
+        height, width = _shape(first, source)
+        if not self.resized and (height, width) != self.shape:
             raise DataError(
                 f"expected images of {self.shape[0]} x {self.shape[1]} pixels as in training, found "
-                f"{found[0]} x {found[1]} in {source.origin}: resize them, or train with image_size="
+                f"{height} x {width} in {source.origin}: resize them, or train with image_size="
             )
         channels = 3 if first.ndim == 4 and first.shape[3] == 3 else 1
         limit = memory_share() if self.memory_limit is None else self.memory_limit
         size = len(source) * channels * self.shape[0] * self.shape[1]
-        # bytes of the right size are as quick to read where they are, without a second copy of them all
+        # Bytes of the right size can be read where they are, as fast as from a copy.
         if size > limit or (self._are_bytes(first) and not self.resized):
             return PixelsOnDemand(source, self)
         pixels = np.empty((len(source), *self.shape, channels), dtype=np.uint8)
@@ -128,7 +136,7 @@ class PixelEncoder:
 
 
 class PixelInputs:
-    """Bytes `(N, H, W, 1)` or `(N, H, W, 3)` read as batches `(B, 3, H, W)`: grey is stored once."""
+    """Bytes `(N, H, W, 1)` or `(N, H, W, 3)`, read as batches `(B, 3, H, W)`. Grey is stored once."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self.pixels = pixels
@@ -141,7 +149,7 @@ class PixelInputs:
 
 
 class PixelsOnDemand:
-    """Images of a source that `encoder` converts when a batch asks for them: `(B, 3, H, W)` uint8."""
+    """Images of a source that `encoder` converts when a batch is read: uint8 `(B, 3, H, W)`."""
 
     def __init__(self, source: Source, encoder: PixelEncoder) -> None:
         self.source = source
@@ -172,7 +180,7 @@ def _shape(images: NDArray[Any], source: Source) -> tuple[int, int]:
 
 
 def _range(source: Source) -> tuple[float, float]:
-    """What is black and white: bytes as they are, else the nearest common scale that holds all pixels."""
+    """The values of black and white: 0 and 255 for bytes, else the nearest common scale of all pixels."""
     lows, highs = [], []
     for indices in chunks(len(source), CHUNK):
         images = source.array(indices)

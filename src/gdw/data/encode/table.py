@@ -1,4 +1,4 @@
-"""Tables: numbers standardised, categories one-hot, missing values kept visible."""
+"""The encoder of tables: standardised numbers, one-hot categories, indicators of missing values."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gdw.data.encode.chunks import chunks
-from gdw.data.encode.contract import require_kind
-from gdw.data.encode.magnitude import require_float32
-from gdw.data.encode.sparse import SparseInputs
-from gdw.data.encode.store import read_sklearn, write_settings, write_sklearn
+from gdw.data.encode.encoder import (
+    SparseInputs,
+    chunks,
+    read_sklearn,
+    require_float32,
+    require_kind,
+    write_settings,
+    write_sklearn,
+)
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
 from gdw.errors import DataError, nearest
@@ -28,19 +32,25 @@ FITTED = "encoder.skops"
 MAX_CATEGORIES = 1000
 TYPES = ("number", "date", "category")
 
-# Cells that are empty never reach the categories as text, so this cannot be mistaken for one.
+# The category of missing values. An empty cell is a missing value, so no other category has this name.
 MISSING = ""
 
 
 @dataclass(frozen=True, eq=False)
 class TableEncoder:
-    """Float32 rows `(N, F)`: dense, or kept sparse when most entries are zero.
+    """Encodes tables as float32 rows `(N, F)`, in a sparse matrix if most entries are zero.
 
-    Numbers and dates (as seconds): the median for missing values, an indicator of where they were,
-    then zero mean and unit variance. Categories: one column each, missing being one of them; rare
-    ones share a column, which also takes those that training never saw (when none was rare these
-    are all zeros). `types` are the training table's columns, less those that were empty; other
-    columns of later tables are ignored.
+    - Numbers, and dates in seconds: a missing value becomes the median, with an indicator in a column of its
+      own; then every column is standardised.
+    - Categories: one column per category. Missing values are a category. Rare categories share one column,
+      and categories that are new in later data get that column too (zeros if no category was rare).
+
+    Columns that the training table does not have are ignored.
+
+    Attributes:
+        types: the type of each column of the training table, without columns that were empty.
+        fitted: the `sklearn.compose.ColumnTransformer`.
+        width: F, the number of encoded columns.
     """
 
     types: dict[str, str]
@@ -59,9 +69,9 @@ class TableEncoder:
         known = {name: source.column_types[name] for name in source.feature_columns}
         types = {name: str(kind) for name, kind in known.items() if kind != "missing"}
         if not types:
-            found = f"only empty ones ({listed(known)})" if known else "none"
+            columns = f"only empty ones ({listed(known)})" if known else "none"
             raise DataError(
-                f"expected a feature column in {source.origin}, found {found}: add columns to learn from"
+                f"expected a feature column in {source.origin}, found {columns}: add columns to learn from"
             )
         clean = _clean(source, np.arange(len(source)), types)
         fitted = _transformer(clean, types)
@@ -96,15 +106,15 @@ class TableEncoder:
         return typed
 
     def _require_known(self, source: Source, name: str) -> None:
-        """Numbers where training had names may be names that look like numbers: then one is known."""
+        """Numbers in a column of categories may be names: then at least one of them is a known category."""
         position = _categorical(self.types).index(name)
         known = set(self.fitted.named_transformers_["categories"].categories_[position]) - {MISSING}
         one_column = source.typed({name: "category"})
-        found = set(_texts(one_column.frame()[name])) - {MISSING}
-        if known and found and known.isdisjoint(found):
+        present = set(_texts(one_column.frame()[name])) - {MISSING}
+        if known and present and known.isdisjoint(present):
             raise DataError(
                 f"expected names such as {listed(sorted(known), 3)} in column {name!r} as in training, "
-                f"found numbers such as {listed(sorted(found), 3)} in {source.origin}: write them the "
+                f"found numbers such as {listed(sorted(present), 3)} in {source.origin}: write them the "
                 "same way in both"
             )
 
@@ -136,7 +146,7 @@ def _transformer(clean: pd.DataFrame, types: dict[str, str]) -> Any:
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
     one_hot = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
-        # a weight learned from one or two rows is noise, but a small table has nothing to spare
+        # A weight learned from one or two rows is noise, but in a small table most categories are rare.
         min_frequency=min(10, 1 + len(clean) // 200),
         max_categories=MAX_CATEGORIES,
         dtype=np.float32,
@@ -159,7 +169,7 @@ def _categorical(types: dict[str, str]) -> list[str]:
 
 
 def _clean(source: Source, indices: NDArray[np.int64], types: dict[str, str]) -> pd.DataFrame:
-    """The rows at `indices` with float64 for numbers and dates and str for categories."""
+    """The rows at `indices`: float64 for numbers and dates, strings for categories."""
     import pandas as pd
 
     raw = source.frame(indices)
@@ -190,5 +200,5 @@ def _texts(values: pd.Series[Any]) -> NDArray[np.object_]:
 
     codes, distinct = pd.factorize(values.astype(object))
     names = np.array([*(str(value) for value in distinct), MISSING], dtype=object)
-    # factorize gives missing values the code -1: the last name
+    # `factorize` gives missing values the code -1, which is the last name.
     return names[codes]

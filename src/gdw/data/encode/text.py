@@ -1,4 +1,4 @@
-"""Texts: weighted bags of words and word pairs."""
+"""The encoder of texts: TF-IDF of words and pairs of words."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.encode.chunks import chunks
-from gdw.data.encode.contract import require_kind
-from gdw.data.encode.sparse import SparseInputs
-from gdw.data.encode.store import write_settings
+from gdw.data.encode.encoder import SparseInputs, chunks, require_kind, write_settings
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
 from gdw.errors import DataError
@@ -23,11 +20,16 @@ CHUNK = 16384
 
 @dataclass(frozen=True, eq=False)
 class TextEncoder:
-    """TF-IDF rows of unit length, float32 `(N, F)`, kept sparse.
+    """Encodes texts as TF-IDF rows of unit length, float32 `(N, F)`, in a sparse matrix.
 
-    A row counts words and pairs of neighbouring words, sublinearly (1 + log of the count); words
-    that training never saw count for nothing. Scripts that put no spaces between words, and texts
-    of one word, are read as runs of one to three characters instead.
+    The terms are words and pairs of neighbouring words, with sublinear counts (1 + log of the count). Words
+    that do not occur in the training data are ignored. If most texts have no spaces (one word, or a script
+    without spaces between words), the terms are runs of one to three characters instead.
+
+    Attributes:
+        vocabulary: the F terms.
+        idf: float64 `(F,)`, the inverse document frequency of each term.
+        by_character: whether the terms are runs of characters.
     """
 
     vocabulary: tuple[str, ...]
@@ -95,6 +97,6 @@ def _vectorizer(by_character: bool, **options: Any) -> Any:
     if by_character:
         options |= {"analyzer": "char_wb", "ngram_range": (1, 3)}
     else:
-        # scikit-learn's own pattern drops words of one letter, such as "I"
+        # The default pattern of scikit-learn drops words of one letter, such as "I".
         options |= {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
     return TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options)

@@ -3,47 +3,144 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from gdw.data.images import SUFFIXES, is_image_name
-from gdw.data.rows import FolderRows
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.data.formats.format import CopyPlan, Format
+from gdw.data.images import IMAGE_SUFFIXES
+from gdw.data.rows import Kind, Rows
 from gdw.errors import DataError
 from gdw.files.wording import listed, shown
 
 
-def open_folder(folder: Path) -> FolderRows:
-    """All images below `folder`, sorted by path; hidden files and folders are left out.
+class FolderRows(Rows):
+    """The image files below `folder`; the label of an image is the name of its class folder."""
 
-    The label of an image is the first folder on its way (`cats/summer/1.jpg` is of class `cats`); one that is
-    in no class folder has no label. Raises `DataError` when there is no image.
+    columns: tuple[str, ...] = ("image", "label")
+    kind: Kind | None = "image"
+
+    def __init__(self, folder: Path, paths: Sequence[Path], labels: Sequence[str | None]) -> None:
+        self.folder = folder
+        self._paths = paths
+        self._labels = labels
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def arrow(self, column: str, rows: NDArray[np.int64] | None = None) -> Any:
+        import pyarrow as pa
+
+        chosen = range(len(self)) if rows is None else rows.tolist()
+        if column == "label":
+            return pa.chunked_array([pa.array([self._labels[row] for row in chosen], pa.string())])
+        return pa.chunked_array([pa.array([shown(self._paths[row]) for row in chosen])])
+
+    def values(self, column: str, rows: NDArray[np.int64]) -> list[Any]:
+        values: Sequence[Any] = self._labels if column == "label" else self._paths
+        return [values[row] for row in rows.tolist()]
+
+    def where(self, row: int) -> str:
+        return shown(self.folder / self._paths[row])
+
+
+def open_folder(folder: Path) -> FolderRows:
+    """All images below `folder`, sorted by path, without hidden files and folders.
+
+    The label of an image is the first folder of its path: `cats/summer/1.jpg` has the label `cats`. An image
+    that is not in a class folder has no label. Raises `DataError` if there are no images.
     """
     paths = sorted(_images(folder), key=os.fsencode)
     if not paths:
-        tables = sorted(
-            entry.name
-            for entry in folder.iterdir()
-            if entry.suffix in (".csv", ".parquet", ".jsonl")
-        )
-        hint = f" It holds {listed(tables, 3)}: name the file itself." if tables else ""
         raise DataError(
-            f"the folder {shown(folder)} holds no images: expected one folder a class with "
-            f"{', '.join(SUFFIXES[:3])}, ... files inside.{hint}"
+            f"the folder {shown(folder)} has no images: expected one folder per class with "
+            f"{', '.join(IMAGE_SUFFIXES[:3])}, ... files in it.{_hint(folder)}"
         )
     labels = [shown(path.parts[0]) if len(path.parts) > 1 else None for path in paths]
     return FolderRows(folder, paths, labels)
 
 
+def copy_folder(plan: CopyPlan, output: Path) -> None:
+    """Copy the images to the new folder `output`; relabelled images go into the folder of their new class.
+
+    If the name of a relabelled image exists in its new class, the old class becomes a part of the name. The
+    folder appears complete or not at all. Raises `DataError` for a label that is not the name of a folder.
+    """
+    paths = plan.rows.values("image", np.arange(len(plan.rows)))
+    plan.require_all(len(paths))
+    targets = _targets(plan, paths)
+    temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}.", suffix=".tmp"))
+    try:
+        for row, target in targets.items():
+            place = temporary / target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(plan.source / paths[row], place)
+        temporary.chmod(plan.source.stat().st_mode & 0o777)
+        temporary.rename(output)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+FOLDER = Format((), open_folder, copy_folder)
+
+
+def _hint(folder: Path) -> str:
+    from gdw.data.formats import suffixes
+
+    tables = sorted(entry.name for entry in folder.iterdir() if entry.suffix in suffixes())
+    return f" It has {listed(tables, 3)}: give the path of the file itself." if tables else ""
+
+
 def _images(folder: Path) -> list[Path]:
-    """Relative paths of the images; links to folders are followed, but never in a circle."""
-    found: list[Path] = []
-    seen: set[tuple[int, int]] = set()
+    """The relative paths of the images. Links to folders are followed, but each folder is read once."""
+    images: list[Path] = []
+    visited: set[tuple[int, int]] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
-        state = os.stat(parent)  # noqa: PTH116 - Path.stat has no advantage in os.walk's own terms
-        if (state.st_dev, state.st_ino) in seen:
+        state = os.stat(parent)  # noqa: PTH116 - os.walk gives strings
+        if (state.st_dev, state.st_ino) in visited:
             folders.clear()
             continue
-        seen.add((state.st_dev, state.st_ino))
+        visited.add((state.st_dev, state.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(parent).relative_to(folder)
-        found += [here / n for n in files if is_image_name(n) and not n.startswith(".")]
-    return found
+        images += [
+            here / name
+            for name in files
+            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+        ]
+    return images
+
+
+def _targets(plan: CopyPlan, paths: Sequence[Path]) -> dict[int, Path]:
+    """The new relative path of each row to copy."""
+    # A label is the printable form of a folder's name; the folder of the copy has the name itself.
+    folder_of = {shown(path.parts[0]): path.parts[0] for path in reversed(paths)}
+    targets = {row: paths[row] for row in range(len(paths)) if plan.keep[row]}
+    # Some file systems do not distinguish upper and lower case.
+    taken = {_folded(path) for row, path in targets.items() if row not in plan.relabel}
+    for row, label in plan.relabel.items():
+        old = paths[row]
+        folder = folder_of.get(label, label)
+        target = Path(folder, *old.parts[1:])
+        if target.is_absolute() or ".." in target.parts or len(Path(folder).parts) != 1:
+            raise DataError(
+                f"the label {label!r} is not the name of a folder, so {shown(old)} cannot be copied into it"
+            )
+        number = 0
+        while _folded(target) in taken:
+            number += 1
+            more = f"-from-{old.parts[0]}" + (f"-{number}" if number > 1 else "")
+            target = Path(folder, *old.parts[1:-1], f"{old.stem}{more}{old.suffix}")
+        taken.add(_folded(target))
+        targets[row] = target
+    return targets
+
+
+def _folded(path: Path) -> bytes:
+    return os.fsencode(path).lower()

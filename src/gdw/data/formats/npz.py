@@ -10,43 +10,104 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.rows import ArrayRows
+from gdw.data.formats.format import CopyPlan, Format
+from gdw.data.rows import Kind, Rows
 from gdw.errors import DataError
 from gdw.files.wording import listed, shown
 
 _ROWS_AT_ONCE = 65_536
 
 
+class ArrayRows(Rows):
+    """The rows of NumPy arrays of equal length, by name, such as the `X` and `y` of an archive."""
+
+    kind: Kind | None = "array"
+
+    def __init__(self, arrays: dict[str, NDArray[Any]], path: Path) -> None:
+        self.columns = tuple(arrays)
+        self.folder = path.parent
+        self.arrays = arrays
+        self._name = shown(path.name)
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+    def arrow(self, column: str, rows: NDArray[np.int64] | None = None) -> Any:
+        import pyarrow as pa
+
+        values = self.arrays[column]
+        return pa.chunked_array([pa.array(values if rows is None else values[rows])])
+
+    def values(self, column: str, rows: NDArray[np.int64]) -> list[Any]:
+        values: list[Any] = self.arrays[column][rows].tolist()
+        return values
+
+    def where(self, row: int) -> str:
+        return f"row {row + 1} of {self._name}"
+
+    def resolve_label(self, name: str) -> str:
+        # "label" is the default of every command, and `y` is the usual name in an archive.
+        return "y" if name == "label" and "label" not in self.columns else name
+
+
 def open_npz(path: Path) -> ArrayRows:
-    """Rows of `X` `(N, F)`, `(N, H, W)` or `(N, H, W, 3)`, `y` `(N,)` and any other array of shape `(N,)`."""
+    """The rows of `X` `(N, F)`, `(N, H, W)` or `(N, H, W, 3)`, `y` `(N,)` and every other array `(N,)`."""
     if not zipfile.is_zipfile(path):
-        raise DataError(f"{shown(path)} is damaged, or no NumPy archive as numpy.savez writes it")
+        raise DataError(
+            f"{shown(path)} is damaged, or not a NumPy archive as numpy.savez writes it"
+        )
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except ValueError as error:
         if "allow_pickle" in str(error):
             raise DataError(
-                f"{shown(path)} holds Python objects, which are not loaded as they can run code: "
+                f"{shown(path)} holds Python objects, which are not loaded because they can run code: "
                 "save plain arrays of numbers or strings"
             ) from None
-        raise DataError(f"{shown(path)} is damaged, or no NumPy archive: {error}") from None
+        raise DataError(f"{shown(path)} is damaged, or not a NumPy archive: {error}") from None
     except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{shown(path)} is damaged, or no NumPy archive: {error}") from None
+        raise DataError(f"{shown(path)} is damaged, or not a NumPy archive: {error}") from None
     if "X" not in arrays:
         raise DataError(
-            f"{shown(path)} has no array 'X' (features); it holds {listed(arrays) or 'nothing'}"
+            f"{shown(path)} has no array 'X' (features); it has {listed(arrays) or 'none'}"
         )
     X = arrays.pop("X")
-    # Other arrays than the labels may be about anything: only those with a value a row are columns.
-    kept = {name: a for name, a in arrays.items() if name == "y" or a.shape == X.shape[:1]}
-    rows = ArrayRows({"X": X, **kept}, path)
+    # Arrays other than the labels may hold anything: those with one value per row are columns.
+    columns = {name: a for name, a in arrays.items() if name == "y" or a.shape == X.shape[:1]}
+    rows = ArrayRows({"X": X, **columns}, path)
     check_arrays(rows, shown(path))
     return rows
 
 
+def copy_npz(plan: CopyPlan, target: Path) -> None:
+    """Write the copy; arrays of another length are copied as they are."""
+    with np.load(plan.source, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    with zipfile.ZipFile(plan.source) as archive:
+        compressed = any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist())
+    plan.require_all(len(arrays["X"]))
+    if plan.relabel:
+        labels = arrays[plan.label].copy()
+        labels[list(plan.relabel)] = list(plan.relabel.values())
+        arrays[plan.label] = labels
+    kept = {
+        name: array[plan.keep] if array.shape[:1] == plan.keep.shape else array
+        for name, array in arrays.items()
+    }
+    with target.open("wb") as file:
+        (np.savez_compressed if compressed else np.savez)(file, **kept)
+
+
+NPZ = Format((".npz",), open_npz, copy_npz)
+
+
 def check_arrays(rows: ArrayRows, origin: str) -> None:
-    """Raise `DataError` unless `X` has a shape and numbers that can be trained on, and all lengths agree."""
+    """Check that `X` has a supported shape and finite numbers, and that all arrays have the same length.
+
+    Raises:
+        DataError: they do not; the message names the array and `origin`.
+    """
     X = rows.arrays["X"]
     if X.dtype.kind not in "biuf":
         raise DataError(f"'X' of {origin} should hold numbers, found the type {X.dtype}")

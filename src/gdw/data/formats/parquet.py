@@ -6,15 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.rows import TableRows
 from gdw.errors import DataError
 from gdw.files.wording import shown
 
-# Larger files (by their size in memory) are unpacked once into the cache of `datasets` and memory-mapped.
+# Files that need more memory than this are converted once by `datasets` into its cache and memory-mapped.
 IN_MEMORY_BYTES = 1 << 30
 
 
 def open_parquet(path: Path) -> TableRows:
+    """The rows of a file; the names of its `ClassLabel` columns are declared class names."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -23,17 +25,40 @@ def open_parquet(path: Path) -> TableRows:
             schema = file.schema_arrow
             groups = range(file.metadata.num_row_groups)
             size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-        names = class_names(schema)
+        names = _class_names(schema)
         if size > IN_MEMORY_BYTES:
             return TableRows(_memory_mapped(path, schema), path, class_names=names)
         return TableRows(pq.read_table(path, partitioning=None), path, class_names=names)
     except (pa.ArrowInvalid, OSError) as error:
         reason = " ".join(str(error).split())
-        raise DataError(f"{shown(path)} is damaged, or no Parquet file: {reason}") from None
+        raise DataError(f"{shown(path)} is damaged, or not a Parquet file: {reason}") from None
 
 
-def class_names(schema: Any) -> dict[str, tuple[str, ...]]:
-    """The names of each `ClassLabel` column of a `pyarrow.Schema` written by `datasets`."""
+def copy_parquet(plan: CopyPlan, target: Path) -> None:
+    """Write the copy; it keeps the schema with its metadata, the row groups and the compression."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(plan.source) as file:
+        schema = file.schema_arrow
+        plan.require_all(file.metadata.num_rows)
+        with pq.ParquetWriter(target, schema, compression=_compression(file)) as out:
+            start = 0
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group)
+                end = start + len(table)
+                relabelled = _relabelled(table, schema, plan, start)
+                kept = relabelled.filter(pa.array(plan.keep[start:end]))
+                if len(kept):
+                    out.write_table(kept, row_group_size=len(kept))
+                start = end
+
+
+PARQUET = Format((".parquet",), open_parquet, copy_parquet)
+
+
+def _class_names(schema: Any) -> dict[str, tuple[str, ...]]:
+    """The names of each `ClassLabel` column of a `pyarrow.Schema` that `datasets` wrote."""
     try:
         written = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):
@@ -50,12 +75,42 @@ def _memory_mapped(path: Path, schema: Any) -> Any:
 
     # Without the schema's metadata: an older `datasets` refuses feature types written by a newer one.
     features = datasets.Features.from_arrow_schema(schema.remove_metadata())
-    shown_before = datasets.utils.is_progress_bar_enabled()
+    bars_enabled = datasets.utils.is_progress_bar_enabled()
     datasets.utils.disable_progress_bars()
     try:
         return datasets.Dataset.from_parquet(str(path), features=features).data
     except datasets.exceptions.DatasetGenerationError as error:
         raise DataError(f"{shown(path)} is damaged: {error.__cause__}") from None
     finally:
-        if shown_before:
+        if bars_enabled:
             datasets.utils.enable_progress_bars()
+
+
+def _relabelled(table: Any, schema: Any, plan: CopyPlan, start: int) -> Any:
+    """A row group that begins at row `start` of the file, with the new labels."""
+    import pyarrow as pa
+
+    changed = [row for row in range(start, start + len(table)) if row in plan.relabel]
+    if not changed:
+        return table
+    position = schema.get_field_index(plan.label)
+    labels = table.column(position).to_pylist()
+    for row in changed:
+        labels[row - start] = plan.relabel[row]
+    field = schema.field(position)
+    return table.set_column(position, field, pa.array(labels, type=field.type))
+
+
+def _compression(file: Any) -> dict[str, str] | str:
+    """The compression of each column in the first row group."""
+    metadata = file.metadata
+    if metadata.num_row_groups == 0:
+        return "snappy"
+    group = metadata.row_group(0)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    return {
+        column.path_in_schema: (
+            "none" if column.compression == "UNCOMPRESSED" else column.compression
+        )
+        for column in columns
+    }

@@ -1,4 +1,4 @@
-"""Independent random streams from one seed: nothing here, or above, touches global random state."""
+"""Independent random streams from one seed; global random state is never used."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from gdw.errors import ConfigError
 
 
 def generator(seed: int, *key: str | int) -> np.random.Generator:
-    """A generator that is a pure function of `seed` and `key`.
+    """A generator that is a function of `seed` and `key` alone.
 
-    Different keys give independent streams, so that noise, splits and batch order drawn with the
-    same seed are not accidentally correlated. Raises `ConfigError` for a negative seed.
+    Different keys give independent streams: noise, splits and batch order drawn from the same seed are not
+    correlated.
+
+    Args:
+        seed: 0 or more.
+        key: what the stream is for, such as `"epoch", 3`.
+
+    Raises:
+        ConfigError: the seed is negative.
     """
     if seed < 0:
         raise ConfigError(f"a seed must be 0 or more, found {seed}: choose a non-negative integer")

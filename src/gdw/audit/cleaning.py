@@ -1,0 +1,126 @@
+"""A copy of the user's data, in the same format, without suspicious examples or with corrected labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.audit.rows import TrainingRows
+from gdw.data.formats import CopyPlan
+from gdw.data.rows import format_of
+from gdw.errors import ConfigError, DataError
+from gdw.files.wording import shown
+
+__all__ = ["Cleaned", "Mode", "apply", "check_output"]
+
+Mode = Literal["KEEP", "RELABEL"]
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What a cleaned copy contains.
+
+    Attributes:
+        written: the number of rows in the copy.
+        left_out: the number of rows that were left out.
+        relabelled: the number of rows with another label.
+        not_audited: the number of rows in the copy that were not training examples of the run. They are
+            copied as they are.
+    """
+
+    written: int
+    left_out: int
+    relabelled: int
+    not_audited: int
+
+
+def check_output(data: Path, output: Path) -> None:
+    """Check, before long work starts, that a copy of `data` can be written to `output`.
+
+    Raises:
+        ConfigError: `output` exists, is inside the data, has another suffix than the data, or its folder does
+            not exist.
+    """
+    if output.exists() or output.is_symlink():
+        raise ConfigError(
+            f"{shown(output)} exists already: choose another name, or remove it first"
+        )
+    if not output.parent.is_dir():
+        raise ConfigError(f"there is no folder {shown(output.parent)}: make it, or choose another")
+    if data.is_dir():
+        if data.resolve() in output.resolve().parents:
+            raise ConfigError(
+                f"{shown(output)} is inside the data {shown(data)}, where its images would become a class: "
+                "choose a folder elsewhere"
+            )
+    elif output.suffix.lower() != data.suffix.lower():
+        raise ConfigError(
+            f"the copy has the format of the data: expected a name ending in {data.suffix}, "
+            f"found {shown(output)}"
+        )
+
+
+def apply(
+    mode: Mode,
+    data: TrainingRows,
+    *,
+    wrong: NDArray[np.bool_],
+    suggested: NDArray[np.int64],
+    label_names: tuple[str, ...],
+    output: Path,
+) -> Cleaned:
+    """Write a cleaned copy of the data. The original is only read.
+
+    Args:
+        mode: "KEEP" leaves out the wrong examples. "RELABEL" gives them the suggested labels.
+        data: N training examples in R rows.
+        wrong: `(N,)` bool, whether each example is a label issue.
+        suggested: `(N,)` int64, the code of the suggested label of each example.
+        label_names: the names of the codes.
+        output: the path of the new file or folder; see `check_output`.
+
+    Returns:
+        The numbers of rows.
+
+    Raises:
+        DataError: the data cannot be copied row by row, or a suggested label does not occur in them.
+    """
+    keep = np.ones(len(data.rows), dtype=bool)
+    relabel: dict[int, Any] = {}
+    rows = data.numbers[wrong]
+    if mode == "KEEP":
+        keep[rows] = False
+    else:
+        value_of = _label_values(data, label_names)
+        codes = suggested[wrong]
+        missing = next((code for code in np.unique(codes).tolist() if code not in value_of), None)
+        if missing is not None:
+            raise DataError(
+                f"the label {label_names[missing]!r} is suggested, but {shown(data.path)} has no row of that "
+                "label to show how it is written there: use KEEP, or edit the suggestions"
+            )
+        relabel = {
+            row: value_of[code] for row, code in zip(rows.tolist(), codes.tolist(), strict=True)
+        }
+    plan = CopyPlan(data.path, data.rows, data.label, keep, relabel)
+    format_of(data.path).write_copy(plan, output)
+    return Cleaned(
+        written=int(keep.sum()),
+        left_out=int((~keep).sum()),
+        relabelled=len(relabel),
+        not_audited=len(data.rows) - len(data.numbers),
+    )
+
+
+def _label_values(data: TrainingRows, label_names: tuple[str, ...]) -> dict[int, Any]:
+    """The value of the label column that stands for each class, as the file writes it."""
+    declared = data.rows.class_names(data.label)
+    if declared is not None:
+        number = {name: k for k, name in enumerate(declared)}
+        return {code: number[name] for code, name in enumerate(label_names) if name in number}
+    codes, first = np.unique(data.codes, return_index=True)
+    return dict(zip(codes.tolist(), data.rows.values(data.label, first), strict=True))

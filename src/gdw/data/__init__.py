@@ -25,31 +25,31 @@ if TYPE_CHECKING:
     from gdw.data.split import split_clean, stratified_subset
 
 _HOME = {
-    "CyclingBatches": "examples",
-    "Encoder": "encode",
-    "EpochBatches": "examples",
-    "Examples": "examples",
-    "Imbalance": "imbalance",
-    "Inputs": "examples",
-    "Kind": "rows",
-    "Noise": "noise",
-    "Pair": "pairing",
-    "PairedBatches": "pairing",
-    "Source": "source",
-    "assemble": "clean",
-    "check_images": "images",
-    "fit_encoder": "encode",
-    "from_arrays": "source",
-    "identity": "examples",
-    "load": "loading",
-    "load_encoder": "encode",
-    "pair": "pairing",
-    "parse_imbalance": "imbalance",
-    "parse_noise": "noise",
-    "split_clean": "split",
-    "stratified_subset": "split",
-    "train_and_clean": "clean",
-    "transition_matrix": "noise",
+    "CyclingBatches": "gdw.data.examples",
+    "Encoder": "gdw.data.encode",
+    "EpochBatches": "gdw.data.examples",
+    "Examples": "gdw.data.examples",
+    "Imbalance": "gdw.data.imbalance",
+    "Inputs": "gdw.data.examples",
+    "Kind": "gdw.data.rows",
+    "Noise": "gdw.data.noise",
+    "Pair": "gdw.data.pairing",
+    "PairedBatches": "gdw.data.pairing",
+    "Source": "gdw.data.source",
+    "assemble": "gdw.data.clean",
+    "check_images": "gdw.data.images",
+    "fit_encoder": "gdw.data.encode",
+    "from_arrays": "gdw.data.source",
+    "identity": "gdw.data.examples",
+    "load": "gdw.data.loading",
+    "load_encoder": "gdw.data.encode",
+    "pair": "gdw.data.pairing",
+    "parse_imbalance": "gdw.data.imbalance",
+    "parse_noise": "gdw.data.noise",
+    "split_clean": "gdw.data.split",
+    "stratified_subset": "gdw.data.split",
+    "train_and_clean": "gdw.data.clean",
+    "transition_matrix": "gdw.data.noise",
 }
 _MODULES = ("augment", "imbalance", "noise")
 
@@ -85,9 +85,7 @@ __all__ = [
 ]
 
 
-__getattr__ = lazy(
-    __name__, {name: f"gdw.data.{module}" for name, module in _HOME.items()}, _MODULES
-)
+__getattr__ = lazy(__name__, _HOME, _MODULES)
 
 
 def __dir__() -> list[str]:

@@ -7,13 +7,13 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gdw.errors import DataError
 from gdw.files.wording import listed, shown
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from gdw.data.formats import Format
 
 Kind = Literal["image", "text", "table", "array"]
@@ -160,6 +160,7 @@ def _take(values: Any, rows: NDArray[np.int64]) -> Any:
 
     Older versions of Arrow join all chunks first, which copies the column and overflows at 2 GB of bytes.
     """
+    import numpy as np
     import pyarrow as pa
 
     order = np.argsort(rows, kind="stable")

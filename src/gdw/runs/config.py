@@ -10,6 +10,7 @@ import yaml
 from pydantic import Field, field_validator
 
 from gdw._version import __version__
+from gdw.data.formats import suffixes_in_words
 from gdw.errors import ConfigError, RunError
 from gdw.options import Group, Options
 from gdw.train.config import TrainConfig
@@ -32,7 +33,7 @@ class DataConfig(Options):
 
     path: str = Field(
         description="The data to train on: a folder that has one folder of images for each class, or a "
-        ".csv, .tsv, .parquet, .jsonl or .npz file.",
+        f"{suffixes_in_words()} file.",
     )
     label: str = Field(
         default="label", description="The column with the labels, some of which may be wrong."

@@ -7,7 +7,8 @@
 | `.parquet`, `.jsonl` | the columns of the schema |
 | `.npz` | the arrays `X` and `y`, and every other array of the same length |
 
-To add a format, write a module with a `Format` and add that to `FORMATS`.
+To add a format, write a module with a `Format`, and add it to `FORMATS`. Messages and help texts name the
+suffixes of all formats; importing this package loads neither NumPy nor Arrow, so that help stays fast.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from gdw.data.formats.jsonl import JSONL
 from gdw.data.formats.npz import NPZ
 from gdw.data.formats.parquet import PARQUET
 
-__all__ = ["FOLDER", "FORMATS", "CopyPlan", "Format", "suffixes"]
+__all__ = ["FOLDER", "FORMATS", "CopyPlan", "Format", "suffixes", "suffixes_in_words"]
 
 FORMATS: tuple[Format, ...] = (CSV, TSV, PARQUET, JSONL, NPZ)
 """The formats of files. A folder is opened as `FOLDER`."""
@@ -32,3 +33,13 @@ def suffixes() -> tuple[str, ...]:
     ('.csv', '.tsv', '.parquet', '.jsonl', '.npz')
     """
     return tuple(suffix for file_format in FORMATS for suffix in file_format.suffixes)
+
+
+def suffixes_in_words() -> str:
+    """The suffixes of all formats, for a sentence.
+
+    >>> suffixes_in_words()
+    '.csv, .tsv, .parquet, .jsonl or .npz'
+    """
+    *most, last = suffixes()
+    return f"{', '.join(most)} or {last}"

@@ -58,16 +58,12 @@ def copy_delimited(plan: CopyPlan, target: Path, *, delimiter: str) -> None:
         plan.require_all(row)
 
 
-def _by(delimiter: str, suffix: str) -> Format:
-    return Format(
-        (suffix,),
-        partial(open_delimited, delimiter=delimiter),
-        partial(copy_delimited, delimiter=delimiter),
-    )
-
-
-CSV = _by(",", ".csv")
-TSV = _by("\t", ".tsv")
+CSV = Format(
+    (".csv",), partial(open_delimited, delimiter=","), partial(copy_delimited, delimiter=",")
+)
+TSV = Format(
+    (".tsv",), partial(open_delimited, delimiter="\t"), partial(copy_delimited, delimiter="\t")
+)
 
 
 def _header(path: Path, delimiter: str) -> tuple[list[str], int]:

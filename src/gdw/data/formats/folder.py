@@ -7,16 +7,17 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.images import IMAGE_SUFFIXES
 from gdw.data.rows import Kind, Rows
 from gdw.errors import DataError
 from gdw.files.wording import listed, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class FolderRows(Rows):
@@ -71,6 +72,8 @@ def copy_folder(plan: CopyPlan, output: Path) -> None:
     If the name of a relabelled image exists in its new class, the old class becomes a part of the name. The
     folder appears complete or not at all. Raises `DataError` for a label that is not the name of a folder.
     """
+    import numpy as np
+
     paths = plan.rows.values("image", np.arange(len(plan.rows)))
     plan.require_all(len(paths))
     targets = _targets(plan, paths)

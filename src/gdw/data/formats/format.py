@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gdw.data.rows import Rows
 from gdw.errors import DataError
 from gdw.files.atomic import write_atomically
 from gdw.files.wording import shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from gdw.data.rows import Rows
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.rows import Kind, Rows
 from gdw.errors import DataError
 from gdw.files.wording import listed, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _ROWS_AT_ONCE = 65_536
 
@@ -52,6 +53,8 @@ class ArrayRows(Rows):
 
 def open_npz(path: Path) -> ArrayRows:
     """The rows of `X` `(N, F)`, `(N, H, W)` or `(N, H, W, 3)`, `y` `(N,)` and every other array `(N,)`."""
+    import numpy as np
+
     if not zipfile.is_zipfile(path):
         raise DataError(
             f"{shown(path)} is damaged, or not a NumPy archive as numpy.savez writes it"
@@ -82,6 +85,8 @@ def open_npz(path: Path) -> ArrayRows:
 
 def copy_npz(plan: CopyPlan, target: Path) -> None:
     """Write the copy; arrays of another length are copied as they are."""
+    import numpy as np
+
     with np.load(plan.source, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     with zipfile.ZipFile(plan.source) as archive:
@@ -129,6 +134,8 @@ def check_arrays(rows: ArrayRows, origin: str) -> None:
 
 
 def _require_finite(X: NDArray[Any], rows: ArrayRows) -> None:
+    import numpy as np
+
     if X.dtype.kind != "f":
         return
     for start in range(0, len(X), _ROWS_AT_ONCE):

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gdw.data.seeding import generator
 from gdw.functional.temperature import apply_temperature, fit_temperature
 from gdw.reweight.preparation import Preparation, Subset
+from gdw.seeding import generator
 
 
 def stratified_folds(labels: Tensor, folds: int, *, seed: int) -> list[Tensor]:

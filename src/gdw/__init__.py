@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gdw.errors import GDWError
     from gdw.estimator import GDWClassifier
     from gdw.reweight import GDW, L2RW, MetaWeightNet, Plain, Robust, StepResult
+    from gdw.runs import load
     from gdw.train import TrainConfig, Trainer
 
 _HOME = {
@@ -28,6 +29,7 @@ _HOME = {
     "TrainConfig": "gdw.train",
     "GDWClassifier": "gdw.estimator",
     "GDWError": "gdw.errors",
+    "load": "gdw.runs.run",
 }
 _MODULES = (
     "audit",
@@ -56,6 +58,7 @@ __all__ = [
     "data",
     "functional",
     "hypergradient",
+    "load",
     "models",
     "report",
     "reweight",

@@ -14,7 +14,7 @@ import pytest
 
 from gdw.audit import Evidence
 from gdw.audit.cleaning import Cleaned, apply, check_output
-from gdw.audit.rows import TrainingRows, training_rows
+from gdw.audit.training_rows import TrainingRows, training_rows
 from gdw.errors import ConfigError, DataError
 from tests.audit.made import evidence
 from tests.data.files import image_folder, parquet, png
@@ -222,8 +222,11 @@ def test_a_label_never_seen_in_the_file(tmp_path: Path) -> None:
 def test_data_that_changed_since_the_training(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_text("x,label\n1,cat\n2,dog\n")
-    for given, message in (([0, 0], "row 2 of d.csv is 'dog' now"), ([0, 1, 1], "row 3 is gone")):
-        with pytest.raises(DataError, match=f"not what the run was trained on.*{message}"):
+    for given, message in (
+        ([0, 0], "row 2 of d.csv is 'dog' now"),
+        ([0, 1, 1], "row 3 is missing"),
+    ):
+        with pytest.raises(DataError, match=f"changed since the run was trained on it.*{message}"):
             opened(path, given)
     assert len(opened(path, [0, 0], spoiled=True).numbers) == 2
     data = opened(path, [0, 1])

@@ -181,10 +181,10 @@ def test_options_that_do_not_go_together(gdw: Run) -> None:
         (
             "evidence.safetensors",
             b"\x80\x04K\x01.",
-            "evidence.safetensors is damaged, or no safetens",
+            "evidence.safetensors is damaged or not a safetens",
         ),
         ("evidence.safetensors", None, "the run is not finished"),
-        ("config.yaml", b"format: 99\ngdw_version: '9'\n", "upgrade gdw to read it"),
+        ("config.yaml", b"format: 99\ngdw_version: '9'\n", "was written by gdw 9 (format 99)"),
         ("encoder/schema.json", b"{", "schema.json is damaged"),
     ],
 )

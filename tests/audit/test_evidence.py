@@ -28,17 +28,17 @@ def test_back_as_it_was(tmp_path: Path) -> None:
 
 def test_a_file_that_is_none_of_ours(tmp_path: Path) -> None:
     path = tmp_path / "evidence.safetensors"
-    with pytest.raises(RunError, match="there is no file"):
+    with pytest.raises(RunError, match="does not exist: expected the evidence of a finished run"):
         Evidence.load(path)
     path.write_bytes(pickle.dumps({"given": [1, 2]}))
-    with pytest.raises(RunError, match="damaged, or no safetensors file"):
+    with pytest.raises(RunError, match="damaged or not a safetensors file"):
         Evidence.load(path)
     path.write_bytes(b"")
-    with pytest.raises(RunError, match="damaged, or no safetensors file"):
+    with pytest.raises(RunError, match="damaged or not a safetensors file"):
         Evidence.load(path)
     evidence(*drawn(4, 3)).save(path)
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(RunError, match="damaged, or no safetensors file"):
+    with pytest.raises(RunError, match="damaged or not a safetensors file"):
         Evidence.load(path)
 
 
@@ -67,7 +67,12 @@ def test_newer_and_nameless_formats(tmp_path: Path) -> None:
     evidence(*drawn(4, 3)).save(path)
     arrays = load_file(path)
     save_file(arrays, path, metadata={"format": "2"})
-    with pytest.raises(RunError, match="format 2, this gdw reads up to 1: upgrade"):
+    with pytest.raises(
+        RunError, match=r"by a newer gdw \(format 2\); this is gdw .* \(format 1\): upgrade"
+    ):
+        Evidence.load(path)
+    save_file(arrays, path, metadata={"format": "2", "gdw_version": "9.1"})
+    with pytest.raises(RunError, match=r"by gdw 9\.1 \(format 2\)"):
         Evidence.load(path)
     save_file(arrays, path)
     with pytest.raises(RunError, match="damaged"):

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from gdw.audit import label_issues, score
-from gdw.audit.belief import belief
-from gdw.audit.issue_file import read_issues, write_issues
-from gdw.audit.issues import COLUMNS
+from gdw.audit.audit_files import write_issues
+from gdw.audit.edited_issues import read_edited_issues
+from gdw.audit.issues import COLUMNS, true_class_probabilities
 from gdw.audit.pred_probs import check_pred_probs, write_pred_probs
 from gdw.errors import ConfigError, RunError
 from tests.audit.made import drawn, evidence, top
@@ -27,17 +27,17 @@ def test_the_score_is_the_doubt_of_the_given_label() -> None:
     np.testing.assert_allclose(averaged, [0.4, 0.5, 0.375], rtol=1e-6)
 
 
-def test_belief_averages_the_two_sources_class_by_class() -> None:
+def test_true_class_probabilities_average_the_two_sources_class_by_class() -> None:
     p, given = drawn(50, 5)
     q, _ = drawn(50, 5, seed=1)
-    found = belief(evidence(p, given, q=q))
+    found = true_class_probabilities(evidence(p, given, q=q))
     classes, probabilities = top((p + q) / 2)
     np.testing.assert_array_equal(found.classes, classes)
     np.testing.assert_allclose(found.probabilities, probabilities, atol=1e-6)
     # With more classes than are kept each is a sum of what is known of it, and none is there twice.
     p, given = drawn(50, 40)
     q, _ = drawn(50, 40, seed=1)
-    many = belief(evidence(p, given, q=q))
+    many = true_class_probabilities(evidence(p, given, q=q))
     assert all(len(set(row)) == 8 for row in many.classes.tolist())
     dense = (p + q)[np.arange(50)[:, None], many.classes] / 2
     assert (many.probabilities <= dense + 1e-6).all()
@@ -80,7 +80,7 @@ def test_written_and_read_back(tmp_path: Path) -> None:
     assert list(written["given_label"]) == ["cat", "'=cmd()", "cat"]
     assert list(written["where"]) == ["'@1", "'@2", "'@0"]
     assert "true" in (tmp_path / "list.csv").read_text().splitlines()[1]
-    read = read_issues(tmp_path / "list.csv", made, NAMES, where=lambda i: f"@{i}")
+    read = read_edited_issues(tmp_path / "list.csv", made, NAMES, where=lambda i: f"@{i}")
     pd.testing.assert_frame_equal(read, frame, rtol=1e-5, check_dtype=False)
 
 
@@ -96,7 +96,7 @@ def test_an_edited_list_that_names_some_examples_only(tmp_path: Path) -> None:
         "index,given_label,suggested_label,is_label_issue,label_quality\n"
         "2,'=cmd(),dog,TRUE,0.2\n0,cat,dog,false,0.9\n",
     )
-    frame = read_issues(path, made, NAMES).sort_values("index")
+    frame = read_edited_issues(path, made, NAMES).sort_values("index")
     assert list(frame["is_label_issue"]) == [False, False, True]
     assert list(frame["suggested_label"]) == ["dog", "cat", "dog"]
     np.testing.assert_allclose(frame["score"], [0.1, 0, 0.8])
@@ -115,7 +115,7 @@ def test_a_list_of_cleanlab(tmp_path: Path, index: bool, numbers: bool) -> None:
             "predicted_label": [names[0], names[1], names[2]],
         }
     ).to_csv(tmp_path / "c.csv", index=index)
-    frame = read_issues(tmp_path / "c.csv", made, NAMES)
+    frame = read_edited_issues(tmp_path / "c.csv", made, NAMES)
     assert list(frame["index"]) == [1, 2, 0]
     assert list(frame["is_label_issue"]) == [True, False, False]
     assert list(frame["suggested_label"]) == ["dog", "=cmd()", "cat"]
@@ -136,9 +136,9 @@ HEAD = "index,given_label,suggested_label,is_label_issue,label_quality\n"
         (HEAD + "0,cat,../dog,true,0.1\n", r"suggested_label '\.\./dog' is not a class"),
         (
             HEAD + "0,dog,dog,true,0.1\n",
-            "another run: given_label is 'dog', but training example 0",
+            "another run: its given_label is 'dog', but the label of training example 0",
         ),
-        (HEAD + "3,cat,dog,true,0.1\n", "index 3 is none of the run's 3 training examples"),
+        (HEAD + "3,cat,dog,true,0.1\n", "index 3 is not one of the run's 3 training examples"),
         (HEAD + "0,cat,dog,true,0.1\n0,cat,dog,true,0.1\n", "index 0 more than once"),
         (HEAD + "0,cat,dog,true\n", "line 2 .*has 4 values, but the header has 5"),
         (HEAD[6:] + "cat,dog,true,0.1\n", "has 1 rows and no column 'index'"),
@@ -146,7 +146,7 @@ HEAD = "index,given_label,suggested_label,is_label_issue,label_quality\n"
 )
 def test_a_damaged_list_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(RunError, match=message) as error:
-        read_issues(write(tmp_path / "d.csv", text), evidence(P, [0, 0, 2]), NAMES)
+        read_edited_issues(write(tmp_path / "d.csv", text), evidence(P, [0, 0, 2]), NAMES)
     assert "\n" not in str(error.value)
 
 
@@ -172,7 +172,7 @@ def test_where_probabilities_cannot_be_written(tmp_path: Path) -> None:
     for name, message in (
         ("p.csv", "name it .npy"),
         ("old.npy", "exists already"),
-        ("no/p.npy", "there is no folder"),
+        ("no/p.npy", r"the folder .* does not exist"),
     ):
         with pytest.raises(ConfigError, match=message):
             check_pred_probs(tmp_path / name)

@@ -11,9 +11,9 @@ import pytest
 from scipy.stats import beta
 
 from gdw.audit import noise_matrix
+from gdw.audit.audit_files import SUMMARY, require_unedited, summary, write_noise_matrix
 from gdw.audit.issues import label_issues
 from gdw.audit.matrix import noise_cells
-from gdw.audit.summary import require_unedited, summary, write_noise_matrix, write_summary
 from gdw.errors import DataError, RunError
 from tests.audit.made import drawn, evidence
 
@@ -117,7 +117,7 @@ def test_the_summary_and_an_edited_list(tmp_path: Path) -> None:
     label_issues(made, "ab").to_csv(file)
     require_unedited(file, report)
     content = summary(made, "ab", wrong=wrong, issues_file=file)
-    write_summary(content, report)
+    SUMMARY.write(report, content)
     found = json.loads(report.read_text())
     assert (found["format"], found["examples"], found["issues"]) == (1, 3, 1)
     assert found["estimated_wrong_share"] == pytest.approx(1 / 3)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from gdw.audit import Evidence, Recorder
-from gdw.audit.means import DenseMeans, SparseMeans, make_means
+from gdw.audit.recorder import DenseSums, probability_sums
+from gdw.audit.sparse_sums import SparseSums
 from gdw.errors import ConfigError
 from gdw.reweight import METHODS, StepResult
 from gdw.train import Callback, Trainer
@@ -140,12 +141,12 @@ def _visits(n: int, c: int, times: int) -> list[tuple[Tensor, Tensor]]:
     ]
 
 
-def test_sparse_means_agree_with_dense_ones() -> None:
+def test_sparse_sums_agree_with_dense_ones() -> None:
     n, c = 40, 50
-    dense = make_means(n, c, dense_bytes=n * c * 4, width=16)
-    sparse = make_means(n, c, dense_bytes=n * c * 4 - 1, width=16)
-    assert isinstance(dense, DenseMeans)
-    assert isinstance(sparse, SparseMeans)
+    dense = probability_sums(n, c, dense_bytes=n * c * 4)
+    sparse = probability_sums(n, c, dense_bytes=n * c * 4 - 1)
+    assert isinstance(dense, DenseSums)
+    assert isinstance(sparse, SparseSums)
     for rows, p in _visits(n, c, 6):
         dense.add(rows, p)
         sparse.add(rows, p)
@@ -156,8 +157,8 @@ def test_sparse_means_agree_with_dense_ones() -> None:
     # A class that enters late lacks what it had before, never more than the smallest kept.
     torch.testing.assert_close(found, values, rtol=0, atol=2e-3)
     assert (found <= values + 1e-6).all()
-    narrow = make_means(n, 10, dense_bytes=0, width=16)
-    whole = make_means(n, 10, dense_bytes=1 << 20, width=16)
+    narrow = probability_sums(n, 10, dense_bytes=0)
+    whole = probability_sums(n, 10, dense_bytes=1 << 20)
     for rows, p in _visits(n, 10, 3):
         narrow.add(rows, p)
         whole.add(rows, p)
@@ -184,16 +185,14 @@ class TwoProcesses(Processes):
 @pytest.mark.parametrize("dense", [True, False])
 def test_the_sums_of_two_processes(dense: bool) -> None:
     n, c = 20, 12
-    whole, first, second = (
-        make_means(n, c, dense_bytes=(1 << 20) * dense, width=16) for _ in range(3)
-    )
+    whole, first, second = (probability_sums(n, c, dense_bytes=(1 << 20) * dense) for _ in range(3))
     for number, (rows, p) in enumerate(_visits(n, c, 4)):
         whole.add(rows, p)
         (first, second)[number % 2].add(rows, p)
     before = {k: v.clone() for k, v in first.state().items()}
     state = second.state()
     other = state["sums"] if dense else (state["classes"], state["sums"])
-    merged = first.merge(TwoProcesses(other))
+    merged = first.merged(TwoProcesses(other))
     visits = torch.full((n,), 4.0)
     for one, expected in zip(merged.top(visits, 8), whole.top(visits, 8), strict=True):
         torch.testing.assert_close(one, expected)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from gdw.cli.app import app
 from gdw.demo.compare import mean_and_spread
 from gdw.demo.setting import CLEAN_PER_CLASS, CONTENDERS, write_digits
-from gdw.runs import SavedRun
+from gdw.runs import evaluate, load
 
 
 def test_the_data_are_apart_balanced_and_true(tmp_path: Path) -> None:
@@ -48,9 +48,9 @@ def test_gdw_demo_leaves_runs_results_picture_and_page(tmp_path: Path) -> None:
     for name, outcome in results.items():
         assert f"{outcome['title']}: {outcome['accuracy'][0]:.1%}" in done.output
         assert np.mean(outcome["curves"][0][-5:]) == pytest.approx(outcome["accuracy"][0])
-        saved = SavedRun.open(folder / "runs" / f"{name}-seed-0")
-        test = saved.load(str(folder / "data" / "seed-0" / "test.npz"), label="label")
-        assert saved.evaluate(test)["accuracy"] == pytest.approx(outcome["curves"][0][-1])
+        run = load(folder / "runs" / f"{name}-seed-0")
+        test = run.read(str(folder / "data" / "seed-0" / "test.npz"), label="label")
+        assert evaluate(run, test)["accuracy"] == pytest.approx(outcome["curves"][0][-1])
     assert 0.3 < results["gdw"]["wrong_labels"][0] < 0.42
     page = (folder / "report.html").read_text()
     assert "<svg" in page

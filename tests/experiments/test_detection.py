@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gdw.audit.evidence import Evidence
-from gdw.audit.scoring import score
+from gdw.audit.issues import score
 from gdw.data import from_arrays
 from gdw.experiments.detection import auroc, average_precision, detection_score, wrong_labels
 

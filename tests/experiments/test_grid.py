@@ -15,7 +15,7 @@ from gdw.errors import ConfigError, RunError
 from gdw.experiments import cell_run
 from gdw.experiments.cells import Cell
 from gdw.experiments.grid import Grid
-from gdw.runs import SavedRun
+from gdw.runs import evaluate, load
 from tests.experiments.conftest import MakeGrid, silent
 
 FIGURES = (
@@ -43,9 +43,9 @@ def test_a_grid_leaves_runs_that_can_be_used(make_grid: MakeGrid, files: Path) -
     said: list[str] = []
     assert grid.run(jobs=1, log=said.append) == 0
     for cell, result in results(grid).items():
-        saved = SavedRun.open(grid.folder.cell(cell))
-        test = saved.load(str(files / "test.npz"), label="label")
-        assert saved.evaluate(test)["accuracy"] == pytest.approx(result["curve"][-1])
+        run = load(grid.folder.cell(cell))
+        test = run.read(str(files / "test.npz"), label="label")
+        assert evaluate(run, test)["accuracy"] == pytest.approx(result["curve"][-1])
         assert sum(result["curve"]) / 4 == pytest.approx(result["accuracy"])
         assert 0.05 < result["wrong_labels"] < 0.35
         assert not (grid.folder.cell(cell) / "checkpoints").exists()

@@ -14,6 +14,7 @@ from gdw.runs import DataConfig, ModelConfig, RunConfig
 from gdw.runs.schema import Schema
 from gdw.train import TrainConfig
 from gdw.train.run_folder import RunFolder
+from tests.audit.made import evidence
 
 
 def run_folder(
@@ -89,16 +90,16 @@ def add_audit(path: Path, label_names: Sequence[str], examples: int) -> None:
     (path / "audit.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def add_class_weights(path: Path, weights: np.ndarray, *, number: str = "1") -> None:
-    """`evidence.safetensors` with what the report reads of it."""
-    from safetensors.numpy import save_file
-
-    tensors = {
-        "given": np.zeros(4, dtype=np.int64),
-        "weights_by_label": weights.astype(np.float32),
-        "count_by_label": np.ones(len(weights), dtype=np.float32),
-    }
-    save_file(tensors, path / "evidence.safetensors", metadata={"format": number})
+def add_class_weights(path: Path, weights: np.ndarray) -> None:
+    """`evidence.safetensors` of four examples, with these class-level weights."""
+    c = len(weights)
+    made = evidence(
+        np.full((4, c), 1 / c),
+        [0, 0, 0, 0],
+        weights_by_label=weights.astype(np.float32),
+        count_by_label=np.ones(c, dtype=np.float32),
+    )
+    made.save(path / "evidence.safetensors")
 
 
 def add_evaluation(path: Path, label_names: Sequence[str], **figures: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 from gdw import report
 from gdw.errors import ConfigError, RunError
 from gdw.files.svg import as_svg
-from gdw.report.folder import ClassWeights
+from gdw.runs.run import ClassWeights
 from tests.report import fabricated as made
 
 NAMES = ("cat", "$dog$", "<b>")
@@ -120,13 +120,13 @@ def test_reliability_shows_the_bins_that_hold_answers() -> None:
 
 def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:
     bare = made.run_folder(tmp_path / "bare", NAMES, data="gone.csv")
-    with pytest.raises(RunError, match=r"has no noise_matrix\.csv: make it with gdw audit RUN"):
+    with pytest.raises(RunError, match=r"has no noise_matrix\.csv: make it with gdw audit /"):
         report.plot_noise_matrix(bare)
     with pytest.raises(RunError, match="no run folder"):
         report.plot_history(tmp_path / "none")
     with pytest.raises(ConfigError, match=r"shape \(C, C\), found \(2, 3\)"):
         report.plot_noise_matrix(np.zeros((2, 3)))
-    with pytest.raises(ConfigError, match="expected 3 label names, one a class, found 2"):
+    with pytest.raises(ConfigError, match="expected 3 label names, one per class, found 2"):
         report.plot_noise_matrix(np.eye(3), label_names=("a", "b"))
     with pytest.raises(ConfigError, match="found none"):
         report.plot_reliability({"accuracy": 1.0})

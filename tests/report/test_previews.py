@@ -37,9 +37,9 @@ def test_a_lost_or_damaged_picture_is_told_from_a_good_one(tmp_path: Path) -> No
     source = load(root, label=None)
     places = [str(root / "b/y.png"), str(root / "a/gone.png"), str(root / "a/x.png")]
     damaged, lost, good = previews(source, places)
-    assert damaged.trouble == "cannot be read any more"
-    assert lost.trouble == "no longer in the data"
-    assert good.trouble is None
+    assert damaged.problem == "cannot be read any more"
+    assert lost.problem == "no longer in the data"
+    assert good.problem is None
 
 
 def test_texts_are_cut_and_rows_are_named_cells(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from gdw.data.encode.encoder import SETTINGS
 from gdw.errors import RunError
-from gdw.runs import DataConfig, ModelConfig, RunConfig, SavedRun, Training
-from gdw.runs.fingerprint import FINGERPRINT
+from gdw.runs import DataConfig, ModelConfig, RunConfig, Training, load
+from gdw.runs.prepare import FINGERPRINT
 from gdw.runs.schema import SCHEMA, Schema
 from gdw.train import RunFolder, TrainConfig
 
@@ -101,7 +101,10 @@ def test_a_damaged_or_newer_fingerprint(data: DataConfig) -> None:
     for content, message in (
         ("{", r"data.json is damaged"),
         ("[]", r"data.json is damaged"),
-        ('{"format": 9, "sha256": {}}', r"data.json has format 9, .* upgrade gdw"),
+        (
+            '{"format": 9, "sha256": {}}',
+            r"data.json was written by a newer gdw \(format 9\); .* upgrade it",
+        ),
     ):
         file.write_text(content)
         with pytest.raises(RunError, match=message):
@@ -125,7 +128,7 @@ def test_what_a_killed_run_left_out_is_written_on_resume(
         folder.rmdir()
     assert run(Training.resume("run")) == straight
     assert {name: (folder / name).read_bytes() for name in PARTS} == {n: whole[n] for n in PARTS}
-    assert SavedRun.open("run").schema.label_names == ("cat", "dog")
+    assert load("run").schema.label_names == ("cat", "dog")
 
 
 def test_the_encoder_of_a_run_is_never_fitted_anew(data: DataConfig) -> None:
@@ -144,7 +147,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts(data: DataConfig) -> No
     straight = run(Training(configuration(data), "straight"))
     RunFolder.create("run", configuration(data).plain())
     assert run(Training.resume("run")) == straight
-    assert SavedRun.open("run").schema.kind == "table"
+    assert load("run").schema.kind == "table"
 
 
 def test_a_run_killed_while_made_leaves_the_place_free(
@@ -159,4 +162,4 @@ def test_a_run_killed_while_made_leaves_the_place_free(
             run(Training(configuration(data), "run"))
     assert (Path("run/encoder") / SETTINGS).exists()
     run(Training(configuration(data.model_copy(update={"features": ["weight"]})), "run"))
-    assert SavedRun.open("run").schema.feature_columns == ("weight",)
+    assert load("run").schema.feature_columns == ("weight",)

@@ -1,4 +1,4 @@
-"""Which training labels are wrong: evidence from training, scores, suggestions, the noise matrix."""
+"""Find wrong training labels: evidence from training, scores, suggested labels, the noise matrix."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from gdw._lazy import lazy
 
 if TYPE_CHECKING:
     from gdw.audit.evidence import Evidence
-    from gdw.audit.issues import label_issues
+    from gdw.audit.issues import label_issues, score
     from gdw.audit.matrix import NoiseMatrix, noise_matrix
     from gdw.audit.recorder import Recorder
-    from gdw.audit.scoring import score
 
 _HOME = {
     "Evidence": "gdw.audit.evidence",
@@ -19,7 +18,7 @@ _HOME = {
     "Recorder": "gdw.audit.recorder",
     "label_issues": "gdw.audit.issues",
     "noise_matrix": "gdw.audit.matrix",
-    "score": "gdw.audit.scoring",
+    "score": "gdw.audit.issues",
 }
 
 __all__ = ["Evidence", "NoiseMatrix", "Recorder", "label_issues", "noise_matrix", "score"]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.audit.rows import TrainingRows
+from gdw.audit.training_rows import TrainingRows
 from gdw.data.formats import CopyPlan
 from gdw.data.rows import format_of
 from gdw.errors import ConfigError, DataError

@@ -1,15 +1,15 @@
-"""The table of label issues: one row a training example, most suspicious first."""
+"""How likely each given label is wrong, and the table of label issues."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gdw.audit.belief import belief
 from gdw.audit.evidence import Evidence, Floats, Ints
-from gdw.audit.scoring import score
 from gdw.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,7 +30,86 @@ COLUMNS = (
 THRESHOLD = 0.5
 
 Where = Callable[[int], str]
-"""The place of a training example, by its position, in words."""
+"""From the position of a training example to its place in words."""
+
+_ROWS_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True, eq=False)
+class TrueClassProbabilities:
+    """Estimated probabilities of the true class of N examples.
+
+    Attributes:
+        classes: `(N, K)`, the most probable classes, most probable first.
+        probabilities: `(N, K)`, their probabilities.
+        of_given: `(N,)`, the probability of the given label.
+    """
+
+    classes: Ints
+    probabilities: Floats
+    of_given: Floats
+
+
+def true_class_probabilities(evidence: Evidence) -> TrueClassProbabilities:
+    """The mean prediction of training, averaged with the label posterior if the method prepared one."""
+    of_given = evidence.p_given
+    if evidence.posterior_given is not None:
+        of_given = (of_given + evidence.posterior_given) / 2
+    top_classes, top_probabilities = [], []
+    for start in range(0, len(evidence), _ROWS_AT_ONCE):
+        part = slice(start, start + _ROWS_AT_ONCE)
+        classes, p = _averaged(evidence, part)
+        # For the given label the exact mean is known. For another class one of the two terms may be missing.
+        p = np.where(classes == evidence.given[part, None], of_given[part, None], p)
+        order = np.argsort(-p, axis=1, kind="stable")[:, : evidence.top_classes.shape[1]]
+        top_classes.append(np.take_along_axis(classes, order, 1))
+        top_probabilities.append(np.take_along_axis(p, order, 1))
+    return TrueClassProbabilities(
+        np.concatenate(top_classes), np.concatenate(top_probabilities), of_given
+    )
+
+
+def _averaged(evidence: Evidence, part: slice) -> tuple[Ints, Floats]:
+    """Classes and mean probabilities of the examples in `part`, each class once."""
+    classes, p = evidence.top_classes[part], evidence.top_probabilities[part]
+    if evidence.posterior_classes is None or evidence.posterior_probabilities is None:
+        return classes, p
+    others, q = evidence.posterior_classes[part], evidence.posterior_probabilities[part]
+    same = classes[:, :, None] == others[:, None, :]
+    p = p + (same * q[:, None, :]).sum(2)
+    # The probability of a class in both lists was added above: its second entry must come last.
+    repeated = same.any(1)
+    others, q = np.where(repeated, -1, others), np.where(repeated, -1.0, q)
+    return np.concatenate([classes, others], 1), np.concatenate([p, q], 1) / 2
+
+
+def score(evidence: Evidence) -> NDArray[np.float64]:
+    """How likely each given label is wrong: 1 minus the estimated probability of the given label.
+
+    The probability is the mean of the model's predictions over the second half of training. If the method
+    prepared a label posterior, it is the average of this mean and the posterior probability.
+
+    Args:
+        evidence: of N examples.
+
+    Returns:
+        float64 `(N,)`, from 0 (surely right) to 1 (surely wrong).
+    """
+    of_given = true_class_probabilities(evidence).of_given
+    return _score(of_given)
+
+
+def _score(of_given: Floats) -> NDArray[np.float64]:
+    doubt: NDArray[np.float64] = np.clip(1.0 - of_given.astype(np.float64), 0.0, 1.0)
+    return doubt
+
+
+def method_of_score(evidence: Evidence) -> str:
+    """How `score` was computed, in one sentence, for `audit.json`."""
+    mean = "the mean predicted probability of the given label over the second half of training"
+    if evidence.posterior_given is None:
+        return f"1 minus {mean}"
+    return f"1 minus the average of {mean} and its probability in the method's label posterior"
 
 
 def label_issues(
@@ -40,36 +119,38 @@ def label_issues(
     where: Where | None = None,
     threshold: float = THRESHOLD,
 ) -> pd.DataFrame:
-    """A data frame of N rows with the columns of `label_issues.csv`, most suspicious first.
+    """Rank all training examples by how likely their label is wrong.
 
     Args:
-        evidence: of N examples and C classes.
-        label_names: C names.
-        where: in words where an example is; "example 17" by default.
-        threshold: an issue has a score above it and a suggestion other than the given label.
+        evidence: of N examples and C classes, from `Recorder.evidence` or `Evidence.load`.
+        label_names: the names of the C classes.
+        where: from the position of an example to its place in words; by default "example 17".
+        threshold: an example is a label issue if its score is above it and the suggested label differs
+            from the given one.
 
     Returns:
-        `index` (position in the training rows), `where`, `given_label`, `suggested_label` (the likeliest
+        A data frame of N rows, most suspicious first, with the columns of `label_issues.csv`: `index`
+        (the position in the training data), `where`, `given_label`, `suggested_label` (the most probable
         class, which may be the given one), `suggested_probability`, `score`, `is_label_issue`,
-        `label_quality` (1 - score), `predicted_label` (the suggestion, by cleanlab's name), `weight` (mean
-        class-level weight of the given label).
+        `label_quality` (1 - score), `predicted_label` (the suggestion under cleanlab's name) and `weight`
+        (the mean class-level weight of the given label).
 
     Raises:
-        ConfigError: another number of names, or a threshold outside 0 to 1.
+        ConfigError: the number of names is not C, or the threshold is not between 0 and 1.
     """
     if len(label_names) != evidence.num_classes:
         raise ConfigError(
-            f"expected {evidence.num_classes} label names, one a class, found {len(label_names)}"
+            f"expected {evidence.num_classes} label names, one per class, found {len(label_names)}"
         )
     if not 0 <= threshold <= 1:
         raise ConfigError(f"threshold must be from 0 to 1, found {threshold:g}")
-    found = belief(evidence)
-    doubt, suggested = score(evidence), found.classes[:, 0]
+    probabilities = true_class_probabilities(evidence)
+    doubt, suggested = _score(probabilities.of_given), probabilities.classes[:, 0]
     return issue_frame(
         evidence,
         label_names,
         suggested=suggested,
-        probability=found.probabilities[:, 0],
+        probability=probabilities.probabilities[:, 0],
         doubt=doubt,
         wrong=(doubt > threshold) & (suggested != evidence.given),
         where=where,
@@ -83,10 +164,20 @@ def issue_frame(
     suggested: Ints,
     probability: Floats,
     doubt: Floats,
-    wrong: np.typing.NDArray[np.bool_],
+    wrong: NDArray[np.bool_],
     where: Where | None,
 ) -> pd.DataFrame:
-    """The table of `label_issues` from what was found about each example, all `(N,)` in their order."""
+    """The table of `label_issues` from arrays `(N,)` in the order of the training examples.
+
+    Args:
+        evidence: of N examples.
+        label_names: the names of the classes.
+        suggested: the class of each suggestion.
+        probability: its probability.
+        doubt: the score, 0 to 1.
+        wrong: whether the example is a label issue.
+        where: as for `label_issues`.
+    """
     import pandas as pd
 
     order = np.argsort(-doubt, kind="stable")

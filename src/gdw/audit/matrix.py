@@ -1,4 +1,4 @@
-"""The noise matrix: how often each true class was given each label, and how well that is known."""
+"""The noise matrix P(given label | true class), estimated with intervals."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdw.audit.belief import belief
 from gdw.audit.evidence import Evidence, Floats, Ints
+from gdw.audit.issues import true_class_probabilities
 from gdw.errors import DataError
 
 _JEFFREYS = 0.5
@@ -19,14 +19,16 @@ _LEAST_CONFUSION = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """The entries of a noise matrix that anything was counted for, by true and then given class.
+    """The E entries of a noise matrix with a count above zero.
 
     Attributes:
-        true, given: `(E,)` classes.
-        probability, low, high: `(E,)`, P(given | true) with its 95 % interval.
-        count: `(E,)`, the examples of that true class and given label, as a sum of probabilities.
-        row_count: `(C,)`, sums of `count` by true class.
-        effective: `(C,)`, the observations that the intervals of each true class stand for.
+        true: `(E,)`, the true class (row) of each entry.
+        given: `(E,)`, the given label (column).
+        probability: `(E,)`, P(given | true).
+        low, high: `(E,)`, the 95 % interval of `probability`.
+        count: `(E,)`, the number of examples of that true class and given label, as a sum of probabilities.
+        row_count: `(C,)`, the sums of `count` by true class.
+        effective: `(C,)`, the number of observations on which the intervals of each true class are based.
     """
 
     true: Ints
@@ -39,7 +41,7 @@ class Cells:
     effective: Floats
 
     def confusions(self, count: int) -> list[int]:
-        """The entries off the diagonal behind which the most examples are, at most `count`."""
+        """Positions of the entries off the diagonal with the largest counts, at most `count` of them."""
         wrong = np.flatnonzero((self.true != self.given) & (self.count >= _LEAST_CONFUSION))
         order = np.argsort(-self.count[wrong], kind="stable")[:count]
         chosen: list[int] = wrong[order].tolist()
@@ -48,12 +50,12 @@ class Cells:
 
 @dataclass(frozen=True, eq=False)
 class NoiseMatrix:
-    """Each `(C, C)` float64 by `[true class, given label]`.
+    """The estimated noise matrix; rows are true classes, columns are given labels.
 
     Attributes:
-        probability: P(given | true); rows sum to one.
-        low, high: its 95 % interval.
-        count: examples of that true class and given label, as a sum of probabilities.
+        probability: float64 `(C, C)`, P(given label | true class); rows sum to one.
+        low, high: float64 `(C, C)`, its 95 % interval.
+        count: float64 `(C, C)`, the number of examples, as a sum of probabilities.
     """
 
     probability: Floats
@@ -65,19 +67,36 @@ class NoiseMatrix:
 def noise_matrix(
     evidence: Evidence, clean: tuple[ArrayLike | None, ArrayLike] | None = None
 ) -> NoiseMatrix:
-    """The estimated noise matrix of the training labels.
+    """Estimate the noise matrix P(given label | true class) of the training labels.
+
+    See `docs/audit.md` for the estimate and its intervals.
 
     Args:
         evidence: of N examples and C classes.
-        clean: `(given, true)` labels `(M,)` of the clean examples, codes below C; `given` None where the
-            doubtful labels of the clean examples are unknown. By default those of the evidence.
+        clean: labels `(given, true)` of M clean examples, two integer arrays `(M,)` of values below C.
+            `given` is None if the unverified labels of the clean examples are unknown. By default those of
+            `evidence`.
 
     Returns:
-        Four `(C, C)` arrays, with uniform rows for classes that nothing was counted for; for thousands of
-        classes `noise_cells` needs far less memory.
+        The four arrays `(C, C)`. A class without any example has a uniform row. With thousands of classes
+        `gdw.audit.matrix.noise_cells` needs much less memory.
 
     Raises:
-        DataError: clean labels that are no codes or of different lengths.
+        DataError: the clean labels are not classes, or their lengths differ.
+
+    Example:
+        >>> import numpy as np
+        >>> from gdw.audit import Evidence, noise_matrix
+        >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]], dtype=np.float32)
+        >>> given, ones = np.array([0, 0, 1]), np.ones(3, dtype=np.float32)
+        >>> top = np.argsort(-p, axis=1)
+        >>> evidence = Evidence(
+        ...     num_classes=2, given=given, p_given=p[range(3), given], top_classes=top,
+        ...     top_probabilities=np.take_along_axis(p, top, 1), weight_given=ones, weight_top=ones,
+        ...     visits=np.ones(3, dtype=np.int32))
+        >>> noise_matrix(evidence).probability.round(2)
+        array([[0.92, 0.08],
+               [0.5 , 0.5 ]])
     """
     cells = noise_cells(evidence, clean)
     c = evidence.num_classes
@@ -96,12 +115,13 @@ def noise_matrix(
 def noise_cells(
     evidence: Evidence, clean: tuple[ArrayLike | None, ArrayLike] | None = None
 ) -> Cells:
-    """The noise matrix without the entries that nothing was counted for; arguments as `noise_matrix`.
+    """The noise matrix as a list of its entries above zero. The arguments are those of `noise_matrix`.
 
-    Every training example counts for each class by its probability. The observations that an interval
-    stands for are the sum of the squared probabilities (a certain example is one, an uncertain one less),
-    and no more than the clean examples of the class: nothing else can tell how far the probabilities are
-    right. Clean examples with a doubtful label are observations themselves and count besides.
+    Each training example counts for every class with its estimated probability. An interval is based on as
+    many observations as the sum of the squared probabilities of the class: a certain example is one
+    observation, an uncertain one is less. It is based on no more observations than the class has clean
+    examples, because only clean examples show how accurate the probabilities are. Clean examples whose
+    unverified label is known are observations themselves and are added to both.
     """
     c = evidence.num_classes
     given, true = _checked(evidence.clean if clean is None else clean, c)
@@ -116,7 +136,7 @@ def noise_cells(
         pairs = _sparse(np.ones(len(true)), true, given, c)
         observed = observed + pairs
         effective = effective + np.asarray(pairs.sum(1)).ravel()
-    # A class that no clean example confirms keeps its estimate, with an interval that says so.
+    # A class without clean examples keeps its estimate, with an interval for zero observations.
     observed = observed + _scaled(counts, (effective <= 0).astype(np.float64))
     return _cells(observed, counts, row_count, effective)
 
@@ -140,39 +160,39 @@ def _cells(observed: Any, counts: Any, row_count: Floats, effective: Floats) -> 
 
 
 def _at(counts: Any, rows: Ints, columns: Ints) -> Floats:
-    """The entries of `counts` at these places, 0 where it has none."""
+    """The values of the sparse matrix `counts` at `rows` and `columns`."""
     entries, width = counts.tocoo(), counts.shape[1]
     keys = entries.row.astype(np.int64) * width + entries.col
     order = np.argsort(keys)
     wanted = rows.astype(np.int64) * width + columns
-    place = np.searchsorted(keys, wanted, sorter=order).clip(max=len(keys) - 1)
-    found = order[place]
-    values: Floats = np.where(keys[found] == wanted, entries.data[found], 0.0)
+    place = order[np.searchsorted(keys, wanted, sorter=order).clip(max=len(keys) - 1)]
+    values: Floats = np.where(keys[place] == wanted, entries.data[place], 0.0)
     return values
 
 
 def _interval(hits: Floats, trials: Floats) -> tuple[Floats, Floats]:
-    """The central 95 % of a Beta posterior under Jeffreys' prior."""
+    """The central 95 % interval of a binomial proportion under Jeffreys' prior (Brown et al., 2001)."""
     from scipy.special import betaincinv
 
     a, b = hits + _JEFFREYS, np.maximum(trials - hits, 0) + _JEFFREYS
-    # Less than one observation is no proof that there is any.
+    # Less than one observation does not prove that the confusion occurs at all.
     low = np.where(hits < 1, 0.0, betaincinv(a, b, _TAIL))
     return low, betaincinv(a, b, 1 - _TAIL)
 
 
 def _soft_counts(evidence: Evidence) -> tuple[Any, Floats]:
-    """`(C, C)` sparse counts by true class and given label; `(C,)` sums of squared probabilities.
+    """Sparse counts `(C, C)` by true class and given label, and the sums of squared probabilities `(C,)`.
 
-    The likeliest classes of an example and its given label share its whole probability.
+    The recorded classes of an example and its given label share a probability of one.
     """
-    c, found = evidence.num_classes, belief(evidence)
-    known = (found.classes == evidence.given[:, None]).any(1)
-    rest = np.where(known, 0.0, found.given)
-    total = np.maximum(found.probabilities.sum(1) + rest, np.finfo(np.float32).tiny)
+    c, estimate = evidence.num_classes, true_class_probabilities(evidence)
+    listed = (estimate.classes == evidence.given[:, None]).any(1)
+    # The given label is counted apart where it is not among the recorded classes.
+    rest = np.where(listed, 0.0, estimate.of_given)
+    total = np.maximum(estimate.probabilities.sum(1) + rest, np.finfo(np.float32).tiny)
     counts, certain = _sparse(rest / total, evidence.given, evidence.given, c), np.zeros(c)
     certain += np.bincount(evidence.given, (rest / total) ** 2, minlength=c)
-    for classes, p in zip(found.classes.T, found.probabilities.T, strict=True):
+    for classes, p in zip(estimate.classes.T, estimate.probabilities.T, strict=True):
         share = p / total
         counts = counts + _sparse(share, classes, evidence.given, c)
         certain += np.bincount(classes, share.astype(np.float64) ** 2, minlength=c)

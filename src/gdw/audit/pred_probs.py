@@ -1,4 +1,4 @@
-"""The predicted probabilities of an audit as a NumPy file, for cleanlab."""
+"""The estimated class probabilities of an audit as a NumPy file, for cleanlab."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.audit.belief import Belief, belief
 from gdw.audit.evidence import Evidence
+from gdw.audit.issues import TrueClassProbabilities, true_class_probabilities
 from gdw.errors import ConfigError
 from gdw.files.atomic import write_atomically
 
@@ -16,46 +16,54 @@ _VALUES_AT_ONCE = 1 << 22
 
 
 def check_pred_probs(path: Path) -> None:
-    """`ConfigError` unless a new `.npy` file can be written at `path`."""
+    """Check that a new `.npy` file can be written at `path`.
+
+    Raises:
+        ConfigError: another suffix, a file that exists, or a missing folder.
+    """
     if path.suffix.lower() != ".npy":
         raise ConfigError(f"{path}: predicted probabilities are a NumPy file, name it .npy")
     if path.exists():
         raise ConfigError(f"{path} exists already: choose another name, or remove it first")
     if not path.parent.is_dir():
-        raise ConfigError(f"there is no folder {path.parent}: make it, or choose another")
+        raise ConfigError(f"the folder {path.parent} does not exist: make it, or choose another")
 
 
 def write_pred_probs(evidence: Evidence, path: Path) -> None:
-    """Write `(N, C)` float32, whose rows sum to one, in the order of the training examples.
+    """Write class probabilities, float32 `(N, C)`, in the order of the training examples.
 
-    Of each example the likeliest classes and the given label are as recorded; the rest of its
-    probability is spread evenly over the other classes. Only a part is ever in memory.
+    The most probable classes and the given label have the recorded probabilities. The rest is spread
+    evenly over the other classes, so that each row sums to one. Only a part of the array is in memory
+    at a time.
     """
-    found = belief(evidence)
+    probabilities = true_class_probabilities(evidence)
     rows = max(1, _VALUES_AT_ONCE // evidence.num_classes)
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:
-            about = {
+            header = {
                 "descr": "<f4",
                 "fortran_order": False,
                 "shape": (len(evidence), evidence.num_classes),
             }
-            np.lib.format.write_array_header_1_0(file, about)
+            np.lib.format.write_array_header_1_0(file, header)
             for start in range(0, len(evidence), rows):
-                part = _dense(found, evidence, slice(start, start + rows))
+                part = _dense(probabilities, evidence, slice(start, start + rows))
                 file.write(part.astype("<f4").tobytes())
 
     write_atomically(path, write)
 
 
-def _dense(found: Belief, evidence: Evidence, part: slice) -> NDArray[np.float64]:
-    classes, given = found.classes[part], evidence.given[part]
-    whole = np.full((len(given), evidence.num_classes), np.nan)
-    np.put_along_axis(whole, given[:, None].astype(np.int64), found.given[part, None], 1)
-    np.put_along_axis(whole, classes.astype(np.int64), found.probabilities[part], 1)
-    unknown = np.isnan(whole)
-    rest = np.maximum(1.0 - np.nansum(whole, 1), 0.0) / np.maximum(unknown.sum(1), 1)
-    dense = np.where(unknown, rest[:, None], whole)
-    sums: NDArray[np.float64] = dense / dense.sum(1, keepdims=True)
-    return sums
+def _dense(
+    probabilities: TrueClassProbabilities, evidence: Evidence, part: slice
+) -> NDArray[np.float64]:
+    classes, given = probabilities.classes[part], evidence.given[part]
+    dense = np.full((len(given), evidence.num_classes), np.nan)
+    of_given = probabilities.of_given[part, None]
+    np.put_along_axis(dense, given[:, None].astype(np.int64), of_given, 1)
+    np.put_along_axis(dense, classes.astype(np.int64), probabilities.probabilities[part], 1)
+    unknown = np.isnan(dense)
+    rest = np.maximum(1.0 - np.nansum(dense, 1), 0.0) / np.maximum(unknown.sum(1), 1)
+    dense = np.where(unknown, rest[:, None], dense)
+    normalised: NDArray[np.float64] = dense / dense.sum(1, keepdims=True)
+    return normalised

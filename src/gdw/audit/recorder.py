@@ -1,4 +1,4 @@
-"""A callback that keeps what training sees of each example."""
+"""A callback that records, for an audit, the model's predictions for the training examples."""
 
 from __future__ import annotations
 
@@ -9,30 +9,46 @@ import torch
 from torch import Tensor
 
 from gdw.audit.evidence import TOP, Evidence
-from gdw.audit.means import DENSE_BYTES
-from gdw.audit.sums import Sums
+from gdw.audit.sparse_sums import SparseSums
 from gdw.errors import ConfigError
 from gdw.reweight import StepResult
 from gdw.train.callback import Callback
+from gdw.train.processes import Processes
 
 if TYPE_CHECKING:
     from gdw.train.watched import Watched
 
-_SLOTS = 2 * TOP
+DENSE_BYTES = 512 * 2**20
+"""Up to this many bytes the mean probabilities of all classes are kept."""
+
+SLOTS = 2 * TOP
+"""Beyond, the sums of this many classes are kept for each example."""
+
+CLASSES_WITH_WEIGHTS = 512
+"""Up to this many classes the class-level weights are averaged by given label and class."""
+
+_ROWS_AT_ONCE = 65_536
 
 
 class Recorder(Callback):
-    """Records the predictions and the class-level weights of the training examples, for an audit.
+    """Records predictions and class-level weights of the training examples, for an audit.
 
-    `gdw.Trainer(...).fit(model, train, meta, callbacks=[recorder])`, then `recorder.evidence()`. What is
-    recorded are the logits of the training passes, before each update, in the second half of the epochs:
-    the first half says more of the random start than of the labels.
+    It uses the logits of the training passes, before each update, in the second half of the epochs. In
+    the first half the predictions depend more on the random initialisation than on the labels.
 
     Args:
-        num_examples: N; examples beyond the first N of the training set (clean ones, as a rule) are passed
-            over.
-        dense_bytes: while N·C·4 is no more, all mean probabilities are kept; beyond, the largest 16 of
-            each example.
+        num_examples: N. Later examples of the training set (clean ones that were appended) are ignored.
+        dense_bytes: if N * C * 4 is larger, only the 16 largest mean probabilities of each example are
+            kept, not those of all C classes.
+
+    Example:
+        >>> import torch, gdw
+        >>> X, y = torch.randn(40, 2), torch.arange(40) % 2
+        >>> recorder = gdw.audit.Recorder(40)
+        >>> trainer = gdw.Trainer(method="plain", epochs=2, accelerator="cpu", progress="none")
+        >>> _ = trainer.fit(torch.nn.Linear(2, 2), (X, y), callbacks=[recorder])
+        >>> len(recorder.evidence())
+        40
     """
 
     def __init__(self, num_examples: int, *, dense_bytes: int = DENSE_BYTES) -> None:
@@ -40,7 +56,7 @@ class Recorder(Callback):
         self._dense_bytes = dense_bytes
         self._run: Watched | None = None
         self._labels = torch.empty(0, dtype=torch.int64)
-        self._sums: Sums | None = None
+        self._sums: VisitSums | None = None
         self._classes = 0
 
     def on_start(self, run: Watched) -> None:
@@ -52,50 +68,54 @@ class Recorder(Callback):
         if epoch <= self._started().epochs // 2:
             return
         rows = torch.as_tensor(indices, dtype=torch.int64)
-        known = rows < self._examples
+        recorded = rows < self._examples
         p = result.logits.float().softmax(1).cpu()
-        sums = self._of(p.shape[1])
-        rows, weights = rows[known], result.weights.float().cpu()
-        sums.add(rows, self._labels[rows], p[known], weights[known])
+        sums = self._sums_for(p.shape[1])
+        rows, weights = rows[recorded], result.weights.float().cpu()
+        sums.add(rows, self._labels[rows], p[recorded], weights[recorded])
 
     def state_dict(self) -> dict[str, Any]:
         processes = self._started().processes
-        # Of two processes one may have seen no training example yet.
+        # With several processes, one of them may not have had a training example yet.
         classes = max(processes.gather(self._classes))
         if classes == 0:
             return {}
-        return {"classes": classes, "sums": self._of(classes).merged(processes).state()}
+        return {"classes": classes, "sums": self._sums_for(classes).merged(processes).state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         if state:
-            self._of(state["classes"]).load(state["sums"])
+            self._sums_for(state["classes"]).load(state["sums"])
 
     def evidence(self) -> Evidence:
-        """What was recorded, with the final model's own predictions for examples never visited.
+        """The recorded means. Examples without a visit get the predictions of the final model.
 
-        Every process of the run must call it, and gets the whole.
+        With several processes, every process must call it, and each gets the evidence of all examples.
+
+        Returns:
+            The evidence, without `rows` and the labels of the clean examples, which the recorder does not
+            know.
 
         Raises:
-            ConfigError: the recorder has watched no training.
+            ConfigError: the recorder was not given to `Trainer.fit`.
         """
         run = self._started()
         classes = max(run.processes.gather(self._classes))
         if not classes:
             classes = next(run.predict(torch.zeros(1, dtype=torch.int64)))[1].shape[1]
-        sums = self._of(classes).merged(run.processes)
+        sums = self._sums_for(classes).merged(run.processes)
         unseen = (sums.visits == 0).nonzero().squeeze(1)
         if len(unseen):
             for rows, p in run.predict(unseen):
                 sums.put(rows, self._labels[rows], p)
         return self._evidence(sums, classes, run.label_posterior())
 
-    def _evidence(self, sums: Sums, classes: int, posterior: Tensor | None) -> Evidence:
+    def _evidence(self, sums: VisitSums, classes: int, posterior: Tensor | None) -> Evidence:
         width = min(classes, TOP)
         visits = sums.visits.clamp(min=1)
-        top, probabilities = sums.means.top(visits, width)
+        top, probabilities = sums.probabilities.top(visits, width)
         has_weights = len(sums.by_label) > 0
         by_label = sums.by_label / sums.label_visits.clamp(min=1).unsqueeze(1)
-        found: dict[str, Tensor | None] = {
+        tensors: dict[str, Tensor | None] = {
             "given": self._labels,
             "p_given": sums.given / visits,
             "top_classes": top,
@@ -109,23 +129,131 @@ class Recorder(Callback):
         if posterior is not None:
             q = posterior[: self._examples].float().cpu()
             largest = q.topk(width, dim=1)
-            found["posterior_classes"] = largest.indices.int()
-            found["posterior_probabilities"] = largest.values
-            found["posterior_given"] = q.gather(1, self._labels.unsqueeze(1)).squeeze(1)
-        arrays: dict[str, Any] = {k: None if v is None else v.numpy() for k, v in found.items()}
+            tensors["posterior_classes"] = largest.indices.int()
+            tensors["posterior_probabilities"] = largest.values
+            tensors["posterior_given"] = q.gather(1, self._labels.unsqueeze(1)).squeeze(1)
+        arrays: dict[str, Any] = {k: None if v is None else v.numpy() for k, v in tensors.items()}
         return Evidence(num_classes=classes, **arrays)
 
-    def _of(self, classes: int) -> Sums:
-        """The sums, made when the number of classes is known."""
+    def _sums_for(self, classes: int) -> VisitSums:
+        """The sums, allocated at the first call, when the number of classes is known."""
         if self._sums is None:
             self._classes = classes
-            self._sums = Sums(self._examples, classes, dense_bytes=self._dense_bytes, width=_SLOTS)
+            self._sums = VisitSums(self._examples, classes, dense_bytes=self._dense_bytes)
         return self._sums
 
     def _started(self) -> Watched:
         if self._run is None:
             raise ConfigError(
-                "the recorder has watched no training: give it to "
+                "the recorder has not seen a training run: give it to "
                 "gdw.Trainer(...).fit(..., callbacks=[recorder]) first"
             )
         return self._run
+
+
+class VisitSums:
+    """Sums over the visits of N examples of C classes, in one process until they are merged.
+
+    Attributes:
+        visits, given, weight_given, weight_top: float32 `(N,)`, the sums behind the fields of `Evidence`.
+        by_label, label_visits: float64 `(C, C)` and `(C,)`; empty if C > 512.
+        probabilities: the sums of predicted probabilities.
+    """
+
+    NAMES = ("visits", "given", "weight_given", "weight_top", "by_label", "label_visits")
+
+    def __init__(self, examples: int, classes: int, *, dense_bytes: int) -> None:
+        self.visits = torch.zeros(examples)
+        self.given = torch.zeros(examples)
+        self.weight_given = torch.zeros(examples)
+        self.weight_top = torch.zeros(examples)
+        square = classes if classes <= CLASSES_WITH_WEIGHTS else 0
+        self.by_label = torch.zeros(square, square, dtype=torch.float64)
+        self.label_visits = torch.zeros(square, dtype=torch.float64)
+        self.probabilities = probability_sums(examples, classes, dense_bytes=dense_bytes)
+
+    def add(self, rows: Tensor, labels: Tensor, p: Tensor, weights: Tensor) -> None:
+        """Count one visit of `rows` `(B,)` with labels `(B,)`, probabilities and weights `(B, C)`."""
+        column = labels.unsqueeze(1)
+        top_other = p.scatter(1, column, -1.0).argmax(1, keepdim=True)
+        self.visits[rows] += 1
+        self.given[rows] += p.gather(1, column).squeeze(1)
+        self.weight_given[rows] += weights.gather(1, column).squeeze(1)
+        self.weight_top[rows] += weights.gather(1, top_other).squeeze(1)
+        if len(self.by_label):
+            self.by_label.index_add_(0, labels, weights.double())
+            self.label_visits += labels.bincount(minlength=len(self.by_label))
+        self.probabilities.add(rows, p)
+
+    def put(self, rows: Tensor, labels: Tensor, p: Tensor) -> None:
+        """Set the probabilities of `rows` without a visit to `p` `(B, C)`."""
+        self.given[rows] = p.gather(1, labels.unsqueeze(1)).squeeze(1)
+        self.probabilities.put(rows, p)
+
+    def merged(self, processes: Processes) -> VisitSums:
+        """The sums of all processes, which must all call it; with one process, these sums themselves."""
+        if processes.size == 1:
+            return self
+        merged = object.__new__(VisitSums)
+        for name in self.NAMES:
+            setattr(merged, name, processes.sum(getattr(self, name).clone()).cpu())
+        merged.probabilities = self.probabilities.merged(processes)
+        return merged
+
+    def state(self) -> dict[str, Any]:
+        """The sums for a checkpoint, without a copy."""
+        sums = {name: getattr(self, name) for name in self.NAMES}
+        return {**sums, "means": self.probabilities.state()}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Copy the sums of a checkpoint into these."""
+        for name in self.NAMES:
+            getattr(self, name).copy_(state[name])
+        self.probabilities.load(state["means"])
+
+
+def probability_sums(examples: int, classes: int, *, dense_bytes: int) -> DenseSums | SparseSums:
+    """Sums of all C classes if they fit into `dense_bytes`, else of the largest of each example."""
+    if examples * classes * 4 <= dense_bytes:
+        return DenseSums(examples, classes)
+    return SparseSums(examples, min(classes, SLOTS))
+
+
+class DenseSums:
+    """Sums of the predicted probabilities of all C classes, for N examples."""
+
+    def __init__(self, examples: int, classes: int) -> None:
+        self._sums = torch.zeros(examples, classes)
+
+    def add(self, rows: Tensor, p: Tensor) -> None:
+        """Add `p` `(B, C)` to the sums of `rows` `(B,)`, which are all different."""
+        self._sums.index_add_(0, rows, p)
+
+    def put(self, rows: Tensor, p: Tensor) -> None:
+        """Replace the sums of `rows` by `p`."""
+        self._sums[rows] = p
+
+    def top(self, visits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Classes with the largest sums, int32 `(N, count)`, and these sums divided by `visits` `(N,)`."""
+        classes, values = [], []
+        for part in self._sums.split(_ROWS_AT_ONCE):
+            largest = part.topk(count, dim=1)
+            classes.append(largest.indices.int())
+            values.append(largest.values)
+        return torch.cat(classes), torch.cat(values) / visits.unsqueeze(1)
+
+    def state(self) -> dict[str, Tensor]:
+        """The sums for a checkpoint, without a copy."""
+        return {"sums": self._sums}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Copy the sums of a checkpoint into these."""
+        self._sums.copy_(state["sums"])
+
+    def merged(self, processes: Processes) -> DenseSums:
+        """The sums of all processes; with one process, these sums themselves."""
+        if processes.size == 1:
+            return self
+        merged = object.__new__(DenseSums)
+        merged._sums = processes.sum(self._sums.clone()).cpu()
+        return merged

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gdw.audit.matrix import Cells
-    from gdw.runs.audit import RunAudit
+    from gdw.runs import RunAudit
 
 NEEDS_ARGUMENTS = True
 EPILOG = "Example: gdw audit runs/animals --apply KEEP --output kept.csv"
@@ -74,10 +74,9 @@ def audit(
 
     Writes label_issues.csv, noise_matrix.csv and audit.json into the run folder. The data are not changed.
     """
-    from gdw.audit.cleaning import check_output
     from gdw.audit.pred_probs import check_pred_probs, write_pred_probs
     from gdw.errors import ConfigError
-    from gdw.runs.audit import RunAudit
+    from gdw.runs import audit as audit_run
 
     if (apply is None) != (output is None):
         raise ConfigError(
@@ -86,14 +85,14 @@ def audit(
     if pred_probs is not None:
         check_pred_probs(pred_probs)
     began = time.perf_counter()
-    found = RunAudit.open(run, data=data)
+    found = audit_run(run, data=data)
     if output is not None:
-        found.check_apply(check_output, output)
+        found.check_copy(output)
     if issues is None:
         found.require_unedited()
         frame = found.issues(threshold=threshold)
     else:
-        frame = found.issues_from(issues)
+        frame = found.edited_issues(issues)
     cells = found.noise_cells()
     if issues is None:
         found.write(frame, cells)
@@ -120,7 +119,7 @@ def audit(
 def _apply(found: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:
     from gdw.files.wording import shown
 
-    done = found.apply(mode.value, frame, output)
+    done = found.write_copy(mode.value, frame, output)
     what = (
         f"{done.left_out:,} left out"
         if mode is Mode.KEEP
@@ -144,13 +143,11 @@ def _show(found: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> None:
     count, share = int(frame["is_label_issue"].sum()), frame["is_label_issue"].mean()
     if top:
         console.print(_top(frame.head(top)))
-    confusions = _confusions(cells, found.schema.label_names)
+    confusions = _confusions(cells, found.run.label_names)
     if confusions.row_count:
         console.print(confusions)
         clean = found.evidence.clean_true
-        typer.echo(
-            _how_to_read(cells, found.schema.label_names, 0 if clean is None else len(clean))
-        )
+        typer.echo(_how_to_read(cells, found.run.label_names, 0 if clean is None else len(clean)))
     typer.echo(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
     if share > _MOST:
         typer.echo(

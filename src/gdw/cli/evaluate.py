@@ -43,17 +43,15 @@ def evaluate(
     Prints accuracy, balanced accuracy, log-likelihood, calibration error, and the recall of each class.
     Without --limit the results are also saved in the run folder (evaluation.json) for gdw report.
     """
-    from gdw.report.measure import measure
-    from gdw.runs import SavedRun
-    from gdw.train.run_folder import RunFolder
+    from gdw.runs import evaluate as evaluate_source
+    from gdw.runs import evaluate_file, load
 
-    saved = SavedRun.open(run)
-    chosen = label or _label_column(saved.config.data, data)
+    opened = load(run)
+    chosen = label or _label_column(opened.data_config, data)
     if limit is None:
-        figures = measure(RunFolder.open(run), data, label=chosen)
+        figures = evaluate_file(opened, data, label=chosen)
     else:
-        figures = saved.evaluate(saved.load(data, label=chosen, limit=limit))
-        figures["classes"] = list(saved.schema.label_names)
+        figures = evaluate_source(opened, opened.read(data, label=chosen, limit=limit))
     if json_ == "-":
         typer.echo(json.dumps(figures, ensure_ascii=False))
         return
@@ -67,7 +65,7 @@ def evaluate(
 
 
 def _label_column(known: DataConfig, data: str) -> str:
-    from gdw.runs.labels import held_out_label
+    from gdw.runs.prepare import held_out_label
 
     name, usual = held_out_label(known, data, option="--label"), known.test_label or known.label
     if name != usual:

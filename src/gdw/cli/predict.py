@@ -26,12 +26,12 @@ def predict(
 
     Writes one row for each example: the predicted label and the probability of each class.
     """
-    from gdw.runs import SavedRun
-    from gdw.runs.predictions import as_frame, check_output, write_predictions
+    from gdw.runs import load
+    from gdw.runs import predict as predict_source
+    from gdw.runs.predicting import check_output, write_predictions
 
     check_output(output)
-    saved = SavedRun.open(run)
-    source = saved.load(data, label=None, limit=limit)
-    frame = as_frame(source, saved.predict_proba(source), saved.schema.label_names)
+    opened = load(run)
+    frame = predict_source(opened, opened.read(data, label=None, limit=limit))
     write_predictions(frame, output)
     typer.echo(f"{len(frame):,} predictions written: {output}")

@@ -18,7 +18,7 @@ from gdw.runs.config import DataConfig, ModelConfig, read_config_file
 from gdw.train.config import TrainConfig
 
 if TYPE_CHECKING:
-    from gdw.runs.prepare import Prepared
+    from gdw.runs.prepare import PreparedData
     from gdw.runs.training import Training
     from gdw.train.result import FitResult
 
@@ -158,7 +158,7 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
     return settings
 
 
-def _introduce(training: Training, prepared: Prepared, network: Any) -> None:
+def _introduce(training: Training, prepared: PreparedData, network: Any) -> None:
     names = prepared.schema.label_names
     options = training.config.training
     clean = "no clean ones" if prepared.meta is None else f"{len(prepared.meta):,} clean"

@@ -19,7 +19,7 @@ from gdw.experiments.detection import auroc, average_precision, detection_score,
 from gdw.experiments.grid_folder import DOCUMENT, RESULT, finite_or_null, read_cell
 from gdw.files.machine import describe_machine
 from gdw.runs import RunConfig, Training
-from gdw.runs.prepare import Prepared
+from gdw.runs.prepare import PreparedData
 from gdw.train.callback import Callback
 from gdw.train.result import FitResult
 from gdw.train.run_folder import CHECKPOINTS, CONFIG
@@ -102,7 +102,7 @@ def train_cell(folder: Path) -> bool:
 def _summary(
     task: dict[str, Any],
     training: Training,
-    prepared: Prepared,
+    prepared: PreparedData,
     model: nn.Module,
     result: FitResult,
 ) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _summary(
 
 
 def _detection(
-    task: dict[str, Any], training: Training, prepared: Prepared
+    task: dict[str, Any], training: Training, prepared: PreparedData
 ) -> dict[str, float | None]:
     """How well the wrong labels are found, and their share; None where the true labels are unknown."""
     options, source = training.config.data, prepared.source

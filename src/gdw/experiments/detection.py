@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.audit.evidence import Evidence
-from gdw.audit.scoring import score
+from gdw.audit.issues import score
 from gdw.data.source import Source
 
 

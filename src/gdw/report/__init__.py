@@ -1,7 +1,4 @@
-"""What a run found out, to look at: one page for a browser, and its pictures for notebooks.
-
-Everything is read from the files of a run folder; see `write_report` for the page.
-"""
+"""A run as one HTML page, and its figures as plots for notebooks. `write_report` writes the page."""
 
 from __future__ import annotations
 
@@ -10,19 +7,17 @@ from typing import TYPE_CHECKING
 from gdw._lazy import lazy
 
 if TYPE_CHECKING:
-    from gdw.report.bars import plot_issues_by_class
-    from gdw.report.curves import plot_history
-    from gdw.report.matrices import plot_class_weights, plot_noise_matrix
-    from gdw.report.page import write_report
-    from gdw.report.reliability import plot_reliability
+    from gdw.report.heatmaps import plot_class_weights, plot_noise_matrix
+    from gdw.report.html_page import write_report
+    from gdw.report.plots import plot_history, plot_issues_by_class, plot_reliability
 
 _HOME = {
-    "plot_class_weights": "gdw.report.matrices",
-    "plot_history": "gdw.report.curves",
-    "plot_issues_by_class": "gdw.report.bars",
-    "plot_noise_matrix": "gdw.report.matrices",
-    "plot_reliability": "gdw.report.reliability",
-    "write_report": "gdw.report.page",
+    "plot_class_weights": "gdw.report.heatmaps",
+    "plot_history": "gdw.report.plots",
+    "plot_issues_by_class": "gdw.report.plots",
+    "plot_noise_matrix": "gdw.report.heatmaps",
+    "plot_reliability": "gdw.report.plots",
+    "write_report": "gdw.report.html_page",
 }
 
 __all__ = [

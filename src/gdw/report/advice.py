@@ -1,4 +1,4 @@
-"""What to do next: commands to copy, for this run."""
+"""What to do next, as commands for this run."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gdw.options import Options
-from gdw.report.folder import RunParts
 from gdw.runs.config import DataConfig
+from gdw.runs.run import Run
 
-# What another method needs to train alike; the options of the method itself are its own.
+# The options that another method needs for a fair comparison; those of the method itself are left out.
 _DATA = ("label", "meta", "meta_label", "meta_size", "trusted", "test", "test_label", "image", "text",
          "features", "drop", "limit", "noise", "imbalance", "image_size")  # fmt: skip
 _MODEL = ("name", "pretrained", "weights")
@@ -20,82 +20,92 @@ _TRAINING = ("epochs", "batch_size", "accumulate", "optimizer", "lr", "momentum"
 
 @dataclass(frozen=True)
 class Advice:
-    """A command and what it is good for."""
+    """A command and its purpose."""
 
     why: str
     command: str
 
 
-def advice(parts: RunParts, *, measured: bool, compared: bool) -> list[Advice]:
-    """The next steps, the most useful first; those that are done already are left out."""
-    run, data = str(parts.path), parts.config.data
-    if len(parts.history) < parts.config.training.epochs:
-        go_on = _line("train", "--resume", "--output", run)
+def advice(run: Run, *, measured: bool, compared: bool) -> list[Advice]:
+    """The next steps, most useful first, without those that are done.
+
+    Args:
+        run: the run.
+        measured: figures on test data are known.
+        compared: the figures of another run are known too.
+    """
+    folder, data = str(run.path), run.data_config
+    if len(run.history) < run.config.training.epochs:
+        resume = _line("train", "--resume", "--output", folder)
         return [
-            Advice("This run has not finished: go on with it, then make this page again.", go_on)
+            Advice("Training has not finished. Continue it, then make this page again.", resume)
         ]
     steps: list[Advice] = []
-    if parts.issues is None:
+    if run.issues is None:
         steps.append(
-            Advice(
-                "Find the labels that look wrong; then make this page again.", _line("audit", run)
-            )
+            Advice("Search for wrong labels, then make this page again.", _line("audit", folder))
         )
-    elif data.noise is None and parts.issues["is_label_issue"].any():
-        # Labels spoiled for an experiment are not those in the file, which needs no cleaning.
-        steps += _cleaning(run, data)
+    elif data.noise is None and run.issues["is_label_issue"].any():
+        # Labels that the run changed for an experiment are correct in the file.
+        steps += _cleaning(folder, data)
     if not measured:
         steps.append(
             Advice(
-                "Measure the model on examples with checked labels that it has not seen.",
-                _line("report", run, "--test", "TEST_DATA"),
+                "Measure the model on examples with verified labels that were not used in training.",
+                _line("report", folder, "--test", "TEST_DATA"),
             )
         )
-    if not compared and parts.config.training.method != "plain":
-        steps += _comparison(parts, run)
-    steps.append(
-        Advice("Use the model.", _line("predict", run, "NEW_DATA", "--output", "predictions.csv"))
-    )
-    return steps
+    if not compared and run.config.training.method != "plain":
+        steps += _comparison(run, folder)
+    predict = _line("predict", folder, "NEW_DATA", "--output", "predictions.csv")
+    return [*steps, Advice("Predict the classes of new data.", predict)]
 
 
-def _cleaning(run: str, data: DataConfig) -> list[Advice]:
+def _cleaning(folder: str, data: DataConfig) -> list[Advice]:
     path = Path(data.path)
     cleaned = str(path.with_name(f"{path.stem}-cleaned{path.suffix}"))
     return [
         Advice(
-            "Look through the list above, then write a copy of your data with the suggested labels "
-            "(KEEP in place of RELABEL leaves those examples out). Your own file stays as it is.",
-            _line("audit", run, "--apply", "RELABEL", "--output", cleaned),
+            "Check the suspicious examples above. Then write a copy of your data with the suggested labels "
+            "(or, with KEEP instead of RELABEL, without the suspicious examples). Your own file does not "
+            "change.",
+            _line("audit", folder, "--apply", "RELABEL", "--output", cleaned),
         ),
         Advice(
-            "Train again, as before, on the cleaned copy.",
-            _line("train", cleaned, "--config", f"{run}/config.yaml", "--output", f"{run}-cleaned"),
+            "Train again on the cleaned copy, with the same options.",
+            _line(
+                "train",
+                cleaned,
+                "--config",
+                f"{folder}/config.yaml",
+                "--output",
+                f"{folder}-cleaned",
+            ),
         ),
     ]
 
 
-def _comparison(parts: RunParts, run: str) -> list[Advice]:
-    data, other = parts.config.data, f"{run}-plain"
+def _comparison(run: Run, folder: str) -> list[Advice]:
+    data, other = run.data_config, f"{folder}-plain"
     clean = any(value is not None for value in (data.meta, data.trusted, data.meta_size))
-    words = ["train", data.path, *_given(data, _DATA), *_given(parts.config.model, _MODEL)]
-    words += [*_given(parts.config.training, _TRAINING), "--method", "plain"]
+    words = ["train", data.path, *_changed(data, _DATA), *_changed(run.config.model, _MODEL)]
+    words += [*_changed(run.config.training, _TRAINING), "--method", "plain"]
     words += [*(["--add-clean"] if clean else []), "--output", other]
     return [
         Advice(
-            "See what the weighting is worth: train plainly on the same examples, …", _line(*words)
+            "To see the effect of the method, train without it on the same examples.", _line(*words)
         ),
-        Advice("… and put both on this page.", _line("report", run, "--baseline", other)),
+        Advice("Then compare both runs on one page.", _line("report", folder, "--baseline", other)),
     ]
 
 
-def _given(options: Options, names: tuple[str, ...]) -> list[str]:
-    """The words on the command line for those of `options` that are not as they are by default."""
+def _changed(options: Options, names: tuple[str, ...]) -> list[str]:
+    """The command-line words for those of `options` called `names` that differ from their defaults."""
     words = []
     for name in names:
         value = getattr(options, name)
-        usual = type(options).model_fields[name].get_default(call_default_factory=True)
-        if value is None or value == usual:
+        default = type(options).model_fields[name].get_default(call_default_factory=True)
+        if value is None or value == default:
             continue
         words.append("--model" if name == "name" else f"--{name.replace('_', '-')}")
         if value is not True:

@@ -1,96 +1,94 @@
-"""What stands in the page, as plain values for its template."""
+"""The values of the page's template."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from markupsafe import Markup
 
 from gdw.errors import DataError
 from gdw.files.svg import as_svg
 from gdw.report.advice import advice
-from gdw.report.bars import MOST_BARS, plot_issues_by_class
-from gdw.report.classes import MOST_ROWS, class_rows
-from gdw.report.curves import plot_history
-from gdw.report.folder import RunParts
-from gdw.report.matrices import MOST_CLASSES, confusions, plot_class_weights, plot_noise_matrix
-from gdw.report.performance import MEASURES, Performance, performance
+from gdw.report.heatmaps import MOST_CLASSES, confusions, plot_class_weights, plot_noise_matrix
+from gdw.report.performance import MEASURES, MOST_ROWS, Performance, class_rows, performance
+from gdw.report.plots import MOST_BARS, plot_history, plot_issues_by_class, plot_reliability
 from gdw.report.previews import Preview, previews
-from gdw.report.reliability import plot_reliability
+from gdw.runs.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN_ISSUES = 200
 _SHOWN_CONFUSIONS = 15
+_SAME_WEIGHT = 1e-6
 
 
-def contents(parts: RunParts, other: RunParts | None, *, data: str | None = None) -> dict[str, Any]:
-    """All values of `page.html.j2`: what is missing is None there, and the page says so."""
-    measured = performance(parts)
-    compared = None if other is None else performance(other)
-    classes = len(parts.label_names)
-    rows = class_rows(parts.label_names, parts.audit, measured, compared)
-    issues, trouble = _issues(parts, data or parts.config.data.path)
+def contents(run: Run, baseline: Run | None, *, data: str | None = None) -> dict[str, Any]:
+    """All values of `page.html.j2`. What a run does not have is None, and the page says so."""
+    measured = performance(run)
+    compared = None if baseline is None else performance(baseline)
+    classes = len(run.label_names)
+    issues, problem = _issues(run, data or run.data_config.path)
     return {
-        "run": parts.path,
-        "baseline": None if other is None else other.path,
-        "config": parts.config,
-        "kind": parts.schema.kind,
+        "run": run.path,
+        "baseline": None if baseline is None else baseline.path,
+        "config": run.config,
+        "kind": run.schema.kind,
         "classes": classes,
-        "epochs_done": len(parts.history),
-        "audit": parts.audit,
+        "epochs_done": len(run.history),
+        "audit": run.audit,
         "measured": measured,
         "compared": compared,
         "measures": _measures(measured, compared),
-        "pictures": _pictures(parts, other),
-        "class_rows": rows[:MOST_ROWS],
+        "pictures": _pictures(run, baseline),
+        "class_rows": class_rows(run, measured, compared)[:MOST_ROWS],
         "class_rows_left": max(0, classes - MOST_ROWS),
         "most_bars": MOST_BARS,
         "most_classes": MOST_CLASSES,
-        "confusions": _confusions(parts),
+        "confusions": _confusions(run),
+        "one_weight_per_example": _one_weight_per_example(run),
         "issues": issues,
         "issue_labels": sorted({row["given"] for row in issues} | {r["suggested"] for r in issues}),
-        "preview_trouble": trouble,
-        "examples_ranked": None if parts.issues is None else len(parts.issues),
-        "has_evidence": parts.class_weights is not None,
-        "advice": advice(parts, measured=measured is not None, compared=compared is not None),
+        "preview_problem": problem,
+        "examples_ranked": None if run.issues is None else len(run.issues),
+        "advice": advice(run, measured=measured is not None, compared=compared is not None),
     }
 
 
-def _pictures(parts: RunParts, other: RunParts | None) -> dict[str, Markup | None]:
-    made: dict[str, Any] = dict.fromkeys(
-        ("history", "reliability", "noise", "weights", "suffering")
+def _pictures(run: Run, baseline: Run | None) -> dict[str, Markup | None]:
+    figures: dict[str, Any] = dict.fromkeys(
+        ("history", "reliability", "noise", "weights", "wrong_labels")
     )
-    if parts.history:
-        earlier = other.history if other is not None else None
-        made["history"] = plot_history(parts.history, baseline=earlier)
-    if parts.evaluation is not None and "reliability" in parts.evaluation:
-        made["reliability"] = plot_reliability(parts.evaluation)
-    if parts.noise_matrix is not None:
-        made["noise"] = plot_noise_matrix(parts.noise_matrix)
-    if parts.class_weights is not None:
-        made["weights"] = plot_class_weights(parts.class_weights)
-    if parts.audit is not None:
-        made["suffering"] = plot_issues_by_class(parts.audit["by_class"])
-    # Matplotlib escapes all text in what it draws.
+    if run.history:
+        other = baseline.history if baseline is not None else None
+        figures["history"] = plot_history(run.history, baseline=other)
+    if run.evaluation is not None and "reliability" in run.evaluation:
+        figures["reliability"] = plot_reliability(run.evaluation)
+    if run.noise_matrix is not None:
+        figures["noise"] = plot_noise_matrix(run.noise_matrix)
+    if run.class_weights is not None:
+        figures["weights"] = plot_class_weights(run.class_weights)
+    if run.audit is not None:
+        figures["wrong_labels"] = plot_issues_by_class(run.audit["by_class"])
+    # Matplotlib has escaped all text in the pictures.
     return {
         name: None if figure is None else Markup(as_svg(figure, name))
-        for name, figure in made.items()
+        for name, figure in figures.items()
     }
 
 
 def _measures(
     measured: Performance | None, compared: Performance | None
 ) -> list[tuple[str, str, str]]:
-    """Rows of name, figure and the baseline's figure."""
+    """Rows of the name of a measure, its value, and the value of the baseline."""
     if measured is None:
         return []
     rows = []
     for name, title in MEASURES.items():
         if name in measured.figures:
-            theirs = None if compared is None else compared.figures.get(name)
-            rows.append((title, _figure(name, measured.figures[name]), _figure(name, theirs)))
+            other = None if compared is None else compared.figures.get(name)
+            rows.append((title, _figure(name, measured.figures[name]), _figure(name, other)))
     return rows
 
 
@@ -100,12 +98,19 @@ def _figure(name: str, value: float | None) -> str:
     return f"{value * 100:.2f}%" if name.endswith("accuracy") else f"{value:.4f}"
 
 
-def _confusions(parts: RunParts) -> list[dict[str, Any]] | None:
-    if parts.noise_matrix is None:
+def _one_weight_per_example(run: Run) -> bool:
+    """Whether the mean weights are the same for all classes, as those of methods that weigh examples."""
+    if run.class_weights is None:
+        return False
+    return bool((np.ptp(run.class_weights.weights, axis=1) < _SAME_WEIGHT).all())
+
+
+def _confusions(run: Run) -> list[dict[str, Any]] | None:
+    if run.noise_matrix is None:
         return None
     rows: list[dict[str, Any]] = []
-    for row in confusions(parts.noise_matrix, limit=_SHOWN_CONFUSIONS).to_dict("records"):
-        known = row["low"] == row["low"]  # a missing number is unlike itself
+    for row in confusions(run.noise_matrix, limit=_SHOWN_CONFUSIONS).to_dict("records"):
+        known = row["low"] == row["low"]  # NaN differs from itself
         rows.append(
             {
                 "true": row["true_label"],
@@ -117,12 +122,12 @@ def _confusions(parts: RunParts) -> list[dict[str, Any]] | None:
     return rows
 
 
-def _issues(parts: RunParts, data: str) -> tuple[list[dict[str, Any]], str | None]:
-    """The rows of the list, and why there is nothing to see of them, if so."""
-    if parts.issues is None:
+def _issues(run: Run, data: str) -> tuple[list[dict[str, Any]], str | None]:
+    """The rows of the list of issues, and why their examples cannot be shown, or None."""
+    if run.issues is None:
         return [], None
-    top = parts.issues.head(SHOWN_ISSUES)
-    shown, trouble = _previews(parts, data, top)
+    top = run.issues.head(SHOWN_ISSUES)
+    shown, problem = _previews(run, data, top)
     rows = [
         {
             "rank": rank,
@@ -138,19 +143,17 @@ def _issues(parts: RunParts, data: str) -> tuple[list[dict[str, Any]], str | Non
             zip(top.to_dict("records"), shown, strict=True), start=1
         )
     ]
-    return rows, trouble
+    return rows, problem
 
 
-def _previews(
-    parts: RunParts, data: str, top: pd.DataFrame
-) -> tuple[list[Preview | None], str | None]:
+def _previews(run: Run, data: str, top: pd.DataFrame) -> tuple[list[Preview | None], str | None]:
     nothing: list[Preview | None] = [None] * len(top)
     try:
-        source = parts.schema.load(data, label=None)
+        source = run.schema.load(data, label=None)
     except DataError as error:
         return nothing, str(error)
-    found: list[Preview | None] = list(previews(source, list(top["where"])))
-    missing = [preview for preview in found if preview is not None and preview.trouble]
-    if missing and len(missing) == len(found):
+    shown: list[Preview | None] = list(previews(source, list(top["where"])))
+    missing = [preview for preview in shown if preview is not None and preview.problem]
+    if missing and len(missing) == len(shown):
         return nothing, f"{data} does not hold these examples"
-    return found, None
+    return shown, None

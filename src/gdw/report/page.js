@@ -1,5 +1,5 @@
 "use strict";
-// Sorting by the head of a column, and narrowing the list of examples. Without a script all rows are there.
+// Sorts tables by a column and filters the list of examples. Without scripts all rows are shown.
 
 const compare = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" }).compare;
 
@@ -8,7 +8,7 @@ function keyOf(row, column) {
   return cell.dataset.key ?? cell.textContent.trim();
 }
 
-// Numbers by size, texts by name; an empty key stays last in either direction.
+// Compares numbers by size and texts by name. Empty keys come last in both directions.
 function ordered(a, b, sign) {
   if (a === "" || b === "") return (a === "") - (b === "");
   const x = Number(a), y = Number(b);

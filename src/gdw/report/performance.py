@@ -1,23 +1,32 @@
-"""How good a run's model is, from whatever the run says about it."""
+"""How good the model of a run is, in all and for each class."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gdw.report.folder import RunParts
+from gdw.runs.run import Run
 from gdw.train.result import last_epochs_mean
+
+MOST_ROWS = 100
+
+MEASURES: Mapping[str, str] = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy (mean of the recall of all classes)",
+    "nll": "negative log-likelihood (lower is better)",
+    "ece": "expected calibration error (lower is better)",
+}
 
 
 @dataclass(frozen=True)
 class Performance:
-    """Figures on test data, and what they were measured on, in words.
+    """Figures on test data.
 
     Attributes:
-        figures: `accuracy`, `balanced_accuracy`, and `nll` and `ece` where known.
-        recall: of each class by name; None for a class without test examples.
-        support: the test examples of each class by name; empty when not known.
-        basis: what was measured, to finish the sentence "measured on ...".
+        figures: `accuracy`, `balanced_accuracy`, and `nll` and `ece` if known.
+        recall: by name of the class; None for a class without test examples.
+        basis: what was measured, as the end of the sentence "measured on ...".
+        support: the number of test examples by name of the class; empty if unknown.
     """
 
     figures: dict[str, float]
@@ -26,35 +35,64 @@ class Performance:
     support: dict[str, int] = field(default_factory=dict)
 
 
-MEASURES: Mapping[str, str] = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy (mean recall of the classes)",
-    "nll": "negative log-likelihood (lower is better)",
-    "ece": "calibration error (lower is better)",
-}
-
-
-def performance(parts: RunParts) -> Performance | None:
-    """From `evaluation.json`, else from the test figures in the history; None when there are neither."""
-    found = parts.evaluation
-    if found is not None:
-        names = [str(name) for name in found["classes"]]
-        where = found.get("data")
-        examples = found.get("examples")
-        what = "test data" if examples is None else f"{examples:,} test examples"
+def performance(run: Run) -> Performance | None:
+    """The figures in `evaluation.json`, else the test figures in the history; None if there are neither."""
+    evaluation = run.evaluation
+    if evaluation is not None:
+        names = [str(name) for name in evaluation["classes"]]
+        data, examples = evaluation.get("data"), evaluation.get("examples")
+        tested = "test data" if examples is None else f"{examples:,} test examples"
         return Performance(
-            figures={name: found[name] for name in MEASURES if found.get(name) is not None},
-            recall=dict(zip(names, found["recall"], strict=False)),
-            support=dict(zip(names, found.get("support", ()), strict=False)),
-            basis=what if where is None else f"{what} ({where})",
+            figures={n: evaluation[n] for n in MEASURES if evaluation.get(n) is not None},
+            recall=dict(zip(names, evaluation["recall"], strict=False)),
+            support=dict(zip(names, evaluation.get("support", ()), strict=False)),
+            basis=tested if data is None else f"{tested} ({data})",
         )
-    last = min(parts.config.training.last_epochs, len(parts.history))
-    mean = last_epochs_mean(parts.history, last)
+    last = min(run.config.training.last_epochs, len(run.history))
+    mean = last_epochs_mean(run.history, last)
     if mean.get("test_accuracy") is None:
         return None
     epochs = "last epoch" if last == 1 else f"mean of the last {last} epochs"
     return Performance(
         figures={n: mean[f"test_{n}"] for n in MEASURES if mean.get(f"test_{n}") is not None},
-        recall=dict(zip(parts.label_names, mean.get("test_recall") or (), strict=False)),
-        basis=f"the test data named in training ({parts.config.data.test}), {epochs}",
+        recall=dict(zip(run.label_names, mean.get("test_recall") or (), strict=False)),
+        basis=f"the test data of the training ({run.data_config.test}), {epochs}",
     )
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """The figures of one class; None if unknown."""
+
+    label: str
+    examples: int | None
+    wrong_share: float | None
+    recall: float | None
+    baseline: float | None
+    support: int | None
+
+
+def class_rows(
+    run: Run, measured: Performance | None, baseline: Performance | None
+) -> list[ClassRow]:
+    """The figures of all classes: lowest recall first or, if that is unknown, most wrong labels first."""
+    audited = {} if run.audit is None else {str(row["label"]): row for row in run.audit["by_class"]}
+    recall, support = ({}, {}) if measured is None else (measured.recall, measured.support)
+    other = {} if baseline is None else baseline.recall
+    rows = [
+        ClassRow(
+            label=name,
+            examples=audited.get(name, {}).get("examples"),
+            wrong_share=audited.get(name, {}).get("wrong_share"),
+            recall=recall.get(name),
+            baseline=other.get(name),
+            support=support.get(name),
+        )
+        for name in run.label_names
+    ]
+    return sorted(rows, key=_worst_first)
+
+
+def _worst_first(row: ClassRow) -> tuple[float, float]:
+    recall = 1.0 if row.recall is None else row.recall
+    return recall, -(row.wrong_share or 0.0)

@@ -1,4 +1,4 @@
-"""Training examples as a reader can see them: a small picture, a text, or the cells of a row."""
+"""Training examples for the page: a small picture, a text, or the cells of a row."""
 
 from __future__ import annotations
 
@@ -26,35 +26,43 @@ _MOST_CELLS = 12
 
 @dataclass(frozen=True)
 class Preview:
-    """One example to show: a picture (`data:` address) or a text or cells, or the `trouble` with it.
+    """One example of the page.
 
-    `small` says that the picture has few pixels, which are to be shown as squares.
+    Attributes:
+        picture: a `data:` address, or None.
+        small: the picture has few pixels, which the page shows as squares.
+        text: or None.
+        cells: pairs of column and value; empty for other kinds of data.
+        problem: why the example cannot be shown, or None.
     """
 
     picture: str | None = None
     small: bool = False
     text: str | None = None
     cells: tuple[tuple[str, str], ...] = ()
-    trouble: str | None = None
+    problem: str | None = None
 
 
 def previews(source: Source, places: Sequence[str]) -> list[Preview]:
-    """What stands in `source` at each of `places` (`Source.where`); one that is missing has a `trouble`."""
+    """One preview for each of `places`, which are texts of `Source.where`.
+
+    An example that is missing or cannot be read has a `problem`.
+    """
     wanted = set(places)
-    found = {
+    position = {
         place: i for i, place in enumerate(map(source.where, range(len(source)))) if place in wanted
     }
-    shows = {"image": _image, "text": _text, "table": _cells, "array": _array}
-    show = shows[source.kind]
+    previews_of = {"image": _image, "text": _text, "table": _cells, "array": _array}
+    preview_of = previews_of[source.kind]
     shown = []
     for place in places:
-        if place not in found:
-            shown.append(Preview(trouble="no longer in the data"))
+        if place not in position:
+            shown.append(Preview(problem="no longer in the data"))
             continue
         try:
-            shown.append(show(source, np.array([found[place]])))
+            shown.append(preview_of(source, np.array([position[place]])))
         except DataError:
-            shown.append(Preview(trouble="cannot be read any more"))
+            shown.append(Preview(problem="cannot be read any more"))
     return shown
 
 
@@ -81,7 +89,7 @@ def _array(source: Source, index: NDArray[np.int64]) -> Preview:
 
 
 def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Any numbers as grey levels from the darkest to the lightest; bytes stay as they are."""
+    """Numbers as grey levels: the smallest is black, the largest white. Bytes stay as they are."""
     if values.dtype == np.uint8:
         return values
     low, high = float(values.min()), float(values.max())
@@ -93,7 +101,7 @@ def _thumbnail(picture: Image.Image) -> Preview:
     small = max(picture.size) <= _SMALL
     picture.thumbnail((THUMBNAIL, THUMBNAIL))
     file = io.BytesIO()
-    # Few pixels are kept exactly: JPEG's blur would be all there is to see.
+    # A picture of few pixels is kept exactly: JPEG would blur it.
     if small:
         picture.save(file, "PNG")
     else:

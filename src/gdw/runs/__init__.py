@@ -1,4 +1,4 @@
-"""A whole run: from configured paths to a run folder, and from a run folder to predictions."""
+"""A whole run: from the user's files to a run folder, and from a run folder to figures and predictions."""
 
 from __future__ import annotations
 
@@ -7,21 +7,44 @@ from typing import TYPE_CHECKING
 from gdw._lazy import lazy
 
 if TYPE_CHECKING:
+    from gdw.runs.auditing import RunAudit, audit
     from gdw.runs.config import DataConfig, ModelConfig, RunConfig, read_config_file
-    from gdw.runs.saved import SavedRun
+    from gdw.runs.evaluating import evaluate, evaluate_file
+    from gdw.runs.predicting import predict, predict_proba
+    from gdw.runs.run import Run, load
     from gdw.runs.training import Training
 
 _HOME = {
     "DataConfig": "gdw.runs.config",
     "ModelConfig": "gdw.runs.config",
+    "Run": "gdw.runs.run",
+    "RunAudit": "gdw.runs.auditing",
     "RunConfig": "gdw.runs.config",
-    "SavedRun": "gdw.runs.saved",
     "Training": "gdw.runs.training",
+    "audit": "gdw.runs.auditing",
+    "evaluate": "gdw.runs.evaluating",
+    "evaluate_file": "gdw.runs.evaluating",
+    "load": "gdw.runs.run",
+    "predict": "gdw.runs.predicting",
+    "predict_proba": "gdw.runs.predicting",
     "read_config_file": "gdw.runs.config",
 }
 
-__all__ = ["DataConfig", "ModelConfig", "RunConfig", "SavedRun", "Training", "read_config_file"]
-
+__all__ = [
+    "DataConfig",
+    "ModelConfig",
+    "Run",
+    "RunAudit",
+    "RunConfig",
+    "Training",
+    "audit",
+    "evaluate",
+    "evaluate_file",
+    "load",
+    "predict",
+    "predict_proba",
+    "read_config_file",
+]
 
 __getattr__ = lazy(__name__, _HOME)
 

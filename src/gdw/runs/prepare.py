@@ -1,7 +1,10 @@
-"""From configured paths to encoded training, clean and test examples, with everything checked."""
+"""From the paths of a configuration to encoded training, clean and test examples."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,32 +15,36 @@ from numpy.typing import NDArray
 from gdw.data.clean import train_and_clean
 from gdw.data.encode import Encoder, fit_encoder
 from gdw.data.examples import Examples, Inputs
-from gdw.data.examples import JoinedInputs as Joined
 from gdw.data.images import check_images
 from gdw.data.imbalance import parse_imbalance
 from gdw.data.loading import load
 from gdw.data.noise import parse_noise
+from gdw.data.rows import open_rows
 from gdw.data.source import Source
-from gdw.errors import ConfigError, DataError
+from gdw.errors import ConfigError, DataError, RunError
+from gdw.files.documents import Document
+from gdw.files.wording import listed
 from gdw.runs.config import DataConfig
-from gdw.runs.fingerprint import fingerprint
-from gdw.runs.labels import held_out_label
 from gdw.runs.schema import Schema
+
+FINGERPRINT = "data.json"
+_CHECKSUMS = Document(format=1, remedy="start the run again")
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Examples ready for the trainer, and what is needed to encode others the same way.
+class PreparedData:
+    """Encoded examples for the trainer, and what is needed to encode other data the same way.
 
     Attributes:
-        train, meta, test: examples; `meta` the clean ones, `test` None when no file was named. With
-            `add_clean` those of `meta` are also the last of `train`.
-        source: the doubtful rows behind `train` (its first examples), with the labels trained on.
-        clean: the rows behind `meta`.
-        schema: the form of the data, to read other files alike.
-        encoder: fitted on the training rows.
-        spoiled: the share of the labels of `source` that `noise` changed, 0 without.
-        fingerprint: sums of the rows and labels, see `gdw.runs.fingerprint`.
+        train: the training examples. With `add_clean` the examples of `meta` are appended.
+        meta: the clean examples; None if the configuration names none.
+        test: the test examples; None if the configuration names none.
+        source: the rows of the training examples (without appended clean ones), with the labels in training.
+        clean: the rows of the clean examples.
+        schema: the form of the data.
+        encoder: the preprocessing, fitted on `source`.
+        spoiled: the share of labels that `noise` changed, from 0 to 1.
+        fingerprint: checksums of the rows and labels, see `fingerprint`.
     """
 
     train: Examples
@@ -51,11 +58,17 @@ class Prepared:
     fingerprint: dict[str, str]
 
 
-def prepare(config: DataConfig, *, seed: int, needs_clean: bool = True) -> Prepared:
-    """Read, split, spoil (if asked) and encode the data.
+def prepare(config: DataConfig, *, seed: int, needs_clean: bool = True) -> PreparedData:
+    """Read, split and encode the data, and add noise or imbalance if the configuration says so.
 
-    Without `needs_clean` clean data may be left out. Raises `DataError` and `ConfigError` for whatever
-    cannot be trained on, naming file, row and column.
+    Args:
+        config: the options of the data.
+        seed: of the random choices: clean examples, limits, noise and imbalance.
+        needs_clean: the method needs clean examples, so that the configuration must name some.
+
+    Raises:
+        DataError: the data cannot be trained on. The message names file, row and column.
+        ConfigError: the options contradict each other.
     """
     noise = None if config.noise is None else parse_noise(config.noise)
     imbalance = None if config.imbalance is None else parse_imbalance(config.imbalance)
@@ -71,8 +84,8 @@ def prepare(config: DataConfig, *, seed: int, needs_clean: bool = True) -> Prepa
     doubtful = Examples(inputs, torch.from_numpy(given.copy()))
     meta = None if clean is None else _examples(encoder, clean)
     source = train.with_labels(given)
-    return Prepared(
-        train=_joined(doubtful, meta) if config.add_clean and meta is not None else doubtful,
+    return PreparedData(
+        train=doubtful.joined(meta) if config.add_clean and meta is not None else doubtful,
         meta=meta,
         test=None if test is None else _examples(encoder, test),
         source=source,
@@ -87,7 +100,7 @@ def prepare(config: DataConfig, *, seed: int, needs_clean: bool = True) -> Prepa
 def _read(
     config: DataConfig, *, seed: int, needs_clean: bool
 ) -> tuple[Source, Source | None, Source | None, Schema]:
-    """Doubtful, clean and test rows, every image among them readable, and their form."""
+    """The training, clean and test rows, with every image checked, and their form."""
     _check_places(config)
     source = _load(config, seed)
     if len(source.label_names) < 2:
@@ -102,11 +115,11 @@ def _read(
     try:
         train, clean = _split(config, source, schema, seed=seed, needs_clean=needs_clean)
     except (ConfigError, DataError) as error:
-        drawn, all_ = len(np.unique(_labels(source))), len(source.label_names)
-        if config.limit is None or drawn == all_:
+        drawn, classes = len(np.unique(_labels(source))), len(source.label_names)
+        if config.limit is None or drawn == classes:
             raise
         raise type(error)(
-            f"{error} (--limit {config.limit} drew {drawn} of {all_} classes)"
+            f"{error} (--limit {config.limit} drew {drawn} of {classes} classes)"
         ) from None
     for part in (train, clean, test):
         if part is not None and part.kind == "image":
@@ -115,14 +128,14 @@ def _read(
 
 
 def _check_places(config: DataConfig) -> None:
-    """Refuse test data that are training data: what they measure is memory."""
+    """Refuse test data that are also training data or clean examples."""
     if config.test is None:
         return
-    for what, path in (("training data", config.path), ("clean examples", config.meta)):
+    for part, path in (("training data", config.path), ("clean examples", config.meta)):
         if path is not None and Path(path).resolve() == Path(config.test).resolve():
             raise ConfigError(
-                f"the test data {config.test} are the {what}: expected examples that nothing is learned "
-                "from; name another file or folder (--test, test=), or leave it out"
+                f"the test data {config.test} are the {part}: expected examples that are not used in "
+                "training; name another file or folder (--test, test=), or leave it out"
             )
 
 
@@ -151,8 +164,8 @@ def _split(
     if not needs_clean and all(way is None for way in ways):
         if config.add_clean:
             raise ConfigError(
-                "add_clean trains on the clean examples too, found none: name them by --meta, --trusted or "
-                "--meta-size, or leave --add-clean out"
+                "add_clean trains on the clean examples too, but there are none: name them with --meta, "
+                "--trusted or --meta-size, or leave --add-clean out"
             )
         return source, None
     meta = None
@@ -168,20 +181,82 @@ def _split(
     )
 
 
-def _joined(first: Examples, second: Examples) -> Examples:
-    return Examples(Joined(first.inputs, second.inputs), torch.cat([first.targets, second.targets]))
-
-
 def _examples(encoder: Encoder, source: Source) -> Examples:
     return Examples(encoder.encode(source), torch.from_numpy(_labels(source).copy()))
 
 
 def _labels(source: Source) -> NDArray[np.int64]:
-    assert source.labels is not None, "loaded with a label column"
+    assert source.labels is not None, "the source was read with its label column"
     return source.labels
 
 
 def _features(inputs: Inputs) -> NDArray[np.float64]:
     """All inputs as one matrix `(N, F)`, for noise that depends on them."""
-    everything = inputs[np.arange(len(inputs))]
-    return everything.reshape(len(inputs), -1).double().numpy()
+    encoded = inputs[np.arange(len(inputs))]
+    return encoded.reshape(len(inputs), -1).double().numpy()
+
+
+def held_out_label(config: DataConfig, path: str, *, option: str) -> str:
+    """The label column of a file that the model is measured on.
+
+    It is the first of these columns that the file has: that of the test data, of the training data, or of
+    the clean examples.
+
+    Args:
+        config: the options of the data.
+        path: the file.
+        option: the option that names the column, for the error message.
+
+    Raises:
+        DataError: the file has none of these columns.
+    """
+    rows = open_rows(path)
+    usual = config.test_label or config.label
+    for name in (usual, config.meta_label):
+        if name is not None and rows.resolve_label(name) in rows.columns:
+            return name
+    raise DataError(
+        f"{path} has no label column {usual!r}: name its label column with {option}. "
+        f"Its columns: {listed(rows.columns)}"
+    )
+
+
+def fingerprint(train: Source, clean: Source | None) -> dict[str, str]:
+    """SHA-256 checksums of row numbers, class names and labels, by which a resumed run knows its data.
+
+    The features are left out: reading them again would take as long as encoding them.
+    """
+    sums = {"training": _checksum(train)}
+    return sums if clean is None else {**sums, "clean": _checksum(clean)}
+
+
+def save_fingerprint(sums: Mapping[str, str], folder: Path) -> None:
+    """Write `data.json` into `folder`."""
+    _CHECKSUMS.write(folder / FINGERPRINT, {"sha256": dict(sums)})
+
+
+def require_same_data(sums: Mapping[str, str], folder: Path) -> None:
+    """Check that `folder` holds the same checksums, or none.
+
+    Raises:
+        RunError: the checksums differ, or their file is damaged.
+    """
+    path = folder / FINGERPRINT
+    if not path.exists():
+        return
+    earlier = _CHECKSUMS.read(path).get("sha256")
+    if not isinstance(earlier, dict):
+        raise _CHECKSUMS.damaged(path, "it has no checksums")
+    changed = [name for name in {**sums, **earlier} if sums.get(name) != earlier.get(name)]
+    if changed:
+        raise RunError(
+            f"{folder.parent} cannot be resumed: the {' and '.join(changed)} rows or labels are not those "
+            "the run was started with; restore the files, or choose another output folder"
+        )
+
+
+def _checksum(source: Source) -> str:
+    digest = hashlib.sha256(json.dumps([len(source), *source.label_names]).encode())
+    for values in (source.row_numbers, _labels(source)):
+        digest.update(values.astype("<i8").tobytes())
+    return digest.hexdigest()

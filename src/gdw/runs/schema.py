@@ -1,8 +1,7 @@
-"""What later files must look like to be read as the training data were."""
+"""The form of the training data, by which later files are read."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,10 +9,13 @@ from typing import Any
 
 from gdw.data.loading import load
 from gdw.data.source import Source
-from gdw.errors import DataError, RunError, nearest
-from gdw.files.atomic import write_text_atomically
+from gdw.errors import DataError, nearest
+from gdw.files.documents import Document
 
 SCHEMA = "schema.json"
+_FILE = Document(
+    format=1, remedy="train again", missing="the folder holds no finished gdw run; check the path"
+)
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,11 @@ class Schema:
 
     Attributes:
         kind: image, text, table or array.
-        feature_columns: the columns used, in order.
-        column_types: for a table, how each is read.
+        feature_columns: the input columns, in order.
+        column_types: for a table, the type of each input column.
         label_names: class k is `label_names[k]`.
-        names_declared: whether the training data themselves say so, see `Source.names_declared`.
+        names_declared: whether the data declare the names of their class numbers themselves, as
+            `gdw.data.Source.names_declared`.
     """
 
     kind: str
@@ -45,10 +48,16 @@ class Schema:
     def load(
         self, path: str, *, label: str | None, limit: int | None = None, seed: int = 0
     ) -> Source:
-        """Read another file of this form; with `label` None without labels.
+        """Read another file of this form.
+
+        Args:
+            path: the file or folder.
+            label: its label column; None to read no labels.
+            limit: read only that many rows, drawn at random from `seed`.
+            seed: of the draw.
 
         Raises:
-            DataError: another kind of data, missing columns, or a label that training never saw.
+            DataError: another kind of data, a missing column, or a label that training did not see.
         """
         options: dict[str, Any] = {"names_declared": self.names_declared}
         if self.kind == "table":
@@ -67,30 +76,31 @@ class Schema:
 
     def save(self, folder: Path) -> None:
         """Write `schema.json` into `folder`."""
-        text = json.dumps(asdict(self), ensure_ascii=False, indent=1)
-        write_text_atomically(folder / SCHEMA, text)
+        _FILE.write(folder / SCHEMA, asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> Schema:
-        """The schema that `save` wrote. Raises `RunError` when it is missing or damaged."""
+        """Read what `save` wrote.
+
+        Raises:
+            RunError: the file is missing, damaged, or was written by a newer version of gdw.
+        """
         path = folder / SCHEMA
+        content = _FILE.read(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
             return cls(
                 kind=str(content["kind"]),
                 feature_columns=tuple(map(str, content["feature_columns"])),
                 column_types={str(k): str(v) for k, v in content["column_types"].items()},
                 label_names=tuple(map(str, content["label_names"])),
-                # Runs of before this was written are read as safely as can be.
+                # Early files lack this entry. Without it class numbers are not taken for names.
                 names_declared=content.get("names_declared") is True,
             )
-        except FileNotFoundError:
-            raise RunError(f"{path} does not exist: the folder holds no finished gdw run") from None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-            raise RunError(f"{path} is damaged ({error}): train again") from error
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise _FILE.damaged(path, error) from error
 
     def _column_in(self, path: str) -> str | None:
-        """The input column, if the file has one of that name; else it is recognised by its content."""
+        """The input column of the file at `path`; None leaves images to be recognised by their content."""
         from gdw.data.rows import open_rows
 
         columns = open_rows(path).columns

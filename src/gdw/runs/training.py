@@ -1,4 +1,4 @@
-"""One training run: prepare, train, leave behind a folder that can be evaluated, used and resumed."""
+"""One training run: prepare the data, train, and fill the run folder."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ from gdw.errors import ConfigError, RunError
 from gdw.models.build import build_model, choose_model
 from gdw.reweight import METHODS
 from gdw.runs.config import RunConfig
-from gdw.runs.fingerprint import FINGERPRINT, require_same_data, save_fingerprint
-from gdw.runs.prepare import Prepared, prepare
+from gdw.runs.prepare import (
+    FINGERPRINT,
+    PreparedData,
+    prepare,
+    require_same_data,
+    save_fingerprint,
+)
+from gdw.runs.run import ENCODER, Run
 from gdw.runs.schema import SCHEMA
 from gdw.train.callback import Callback
 from gdw.train.result import FitResult
 from gdw.train.run_folder import CONFIG, RunFolder
 from gdw.train.trainer import Trainer
 
-ENCODER = "encoder"
-
 
 class Training:
-    """A run about to happen: `prepare` finds every mistake, `fit` trains.
+    """A training run. `prepare` reads and checks the data, `fit` trains and fills the run folder.
 
     Args:
-        config: data, model and training options.
-        output: the run folder; new, or with `resume` the one to continue.
-        resume: continue.
+        config: the options of data, model and training.
+        output: the run folder: a new one, or with `resume` the one to continue.
+        resume: continue an interrupted run.
     """
 
     def __init__(self, config: RunConfig, output: str | Path, *, resume: bool = False) -> None:
@@ -46,24 +50,30 @@ class Training:
     def resume(
         cls, output: str | Path, sections: Mapping[str, Mapping[str, Any]] | None = None
     ) -> Training:
-        """The interrupted run in `output`, with the options it was started with.
+        """Continue the interrupted run in `output` with the options it was started with.
 
-        `sections` (`data`, `model`, `training`) holds options to change; those that would make it
-        another run are refused by `prepare`. Raises `RunError` when there is none, or it is of a newer
-        version or damaged.
+        Args:
+            output: the run folder.
+            sections: options to change, under `data`, `model` and `training`. `prepare` refuses those that
+                would change the result of the run.
+
+        Raises:
+            RunError: there is no run, or it is damaged or was written by a newer version of gdw.
         """
-        return cls(_written(output).replaced(sections or {}), output, resume=True)
+        return cls(Run(output, resume=True).config.replaced(sections or {}), output, resume=True)
 
     @property
     def is_first_process(self) -> bool:
-        """Whether this process is the one that speaks and writes."""
+        """Whether this is the process that prints and writes."""
         return self.trainer.processes.is_first
 
-    def prepare(self) -> Prepared:
-        """Start the other processes, if any, and read and check the data; nothing is written.
+    def prepare(self) -> PreparedData:
+        """Start the other processes, if any, and read and check the data. Nothing is written.
 
-        Raises `RunError` when the output already holds a run or, to resume, none or one of other options
-        or other data; `DataError` or `ConfigError` for data that cannot be trained on.
+        Raises:
+            RunError: the output holds a run already; or, to resume, holds none, or one with other options or
+                other data.
+            DataError, ConfigError: the data cannot be trained on.
         """
         self.trainer.launch()
         on_first = self.trainer.processes.on_first
@@ -73,23 +83,23 @@ class Training:
         method.check_installed()
         if method.takes_clean(training.method_options) and self.config.data.add_clean:
             raise ConfigError(
-                f"method {training.method!r} trains on the clean examples anyway: leave add_clean "
-                "(--add-clean) out, or they count twice"
+                f"method {training.method!r} trains on the clean examples already and add_clean would count "
+                "them twice: leave add_clean (--add-clean) out"
             )
         prepared = prepare(self.config.data, seed=training.seed, needs_clean=method.needs_clean)
         if self._resume:
             on_first(lambda: require_same_data(prepared.fingerprint, self.output / ENCODER))
         return prepared
 
-    def model_name(self, prepared: Prepared) -> str:
-        """The network's name, with "auto" resolved for the data."""
+    def model_name(self, prepared: PreparedData) -> str:
+        """The name of the network; "auto" is replaced by the choice for the data."""
         name = self.config.model.name
         if name != "auto":
             return name
         return choose_model(prepared.schema.kind, prepared.encoder.input_shape)
 
-    def build_model(self, prepared: Prepared) -> nn.Module:
-        """The network for the prepared data, drawn from the run's seed."""
+    def build_model(self, prepared: PreparedData) -> nn.Module:
+        """Build the network for the data, initialised from the seed of the run."""
         model = self.config.model
         return build_model(
             self.model_name(prepared),
@@ -103,15 +113,22 @@ class Training:
 
     def fit(
         self,
-        prepared: Prepared,
+        prepared: PreparedData,
         model: nn.Module,
         *,
         stop_after: int | None = None,
         callbacks: Sequence[Callback] = (),
     ) -> FitResult:
-        """Train `model` and fill the run folder; a complete run leaves the evidence for an audit.
+        """Train `model` and fill the run folder. A finished run also writes the evidence for an audit.
 
-        Errors as of `gdw.Trainer.fit`.
+        Args:
+            prepared: the data, from `prepare`.
+            model: the network, trained in place.
+            stop_after: stop when so many epochs are done, as in `gdw.Trainer.fit`.
+            callbacks: see `gdw.train.Callback`.
+
+        Raises:
+            GDWError: as `gdw.Trainer.fit`.
         """
         recorder = Recorder(len(prepared.source))
         result = self.trainer.fit(
@@ -125,18 +142,18 @@ class Training:
             callbacks=[recorder, *callbacks],
         )
         if result.epochs_done == self.config.training.epochs:
-            evidence = self._complete(recorder.evidence(), prepared)
+            evidence = self._with_rows(recorder.evidence(), prepared)
             self.trainer.processes.on_first(lambda: evidence.save(self.output / EVIDENCE))
         return result
 
-    def _complete(self, evidence: Evidence, prepared: Prepared) -> Evidence:
-        """With what only the data know: rows, and the labels of the clean examples."""
+    def _with_rows(self, evidence: Evidence, prepared: PreparedData) -> Evidence:
+        """Add the rows of the examples, and the labels of the clean examples."""
         clean, data = prepared.clean, self.config.data
         rows = prepared.source.row_numbers
         if clean is None:
             return replace(evidence, rows=rows)
         given = None
-        # Where labels were spoiled those of the clean rows were not, and another file has none of them.
+        # Unverified labels of clean rows are known if both are columns of one file that noise did not change.
         if data.meta is None and data.meta_label is not None and data.noise is None:
             column = clean.rows.resolve_label(data.label)
             given = clean.codes(column, clean.label_names, names_declared=clean.names_declared)
@@ -146,7 +163,7 @@ class Training:
         RunFolder.require_free(self.output)
 
     def _require_same_options(self) -> None:
-        written = _written(self.output)
+        written = Run(self.output, resume=True).config
         _require_places(written, self.output / CONFIG)
         conflicts = self.config.conflicts(written)
         if conflicts:
@@ -155,8 +172,8 @@ class Training:
                 "use those of the run, or choose another output folder"
             )
 
-    def _folder(self, prepared: Prepared) -> RunFolder:
-        """The run folder with all that is needed to use its model, made or completed."""
+    def _folder(self, prepared: PreparedData) -> RunFolder:
+        """Create the run folder with the files that its model needs, or complete it to resume."""
         parts: dict[str, Callable[[Path], None]] = {
             SETTINGS: prepared.encoder.save,
             SCHEMA: prepared.schema.save,
@@ -167,7 +184,7 @@ class Training:
             folder = run.file(ENCODER)
             folder.mkdir(exist_ok=True)
             for name, save in parts.items():
-                # What a run has is what its model was trained with; a new one overwrites leftovers.
+                # A resumed run keeps the files its model was trained with; a new one replaces leftovers.
                 if not (self._resume and (folder / name).is_file()):
                     save(folder)
 
@@ -178,19 +195,13 @@ class Training:
         return run
 
 
-def _written(output: str | Path) -> RunConfig:
-    """The options in the run folder `output`."""
-    run = RunFolder.open(output, resume=True)
-    return RunConfig.from_run(run.config, run.file(CONFIG))
-
-
 def _require_places(config: RunConfig, where: Path) -> None:
-    """Relative paths of the run `config` in `where` lead from here to where they led then."""
+    """Check that relative paths in the configuration file `where` exist in the current folder."""
     for options in (config.data, config.model):
         for name in sorted(options.paths):
             place = getattr(options, name)
             if place is not None and not Path(place).is_absolute() and not Path(place).exists():
                 raise RunError(
-                    f"there is no {place!r} in {Path.cwd()}: {where} names it ({name}) relative to the "
+                    f"{place!r} does not exist in {Path.cwd()}: {where} names it ({name}) relative to the "
                     "folder where the run was started; resume it from that folder"
                 )

@@ -1,4 +1,4 @@
-"""`label_issues.csv`: written by an audit, read back after editing, or made by cleanlab."""
+"""A list of label issues that somebody edited, or that cleanlab made."""
 
 from __future__ import annotations
 
@@ -13,43 +13,38 @@ from gdw.audit.evidence import Evidence
 from gdw.audit.issues import Where, issue_frame
 from gdw.data.rows import Rows, open_rows
 from gdw.errors import DataError, RunError, nearest
-from gdw.files.atomic import write_atomically
-from gdw.files.formula import escaped, unescaped
+from gdw.files.formula import unescaped
 from gdw.files.wording import listed, shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
-LABEL_ISSUES = "label_issues.csv"
 _REQUIRED = ("is_label_issue", "label_quality", "given_label")
 _SUGGESTIONS = ("suggested_label", "predicted_label")
 _TRUTH = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
-def write_issues(frame: pd.DataFrame, path: Path) -> None:
-    """Write the table of `gdw.audit.label_issues`; cells like formulas are escaped."""
-    safe = frame.copy(deep=False)
-    for name in ("given_label", "suggested_label", "predicted_label"):
-        safe[name] = frame[name].map({label: escaped(label) for label in frame[name].unique()})
-    safe["where"] = [escaped(place) for place in frame["where"]]
-    safe["is_label_issue"] = frame["is_label_issue"].map({True: "true", False: "false"})
-    write_atomically(
-        path, lambda file: safe.to_csv(file, index=False, float_format="%.6g", encoding="utf-8")
-    )
-
-
-def read_issues(
+def read_edited_issues(
     path: Path, evidence: Evidence, label_names: Sequence[str], *, where: Where | None = None
 ) -> pd.DataFrame:
-    """The table of `gdw.audit.label_issues` as `path` has it, on the run of `evidence`.
+    """Read a list of label issues and check that it belongs to the run of `evidence`.
 
-    Needed are the columns `is_label_issue`, `label_quality`, `given_label` and one of `suggested_label` and
-    `predicted_label`. A column `index` (or a first one without a name, as pandas writes it) says which
-    example a row is about; examples without a row are no issues. Without it row k is example k. Labels may
-    be names, or class numbers as cleanlab writes them.
+    The file needs the columns `is_label_issue`, `label_quality`, `given_label`, and `suggested_label` or
+    `predicted_label`. A column `index` (or an index without a name, as pandas writes it) holds the position
+    of each row's training example; examples without a row are not issues. Without an index, row k is
+    example k. Labels are class names, or class numbers as cleanlab writes them.
+
+    Args:
+        path: the file, in any format of tables that gdw reads.
+        evidence: of the run.
+        label_names: the names of the classes.
+        where: as for `gdw.audit.label_issues`.
+
+    Returns:
+        A table as of `gdw.audit.label_issues`.
 
     Raises:
-        RunError: not such a table, damaged, or about other labels than the run's.
+        RunError: the file is not such a list, is damaged, or its given labels are not those of the run.
     """
     try:
         rows = open_rows(path)
@@ -59,7 +54,7 @@ def read_issues(
         index = _index(rows, path, len(evidence))
         codes = _Codes(label_names)
         given = codes.of(_cells(rows, "given_label"), path, "given_label")
-        _require_same(given, evidence, index, label_names, path)
+        _require_labels_of_run(given, evidence, index, label_names, path)
         quality = _numbers(_cells(rows, "label_quality"), path, "label_quality")
         wrong = _truths(_cells(rows, "is_label_issue"), path)
         suggested = codes.of(_cells(rows, suggestion), path, suggestion)
@@ -81,10 +76,10 @@ def read_issues(
 
 
 def _spread(values: NDArray[Any], index: NDArray[np.int64], others: NDArray[Any]) -> NDArray[Any]:
-    """`values` at `index`, `others` elsewhere."""
-    whole = others.astype(values.dtype)
-    whole[index] = values
-    return whole
+    """A copy of `others` with `values` at `index`."""
+    spread = others.astype(values.dtype)
+    spread[index] = values
+    return spread
 
 
 def _cells(rows: Rows, name: str) -> list[str]:
@@ -93,17 +88,18 @@ def _cells(rows: Rows, name: str) -> list[str]:
 
 
 def _column(rows: Rows, path: Path, *names: str) -> str:
-    found = next((name for name in names if name in rows.columns), None)
-    if found is None:
+    """The first of `names` that is a column of the file."""
+    column = next((name for name in names if name in rows.columns), None)
+    if column is None:
         raise DataError(
             f"{shown(path)} has no column {' or '.join(map(repr, names))}."
             f"{nearest(names[0], rows.columns)} Its columns: {listed(rows.columns)}"
         )
-    return found
+    return column
 
 
 def _index(rows: Rows, path: Path, examples: int) -> NDArray[np.int64]:
-    """The example of each row, all different."""
+    """The training example of each row. `DataError` if one occurs twice or does not exist."""
     name = next((n for n in ("index", "", "Unnamed: 0") if n in rows.columns), None)
     if name is None:
         if len(rows) != examples:
@@ -117,7 +113,7 @@ def _index(rows: Rows, path: Path, examples: int) -> NDArray[np.int64]:
     bad = np.flatnonzero((index != numbers) | (index < 0) | (index >= examples))
     if len(bad):
         raise DataError(
-            f"{rows.where(int(bad[0]))}: index {numbers[bad[0]]:g} is none of the run's "
+            f"{rows.where(int(bad[0]))}: index {numbers[bad[0]]:g} is not one of the run's "
             f"{examples} training examples (0 to {examples - 1})"
         )
     values, counts = np.unique(index, return_counts=True)
@@ -127,7 +123,7 @@ def _index(rows: Rows, path: Path, examples: int) -> NDArray[np.int64]:
 
 
 class _Codes:
-    """From cells to codes: names, or class numbers where no name is a number."""
+    """From cells to class codes. Cells are names, or class numbers if no name is a number."""
 
     def __init__(self, label_names: Sequence[str]) -> None:
         self._names = label_names
@@ -149,7 +145,7 @@ class _Codes:
         return np.array([table[cell] for cell in cells], dtype=np.int64)
 
 
-def _require_same(
+def _require_labels_of_run(
     given: NDArray[np.int64],
     evidence: Evidence,
     index: NDArray[np.int64],
@@ -160,8 +156,8 @@ def _require_same(
     if len(differ):
         row = int(differ[0])
         raise DataError(
-            f"row {row + 1} of {shown(path)} is about another run: given_label is "
-            f"{label_names[given[row]]!r}, but training example {int(index[row])} was given "
+            f"row {row + 1} of {shown(path)} belongs to another run: its given_label is "
+            f"{label_names[given[row]]!r}, but the label of training example {int(index[row])} is "
             f"{label_names[evidence.given[index[row]]]!r}"
         )
 
@@ -188,7 +184,7 @@ def _truths(cells: Sequence[str], path: Path) -> NDArray[np.bool_]:
 
 
 def _each(
-    cells: Sequence[str], read: Callable[[str], Any], path: Path, column: str, what: str
+    cells: Sequence[str], read: Callable[[str], Any], path: Path, column: str, expected: str
 ) -> list[Any]:
     values = []
     for number, cell in enumerate(cells, start=1):
@@ -196,6 +192,6 @@ def _each(
             values.append(read(cell))
         except (ValueError, KeyError):
             raise DataError(
-                f"row {number} of {shown(path)}: {column} should be {what}, found {cell!r}"
+                f"row {number} of {shown(path)}: {column} should be {expected}, found {cell!r}"
             ) from None
     return values

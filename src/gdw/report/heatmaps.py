@@ -1,8 +1,7 @@
-"""Label against class: the noise matrix, and the weights that training gave."""
+"""Heat maps of given label and class: the noise matrix and the class-level weights."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gdw.errors import ConfigError
-from gdw.report.figures import BLUE, SCALE, name_ticks, new_figure, short, tidy
-from gdw.report.folder import ClassWeights, part_of
+from gdw.report.style import (
+    BLUE,
+    SCALE,
+    RunLike,
+    name_ticks,
+    new_figure,
+    part_of,
+    percent_axes,
+    short,
+    tidy,
+)
+from gdw.runs.run import ClassWeights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,22 +30,38 @@ if TYPE_CHECKING:
     from gdw.audit import NoiseMatrix
 
 MOST_CLASSES = 40
-"""A heat map of more classes than this cannot be read; a choice is shown instead."""
+"""A heat map of more classes cannot be read; only some of them are shown then."""
 _CELLS_WITH_NUMBERS = 12
 _TOP = 25
 
 
 def plot_noise_matrix(
-    data: str | os.PathLike[str] | pd.DataFrame | NoiseMatrix | ArrayLike,
+    data: RunLike | pd.DataFrame | NoiseMatrix | ArrayLike,
     *,
     label_names: Sequence[str] | None = None,
 ) -> Figure:
-    """How often an example of each true class (row) carries each label (column).
+    """Plot how often examples of each true class (row) have each given label (column).
 
-    `data` is a run folder, the table of its `noise_matrix.csv`, or P(given | true) as a
-    `gdw.audit.NoiseMatrix` or an array `(C, C)`, with `label_names` (default: numbers). Up to 40 classes
-    are a heat map; of more, the surest confusions are bars with their 95 % intervals. Raises `RunError` for
-    a run without audit, and `ConfigError` for an array that is not `(C, C)` or names that are not C.
+    Up to 40 classes are a heat map. With more classes, the most certain confusions are bars with their
+    95 % intervals.
+
+    Args:
+        data: a run, its folder, the table of its `noise_matrix.csv`, or P(given | true) as a
+            `gdw.audit.NoiseMatrix` or an array `(C, C)`.
+        label_names: the names of the C classes, for an array or a `NoiseMatrix`; by default their numbers.
+
+    Returns:
+        A figure with the heat map or the bars.
+
+    Raises:
+        RunError: the run has not been audited.
+        ConfigError: the array is not `(C, C)`, or the number of names is not C.
+
+    Example:
+        >>> import gdw
+        >>> figure = gdw.report.plot_noise_matrix([[0.9, 0.1], [0.3, 0.7]], label_names=["cat", "dog"])
+        >>> figure.axes[0].get_ylabel()
+        'true class'
     """
     frame = _as_long(part_of(data, "noise_matrix"), label_names)
     names = list(dict.fromkeys([*frame["true_label"], *frame["given_label"]]))
@@ -47,32 +72,40 @@ def plot_noise_matrix(
     rows, columns = frame["true_label"].map(place), frame["given_label"].map(place)
     matrix[rows, columns] = frame["probability"].fillna(0)
     axes = _heat_map(matrix, names, "share of the true class", percent=True)
-    axes.set(xlabel="label in the data", ylabel="true class")
+    axes.set(xlabel="given label", ylabel="true class")
     return axes.figure  # type: ignore[return-value]
 
 
-def plot_class_weights(data: str | os.PathLike[str] | ClassWeights) -> Figure:
-    """The mean weight that training gave to each class (column) in examples of each label (row).
+def plot_class_weights(data: RunLike | ClassWeights) -> Figure:
+    """Plot the mean weight of each class (column) in the examples of each given label (row).
 
-    `data` is a run folder or the `class_weights` of its evidence. Of more than 40 classes those are shown
-    whose label was least trusted. Raises `RunError` for a run that kept no such weights.
+    Of more than 40 classes, those are shown whose given label has the smallest mean weight.
+
+    Args:
+        data: a run, its folder, or the `class_weights` of a `gdw.runs.Run`.
+
+    Returns:
+        A figure with the heat map.
+
+    Raises:
+        RunError: the run has not finished, or has more than 512 classes.
     """
-    found: ClassWeights = part_of(data, "class_weights")
-    chosen = np.flatnonzero(found.count > 0)
+    weights: ClassWeights = part_of(data, "class_weights")
+    chosen = np.flatnonzero(weights.count > 0)
     if len(chosen) > MOST_CLASSES:
-        own = np.diag(found.weights)[chosen]
-        chosen = np.sort(chosen[np.argsort(own, kind="stable")[:MOST_CLASSES]])
-    names = [found.label_names[k] for k in chosen]
-    axes = _heat_map(found.weights[np.ix_(chosen, chosen)], names, "mean weight", percent=False)
-    axes.set(xlabel="class", ylabel="label in the data")
+        of_given = np.diag(weights.weights)[chosen]
+        chosen = np.sort(chosen[np.argsort(of_given, kind="stable")[:MOST_CLASSES]])
+    names = [weights.label_names[k] for k in chosen]
+    axes = _heat_map(weights.weights[np.ix_(chosen, chosen)], names, "mean weight", percent=False)
+    axes.set(xlabel="class", ylabel="given label")
     return axes.figure  # type: ignore[return-value]
 
 
 def confusions(frame: pd.DataFrame, *, limit: int) -> pd.DataFrame:
-    """The `limit` surest mistakes in a table like `noise_matrix.csv`.
+    """The `limit` most certain confusions in a table like `noise_matrix.csv`.
 
-    In the order of the lower ends of their intervals, without which a class of two examples would
-    come first.
+    They are ordered by the lower ends of their intervals: ordered by the estimates, a class of two examples
+    would often come first.
     """
     wrong = frame[(frame["true_label"] != frame["given_label"]) & (frame["probability"] > 0)]
     sure = wrong["low"].fillna(wrong["probability"])
@@ -96,7 +129,7 @@ def _as_long(data: Any, label_names: Sequence[str] | None) -> pd.DataFrame:
     classes = len(matrix)
     names = list(label_names) if label_names is not None else [str(k) for k in range(classes)]
     if len(names) != classes:
-        raise ConfigError(f"expected {classes} label names, one a class, found {len(names)}")
+        raise ConfigError(f"expected {classes} label names, one per class, found {len(names)}")
     long: pd.DataFrame = pd.DataFrame(
         {
             "true_label": np.repeat(np.array(names, dtype=object), classes),
@@ -115,7 +148,7 @@ def _heat_map(matrix: NDArray[Any], names: list[str], meaning: str, *, percent: 
     figure = new_figure(side + 0.8, side)
     axes = figure.subplots()
     limits: Any = {"vmin": 0, "vmax": 1} if percent else {}
-    # Without interpolation the page holds one pixel a cell, sharp at any size.
+    # Without interpolation the page holds one pixel per cell, sharp at any size.
     image = axes.imshow(matrix, cmap=SCALE, interpolation="none", **limits)
     formatter = PercentFormatter(1) if percent else None
     bar = figure.colorbar(image, ax=axes, format=formatter, shrink=0.8, label=meaning)
@@ -134,14 +167,12 @@ def _write_numbers(axes: Axes, matrix: NDArray[Any], image: Any, *, percent: boo
     for (row, column), value in np.ndenumerate(matrix):
         light = high > low and (value - low) / (high - low) > 0.5
         text = f"{value * 100:.0f}" if percent else f"{value:.2f}"
-        # Not quite black: that is what becomes the page's text colour.
+        # Not quite black, because `as_svg` replaces black by the text colour of the page.
         colour = "#111111" if light else "#ffffff"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
 
 
 def _bars(worst: pd.DataFrame) -> Figure:
-    from matplotlib.ticker import PercentFormatter
-
     figure = new_figure(7.6, 0.9 + 0.26 * max(1, len(worst)))
     axes = figure.subplots()
     share = worst["probability"].to_numpy()
@@ -155,8 +186,8 @@ def _bars(worst: pd.DataFrame) -> Figure:
     name_ticks(axes, "y", [f"{short(true)} → {short(given)}" for true, given in pairs], limit=48)
     axes.set_ylim(len(worst) - 0.4, -0.6)
     axes.set_xlim(0, None)
-    axes.set_xlabel("share of the true class (left of the arrow) that carries the other label")
-    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlabel("share of the true class (left of the arrow) with the label on the right")
+    percent_axes(axes.xaxis)
     tidy(axes)
     axes.grid(visible=False, axis="y")
     return figure

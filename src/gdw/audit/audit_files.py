@@ -1,0 +1,174 @@
+"""The three files of an audit: `label_issues.csv`, `noise_matrix.csv` and `audit.json`."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.audit.evidence import Evidence
+from gdw.audit.issues import method_of_score
+from gdw.audit.matrix import Cells
+from gdw.errors import RunError
+from gdw.files.atomic import write_atomically
+from gdw.files.documents import Document, one_line
+from gdw.files.formula import escaped, unescaped
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABEL_ISSUES = "label_issues.csv"
+NOISE_MATRIX = "noise_matrix.csv"
+AUDIT = "audit.json"
+
+SUMMARY = Document(format=1, remedy="remove it and run gdw audit again")
+"""The format of `audit.json`."""
+
+_ALL_CELLS = 100
+_LEAST_COUNT = 0.5
+_BYTES_AT_ONCE = 1 << 20
+
+
+def write_issues(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table of `gdw.audit.label_issues`. Cells that look like formulas are escaped."""
+    safe = frame.copy(deep=False)
+    for name in ("given_label", "suggested_label", "predicted_label"):
+        safe[name] = frame[name].map({label: escaped(label) for label in frame[name].unique()})
+    safe["where"] = [escaped(place) for place in frame["where"]]
+    safe["is_label_issue"] = frame["is_label_issue"].map({True: "true", False: "false"})
+    write_atomically(
+        path, lambda file: safe.to_csv(file, index=False, float_format="%.6g", encoding="utf-8")
+    )
+
+
+def read_issues(path: Path) -> pd.DataFrame:
+    """Read what `write_issues` wrote: names and places as str, `is_label_issue` as bool, else float64.
+
+    `gdw.audit.edited_issues` reads tables of other origin and checks each row.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    text = ("where", "given_label", "suggested_label", "is_label_issue")
+    frame = _read_table(path, text, ("index", "suggested_probability", "score"))
+    if not frame["score"].between(0, 1).all():
+        raise RunError(f"{path} is damaged: a score is not between 0 and 1; run gdw audit again")
+    frame["is_label_issue"] = frame["is_label_issue"].str.lower() == "true"
+    return frame
+
+
+def write_noise_matrix(cells: Cells, label_names: Sequence[str], path: Path) -> None:
+    """Write one line per entry, ordered by true class and given label.
+
+    With more than 100 classes, entries off the diagonal with a count below 0.5 are left out.
+    """
+    kept = np.ones(len(cells.true), dtype=bool)
+    if len(label_names) > _ALL_CELLS:
+        kept = (cells.count >= _LEAST_COUNT) | (cells.true == cells.given)
+    order = np.flatnonzero(kept)[np.lexsort((cells.given[kept], cells.true[kept]))]
+    names = [escaped(name) for name in label_names]
+    numbers = (cells.probability, cells.low, cells.high, cells.count)
+    columns = [column[order].tolist() for column in (cells.true, cells.given, *numbers)]
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            out = csv.writer(file, lineterminator="\n")
+            out.writerow(("true_label", "given_label", "probability", "low", "high", "count"))
+            for true, given, *values in zip(*columns, strict=True):
+                out.writerow((names[true], names[given], *(f"{value:.6g}" for value in values)))
+
+    write_atomically(path, write)
+
+
+def read_noise_matrix(path: Path) -> pd.DataFrame:
+    """Read what `write_noise_matrix` wrote: names as str, the other columns as float64.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    numbers = ("probability", "low", "high", "count")
+    return _read_table(path, ("true_label", "given_label"), numbers)
+
+
+def summary(
+    evidence: Evidence,
+    label_names: Sequence[str],
+    *,
+    wrong: NDArray[np.bool_],
+    issues_file: Path,
+) -> dict[str, Any]:
+    """The content of `audit.json`.
+
+    Args:
+        evidence: of N examples.
+        label_names: the names of the classes.
+        wrong: `(N,)`, whether each training example is a label issue.
+        issues_file: the `label_issues.csv` just written. Its checksum shows later whether it was edited.
+    """
+    examples = np.bincount(evidence.given, minlength=evidence.num_classes)
+    issues = np.bincount(evidence.given, wrong, minlength=evidence.num_classes)
+    shares = issues / np.maximum(examples, 1)
+    return {
+        "examples": len(evidence),
+        "issues": int(wrong.sum()),
+        "estimated_wrong_share": float(wrong.mean()),
+        "by_class": [
+            {"label": name, "examples": int(count), "wrong_share": float(share)}
+            for name, count, share in zip(label_names, examples, shares, strict=True)
+        ],
+        "method_of_score": method_of_score(evidence),
+        "label_issues_sha256": _checksum(issues_file),
+    }
+
+
+def require_unedited(issues_file: Path, summary_file: Path) -> None:
+    """Check that the list of an earlier audit can be overwritten.
+
+    Raises:
+        RunError: somebody edited the list after the audit, or `audit.json` is damaged or newer.
+    """
+    if not issues_file.exists() or not summary_file.exists():
+        return
+    earlier = SUMMARY.read(summary_file).get("label_issues_sha256")
+    if earlier is not None and earlier != _checksum(issues_file):
+        raise RunError(
+            f"{issues_file} was edited after the last audit and would be overwritten: use it with "
+            f"--issues {issues_file}, or move it away"
+        )
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BYTES_AT_ONCE):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read_table(path: Path, text: tuple[str, ...], numbers: tuple[str, ...]) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        # A class may be called "NA" or "null": only numbers can be missing.
+        frame = pd.read_csv(
+            path,
+            dtype={**dict.fromkeys(text, "str"), **dict.fromkeys(numbers, "float64")},
+            keep_default_na=False,
+            na_values={name: ["", "nan", "NaN"] for name in numbers},
+            encoding="utf-8",
+        )
+    except (ValueError, OSError) as error:
+        raise RunError(f"{path} is damaged ({one_line(error)}): run gdw audit again") from None
+    missing = [name for name in (*text, *numbers) if name not in frame.columns]
+    if missing:
+        raise RunError(
+            f"{path} is damaged: it has no column {missing[0]!r}; run gdw audit again to replace it"
+        )
+    for name in text:
+        frame[name] = frame[name].map(unescaped)
+    return frame

@@ -1,0 +1,108 @@
+"""`report.html`: one self-contained file that opens without a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import os
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from gdw._version import __version__
+from gdw.errors import ConfigError
+from gdw.files.atomic import write_text_atomically
+from gdw.report.contents import contents
+from gdw.runs.evaluating import evaluate_file
+from gdw.runs.run import Run, load
+
+REPORT = "report.html"
+
+
+def write_report(
+    run: str | os.PathLike[str] | Run,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    test: str | None = None,
+    test_label: str | None = None,
+    baseline: str | os.PathLike[str] | Run | None = None,
+    data: str | None = None,
+) -> Path:
+    """Write a page about a run: its model, its classes, its suspicious labels and what to do next.
+
+    The page says what the run lacks, for example an audit, and which command adds it.
+
+    Args:
+        run: a run or its folder.
+        output: the HTML file; by default `report.html` in the run folder. An earlier page is replaced.
+        test: labelled data on which the model, and that of `baseline`, are measured first. The figures are
+            kept as `evaluation.json` in the run folders.
+        test_label: the label column of `test`.
+        baseline: another run to compare with, such as plain training on the same data.
+        data: where the training data are now, if they were moved. The page shows examples from them.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ConfigError: `output` does not end in .html, or its folder does not exist.
+        RunError: there is no run, or one of its files is damaged.
+        DataError: the test data do not fit the model.
+
+    Example:
+        >>> gdw.report.write_report("runs/animals", test="holdout.csv")  # doctest: +SKIP
+        PosixPath('runs/animals/report.html')
+    """
+    shown = load(run)
+    other = None if baseline is None else load(baseline)
+    path = shown.folder.file(REPORT) if output is None else Path(output)
+    _check(path)
+    if test is not None:
+        for measured in (shown, other):
+            if measured is not None:
+                evaluate_file(measured, test, label=test_label)
+    write_text_atomically(path, _render(contents(shown, other, data=data)))
+    return path
+
+
+def _check(path: Path) -> None:
+    if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
+        raise ConfigError(f"{path} is not the name of a page: expected one ending in .html")
+    if not path.parent.is_dir():
+        raise ConfigError(f"the folder {path.parent} does not exist: make it, or choose another")
+
+
+def _render(values: dict[str, Any]) -> str:
+    import jinja2
+    from markupsafe import Markup
+
+    folder = files("gdw.report")
+    style, script = (
+        Markup(folder.joinpath(name).read_text(encoding="utf-8"))
+        for name in ("page.css", "page.js")
+    )
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gdw.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=_percent, number=_number)
+    return environment.get_template("page.html.j2").render(
+        **values, style=style, script=script, script_sum=_checksum(script), version=__version__
+    )
+
+
+def _checksum(script: str) -> str:
+    """The checksum by which the browser runs this script and no other, even one in a label."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value * 100:.{digits}f}%"
+
+
+def _number(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"

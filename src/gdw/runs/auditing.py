@@ -1,0 +1,192 @@
+"""The audit of a finished run: its suspicious labels, its noise matrix, and a cleaned copy of its data."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.audit.audit_files import (
+    AUDIT,
+    LABEL_ISSUES,
+    NOISE_MATRIX,
+    SUMMARY,
+    require_unedited,
+    summary,
+    write_issues,
+    write_noise_matrix,
+)
+from gdw.audit.evidence import Evidence
+from gdw.audit.issues import THRESHOLD, label_issues
+from gdw.audit.matrix import Cells, noise_cells
+from gdw.audit.training_rows import TrainingRows, training_rows
+from gdw.errors import ConfigError, DataError
+from gdw.files.wording import shown
+from gdw.runs.run import Run, load
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gdw.audit.cleaning import Cleaned, Mode
+
+
+def audit(run: str | os.PathLike[str] | Run, *, data: str | None = None) -> RunAudit:
+    """Open a finished run for an audit. Nothing is written, and no network is built.
+
+    Args:
+        run: the run or its folder.
+        data: where the training data are now, if they were moved.
+
+    Returns:
+        The audit: `issues()` ranks the training examples, `write` keeps the result in the run folder.
+
+    Raises:
+        RunError: there is no run, it has no evidence, or it is damaged.
+        DataError: the rows or labels in `data` changed since the training.
+    """
+    run = load(run)
+    evidence: Evidence = run.require("evidence")
+    config, schema = run.data_config, run.schema
+    rows, missing = None, ""
+    try:
+        rows = training_rows(
+            data or config.path,
+            evidence,
+            label=config.label,
+            label_names=schema.label_names,
+            names_declared=schema.names_declared,
+            spoiled=config.noise is not None,
+        )
+    except DataError as error:
+        if data is not None:
+            raise
+        missing = (
+            f"the training data were not found as they were ({error}); a relative path starts at the folder "
+            "where the run was started: go there, or say where the data are with --data"
+        )
+    return RunAudit(run, evidence, rows, missing)
+
+
+@dataclass(frozen=True, eq=False)
+class RunAudit:
+    """An audit of a run, made by `audit`.
+
+    Attributes:
+        run: the run.
+        evidence: of its N training examples and C classes.
+        rows: the rows of the training data; None if they were not found.
+        missing: why the rows were not found, as a sentence.
+    """
+
+    run: Run
+    evidence: Evidence
+    rows: TrainingRows | None
+    missing: str
+
+    def where(self, i: int) -> str:
+        """The place of training example `i` in words, even if the data were not found."""
+        if self.rows is not None:
+            return self.rows.where(i)
+        row = i if self.evidence.rows is None else int(self.evidence.rows[i])
+        return f"row {row + 1} of {shown(Path(self.run.data_config.path).name)}"
+
+    def issues(self, *, threshold: float = THRESHOLD) -> pd.DataFrame:
+        """Rank the training examples, see `gdw.audit.label_issues`."""
+        return label_issues(
+            self.evidence, self.run.label_names, where=self.where, threshold=threshold
+        )
+
+    def edited_issues(self, path: Path) -> pd.DataFrame:
+        """The same table from a file, see `gdw.audit.edited_issues.read_edited_issues`."""
+        from gdw.audit.edited_issues import read_edited_issues
+
+        return read_edited_issues(path, self.evidence, self.run.label_names, where=self.where)
+
+    def noise_cells(self) -> Cells:
+        """The entries of the noise matrix, see `gdw.audit.matrix.noise_cells`."""
+        return noise_cells(self.evidence)
+
+    def require_unedited(self) -> None:
+        """Check that `write` overwrites no list that somebody edited; `RunError` if it would."""
+        require_unedited(self.run.folder.file(LABEL_ISSUES), self.run.folder.file(AUDIT))
+
+    def write(self, frame: pd.DataFrame, cells: Cells) -> None:
+        """Write `label_issues.csv`, `noise_matrix.csv` and `audit.json` into the run folder.
+
+        Args:
+            frame: the table of `issues`.
+            cells: the entries of `noise_cells`.
+        """
+        names, file = self.run.label_names, self.run.folder.file
+        write_issues(frame, file(LABEL_ISSUES))
+        write_noise_matrix(cells, names, file(NOISE_MATRIX))
+        wrong = _in_order_of_training(frame, frame["is_label_issue"], bool)
+        content = summary(self.evidence, names, wrong=wrong, issues_file=file(LABEL_ISSUES))
+        SUMMARY.write(file(AUDIT), content)
+        self.run.forget("issues", "noise_matrix", "audit")
+
+    def check_copy(self, output: Path) -> None:
+        """Check that a cleaned copy of the data can be written to `output`.
+
+        Raises:
+            ConfigError: `output` cannot be written, or the run changed the labels itself for an experiment.
+            DataError: the training data were not found.
+        """
+        from gdw.audit.cleaning import check_output
+
+        noise = self.run.data_config.noise
+        if noise is not None:
+            raise ConfigError(
+                f"the run spoiled its labels itself (--noise {noise}) and did not change those of the file: "
+                "there is nothing to clean"
+            )
+        check_output(self._require_rows().path, output)
+
+    def write_copy(self, mode: Mode, frame: pd.DataFrame, output: Path) -> Cleaned:
+        """Write a cleaned copy of the data, see `gdw.audit.cleaning.apply`.
+
+        Args:
+            mode: "KEEP" leaves label issues out, "RELABEL" gives them the suggested labels.
+            frame: the table of `issues` or `edited_issues`.
+            output: the new file or folder.
+        """
+        from gdw.audit.cleaning import apply
+
+        names = self.run.label_names
+        code = {name: k for k, name in enumerate(names)}
+        suggested = frame["suggested_label"].map(code)
+        return apply(
+            mode,
+            self._require_rows(),
+            wrong=_in_order_of_training(frame, frame["is_label_issue"], bool),
+            suggested=_in_order_of_training(frame, suggested, np.int64),
+            label_names=names,
+            output=output,
+        )
+
+    def note_on_copy(self, output: Path) -> str:
+        """A sentence about relative image paths if they may break in a copy at `output`, else ""."""
+        source = self._require_rows().path
+        same_folder = source.is_dir() or source.parent.resolve() == output.parent.resolve()
+        if self.run.schema.kind != "image" or same_folder:
+            return ""
+        return (
+            "note: relative image paths in the copy start at its own folder: move it into the folder of the "
+            "original"
+        )
+
+    def _require_rows(self) -> TrainingRows:
+        if self.rows is None:
+            raise DataError(self.missing)
+        return self.rows
+
+
+def _in_order_of_training(frame: pd.DataFrame, column: pd.Series[Any], dtype: Any) -> NDArray[Any]:
+    """The values of a column of `frame` in the order of the training examples."""
+    ordered = np.empty(len(frame), dtype=dtype)
+    ordered[frame["index"].to_numpy()] = column.to_numpy()
+    return ordered

@@ -1,0 +1,108 @@
+"""Predictions of a run for new data, as an array, a table or a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gdw.data.source import Source
+from gdw.errors import ConfigError, nearest
+from gdw.files.atomic import write_atomically
+from gdw.files.formula import escaped
+from gdw.runs.run import Run
+from gdw.train.evaluation import predict_probabilities
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SUFFIXES = (".csv", ".parquet", ".jsonl")
+
+
+def predict_proba(run: Run, source: Source, *, batch_size: int = 512) -> NDArray[np.float32]:
+    """Predict class probabilities.
+
+    Args:
+        run: a finished run.
+        source: N examples, from `Run.read`.
+        batch_size: examples per batch.
+
+    Returns:
+        float32 `(N, C)`, in the order of `source`; columns in the order of `run.label_names`.
+
+    Raises:
+        RunError: the run has not finished, or is damaged.
+    """
+    batches = predict_probabilities(run.model, run.encode(source), batch_size=batch_size)
+    probabilities: NDArray[np.float32] = torch.cat([p for _, p in batches]).numpy()
+    return probabilities
+
+
+def predict(run: Run, source: Source) -> pd.DataFrame:
+    """Predict labels and class probabilities.
+
+    Args:
+        run: a finished run.
+        source: N examples, from `Run.read`.
+
+    Returns:
+        A data frame of N rows: `example` (its place in words), `prediction` (the most probable class),
+        `confidence` (its probability), and `p(NAME)` for each class.
+
+    Raises:
+        RunError: the run has not finished, or is damaged.
+    """
+    import pandas as pd
+
+    probabilities = predict_proba(run, source)
+    best = probabilities.argmax(1)
+    columns: dict[str, Any] = {
+        "example": [source.where(i) for i in range(len(source))],
+        "prediction": [run.label_names[k] for k in best],
+        "confidence": probabilities[np.arange(len(best)), best],
+    }
+    for k, name in enumerate(run.label_names):
+        columns[f"p({name})"] = probabilities[:, k]
+    frame: pd.DataFrame = pd.DataFrame(columns)
+    return frame
+
+
+def check_output(path: Path) -> None:
+    """Check that predictions can be written to `path`.
+
+    Raises:
+        ConfigError: the suffix is not that of a known format, the folder is missing, or the file exists.
+    """
+    if path.suffix.lower() not in _SUFFIXES:
+        raise ConfigError(
+            f"{path} has no suffix of a known format: expected a name ending in {', '.join(_SUFFIXES)}."
+            f"{nearest(path.suffix, _SUFFIXES)}"
+        )
+    if path.exists():
+        raise ConfigError(f"{path} exists already: choose another name, or remove it first")
+    if not path.parent.is_dir():
+        raise ConfigError(f"the folder {path.parent} does not exist: make it, or choose another")
+
+
+def write_predictions(frame: pd.DataFrame, path: Path) -> None:
+    """Write the table of `predict` in the format of the suffix of `path`, whole or not at all.
+
+    In a CSV file, cells that look like formulas are escaped, see `gdw.files.formula`.
+    """
+
+    def write(temporary: Path) -> None:
+        suffix = path.suffix.lower()
+        if suffix == ".csv":
+            safe = frame.assign(
+                example=frame["example"].map(escaped), prediction=frame["prediction"].map(escaped)
+            )
+            safe.to_csv(temporary, index=False, float_format="%.6g")
+        elif suffix == ".parquet":
+            frame.to_parquet(temporary, index=False)
+        else:
+            frame.to_json(temporary, orient="records", lines=True, force_ascii=False)
+
+    write_atomically(path, write)

@@ -1,0 +1,304 @@
+"""A run folder, read on demand."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gdw.audit.audit_files import (
+    AUDIT,
+    LABEL_ISSUES,
+    NOISE_MATRIX,
+    SUMMARY,
+    read_issues,
+    read_noise_matrix,
+)
+from gdw.audit.evidence import EVIDENCE, Evidence
+from gdw.errors import ConfigError, RunError
+from gdw.files.documents import Document, require_format
+from gdw.runs.config import FORMAT, DataConfig, ModelConfig, RunConfig
+from gdw.runs.schema import Schema
+from gdw.train.run_folder import CONFIG, HISTORY, RunFolder
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from gdw.data.encode import Encoder
+    from gdw.data.examples import Examples
+    from gdw.data.source import Source
+
+ENCODER = "encoder"
+"""The folder with the data schema, the fitted encoder and the checksums of the training data."""
+
+EVALUATION = "evaluation.json"
+FIGURES = Document(format=1, remedy="run gdw evaluate again")
+"""The format of `evaluation.json`."""
+
+
+@dataclass(frozen=True)
+class ClassWeights:
+    """The mean class-level weights of a run.
+
+    Attributes:
+        weights: float32 `(C, C)`, by given label (row) and class (column).
+        count: float32 `(C,)`, the number of visits of each given label.
+        label_names: the names of the C classes.
+    """
+
+    weights: NDArray[np.floating[Any]]
+    count: NDArray[np.floating[Any]]
+    label_names: tuple[str, ...]
+
+
+class Run:
+    """A run folder. Each part is read from its file at the first use and then kept.
+
+    Opening a run reads nothing; only `model` imports and builds a network. Nothing in the folder can run
+    code. Every part raises `RunError`, in one line, if its file is damaged or was written by a newer
+    version of gdw.
+
+    Args:
+        path: the folder that `gdw train` filled.
+        resume: the run is to be continued; this only adds advice to the error message.
+
+    Raises:
+        RunError: there is no run at `path`.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, resume: bool = False) -> None:
+        self.folder = RunFolder.open(path, resume=resume)
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.folder.path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @cached_property
+    def data_config(self) -> DataConfig:
+        """The options of the data, without reading those of the model and the training."""
+        try:
+            return DataConfig(**self._sections.get("data", {}))
+        except (ConfigError, TypeError) as error:
+            raise self._damaged_config(error) from error
+
+    @cached_property
+    def model_config(self) -> ModelConfig:
+        """The options of the model."""
+        try:
+            return ModelConfig(**self._sections.get("model", {}))
+        except (ConfigError, TypeError) as error:
+            raise self._damaged_config(error) from error
+
+    @cached_property
+    def config(self) -> RunConfig:
+        """All options of the run: data, model and training."""
+        try:
+            return RunConfig.parse(self._sections)
+        except ConfigError as error:
+            raise self._damaged_config(error) from error
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The form of the training data, with the names of the classes."""
+        return Schema.read(self.folder.file(ENCODER))
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The names of the C classes; class k is `label_names[k]`."""
+        return self.schema.label_names
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """One record per epoch, from `history.jsonl`; empty before the first epoch has ended."""
+        return self.folder.history()
+
+    @cached_property
+    def evidence(self) -> Evidence | None:
+        """What training recorded about each example; None before the run has finished."""
+        path = self.folder.file(EVIDENCE)
+        if not path.exists():
+            return None
+        evidence, classes = Evidence.load(path), len(self.label_names)
+        if evidence.num_classes != classes:
+            raise RunError(
+                f"{path} belongs to another run: it has {evidence.num_classes} classes, the run {classes}; "
+                "restore it, or train again"
+            )
+        return evidence
+
+    @cached_property
+    def class_weights(self) -> ClassWeights | None:
+        """The mean class-level weights; None before the run has finished, and with more than 512 classes."""
+        evidence = self.evidence
+        if evidence is None or evidence.weights_by_label is None:
+            return None
+        assert evidence.count_by_label is not None, "recorded together"
+        return ClassWeights(evidence.weights_by_label, evidence.count_by_label, self.label_names)
+
+    @cached_property
+    def issues(self) -> pd.DataFrame | None:
+        """The table of `label_issues.csv`, most suspicious first; None before an audit."""
+        path = self.folder.file(LABEL_ISSUES)
+        return read_issues(path) if path.exists() else None
+
+    @cached_property
+    def noise_matrix(self) -> pd.DataFrame | None:
+        """The table of `noise_matrix.csv`; None before an audit."""
+        path = self.folder.file(NOISE_MATRIX)
+        return read_noise_matrix(path) if path.exists() else None
+
+    @cached_property
+    def audit(self) -> dict[str, Any] | None:
+        """The content of `audit.json`; None before an audit."""
+        return self._document(
+            SUMMARY, AUDIT, "examples", "issues", "estimated_wrong_share", "by_class"
+        )
+
+    @cached_property
+    def evaluation(self) -> dict[str, Any] | None:
+        """The content of `evaluation.json`; None before `gdw evaluate` or `gdw report --test`."""
+        return self._document(
+            FIGURES, EVALUATION, "accuracy", "balanced_accuracy", "recall", "classes"
+        )
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The preprocessing that was fitted on the training data."""
+        from gdw.data.encode import load_encoder
+
+        return load_encoder(self.folder.file(ENCODER))
+
+    @cached_property
+    def model(self) -> nn.Module:
+        """The trained network, in evaluation mode, on the CPU."""
+        from gdw.models import build_model
+
+        model = build_model(
+            self.model_config.name,
+            input_shape=self.encoder.input_shape,
+            num_classes=len(self.label_names),
+            mean_std=self.encoder.mean_std,
+            kind=self.schema.kind,
+            seed=0,
+        )
+        self.folder.load_model(model)
+        return model.eval()
+
+    def read(self, path: str, *, label: str | None, limit: int | None = None) -> Source:
+        """Read a file or folder of the same form as the training data.
+
+        Args:
+            path: the file or folder.
+            label: its label column; None to read no labels.
+            limit: read only that many rows, drawn at random.
+
+        Raises:
+            DataError: another form of data, a label that training did not see, or a damaged image.
+        """
+        source = self.schema.load(path, label=label, limit=limit)
+        if source.kind == "image":
+            from gdw.data.images import check_images
+
+            check_images(source)
+        return source
+
+    def encode(self, source: Source) -> Examples:
+        """`source` as examples for `model`. Without labels the targets are 0."""
+        from gdw.data.examples import Examples
+
+        labels = np.zeros(len(source), dtype=np.int64) if source.labels is None else source.labels
+        return Examples(self.encoder.encode(source), torch.from_numpy(labels.copy()))
+
+    def forget(self, *parts: str) -> None:
+        """Read these parts again when they are next used, because their files have changed."""
+        for part in parts:
+            vars(self).pop(part, None)
+
+    def require(self, part: str) -> Any:
+        """The attribute called `part`, which must not be None or empty.
+
+        Raises:
+            RunError: the run does not have it. The message names the command that makes it.
+        """
+        value = getattr(self, part)
+        if value is None or (part == "history" and not value):
+            file, advice = _MISSING[part]
+            advice = advice.replace("RUN", shlex.quote(str(self.path)))
+            raise RunError(f"{self.path} has no {file}: {advice}")
+        return value
+
+    @cached_property
+    def _sections(self) -> dict[str, Any]:
+        content, path = self.folder.config, self.folder.file(CONFIG)
+        number, version = content.pop("format", None), content.pop("gdw_version", None)
+        if not isinstance(number, int):
+            raise RunError(f"{path} is not the configuration of a gdw run: it has no 'format'")
+        require_format(number, FORMAT, path, version=version)
+        return content
+
+    def _damaged_config(self, error: Exception) -> RunError:
+        return RunError(f"{self.folder.file(CONFIG)} is damaged: {error}")
+
+    def _document(self, document: Document, name: str, *needed: str) -> dict[str, Any] | None:
+        path = self.folder.file(name)
+        if not path.exists():
+            return None
+        content = document.read(path)
+        missing = [key for key in needed if key not in content]
+        if missing:
+            raise document.damaged(path, f"it has no {missing[0]!r}")
+        return content
+
+
+def load(run: str | os.PathLike[str] | Run) -> Run:
+    """Open a run folder.
+
+    Args:
+        run: the folder that `gdw train` filled, or a `Run`, which is returned as it is.
+
+    Returns:
+        The run. Its parts (`config`, `history`, `evidence`, `model`, ...) are read when they are used.
+
+    Raises:
+        RunError: there is no run at this path.
+
+    Example:
+        >>> run = gdw.load("runs/animals")  # doctest: +SKIP
+        >>> run.history[-1]["test_accuracy"], run.label_names  # doctest: +SKIP
+        (0.93, ('cat', 'dog'))
+    """
+    return run if isinstance(run, Run) else Run(run)
+
+
+_MISSING = {
+    "history": (HISTORY, "make it with gdw train --resume --output RUN"),
+    "issues": (LABEL_ISSUES, "make it with gdw audit RUN"),
+    "audit": (AUDIT, "make it with gdw audit RUN"),
+    "noise_matrix": (NOISE_MATRIX, "make it with gdw audit RUN"),
+    "evaluation": (EVALUATION, "make it with gdw evaluate RUN DATA"),
+    "evidence": (
+        EVIDENCE,
+        "the run is not finished (continue it with gdw train --resume --output RUN), or an old gdw trained "
+        "it (train again)",
+    ),
+    "class_weights": (
+        f"class-level weights in {EVIDENCE}",
+        "gdw train records them when it finishes, for up to 512 classes",
+    ),
+}
+"""For each part, its file and what to do if the run does not have it."""

@@ -196,4 +196,4 @@ def test_test_data_without_the_doubtful_column_are_measured_by_the_true_one(
     other.to_csv(here / "other.csv", index=False)
     done = gdw(*words, *quick, "--test", "other.csv", "--output", "second")
     assert done.exit_code == 2
-    assert "no label column 'guess': name its own with --test-label" in done.stderr
+    assert "no label column 'guess': name its label column with --test-label" in done.stderr

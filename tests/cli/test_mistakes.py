@@ -178,7 +178,7 @@ def test_no_clean_examples_names_the_three_ways(gdw: Run) -> None:
     one_line(done, r"found none: .*--meta.*--trusted.*--meta-size")
     words = ("--method", "plain", "--add-clean", "--output", "run")
     done = gdw("train", "data.csv", "--label", "animal", *words)
-    one_line(done, r"add_clean trains on the clean examples too, found none")
+    one_line(done, r"add_clean trains on the clean examples too, but there are none")
 
 
 def test_a_configuration_file_that_does_not_fit(gdw: Run, here: Path) -> None:
@@ -212,7 +212,7 @@ def test_runs_that_cannot_be_used(train: Run, gdw: Run, here: Path) -> None:
     config = here / "run" / "config.yaml"
     original = config.read_text()
     config.write_text(original.replace("format: 1", "format: 99"))
-    one_line(gdw("evaluate", "run", "test.csv"), r"format 99.*upgrade gdw")
+    one_line(gdw("evaluate", "run", "test.csv"), r"format 99.*upgrade it")
     config.write_text("[]")
     one_line(gdw("evaluate", "run", "test.csv"), r"config.yaml is damaged")
     config.write_text(original)
@@ -235,7 +235,7 @@ def test_predictions_never_overwrite(train: Run, gdw: Run, here: Path) -> None:
     one_line(
         gdw("predict", "run", "test.csv", "--output", "p.txt"), r"ending in .csv, .parquet, .jsonl"
     )
-    one_line(gdw("predict", "run", "test.csv", "--output", "no/p.csv"), r"no folder no")
+    one_line(gdw("predict", "run", "test.csv", "--output", "no/p.csv"), r"the folder no does not exist")
 
 
 def test_an_evaluation_file_of_another_form(train: Run, gdw: Run, here: Path) -> None:

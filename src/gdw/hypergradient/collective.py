@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Collective:
@@ -70,6 +70,30 @@ class Collective:
             empty[start : start + local] = tensor
         return self.sum(whole)
 
+    def add_to_gradients(
+        self, parameters: Sequence[nn.Parameter], local: Sequence[Tensor | None]
+    ) -> None:
+        """Add gradients, summed over all processes, to the `.grad` of the parameters.
+
+        Args:
+            parameters: the same on every process.
+            local: the gradient of each parameter on this process; None if the process did not use it. A
+                parameter that no process used gets no gradient, so that weight decay does not change it.
+        """
+        used = torch.tensor([float(g is not None) for g in local], device=parameters[0].device)
+        filled = [
+            torch.zeros_like(p) if g is None else dense(g)
+            for p, g in zip(parameters, local, strict=True)
+        ]
+        used, *summed = self.sum([used, *filled])
+        for p, total, g, count in zip(parameters, summed, local, used.tolist(), strict=True):
+            if not count:
+                continue
+            # Optimizers for sparse gradients accept no others.
+            sparse = g is not None and g.is_sparse
+            added = total.to_sparse(g.sparse_dim()) if sparse else total
+            p.grad = added if p.grad is None else p.grad + added
+
     def share(self, tensors: Sequence[Tensor]) -> None:
         """Overwrite each tensor with the one of the first process of the group."""
         if self.world_size > 1:
@@ -80,3 +104,8 @@ class Collective:
     def sum_scalar(self, value: Tensor) -> Tensor:
         """Return a scalar tensor summed over all processes."""
         return self.sum([value])[0]
+
+
+def dense(gradient: Tensor) -> Tensor:
+    """The gradient as a dense tensor; that of an embedding may be sparse."""
+    return gradient.to_dense() if gradient.is_sparse else gradient

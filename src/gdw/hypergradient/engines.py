@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from gdw.hypergradient.collective import dense
 from gdw.hypergradient.inputs import Batch
 from gdw.hypergradient.precision import Autocast, relative_step
 from gdw.hypergradient.preserve import (
@@ -20,7 +21,7 @@ from gdw.hypergradient.preserve import (
     preserved_buffers,
     without_inference_path,
 )
-from gdw.hypergradient.problem import Problem, dense
+from gdw.hypergradient.problem import Problem
 from gdw.hypergradient.training_pass import TrainingPass
 
 

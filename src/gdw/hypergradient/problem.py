@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from gdw.errors import ConfigError, ModelError
 from gdw.functional import weighted_backward, weighted_class_gradient
 from gdw.functional.losses import Loss, count_examples
-from gdw.hypergradient.collective import Collective
+from gdw.hypergradient.collective import Collective, dense
 from gdw.hypergradient.head import Captured, Head
 from gdw.hypergradient.inputs import (
     Batch,
@@ -268,31 +268,11 @@ class Problem:
         local = torch.autograd.grad(
             training_pass.logits, parameters, _cotangent(training_pass, weights), allow_unused=True
         )
-        # A parameter that no process used gets no gradient, so that weight decay does not change it.
-        used = torch.tensor(
-            [float(g is not None) for g in local], device=training_pass.logits.device
-        )
-        filled = [
-            torch.zeros_like(p) if g is None else dense(g)
-            for p, g in zip(parameters, local, strict=True)
-        ]
-        used, *summed = self.collective.sum([used, *filled])
-        for p, total, g, count in zip(parameters, summed, local, used.tolist(), strict=True):
-            if not count:
-                continue
-            # Optimizers for sparse gradients accept no others.
-            sparse = g is not None and g.is_sparse
-            added = total.to_sparse(g.sparse_dim()) if sparse else total
-            p.grad = added if p.grad is None else p.grad + added
+        self.collective.add_to_gradients(parameters, local)
 
     def devices(self) -> list[torch.device]:
         """The devices of the model's parameters."""
         return list({p.device for p in self.model.parameters()})
-
-
-def dense(gradient: Tensor) -> Tensor:
-    """The gradient as a dense tensor; that of an embedding may be sparse."""
-    return gradient.to_dense() if gradient.is_sparse else gradient
 
 
 def _cotangent(training_pass: TrainingPass, weights: Tensor) -> Tensor:

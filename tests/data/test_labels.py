@@ -187,9 +187,16 @@ def test_declared_names_and_plain_numbers_in_both_directions(tmp_path: Path) -> 
 
 
 def test_declared_names_that_do_not_cover_the_numbers(tmp_path: Path) -> None:
-    numbers = pa.chunked_array([[0, 5]])
-    with pytest.raises(DataError, match=r"declared names do not cover \(up to 5\)"):
-        read_labels(numbers, ["a", "b"])
+    for numbers, message in [
+        (
+            [0, 5],
+            r"class number 5, but its 2 declared names have the numbers 0 to 1 \(-1: no label\)",
+        ),
+        ([0, 2], "class number 2,"),
+        ([-2, 0], "class number -2,"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            read_labels(pa.chunked_array([numbers]), ["a", "b"])
     assert read_labels(pa.chunked_array([[0, None, -1]]), ["a"]).codes.tolist() == [0, -1, -1]
 
 

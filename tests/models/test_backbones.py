@@ -38,8 +38,8 @@ def test_building_leaves_the_model_in_train_mode(small):
     [
         ("torchvision:resnet19", r"torchvision has no model 'resnet19'.*Did you mean 'resnet18'"),
         ("timm:resnet19", r"timm has no model 'resnet19'.*Did you mean 'resnet18'"),
-        ("torchvision:inception_v3", r"does not take inputs of shape \(3, 32, 32\).*image_size"),
-        ("timm:test_vit3", r"does not take inputs of shape \(3, 32, 32\).*image_size"),
+        ("torchvision:inception_v3", r"does not accept inputs of shape \(3, 32, 32\).*image_size"),
+        ("timm:test_vit3", r"does not accept inputs of shape \(3, 32, 32\).*image_size"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:The default weight initialization of inception_v3")

@@ -1,8 +1,8 @@
-"""Random changes to batches of images, drawn from an explicit generator.
+"""Random augmentation of batches of images, drawn from an explicit generator.
 
 Every function takes images `(B, C, H, W)` of any dtype (uint8 before the model's `Normalize`) and a
-`torch.Generator`, and gives new images of the same shape and dtype; the same generator state gives
-the same images. Each example is changed by a draw of its own, all of them at once.
+`torch.Generator`, and returns new images of the same shape and dtype. The same state of the generator gives
+the same images. The images of a batch are changed independently of each other.
 """
 
 from __future__ import annotations
@@ -18,17 +18,20 @@ Augmentation = Callable[[Tensor, Generator], Tensor]
 
 
 def random_crop(images: Tensor, generator: Generator, *, padding: int = 4) -> Tensor:
-    """Shift each image by up to `padding` pixels each way; the border is filled by reflection.
+    """Pad each image by reflection and crop it at a random place: it moves by up to `padding` pixels each
+    way.
 
-    Equal to padding by reflection (the edge itself not repeated) and cropping at a random place, as
-    for CIFAR in He et al., CVPR 2016, section 4.2, who pad with zeros. Raises `ConfigError` when an
-    image is not larger than the padding.
+    The edge itself is not repeated. He et al., CVPR 2016, section 4.2, pad the images of CIFAR with zeros
+    instead.
+
+    Raises:
+        ConfigError: an image is not larger than the padding.
     """
     return _pick(images, *_shifted(images, generator, padding))
 
 
 def random_flip(images: Tensor, generator: Generator) -> Tensor:
-    """Mirror each image left to right with probability 1/2."""
+    """Flip each image horizontally with probability 1/2."""
     height, width = _size(images)
     rows, columns = (torch.arange(size, device=images.device)[None] for size in (height, width))
     return _pick(images, rows, _mirrored(columns, len(images), generator))
@@ -37,16 +40,16 @@ def random_flip(images: Tensor, generator: Generator) -> Tensor:
 def standard(images: Tensor, generator: Generator) -> Tensor:
     """`random_crop` with 4 pixels of padding, then `random_flip`: the augmentation of the paper.
 
-    Images of 4 pixels or fewer are padded by as many as reflection allows.
+    Images of at most 4 pixels are padded by as many pixels as reflection allows.
     """
     padding = min(4, *(size - 1 for size in _size(images)))
     rows, columns = _shifted(images, generator, padding)
-    # a mirrored crop is the crop with its columns in reverse: the pixels move once for both
+    # A flipped crop is a crop with reversed columns, so the pixels are moved only once.
     return _pick(images, rows, _mirrored(columns, len(images), generator))
 
 
 def standard_cutout(images: Tensor, generator: Generator) -> Tensor:
-    """`standard`, then `cutout` of half the shorter side: 16 pixels of 32, as for CIFAR-10 in its paper."""
+    """`standard`, then `cutout` of half the shorter side: 16 of 32 pixels, as the paper does for CIFAR-10."""
     size = max(1, min(_size(images)) // 2)
     return cutout(standard(images, generator), generator, size=size)
 
@@ -54,11 +57,20 @@ def standard_cutout(images: Tensor, generator: Generator) -> Tensor:
 def cutout(
     images: Tensor, generator: Generator, *, size: int = 16, fill: float | None = None
 ) -> Tensor:
-    """Fill a square of side `size` in each image, centred anywhere and cut off at the borders.
+    """Fill a square in each image. Its centre is anywhere in the image, and it is cut off at the borders.
 
-    Without `fill` the square is of middle grey in bytes (128), and 0 in floating-point images, which
-    are normalised by now. Source: DeVries & Taylor, "Improved Regularization of Convolutional Neural
-    Networks with Cutout", arXiv 1708.04552. Raises `ConfigError` for a size below 1.
+    Source: DeVries & Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", arXiv
+    1708.04552.
+
+    Args:
+        images: `(B, C, H, W)`.
+        generator: of the random numbers.
+        size: the side of the square in pixels.
+        fill: the value of the filled pixels; default: middle grey (128) in integer images, and 0 in
+            floating-point images, which are assumed to be normalised.
+
+    Raises:
+        ConfigError: the size is below 1.
     """
     if size < 1:
         raise ConfigError(f"expected a cutout size of 1 pixel or more, found {size}")
@@ -80,7 +92,7 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "standard": standard,
     "standard+cutout": standard_cutout,
 }
-"""What the option `augment` of a run can name, besides "none"."""
+"""The values of the option `augment` of a run, besides "none"."""
 
 
 def _size(images: Tensor) -> tuple[int, int]:
@@ -93,7 +105,7 @@ def _size(images: Tensor) -> tuple[int, int]:
 
 
 def _shifted(images: Tensor, generator: Generator, padding: int) -> tuple[Tensor, Tensor]:
-    """Which rows `(B, H)` and columns `(B, W)` of each image a random crop shows."""
+    """The rows `(B, H)` and columns `(B, W)` of each image in a random crop."""
     height, width = _size(images)
     if not 0 <= padding < min(height, width):
         raise ConfigError(
@@ -107,7 +119,7 @@ def _shifted(images: Tensor, generator: Generator, padding: int) -> tuple[Tensor
 
 
 def _mirrored(columns: Tensor, batch: int, generator: Generator) -> Tensor:
-    """`columns` `(B or 1, W)` in reverse for each image with probability 1/2: `(B, W)`."""
+    """`columns` `(B or 1, W)`, reversed for each image with probability 1/2: `(B, W)`."""
     flipped = _draw(0, 2, (batch, 1), generator, columns.device).bool()
     return torch.where(flipped, columns.flip(1), columns)
 
@@ -115,7 +127,7 @@ def _mirrored(columns: Tensor, batch: int, generator: Generator) -> Tensor:
 def _pick(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The pixels at `rows` `(B or 1, H)` and `columns` `(B, W)` of images `(B, C, H, W)`.
 
-    One gather whose index the channels share: a fifth of the time of indexing by broadcast positions.
+    A gather with one index for all channels takes a fifth of the time of indexing with broadcast positions.
     """
     height, width = images.shape[2:]
     places = rows[:, :, None] * width + columns[:, None, :]
@@ -124,7 +136,7 @@ def _pick(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def _reflect(positions: Tensor, size: int) -> Tensor:
-    """Fold positions from beyond either end of `[0, size)` back inside."""
+    """Reflect positions outside `[0, size)` at the ends, back into the range."""
     positions = positions.abs()
     return torch.where(positions < size, positions, 2 * (size - 1) - positions)
 
@@ -132,5 +144,5 @@ def _reflect(positions: Tensor, size: int) -> Tensor:
 def _draw(
     low: int, high: int, shape: tuple[int, ...], generator: Generator, device: torch.device
 ) -> Tensor:
-    # drawn where the generator lives, so that a CPU generator gives the same images on any device
+    # Drawn on the device of the generator, so that a CPU generator gives the same images on every device.
     return torch.randint(low, high, shape, generator=generator, device=generator.device).to(device)

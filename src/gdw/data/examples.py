@@ -177,7 +177,7 @@ class EpochBatches(Sampler[list[int]]):
     processes is always left out, because some process would get no example.
 
     >>> list(EpochBatches(5, 2, seed=0, epoch=1))
-    [[3, 1], [0, 4]]
+    [[0, 1], [3, 4]]
 
     Args:
         n: the number of examples.

@@ -1,4 +1,4 @@
-"""Unbalanced classes for experiments: which examples to keep."""
+"""Class imbalance for experiments: functions from labels to the indices of the examples to keep."""
 
 from __future__ import annotations
 
@@ -16,14 +16,27 @@ _KINDS = ("exp", "step")
 def exponential(
     labels: NDArray[np.int64], num_classes: int, factor: float, *, seed: int
 ) -> NDArray[np.int64]:
-    """Long tail: class `k` of `C` keeps `n * factor ** (-k / (C - 1))` examples.
+    """A long tail: class `k` of C keeps `n * factor ** (-k / (C - 1))` examples.
 
-    Gives the indices to keep, sorted. `factor` is the size of the first class over that of the last, after
-    Cui et al., "Class-Balanced Loss Based on Effective Number of Samples" (CVPR 2019). `n` is the largest
-    number that every class can provide for.
+    `n` is the largest number for which every class has enough examples.
 
-    Raises `ConfigError` for a factor below 1 or so large that a class would vanish, `DataError` for a class
-    without examples.
+    Source: Cui et al., "Class-Balanced Loss Based on Effective Number of Samples" (CVPR 2019).
+
+    >>> exponential(np.repeat([0, 1, 2], 4), 3, 4.0, seed=0)
+    array([ 0,  1,  2,  3,  4,  5, 11])
+
+    Args:
+        labels: int64 `(N,)`, from 0 to C - 1.
+        num_classes: C.
+        factor: the size of the first class divided by the size of the last class; 1 or more.
+        seed: of the choice of examples.
+
+    Returns:
+        The sorted indices of the examples to keep.
+
+    Raises:
+        ConfigError: the factor is below 1, or so large that a class would have no example.
+        DataError: a class has no examples.
     """
     steps = np.arange(num_classes) / max(1, num_classes - 1)
     return _keep(labels, num_classes, factor, factor**-steps, seed)
@@ -32,9 +45,10 @@ def exponential(
 def step(
     labels: NDArray[np.int64], num_classes: int, factor: float, *, seed: int
 ) -> NDArray[np.int64]:
-    """Two levels: the second half of the classes keeps `factor` times fewer examples than the first.
+    """Step imbalance: the second half of the classes keeps `factor` times fewer examples than the first half.
 
-    After Buda et al., "A systematic study of the class imbalance problem" (2018). Otherwise as `exponential`.
+    Source: Buda et al., "A systematic study of the class imbalance problem" (2018). Arguments, result and
+    errors are those of `exponential`.
     """
     minority = np.arange(num_classes) >= (num_classes + 1) // 2
     return _keep(labels, num_classes, factor, np.where(minority, 1 / factor, 1.0), seed)
@@ -42,19 +56,31 @@ def step(
 
 @dataclass(frozen=True)
 class Imbalance:
-    """A kind of imbalance, `exp` or `step`, and its factor."""
+    """A kind of class imbalance.
+
+    Attributes:
+        kind: "exp" (see `exponential`) or "step" (see `step`).
+        factor: the size of the largest class divided by the size of the smallest class.
+    """
 
     kind: str
     factor: float
 
     def apply(self, labels: NDArray[np.int64], num_classes: int, seed: int) -> NDArray[np.int64]:
-        """The kept indices of `labels` `(N,)`, sorted."""
+        """The sorted indices of the examples to keep, for labels `(N,)`."""
         keep = exponential if self.kind == "exp" else step
         return keep(labels, num_classes, self.factor, seed=seed)
 
 
 def parse_imbalance(text: str) -> Imbalance:
-    """`50` or `exp:50` (long tail), or `step:50`. Raises `ConfigError` naming what is wrong."""
+    """The imbalance that a text describes: `50` or `exp:50` (a long tail), or `step:50`.
+
+    >>> parse_imbalance("step:20")
+    Imbalance(kind='step', factor=20.0)
+
+    Raises:
+        ConfigError: the text cannot be read, or the factor is below 1.
+    """
     kind, colon, value = text.rpartition(":")
     kind = kind.strip().lower() if colon else "exp"
     if kind not in _KINDS:
@@ -84,7 +110,7 @@ def _keep(
     if (counts == 0).any():
         raise DataError(f"class {int(np.argmin(counts))} has no examples to make an imbalance from")
     largest = float((counts / shares).min())
-    # The tolerance keeps 100 * (1/50) * 50 from losing an example to rounding.
+    # With the tolerance, 100 * (1/50) * 50 does not lose an example to rounding.
     kept = np.floor(largest * shares + 1e-6).astype(np.int64)
     if kept.min() < 1:
         raise ConfigError(
@@ -101,5 +127,6 @@ def _keep(
 def _check_factor(factor: float) -> None:
     if not 1 <= factor < np.inf:
         raise ConfigError(
-            f"an imbalance factor is largest over smallest class, so at least 1, found {factor:g}"
+            "the imbalance factor is the largest class size divided by the smallest: expected 1 or more, "
+            f"found {factor:g}"
         )

@@ -1,8 +1,7 @@
 """From the values of a label column to class names and codes.
 
-A label is text: whatever the file says, `NA`, `None` and `nan` included. Only an empty cell, a null or a
-NaN number is a missing label. Whole numbers have one spelling: `1`, `1.0` and the integer 1 are the class
-`1`.
+A label is the text in the file, even if it is `NA`, `None` or `nan`. Only an empty cell, a null and a NaN
+number are missing labels. Whole numbers have one spelling: `1`, `1.0` and the integer 1 are the class `1`.
 """
 
 from __future__ import annotations
@@ -26,10 +25,13 @@ _WHOLE_AS_DECIMAL = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0*)?")
 
 @dataclass(frozen=True)
 class LabelColumn:
-    """Codes `(N,)` into `names`, `UNLABELLED` where the label is missing.
+    """The labels of N rows.
 
-    `declared` says that the names come from the file's own schema (a Hugging Face `ClassLabel`) and the
-    column itself holds numbers.
+    Attributes:
+        names: the class names.
+        codes: int64 `(N,)`, codes into `names`; `UNLABELLED` where the label is missing.
+        declared: whether the file declares the names (a Hugging Face `ClassLabel`), and the column itself
+            holds class numbers.
     """
 
     names: tuple[str, ...]
@@ -38,9 +40,15 @@ class LabelColumn:
 
 
 def read_labels(values: Any, declared: Sequence[str] | None = None) -> LabelColumn:
-    """Code the values of a `pyarrow.ChunkedArray`; classes are sorted, as numbers if all are whole numbers.
+    """The class names and codes of a label column.
 
-    Raises `DataError` (without the place, which the caller knows) for values that cannot be labels.
+    Args:
+        values: a `pyarrow.ChunkedArray`.
+        declared: the class names that the file declares, if the column holds class numbers. By default, the
+            names are the distinct labels, sorted as numbers if all are whole numbers.
+
+    Raises:
+        DataError: the values cannot be labels. The message does not name the column, which the caller knows.
     """
     if declared is not None:
         return _declared(values, tuple(declared))
@@ -62,7 +70,11 @@ def read_labels(values: Any, declared: Sequence[str] | None = None) -> LabelColu
 
 
 def sorted_names(names: set[str]) -> tuple[str, ...]:
-    """Sorted as numbers if all are whole numbers (so `10` comes after `9`), else as text."""
+    """The names in order: as numbers if all are whole numbers (`9` before `10`), else as text.
+
+    >>> sorted_names({"10", "9"})
+    ('9', '10')
+    """
     if all(_WHOLE.fullmatch(name) for name in names):
         return tuple(sorted(names, key=int))
     return tuple(sorted(names))
@@ -75,14 +87,24 @@ def recode(
     where: Callable[[int], str],
     names_declared: bool = False,
 ) -> NDArray[np.int64]:
-    """The codes `(N,)` of `column` in terms of `label_names`; missing labels stay `UNLABELLED`.
+    """The labels of `column` as codes into other class names.
 
-    Names are matched first. Class numbers are understood as names, or names as numbers, only where a file
-    declares which is which: with `label_names = ("cat", "dog")` and `names_declared`, the number 1 is `dog`;
-    with `label_names = ("0", "1")`, the second name of a `ClassLabel` column is `1`. Names that were merely
-    sorted say nothing about the numbers of another file.
+    Names are matched first. A class number means a name, or a name means a number, only if a file declares
+    which name has which number. With `label_names = ("cat", "dog")` and `names_declared`, the number 1 means
+    `dog`. With `label_names = ("0", "1")`, the second name of a `ClassLabel` column means `1`. Without a
+    declaration, names are sorted, and their order says nothing about the numbers in another file.
 
-    Raises `DataError` for a label that `label_names` lacks, saying `where(row)` and the nearest known name.
+    Args:
+        column: the labels of N rows.
+        label_names: the class names of the new codes.
+        where: from the number of a row to its place in words.
+        names_declared: whether a file declares the order of `label_names`.
+
+    Returns:
+        Codes, int64 `(N,)`. Missing labels stay `UNLABELLED`.
+
+    Raises:
+        DataError: a label is not in `label_names`. The message says where, and which name is similar.
     """
     code_of = {name: code for code, name in enumerate(label_names)}
     used = np.unique(column.codes[column.codes != UNLABELLED]).tolist()
@@ -102,7 +124,7 @@ def _unknown(name: str, label_names: Sequence[str]) -> str:
     if _WHOLE.fullmatch(name) and not any(_WHOLE.fullmatch(known) for known in label_names):
         return (
             f"the label {name!r} is not a known class: expected one of the names {listed(label_names)}, "
-            "found a number, and which number means which name is not declared; write the names here too"
+            "found a number, and no file declares which number means which name; write the names here too"
         )
     return (
         f"the label {name!r} is not a known class.{nearest(name, label_names)} "
@@ -113,7 +135,7 @@ def _unknown(name: str, label_names: Sequence[str]) -> str:
 def _by_number(
     column: LabelColumn, label_names: Sequence[str], used: Sequence[int], names_declared: bool
 ) -> list[int] | None:
-    """The code in `label_names` of each class of `column`, if a file declares the names of the numbers."""
+    """The code in `label_names` of each class of `column`, if a file declares the numbers of the names."""
     if column.declared:
         code_of = {name: code for code, name in enumerate(label_names)}
         table = [code_of.get(str(code), UNLABELLED) for code in range(len(column.names))]
@@ -129,10 +151,11 @@ def _declared(values: Any, names: tuple[str, ...]) -> LabelColumn:
     codes: NDArray[np.int64] = (
         values.cast("int64").fill_null(UNLABELLED).to_numpy().astype(np.int64, copy=True)
     )
-    highest = int(codes.max(initial=UNLABELLED))
-    if highest >= len(names) or int(codes.min(initial=UNLABELLED)) < UNLABELLED:
+    invalid = codes[(codes < UNLABELLED) | (codes >= len(names))]
+    if len(invalid):
         raise DataError(
-            f"holds class numbers that its {len(names)} declared names do not cover (up to {highest})"
+            f"holds the class number {invalid[0]}, but its {len(names)} declared names have the numbers "
+            f"0 to {len(names) - 1} ({UNLABELLED}: no label)"
         )
     return LabelColumn(names, codes, declared=True)
 

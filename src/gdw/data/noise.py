@@ -1,6 +1,6 @@
-"""Wrong labels for experiments: `(N,)` class indices in, as many out, `rate` of them redrawn or flipped.
+"""Label noise for experiments: functions from labels `(N,)` to labels `(N,)`, some of which are wrong.
 
-Every function is pure: the same seed gives the same labels, and global random state is not touched.
+Every function is pure: the same seed gives the same labels, and global random state is not used.
 """
 
 from __future__ import annotations
@@ -19,9 +19,22 @@ Labels = NDArray[np.int64]
 
 
 def uniform(labels: Labels, num_classes: int, rate: float, *, seed: int) -> Labels:
-    """With probability `rate` a label is redrawn from all classes, its own included.
+    """Symmetric noise: with probability `rate`, a label is drawn again from all C classes.
 
-    So `rate * (C - 1) / C` of the labels become wrong. Raises `ConfigError` for a rate outside [0, 1].
+    The drawn class may be the old one, so on average `rate * (C - 1) / C` of the labels become wrong.
+
+    >>> uniform(np.zeros(6, dtype=np.int64), 3, 0.5, seed=0)
+    array([0, 0, 0, 1, 0, 0])
+
+    Args:
+        labels: int64 `(N,)`, from 0 to C - 1.
+        num_classes: C.
+        rate: from 0 to 1.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: the rate is outside [0, 1], or there are fewer than two classes.
+        DataError: a label is not from 0 to C - 1.
     """
     _check(labels, num_classes, rate)
     rng = generator(seed, "noise.uniform")
@@ -30,23 +43,40 @@ def uniform(labels: Labels, num_classes: int, rate: float, *, seed: int) -> Labe
 
 
 def flip(labels: Labels, num_classes: int, rate: float, *, seed: int) -> Labels:
-    """With probability `rate` a label becomes the one other class that `seed` fixed for its class."""
+    """With probability `rate`, a label becomes another class, which is the same for all labels of a class.
+
+    The other class is drawn from `seed`. Arguments and errors are those of `uniform`.
+    """
     _check(labels, num_classes, rate)
     flipped = generator(seed, "noise.flip").random(len(labels)) < rate
     return np.where(flipped, _flip_targets(num_classes, seed)[labels], labels)
 
 
-def pair(labels: Labels, num_classes: int, rate: float, *, seed: int) -> Labels:
-    """With probability `rate` a label becomes the next class (the last one becomes the first)."""
+def pair_flip(labels: Labels, num_classes: int, rate: float, *, seed: int) -> Labels:
+    """With probability `rate`, a label becomes the next class; the last class becomes the first.
+
+    Arguments and errors are those of `uniform`.
+    """
     _check(labels, num_classes, rate)
     flipped = generator(seed, "noise.pair").random(len(labels)) < rate
     return np.where(flipped, (labels + 1) % num_classes, labels)
 
 
-def by_matrix(labels: Labels, num_classes: int, matrix: ArrayLike, *, seed: int) -> Labels:
-    """A label `i` becomes `j` with probability `matrix[i, j]`; the rows of `(C, C)` sum to one.
+# The name in gdw 0.1.
+pair = pair_flip
 
-    Raises `ConfigError` when `matrix` is not such a matrix.
+
+def by_matrix(labels: Labels, num_classes: int, matrix: ArrayLike, *, seed: int) -> Labels:
+    """A label `i` becomes `j` with probability `matrix[i, j]`.
+
+    Args:
+        labels: int64 `(N,)`, from 0 to C - 1.
+        num_classes: C.
+        matrix: `(C, C)`, each row of which sums to 1.
+        seed: of the draws.
+
+    Raises:
+        ConfigError: the matrix has another shape, or its rows are not probabilities.
     """
     _check(labels, num_classes, 0.0)
     probabilities = _row_stochastic(matrix, num_classes)
@@ -63,30 +93,52 @@ def by_matrix(labels: Labels, num_classes: int, matrix: ArrayLike, *, seed: int)
 def instance_dependent(
     labels: Labels, num_classes: int, rate: float, *, seed: int, features: NDArray[np.floating]
 ) -> Labels:
-    """Labels that are wrong where the features make them easy to mistake.
+    """Instance-dependent noise: whether a label becomes wrong, and which class it becomes, depends on the
+    features.
 
-    A random linear projection scores every class on the standardised features `(N, F)`. An example may become
-    the class, other than its own, that scores highest; its probability falls with the margin by which its own
-    class wins, and is on average `rate`. After the idea of Xia et al., "Part-dependent Label Noise" (NeurIPS
-    2020): flip rates and targets are functions of the features.
+    A random linear projection of the standardised features gives a score for every class. An example may
+    become the class with the highest score among the other classes. The probability of that decreases with
+    the margin of the true class over this class, and is `rate` on average. The idea that flip rates and
+    targets are functions of the features is from Xia et al., "Part-dependent Label Noise" (NeurIPS 2020).
 
-    Raises `ConfigError` for a rate outside [0, 1], `DataError` for features of another shape or not finite.
+    Args:
+        labels: int64 `(N,)`, from 0 to C - 1.
+        num_classes: C.
+        rate: the mean share of wrong labels, from 0 to 1.
+        seed: of the projection and the draws.
+        features: `(N, F)`.
+
+    Raises:
+        ConfigError: the rate is outside [0, 1].
+        DataError: the features have another shape, or are not finite.
     """
     _check(labels, num_classes, rate)
     rng = generator(seed, "noise.instance")
     scores = _class_scores(features, len(labels), num_classes, rng)
     rows = np.arange(len(labels))
-    own = scores[rows, labels]
+    true_scores = scores[rows, labels]
     scores[rows, labels] = -np.inf
     target = scores.argmax(axis=1)
-    flipped = rng.random(len(labels)) < _rates(own - scores[rows, target], rate)
+    flipped = rng.random(len(labels)) < _rates(true_scores - scores[rows, target], rate)
     return np.where(flipped, target, labels)
 
 
 def transition_matrix(kind: str, num_classes: int, rate: float, seed: int) -> NDArray[np.float64]:
-    """`(C, C)` probabilities of the given label (columns) for each true one (rows).
+    """The probability of each given label (columns) for each true label (rows), `(C, C)`.
 
-    For the kinds `uniform`, `flip` (whose targets depend on `seed`) and `pair`; others raise `ConfigError`.
+    >>> transition_matrix("pair", 3, 0.25, seed=0)
+    array([[0.75, 0.25, 0.  ],
+           [0.  , 0.75, 0.25],
+           [0.25, 0.  , 0.75]])
+
+    Args:
+        kind: "uniform", "flip" (whose targets depend on `seed`) or "pair".
+        num_classes: C.
+        rate: from 0 to 1.
+        seed: the seed with which the noise is applied.
+
+    Raises:
+        ConfigError: another kind, or a rate out of range.
     """
     if kind not in ("uniform", "flip", "pair"):
         raise ConfigError(
@@ -107,7 +159,7 @@ def transition_matrix(kind: str, num_classes: int, rate: float, seed: int) -> ND
 _BY_RATE: dict[str, Callable[..., Labels]] = {
     "uniform": uniform,
     "flip": flip,
-    "pair": pair,
+    "pair": pair_flip,
     "instance": instance_dependent,
 }
 _KINDS = (*_BY_RATE, "matrix")
@@ -115,7 +167,13 @@ _KINDS = (*_BY_RATE, "matrix")
 
 @dataclass(frozen=True)
 class Noise:
-    """A kind of noise and its rate, or its matrix `(C, C)`."""
+    """A kind of label noise.
+
+    Attributes:
+        kind: "uniform", "flip", "pair", "instance" or "matrix".
+        rate: the rate, for kinds that have one.
+        matrix: the transition matrix `(C, C)` of the kind "matrix".
+    """
 
     kind: str
     rate: float = 0.0
@@ -123,6 +181,7 @@ class Noise:
 
     @property
     def needs_features(self) -> bool:
+        """Whether `apply` needs the features of the examples."""
         return self.kind == "instance"
 
     def apply(
@@ -132,7 +191,7 @@ class Noise:
         seed: int,
         features: NDArray[np.floating] | None = None,
     ) -> Labels:
-        """Noisy labels `(N,)`; `features` `(N, F)` are used by instance-dependent noise only."""
+        """The noisy labels `(N,)`. Only instance-dependent noise uses the features `(N, F)`."""
         if self.matrix is not None:
             return by_matrix(labels, num_classes, self.matrix, seed=seed)
         if not self.needs_features:
@@ -143,9 +202,16 @@ class Noise:
 
 
 def parse_noise(text: str) -> Noise:
-    """`uniform:0.4`, `flip:0.4`, `pair:0.2`, `instance:0.3`, or `matrix:FILE.csv`.
+    """The noise that a text describes: `uniform:0.4`, `flip:0.4`, `pair:0.2`, `instance:0.3` or
+    `matrix:FILE.csv`.
 
-    The file holds one row of the matrix a line. Raises `ConfigError` naming the fault and the nearest kind.
+    The file has one line for each row of the matrix.
+
+    >>> parse_noise("uniform:0.4")
+    Noise(kind='uniform', rate=0.4, matrix=None)
+
+    Raises:
+        ConfigError: the text or the file cannot be read. The message names the fault and a similar kind.
     """
     kind, _, value = text.partition(":")
     kind = kind.strip().lower()
@@ -173,7 +239,7 @@ def _read_matrix(path: str) -> tuple[tuple[float, ...], ...]:
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"cannot read the noise matrix {path!r}: {error}; expected numbers separated by commas, "
-            "one row a line"
+            "one line for each row"
         ) from None
     if any(len(row) != len(rows) for row in rows):
         raise ConfigError(
@@ -184,7 +250,7 @@ def _read_matrix(path: str) -> tuple[tuple[float, ...], ...]:
 
 
 def _flip_targets(num_classes: int, seed: int) -> Labels:
-    """`(C,)`: for each class another one, any of the others with equal probability."""
+    """`(C,)`: another class for each class, drawn uniformly from the others."""
     offsets = generator(seed, "noise.flip targets").integers(1, num_classes, size=num_classes)
     return (np.arange(num_classes) + offsets) % num_classes
 
@@ -192,7 +258,7 @@ def _flip_targets(num_classes: int, seed: int) -> Labels:
 def _class_scores(
     features: NDArray[np.floating], n: int, num_classes: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """`(N, C)` random linear scores of comparable spread."""
+    """Random linear scores `(N, C)`; their spread does not depend on the number of features."""
     if features.ndim != 2 or len(features) != n:
         raise DataError(f"expected features of shape ({n}, F), found {features.shape}")
     if not np.isfinite(features).all():
@@ -208,7 +274,10 @@ def _class_scores(
 
 
 def _rates(margins: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """Probabilities `sigmoid(shift - margin)` of mean `rate`: the mean rises with the shift, so bisect."""
+    """Probabilities `sigmoid(shift - margin)` with the mean `rate`.
+
+    The mean increases with the shift, so the shift is found by bisection.
+    """
     if rate in (0.0, 1.0) or len(margins) == 0:
         return np.full(len(margins), rate)
     reach = 40.0
@@ -228,7 +297,7 @@ def _row_stochastic(matrix: ArrayLike, num_classes: int) -> NDArray[np.float64]:
     values = np.asarray(matrix, dtype=np.float64)
     if values.shape != (num_classes, num_classes):
         raise ConfigError(
-            f"expected a noise matrix of shape ({num_classes}, {num_classes}), one row a class, "
+            f"expected a noise matrix of shape ({num_classes}, {num_classes}), one row for each class, "
             f"found {values.shape}"
         )
     wrong = np.flatnonzero(~((values >= 0).all(axis=1) & (abs(values.sum(axis=1) - 1) < 1e-6)))

@@ -1,4 +1,4 @@
-"""Plain `nn.Module`s by name: MLPs, CIFAR and wide ResNets, doors to torchvision and timm."""
+"""Classifiers by name: MLPs, ResNets for CIFAR, wide ResNets, and those of torchvision and timm."""
 
 from __future__ import annotations
 

@@ -1,22 +1,24 @@
-"""Doors to the classifiers of torchvision and timm, by name."""
+"""The classifiers of torchvision and timm, by name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from gdw.errors import ConfigError, MissingDependencyError, nearest
-from gdw.models.normalize import MeanStd
-from gdw.models.weights import fit_state
+from gdw.models.weights import load_matching
+
+if TYPE_CHECKING:
+    from gdw.data.encode.encoder import MeanStd
 
 IMAGENET: MeanStd = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
-# What the two libraries let through when a download fails: URLError and the hub's errors are
-# OSErrors, a wrong hash is a RuntimeError, a refused name a ValueError.
+# What the two libraries raise when a download fails: URLError and the errors of the hub are OSErrors, a wrong
+# hash is a RuntimeError, and a refused name is a ValueError.
 DOWNLOAD_ERRORS = (OSError, RuntimeError, ValueError)
 
 
@@ -28,12 +30,22 @@ def build_backbone(
     num_classes: int,
     pretrained: bool,
 ) -> tuple[nn.Module, MeanStd]:
-    """A network of `library` ("torchvision" or "timm") with a head of `num_classes`.
+    """A network of another library, with a head for `num_classes` classes.
 
-    Gives the network, `(B, 3, H, W)` floats to logits `(B, num_classes)`, and the mean and std that
-    its library normalises with. Raises `ConfigError` for an unknown name, a failed download or an
-    input that the network does not take, `MissingDependencyError` when the library is not
-    installed.
+    Args:
+        library: "torchvision" or "timm".
+        architecture: the name of the network in the library.
+        input_shape: the shape of one image, `(3, H, W)`.
+        num_classes: the number of classes.
+        pretrained: download the weights of the library.
+
+    Returns:
+        The network, from floating-point images `(B, 3, H, W)` to logits `(B, num_classes)`, and the mean and
+        std of the pixels on which the library trained it.
+
+    Raises:
+        ConfigError: the name is unknown, the download failed, or the network does not accept the input shape.
+        MissingDependencyError: the library is not installed.
     """
     if library == "torchvision":
         network, mean_std = _torchvision(architecture, num_classes, pretrained)
@@ -64,7 +76,9 @@ def _torchvision(
         state = chosen.get_state_dict(progress=True, check_hash=True)
     except DOWNLOAD_ERRORS as error:
         raise _failed_download(name, error) from error
-    fit_state(network, state, num_classes=num_classes, origin=f"the pretrained weights of {name}")
+    load_matching(
+        network, state, num_classes=num_classes, origin=f"the pretrained weights of {name}"
+    )
     preset = chosen.transforms()
     return network, (tuple(preset.mean), tuple(preset.std))
 
@@ -134,7 +148,7 @@ def _first_line(error: Exception) -> str:
 def _try_input(
     network: nn.Module, name: str, input_shape: tuple[int, ...], num_classes: int
 ) -> None:
-    """Some networks take one image size only, and say so on the first batch: ask them now."""
+    """Run the network once: some accept one image size only, and say so when they get the first batch."""
     training = network.training
     network.eval()
     try:
@@ -142,13 +156,13 @@ def _try_input(
             logits = network(torch.zeros(1, *input_shape))
     except (RuntimeError, ValueError, AssertionError, IndexError) as error:
         raise ConfigError(
-            f"model {name!r} does not take inputs of shape {input_shape} ({_first_line(error)}): "
+            f"model {name!r} does not accept inputs of shape {input_shape} ({_first_line(error)}): "
             "choose another image_size (224 suits most) or another model"
         ) from error
     finally:
         network.train(training)
     if tuple(logits.shape) != (1, num_classes):
         raise ConfigError(
-            f"model {name!r} gives outputs of shape {tuple(logits.shape)} where logits of shape "
-            f"(1, {num_classes}) were expected: it is not a classifier, choose another model"
+            f"model {name!r} is not a classifier: expected logits of shape (1, {num_classes}), found outputs "
+            f"of shape {tuple(logits.shape)}; choose another model"
         )

@@ -1,4 +1,4 @@
-"""From a model's name to the model: the names that `--model` takes."""
+"""Building a model from its name, as in `--model NAME`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -14,10 +15,13 @@ from torch import nn
 from gdw.errors import ConfigError, nearest
 from gdw.models.backbones import build_backbone
 from gdw.models.mlp import MLP
-from gdw.models.normalize import MeanStd, Normalize
+from gdw.models.normalize import Normalize
 from gdw.models.resnet_cifar import CifarResNet
 from gdw.models.weights import load_weights
 from gdw.models.wide_resnet import WideResNet
+
+if TYPE_CHECKING:
+    from gdw.data.encode.encoder import MeanStd
 
 EXAMPLES = (
     "auto",
@@ -36,13 +40,19 @@ IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
 
 
 def choose_model(kind: str | None, input_shape: Sequence[int]) -> str:
-    """The model's name that "auto" stands for.
+    """The name of the model that "auto" means.
 
-    `kind` is the data's ("image", "text", "table", "array") or None when unknown. Images up to 64
-    pixels get ResNet-20, the cheapest convolutional network that does well on them; larger ones
-    ResNet-18, whose first layers shrink the picture sixteenfold before the costly part. A bag of
-    words has far more features than a table and few examples that share one: a narrow layer with
-    dropout. All else: an MLP.
+    Images of up to 64 pixels get ResNet-20, the cheapest convolutional network that is accurate on them.
+    Larger images get ResNet-18, whose first layers reduce the picture to a sixteenth before the expensive
+    layers. Texts get a narrow layer with dropout, because they have many features, each of which occurs in
+    few examples. All other inputs get an MLP.
+
+    >>> choose_model("image", (3, 32, 32))
+    'resnet20'
+
+    Args:
+        kind: the kind of the data ("image", "text", "table" or "array"), or None if it is not known.
+        input_shape: the shape of one example.
     """
     if kind == "text":
         return "mlp:256,dropout=0.5"
@@ -63,22 +73,31 @@ def build_model(
     kind: str | None = None,
     seed: int | None = None,
 ) -> nn.Module:
-    """Build the classifier called `name`: inputs `(B, *input_shape)` to logits `(B, num_classes)`.
+    """Build a classifier: a model from inputs `(B, *input_shape)` to logits `(B, num_classes)`.
 
-    Names: "auto" (see `choose_model`; `kind` helps it), "mlp", "mlp:512,256",
-    "mlp:256,dropout=0.5", "resnet20" and any other depth 6n + 2, "wrn-28-10" and any other depth 6n
-    + 4, "torchvision:resnet18", "timm:resnet18" and every other classifier of those libraries.
+    The model of images `(3, H, W)` begins with `Normalize` and accepts uint8 or floating-point pixels.
 
-    Models of images `(3, H, W)` take uint8 or floating pixels and begin with `Normalize`, by
-    `mean_std` (per channel, of pixels in [0, 1]; without it pixels are only brought to [0, 1]).
-    With `pretrained` (torchvision and timm: downloads) or `weights` (a local file) a backbone keeps
-    the normalisation that its library trained it with, whatever `mean_std` says.
+    >>> build_model("mlp:8", input_shape=(4,), num_classes=3, seed=0).head
+    Linear(in_features=8, out_features=3, bias=True)
 
-    `seed` draws the initial parameters from a seed of their own and leaves the global random state
-    as it was; without it they come from PyTorch's global generator, as for any `nn.Module`.
+    Args:
+        name: "auto" (see `choose_model`), "mlp", "mlp:512,256", "mlp:256,dropout=0.5", "resnet20" or another
+            depth 6n + 2, "wrn-28-10" or another depth 6n + 4, or "torchvision:NAME" or "timm:NAME" for every
+            classifier of these libraries.
+        input_shape: the shape of one example.
+        num_classes: the number of classes.
+        mean_std: the mean and std of each channel, for pixels in [0, 1]; default: pixels are only scaled to
+            [0, 1]. A network of torchvision or timm that gets its weights by `pretrained` or `weights`
+            ignores it, and uses the mean and std of its library.
+        pretrained: download the weights of torchvision or timm.
+        weights: a local file of weights; see `gdw.models.weights.load_weights`.
+        kind: the kind of the data, for the name "auto".
+        seed: of the initial parameters; the global random state does not change. Default: they come from
+            PyTorch's global generator, as for any `nn.Module`.
 
-    Raises `ConfigError` for an unknown name, a shape that the model cannot take or weights that do
-    not fit, and `MissingDependencyError` when the library of the model is not installed.
+    Raises:
+        ConfigError: the name is unknown, or the model does not fit the input shape or the weights.
+        MissingDependencyError: the library of the model is not installed.
     """
     if num_classes < 2:
         raise ConfigError(f"expected 2 classes or more, found {num_classes}: nothing to tell apart")
@@ -106,7 +125,7 @@ def _build(
     num_classes: int,
     mean_std: MeanStd | None,
     pretrained: bool,
-    own_normalization: bool,
+    has_weights: bool,
 ) -> nn.Module:
     library, colon, architecture = name.partition(":")
     if colon and library in ("torchvision", "timm"):
@@ -114,7 +133,7 @@ def _build(
         network, backbone_mean_std = build_backbone(
             library, architecture, input_shape=shape, num_classes=num_classes, pretrained=pretrained
         )
-        if pretrained or own_normalization:
+        if pretrained or has_weights:
             mean_std = backbone_mean_std
         return _normalized(network, shape, mean_std)
     if pretrained:

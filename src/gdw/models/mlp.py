@@ -1,4 +1,4 @@
-"""Multi-layer perceptrons, for tables, features and bags of words."""
+"""Multi-layer perceptrons for tables, features and bags of words."""
 
 from __future__ import annotations
 
@@ -12,21 +12,32 @@ WIDE = 512
 
 
 def default_hidden(in_features: int) -> tuple[int, ...]:
-    """Hidden sizes for inputs of this width.
+    """The default sizes of the hidden layers for inputs of this width.
 
-    Wide inputs (embeddings, pixels, bags of words) are close to linearly separable and one layer of
-    512 serves them; a small table needs depth for its interactions and little width.
+    Wide inputs (embeddings, pixels, bags of words) are close to linearly separable, so one layer of 512 is
+    enough. A small table needs two layers for the interactions of its columns, but these can be narrow.
     """
     return (512,) if in_features >= WIDE else (128, 128)
 
 
 class MLP(nn.Module):
-    """Blocks of Linear, BatchNorm, ReLU and dropout, then a linear `head`.
+    """Blocks of Linear, BatchNorm, ReLU and dropout, followed by a linear `head`.
 
-    Takes `(B, ...)`, flattened to `(B, in_features)`, and gives logits `(B, num_classes)`.
-    BatchNorm needs at least two examples a batch in train mode.
+    The input is `(B, ...)` and is flattened to `(B, in_features)`; the output is logits `(B, num_classes)`.
+    In training mode, BatchNorm needs at least two examples per batch.
 
-    Raises `ConfigError` for sizes below 1 or a dropout outside [0, 1).
+    >>> import torch
+    >>> MLP(4, 3).eval()(torch.zeros(2, 4)).shape
+    torch.Size([2, 3])
+
+    Args:
+        in_features: the number of values of an example.
+        num_classes: the number of classes.
+        hidden: the sizes of the hidden layers; default: see `default_hidden`.
+        dropout: the probability of dropping a unit; 0: no dropout layers.
+
+    Raises:
+        ConfigError: a size is below 1, or the dropout is outside [0, 1).
     """
 
     def __init__(
@@ -48,7 +59,7 @@ class MLP(nn.Module):
         blocks: list[nn.Module] = []
         width = in_features
         for size in sizes:
-            # BatchNorm subtracts the mean, so a bias before it would be a parameter without effect
+            # BatchNorm subtracts the mean, so a bias before it would have no effect.
             blocks += [nn.Linear(width, size, bias=False), nn.BatchNorm1d(size), nn.ReLU()]
             if dropout:
                 blocks.append(nn.Dropout(dropout))

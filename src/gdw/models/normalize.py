@@ -1,4 +1,4 @@
-"""Pixels to network inputs, inside the model so that saved weights bring their normalisation."""
+"""Normalisation of pixels as a layer of the model, so that it is saved with the weights."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from torch import Tensor, nn
 
 from gdw.errors import ConfigError
 
-MeanStd = tuple[Sequence[float], Sequence[float]]
-
 
 class Normalize(nn.Module):
-    """`(x - mean) / std` per channel, with `x` in [0, 1].
+    """`(x - mean) / std` for each channel, with `x` in [0, 1].
 
-    Takes images `(B, C, H, W)`: integer pixels (0 to 255) are divided by 255 first, floating ones
-    are taken to be in [0, 1] already. Gives the same shape in the dtype of the module, so that
-    `.double()` and `.bfloat16()` reach the pixels too.
+    The input is images `(B, C, H, W)`. Integer pixels (0 to 255) are divided by 255 first; floating-point
+    pixels are expected to be in [0, 1] already. The output has the same shape and the dtype of the module, so
+    `.double()` and `.bfloat16()` change the dtype of the pixels too.
 
-    Raises `ConfigError` when mean and std do not have one entry a channel or a std is not positive.
+    >>> import torch
+    >>> Normalize([0.5], [0.5])(torch.tensor([[[[0, 255]]]], dtype=torch.uint8))
+    tensor([[[[-1.,  1.]]]])
+
+    Args:
+        mean, std: one value for each of the C channels.
+
+    Raises:
+        ConfigError: `mean` and `std` differ in length, or a std is not positive.
     """
 
     mean: Tensor

@@ -1,8 +1,7 @@
 """The small residual networks of the CIFAR experiments.
 
-Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2: three
-stages of n blocks with 16, 32 and 64 channels, depth 6n + 2, and shortcuts without parameters
-(option A).
+Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, section 4.2. They have three
+stages of n blocks with 16, 32 and 64 channels, the depth 6n + 2, and shortcuts without parameters (option A).
 """
 
 from __future__ import annotations
@@ -38,10 +37,13 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """ResNet of depth 6n + 2: small images `(B, in_channels, H, W)` to logits `(B, num_classes)`.
+    """A ResNet of depth 6n + 2, from small images `(B, in_channels, H, W)` to logits `(B, num_classes)`.
 
-    Any height and width will do (the last stage is averaged over what is left, a quarter of each
-    side). Raises `ConfigError` for a depth that is not 6n + 2.
+    The height and width are free: the output of the last stage, a quarter of each side, is averaged over its
+    pixels.
+
+    Raises:
+        ConfigError: the depth is not 6n + 2.
     """
 
     def __init__(self, depth: int, num_classes: int, *, in_channels: int = 3) -> None:

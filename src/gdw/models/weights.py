@@ -1,4 +1,4 @@
-"""Parameters from a file into a model whose head may have other classes."""
+"""Loading of weights from a file into a model whose head may be for other classes."""
 
 from __future__ import annotations
 
@@ -11,61 +11,74 @@ from torch import Tensor, nn
 
 from gdw.errors import ConfigError
 
+# The keys under which training programs save the state dict together with other things.
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 
 
 def load_weights(model: nn.Module, path: Path, *, num_classes: int) -> None:
-    """Load a state dict, `.safetensors` or saved by `torch.save`, into `model` in place.
+    """Load the weights in a file into `model`, in place.
 
-    The file may hold the whole model, as `gdw` saves it, or the bare network inside it, as
-    torchvision and timm save theirs. A head for another number of classes is left as initialised.
-    Nothing in the file is executed. Raises `ConfigError` when it cannot be read or does not fit.
+    The file may hold the whole model, as `gdw` saves it, or only the network without `Normalize`, as
+    torchvision and timm save it. A head for another number of classes is not loaded, and keeps its initial
+    weights. Nothing in the file is executed.
+
+    Args:
+        model: the model.
+        path: a `.safetensors` file, or a state dict that `torch.save` wrote.
+        num_classes: the number of classes of the model.
+
+    Raises:
+        ConfigError: the file cannot be read, or does not fit the model.
     """
-    state = _read(path)
-    own = model.state_dict()
-    whole = any(name in own for name in state)
-    inner = getattr(model, "network", None)
-    target = inner if not whole and isinstance(inner, nn.Module) else model
-    fit_state(target, state, num_classes=num_classes, origin=str(path))
+    loaded = _read(path)
+    names = model.state_dict().keys()
+    is_whole_model = any(name in names for name in loaded)
+    network = getattr(model, "network", None)
+    target = network if not is_whole_model and isinstance(network, nn.Module) else model
+    load_matching(target, loaded, num_classes=num_classes, origin=str(path))
 
 
-def fit_state(
-    network: nn.Module, state: Mapping[str, Tensor], *, num_classes: int, origin: str
+def load_matching(
+    network: nn.Module, loaded: Mapping[str, Tensor], *, num_classes: int, origin: str
 ) -> None:
-    """Copy `state` into `network`, but for the tensors of a head of another number of classes.
+    """Copy the tensors of a state dict into `network`, except those of a head for another number of classes.
 
-    Every other tensor of the network must be there in its shape, else `ConfigError` names the first
-    one.
+    Args:
+        network: the network.
+        loaded: the state dict.
+        num_classes: the number of classes of the network.
+        origin: where the state dict comes from, for messages.
+
+    Raises:
+        ConfigError: a tensor is missing or has another shape. The message names the first one.
     """
-    own = network.state_dict()
-    kept: dict[str, Tensor] = {}
-    for name, mine in own.items():
-        given = state.get(name)
-        if given is None:
-            # the one buffer that files of old PyTorch versions lack, and that no prediction depends
-            # on
+    matching: dict[str, Tensor] = {}
+    for name, current in network.state_dict().items():
+        tensor = loaded.get(name)
+        if tensor is None:
+            # Files of old PyTorch versions lack this buffer, and no prediction depends on it.
             if name.endswith("num_batches_tracked"):
                 continue
             raise ConfigError(
                 f"{origin} does not fit the model: no tensor {name!r} in it (it has "
-                f"{', '.join(list(state)[:3])}, ...); give the weights of this very architecture"
+                f"{', '.join(list(loaded)[:3])}, ...); give weights of the same architecture"
             )
-        if given.shape == mine.shape:
-            kept[name] = given
-        elif not _is_other_head(given, mine, num_classes):
+        if tensor.shape == current.shape:
+            matching[name] = tensor
+        elif not _is_other_head(tensor, current, num_classes):
             raise ConfigError(
                 f"{origin} does not fit the model: expected tensor {name!r} of shape "
-                f"{tuple(mine.shape)}, found {tuple(given.shape)}; "
-                "give the weights of this very architecture"
+                f"{tuple(current.shape)}, found {tuple(tensor.shape)}; "
+                "give weights of the same architecture"
             )
-    network.load_state_dict(kept, strict=False)
+    network.load_state_dict(matching, strict=False)
 
 
-def _is_other_head(given: Tensor, mine: Tensor, num_classes: int) -> bool:
+def _is_other_head(loaded: Tensor, current: Tensor, num_classes: int) -> bool:
     return (
-        given.ndim == mine.ndim > 0
-        and mine.shape[0] == num_classes
-        and given.shape[1:] == mine.shape[1:]
+        loaded.ndim == current.ndim > 0
+        and current.shape[0] == num_classes
+        and loaded.shape[1:] == current.shape[1:]
     )
 
 
@@ -89,7 +102,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             content = content[wrapper]
     if not isinstance(content, dict):
         raise _unreadable(path)
-    # `module.` is what DataParallel and DistributedDataParallel put before every name
+    # DataParallel and DistributedDataParallel put `module.` before every name.
     state = {
         str(name).removeprefix("module."): tensor
         for name, tensor in content.items()

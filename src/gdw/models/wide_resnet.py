@@ -1,8 +1,7 @@
 """Wide residual networks, WRN-depth-width.
 
-Source: Zagoruyko & Komodakis, "Wide Residual Networks", BMVC 2016: pre-activation blocks, three
-stages of n blocks with 16k, 32k and 64k channels, depth 6n + 4, dropout between the convolutions of
-a block.
+Source: Zagoruyko & Komodakis, "Wide Residual Networks", BMVC 2016. They have three stages of n pre-activation
+blocks with 16k, 32k and 64k channels, the depth 6n + 4, and dropout between the two convolutions of a block.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from gdw.models.resnet_cifar import init_kaiming
 
 
 class PreActivationBlock(nn.Module):
-    """BatchNorm, ReLU, 3x3 convolution, twice; a 1x1 convolution is the shortcut where shapes change."""
+    """Twice BatchNorm, ReLU and a 3x3 convolution; the shortcut is a 1x1 convolution if the shape changes."""
 
     def __init__(self, in_channels: int, channels: int, stride: int, dropout: float) -> None:
         super().__init__()
@@ -40,10 +39,10 @@ class PreActivationBlock(nn.Module):
 
 
 class WideResNet(nn.Module):
-    """WRN-depth-width for small images: `(B, in_channels, H, W)` to logits `(B, num_classes)`.
+    """WRN-depth-width, from small images `(B, in_channels, H, W)` to logits `(B, num_classes)`.
 
-    Raises `ConfigError` for a depth that is not 6n + 4, a width below 1 or a dropout outside [0,
-    1).
+    Raises:
+        ConfigError: the depth is not 6n + 4, the width is below 1, or the dropout is outside [0, 1).
     """
 
     def __init__(

@@ -75,8 +75,8 @@ def test_parsed_imbalance_is_the_function(text: str, kind: str) -> None:
         ("stpe:50", "unknown imbalance 'stpe:50': .* Did you mean 'step'"),
         ("step:", "imbalance 'step:' has no factor"),
         ("fifty", "imbalance 'fifty' has no factor"),
-        ("0.5", "so at least 1, found 0.5"),
-        ("inf", "so at least 1, found inf"),
+        ("0.5", "a finite number of 1 or more, found 0.5"),
+        ("inf", "a finite number of 1 or more, found inf"),
     ],
 )
 def test_unreadable_imbalance(text: str, message: str) -> None:

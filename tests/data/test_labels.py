@@ -93,7 +93,7 @@ def test_numbers_are_no_names_unless_a_file_declares_which() -> None:
     with pytest.raises(
         DataError,
         match=r"row 3: the label '0' is not a known class: expected one of the names 'ant', 'zebra', "
-        r"found a number, .* not declared; write the names",
+        r"found a number, and no file declares which number means which name; write the names",
     ) as caught:
         recode(numbers, ("ant", "zebra"), where=where)
     assert "\n" not in str(caught.value)

@@ -57,10 +57,7 @@ def column_type(values: Any, *, untyped: bool) -> ColumnType | None:
     import pyarrow as pa
 
     if untyped:
-        distinct = _clean_cells(values.unique()).drop_null()
-        if len(distinct) == 0:
-            return "missing"
-        return "number" if _all_numbers(distinct) else "category"
+        return _untyped_column_type(values)
     kind = values.type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -73,6 +70,13 @@ def column_type(values: Any, *, untyped: bool) -> ColumnType | None:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return "date"
     return None
+
+
+def _untyped_column_type(values: Any) -> ColumnType:
+    distinct = _clean_cells(values.unique()).drop_null()
+    if len(distinct) == 0:
+        return "missing"
+    return "number" if _all_numbers(distinct) else "category"
 
 
 def feature_types(rows: Rows, columns: Sequence[str], origin: str) -> dict[str, ColumnType]:
@@ -120,10 +124,7 @@ def to_pandas(values: Any, type_: ColumnType, *, untyped: bool) -> pd.Series[Any
         nothing: pd.Series[Any] = pd.Series(np.full(len(values), np.nan))
         return nothing
     if type_ == "date":
-        try:
-            dates: pd.Series[Any] = values.cast(pa.timestamp("us")).to_pandas()
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            raise ConversionError(*_first_unfit(values, pa.timestamp("us"))) from None
+        dates: pd.Series[Any] = _cast(values, pa.timestamp("us")).to_pandas()
         return dates
     if pa.types.is_boolean(values.type):
         booleans: pd.Series[Any] = values.to_pandas()
@@ -203,10 +204,7 @@ def _to_numbers(values: Any) -> Any:
         return values
     if pa.types.is_null(values.type):
         return values.cast(pa.float64())
-    try:
-        numbers = values.cast(pa.float64())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        raise ConversionError(*_first_unfit(values, pa.float64())) from None
+    numbers = _cast(values, pa.float64())
     try:
         return values.cast(pa.int64()) if is_text(values.type) else numbers
     except pa.ArrowInvalid:
@@ -223,13 +221,17 @@ def _all_numbers(values: Any) -> bool:
     return True
 
 
-def _first_unfit(values: Any, type_: Any) -> tuple[int, object]:
-    """The position and value of the first cell that cannot be cast. It may be slow: only errors need it."""
+def _cast(values: Any, type_: Any) -> Any:
+    """`values` as another `pyarrow` type; `ConversionError` holds the first value that cannot be cast."""
     import pyarrow as pa
 
-    for position, value in enumerate(values):
-        try:
-            value.cast(type_)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            return position, value.as_py()
-    raise AssertionError("every value can be cast by itself")
+    unfit = (pa.ArrowInvalid, pa.ArrowNotImplementedError)
+    try:
+        return values.cast(type_)
+    except unfit:
+        for position, value in enumerate(values):
+            try:
+                value.cast(type_)
+            except unfit:
+                raise ConversionError(position, value.as_py()) from None
+        raise

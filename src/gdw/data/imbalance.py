@@ -127,6 +127,6 @@ def _keep(
 def _check_factor(factor: float) -> None:
     if not 1 <= factor < np.inf:
         raise ConfigError(
-            "the imbalance factor is the largest class size divided by the smallest: expected 1 or more, "
-            f"found {factor:g}"
+            "the imbalance factor is the largest class size divided by the smallest: expected a "
+            f"finite number of 1 or more, found {factor:g}"
         )

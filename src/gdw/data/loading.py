@@ -177,13 +177,9 @@ def _recognise(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
         raise DataError(
             f"{origin} has no column left for the inputs. Its columns: {listed(rows.columns)}"
         )
-    images = [name for name in names if _holds_images(rows.arrow(name))]
-    if len(images) > 1:
-        raise DataError(
-            f"{origin} has several image columns, {listed(images)}: name the one to use"
-        )
-    if images:
-        return InputColumns("image", (images[0],))
+    image = _image_column(rows, names, origin)
+    if image is not None:
+        return InputColumns("image", (image,))
     texts = [n for n in names if is_text(rows.arrow(n).type) and not _holds_numbers(rows, n)]
     text = _only_prose(rows, texts)
     if text is None:
@@ -191,6 +187,15 @@ def _recognise(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
     unused = [name for name in names if name != text]
     note = f"learning from the texts of {text!r} alone, not from {listed(unused)}"
     return InputColumns("text", (text,), (note,) if unused else ())
+
+
+def _image_column(rows: Rows, names: Sequence[str], origin: str) -> str | None:
+    images = [name for name in names if _holds_images(rows.arrow(name))]
+    if len(images) > 1:
+        raise DataError(
+            f"{origin} has several image columns, {listed(images)}: name the one to use"
+        )
+    return images[0] if images else None
 
 
 def _only_prose(rows: Rows, texts: Sequence[str]) -> str | None:

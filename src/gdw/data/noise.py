@@ -69,14 +69,8 @@ pair = pair_flip
 def by_matrix(labels: Labels, num_classes: int, matrix: ArrayLike, *, seed: int) -> Labels:
     """A label `i` becomes `j` with probability `matrix[i, j]`.
 
-    Args:
-        labels: int64 `(N,)`, from 0 to C - 1.
-        num_classes: C.
-        matrix: `(C, C)`, each row of which sums to 1.
-        seed: of the draws.
-
-    Raises:
-        ConfigError: the matrix has another shape, or its rows are not probabilities.
+    The matrix has the shape `(C, C)`, and each row sums to 1. `ConfigError` says what is wrong with another
+    matrix. The other arguments are those of `uniform`.
     """
     _check(labels, num_classes, 0.0)
     probabilities = _row_stochastic(matrix, num_classes)
@@ -101,16 +95,8 @@ def instance_dependent(
     the margin of the true class over this class, and is `rate` on average. The idea that flip rates and
     targets are functions of the features is from Xia et al., "Part-dependent Label Noise" (NeurIPS 2020).
 
-    Args:
-        labels: int64 `(N,)`, from 0 to C - 1.
-        num_classes: C.
-        rate: the mean share of wrong labels, from 0 to 1.
-        seed: of the projection and the draws.
-        features: `(N, F)`.
-
-    Raises:
-        ConfigError: the rate is outside [0, 1].
-        DataError: the features have another shape, or are not finite.
+    The features are `(N, F)`; `DataError` is raised if they have another shape or are not finite. The other
+    arguments are those of `uniform`.
     """
     _check(labels, num_classes, rate)
     rng = generator(seed, "noise.instance")
@@ -131,14 +117,8 @@ def transition_matrix(kind: str, num_classes: int, rate: float, seed: int) -> ND
            [0.  , 0.75, 0.25],
            [0.25, 0.  , 0.75]])
 
-    Args:
-        kind: "uniform", "flip" (whose targets depend on `seed`) or "pair".
-        num_classes: C.
-        rate: from 0 to 1.
-        seed: the seed with which the noise is applied.
-
-    Raises:
-        ConfigError: another kind, or a rate out of range.
+    The kinds are "uniform", "flip" (whose targets depend on `seed`) and "pair"; `ConfigError` is raised for
+    another kind or a rate out of range.
     """
     if kind not in ("uniform", "flip", "pair"):
         raise ConfigError(

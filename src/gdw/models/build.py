@@ -141,17 +141,20 @@ def _build(
             f"model {name!r} has no pretrained weights: choose a torchvision: or timm: model, "
             "or leave pretrained out"
         )
-    if library == "mlp":
-        mlp = _build_mlp(name, shape, num_classes)
-        return _normalized(mlp, shape, mean_std) if len(shape) == 3 else mlp
+    network = _build_own(name, shape, num_classes)
+    return _normalized(network, shape, mean_std) if len(shape) == 3 else network
+
+
+def _build_own(name: str, shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    """A network that gdw defines itself."""
+    if name.partition(":")[0] == "mlp":
+        return _build_mlp(name, shape, num_classes)
     if match := re.fullmatch(r"resnet-?(\d+)", name):
         _require_image(name, shape)
-        network = _build_resnet(int(match[1]), num_classes, in_channels=shape[0])
-        return _normalized(network, shape, mean_std)
+        return _build_resnet(int(match[1]), num_classes, in_channels=shape[0])
     if match := re.fullmatch(r"wrn-?(\d+)-(\d+)", name):
         _require_image(name, shape)
-        network = WideResNet(int(match[1]), int(match[2]), num_classes, in_channels=shape[0])
-        return _normalized(network, shape, mean_std)
+        return WideResNet(int(match[1]), int(match[2]), num_classes, in_channels=shape[0])
     raise ConfigError(
         f"unknown model {name!r}: expected a name such as {', '.join(EXAMPLES)}."
         + nearest(name, EXAMPLES)

@@ -97,6 +97,11 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise _unreadable(path) from error
     except (pickle.UnpicklingError, SafetensorError) as error:
         raise _unreadable(path) from error
+    return _tensors(content, path)
+
+
+def _tensors(content: object, path: Path) -> dict[str, Tensor]:
+    """The tensors by name in what a file holds, without wrappers."""
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]

@@ -135,14 +135,19 @@ def _targets(plan: CopyPlan, paths: Sequence[Path]) -> dict[int, Path]:
             raise DataError(
                 f"the label {label!r} is not the name of a folder, so {shown(old)} cannot be copied into it"
             )
-        number = 0
-        while _folded(target) in taken:
-            number += 1
-            more = f"-from-{old.parts[0]}" + (f"-{number}" if number > 1 else "")
-            target = Path(folder, *old.parts[1:-1], f"{old.stem}{more}{old.suffix}")
-        taken.add(_folded(target))
-        targets[row] = target
+        targets[row] = _untaken(target, old, taken)
+        taken.add(_folded(targets[row]))
     return targets
+
+
+def _untaken(target: Path, old: Path, taken: set[bytes]) -> Path:
+    """`target`, or the same path with the old class in the name if `target` is taken."""
+    path, number = target, 0
+    while _folded(path) in taken:
+        number += 1
+        more = f"-from-{old.parts[0]}" + (f"-{number}" if number > 1 else "")
+        path = target.with_name(f"{old.stem}{more}{old.suffix}")
+    return path
 
 
 def _folded(path: Path) -> bytes:

@@ -53,24 +53,7 @@ class ArrayRows(Rows):
 
 def open_npz(path: Path) -> ArrayRows:
     """The rows of `X` `(N, F)`, `(N, H, W)` or `(N, H, W, 3)`, `y` `(N,)` and every other array `(N,)`."""
-    import numpy as np
-
-    if not zipfile.is_zipfile(path):
-        raise DataError(
-            f"{shown(path)} is damaged, or not a NumPy archive as numpy.savez writes it"
-        )
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise DataError(
-                f"{shown(path)} holds Python objects, which are not loaded because they can run code: "
-                "save plain arrays of numbers or strings"
-            ) from None
-        raise DataError(f"{shown(path)} is damaged, or not a NumPy archive: {error}") from None
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{shown(path)} is damaged, or not a NumPy archive: {error}") from None
+    arrays = _read_arrays(path)
     if "X" not in arrays:
         raise DataError(
             f"{shown(path)} has no array 'X' (features); it has {listed(arrays) or 'none'}"
@@ -81,6 +64,27 @@ def open_npz(path: Path) -> ArrayRows:
     rows = ArrayRows({"X": X, **columns}, path)
     check_arrays(rows, shown(path))
     return rows
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    import numpy as np
+
+    if not zipfile.is_zipfile(path):
+        raise DataError(
+            f"{shown(path)} is damaged, or not a NumPy archive as numpy.savez writes it"
+        )
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except ValueError as error:
+        if "allow_pickle" in str(error):
+            raise DataError(
+                f"{shown(path)} holds Python objects, which are not loaded because they can run code: "
+                "save plain arrays of numbers or strings"
+            ) from None
+        raise DataError(f"{shown(path)} is damaged, or not a NumPy archive: {error}") from None
+    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{shown(path)} is damaged, or not a NumPy archive: {error}") from None
 
 
 def copy_npz(plan: CopyPlan, target: Path) -> None:
@@ -114,6 +118,18 @@ def check_arrays(rows: ArrayRows, origin: str) -> None:
         DataError: they do not; the message names the array and `origin`.
     """
     X = rows.arrays["X"]
+    _check_features(X, origin)
+    for name, array in rows.arrays.items():
+        if array.ndim != 1 and name != "X":
+            raise DataError(f"{name!r} of {origin} should have the shape (N,), found {array.shape}")
+        if len(array) != len(X):
+            raise DataError(
+                f"{name!r} of {origin} has {len(array)} rows, but 'X' has {len(X)}: they must agree"
+            )
+    _require_finite(X, rows)
+
+
+def _check_features(X: NDArray[Any], origin: str) -> None:
     if X.dtype.kind not in "biuf":
         raise DataError(f"'X' of {origin} should hold numbers, found the type {X.dtype}")
     if X.ndim not in (2, 3) and not (X.ndim == 4 and X.shape[3] == 3):
@@ -123,14 +139,6 @@ def check_arrays(rows: ArrayRows, origin: str) -> None:
             f"'X' of {origin} should have the shape (N, features), (N, height, width) or "
             f"(N, height, width, 3), found {X.shape}{fix}"
         )
-    for name, array in rows.arrays.items():
-        if array.ndim != 1 and name != "X":
-            raise DataError(f"{name!r} of {origin} should have the shape (N,), found {array.shape}")
-        if len(array) != len(X):
-            raise DataError(
-                f"{name!r} of {origin} has {len(array)} rows, but 'X' has {len(X)}: they must agree"
-            )
-    _require_finite(X, rows)
 
 
 def _require_finite(X: NDArray[Any], rows: ArrayRows) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from gdw.data import Examples
 from gdw.data.augment import AUGMENTATIONS
-from gdw.data.examples import JoinedInputs as Joined
+from gdw.data.examples import JoinedInputs
 from gdw.errors import DataError
 from gdw.train import Trainer
 from gdw.train.feed import AHEAD, as_dataset, augment, batches
@@ -150,9 +150,9 @@ def test_what_is_in_memory_is_read_where_it_is_used() -> None:
 
 def test_joined_inputs_are_as_slow_as_either() -> None:
     held = torch.arange(3)[:, None]
-    assert Joined(Slow(), held).on_demand
-    assert Joined(held, Slow()).on_demand
-    assert not Joined(held, held).on_demand
+    assert JoinedInputs(Slow(), held).on_demand
+    assert JoinedInputs(held, Slow()).on_demand
+    assert not JoinedInputs(held, held).on_demand
 
 
 @pytest.mark.parametrize("kind", AUGMENTATIONS)

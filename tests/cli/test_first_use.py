@@ -111,7 +111,8 @@ def test_relative_paths_of_a_run_resumed_elsewhere(
     for data in ((), ("../data.csv",)):
         done = gdw("train", *data, "--resume", "--output", "../run")
         one_line(
-            done, r"'clean.csv' does not exist in .*elsewhere: ../run/config.yaml names it \(meta\) relative to"
+            done,
+            r"'clean.csv' does not exist in .*elsewhere: ../run/config.yaml names it \(meta\) relative to",
         )
     monkeypatch.chdir(here)
     assert gdw("train", "--resume", "--output", "run").exit_code == 0

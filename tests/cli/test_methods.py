@@ -23,4 +23,7 @@ def test_an_option_of_a_method(train: Run) -> None:
 def test_clean_examples_are_not_added_twice(train: Run) -> None:
     done = train("--method", "plain_clean", "--add-clean")
     assert done.exit_code == 2
-    assert "'plain_clean' trains on the clean examples already and add_clean would count" in done.output
+    assert (
+        "'plain_clean' trains on the clean examples already and add_clean would count"
+        in done.output
+    )

@@ -235,7 +235,9 @@ def test_predictions_never_overwrite(train: Run, gdw: Run, here: Path) -> None:
     one_line(
         gdw("predict", "run", "test.csv", "--output", "p.txt"), r"ending in .csv, .parquet, .jsonl"
     )
-    one_line(gdw("predict", "run", "test.csv", "--output", "no/p.csv"), r"the folder no does not exist")
+    one_line(
+        gdw("predict", "run", "test.csv", "--output", "no/p.csv"), r"the folder no does not exist"
+    )
 
 
 def test_an_evaluation_file_of_another_form(train: Run, gdw: Run, here: Path) -> None:

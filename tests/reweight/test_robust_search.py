@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from gdw.errors import ConfigError, DataError, DivergenceError
-from gdw.functional.noise_posterior import NoisePosterior
-from gdw.functional.temperature import apply_temperature, fit_temperature
+from gdw.functional.calibration import apply_temperature, fit_temperature
+from gdw.functional.label_noise import NoisePosterior
 from gdw.reweight import Predict
 from gdw.reweight.robust import search
 from gdw.reweight.robust.method import RobustOptions

@@ -66,7 +66,10 @@ def test_clean_examples_are_trained_on_as_they_are(
     assert found.fingerprint == without.fingerprint
 
 
-@pytest.mark.parametrize(("needs_clean", "message"), [(False, "add_clean"), (True, "some rows whose labels you have verified")])
+@pytest.mark.parametrize(
+    ("needs_clean", "message"),
+    [(False, "add_clean"), (True, "some rows whose labels you have verified")],
+)
 def test_adding_clean_examples_needs_some(
     files: dict[str, Any], needs_clean: bool, message: str
 ) -> None:

@@ -1,7 +1,7 @@
 """The loss and its gradient at the logits, one entry a class: `D1 = ∂ℓ/∂z`.
 
 Shapes: logits `(N, C, ...)` with the classes in dimension 1; a dense output (segmentation, tokens) has
-further dimensions behind it, and each of its positions counts as an example. Targets are either class
+further dimensions after it, and each of its positions counts as an example. Targets are either class
 indices `(N, ...)`, integers, or class probabilities `(N, C, ...)`, floating point.
 
 Source: Chen et al., "Generalized DataWeighting via Class-Level Gradient Manipulation", NeurIPS 2021,
@@ -19,7 +19,7 @@ from torch import Tensor
 from gdw.errors import DataError
 
 IGNORE_INDEX = -100
-"""Index targets of this value are left out: no loss, no gradient, not counted (as in `F.cross_entropy`)."""
+"""Targets with this index have no loss and no gradient and are not counted (as in `F.cross_entropy`)."""
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
@@ -87,10 +87,10 @@ def class_gradient(logits: Tensor, targets: Tensor, *, label_smoothing: float = 
 def cross_entropy_with_gradient(
     logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """`cross_entropy` and `class_gradient` of one softmax: `(N, ...)` and `(N, C, ...)`, both detached.
+    """Compute `cross_entropy` and `class_gradient` from one softmax: `(N, ...)` and `(N, C, ...)`, detached.
 
-    With many classes each `(N, C)` tensor costs as much as a layer, so few are made. Arguments and errors
-    as of the two.
+    With many classes each `(N, C)` tensor costs as much as a layer, so this makes few of them. Arguments and
+    errors: see the two functions.
     """
     _check_targets(logits, targets)
     with torch.no_grad():
@@ -123,7 +123,7 @@ def autograd_class_gradient(
         The losses `(N, ...)` and `D1` `(N, C, ...)`, both detached.
 
     Raises:
-        DataError: `loss` returned something other than one value an example.
+        DataError: `loss` did not return one value per example.
     """
     with torch.enable_grad():
         leaf = _at_least_float32(logits.detach()).requires_grad_()
@@ -146,7 +146,7 @@ def sums_to_zero(class_gradient: Tensor, *, tolerance: float = 1e-4) -> bool:
     """
     total = class_gradient.sum(1).abs()
     size = class_gradient.abs().sum(1)
-    # Of a sure prediction only rounding is left: entries of a softmax gradient are differences to one.
+    # For a confident prediction only rounding errors remain: the entries are differences from one.
     rounding = 10 * torch.finfo(class_gradient.dtype).eps
     return bool((total <= tolerance * size + rounding).all())
 

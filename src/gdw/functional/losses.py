@@ -1,4 +1,4 @@
-"""Which loss is trained: its value per example, its class-level gradient, and whether that sums to zero."""
+"""The loss to train: its value per example, its class-level gradient, and whether that sums to zero."""
 
 from __future__ import annotations
 
@@ -27,9 +27,8 @@ class Loss:
 
     Attributes:
         per_example: the differentiable loss of each example.
-        closed_form: `(logits, targets)` to losses and `D1`, detached; None to take it by autograd at the
-            logits.
-        zero_sum: whether `D1` sums to zero over the classes; None to look at the gradient itself.
+        closed_form: maps `(logits, targets)` to losses and `D1`, detached; None: autograd at the logits.
+        zero_sum: whether `D1` sums to zero over the classes; None: checked on the gradient itself.
     """
 
     per_example: PerExample
@@ -43,7 +42,7 @@ class Loss:
         return self.closed_form(logits, targets)
 
     def has_zero_sum(self, gradient: Tensor) -> bool:
-        """Whether the zero-mean constraint makes sense for this loss, given a sample of its `D1`."""
+        """Whether the zero-mean constraint applies to this loss, given a sample of its `D1`."""
         return sums_to_zero(gradient) if self.zero_sum is None else self.zero_sum
 
 
@@ -56,10 +55,10 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def resolve_loss(loss: str | PerExample, *, label_smoothing: float = 0.0) -> Loss:
-    """A `Loss` from its name (`"cross_entropy"`, `"binary_cross_entropy"`) or from a function.
+    """Make a `Loss` from its name (`"cross_entropy"`, `"binary_cross_entropy"`) or from a function.
 
     Raises:
-        ConfigError: unknown name, or label smoothing for a loss that has none.
+        ConfigError: the name is unknown, or label smoothing is set for a loss that has none.
     """
     if loss == "cross_entropy":
         return Loss(
@@ -81,9 +80,11 @@ def resolve_loss(loss: str | PerExample, *, label_smoothing: float = 0.0) -> Los
 
 
 def count_examples(losses: Tensor, targets: Tensor) -> Tensor:
-    """How many examples (positions) carry a label: n of the mean, a float scalar tensor, at least 1.
+    """Count the examples (positions) that have a label: a float scalar tensor, at least 1.
 
-    `losses`: `(N, ...)`; `targets` as given to the loss.
+    Args:
+        losses: `(N, ...)`.
+        targets: as for the loss.
     """
     if targets.shape == losses.shape and not targets.is_floating_point():
         return (targets != IGNORE_INDEX).sum().clamp(min=1).to(losses.dtype)

@@ -25,8 +25,8 @@ def zero_mean(weights: Tensor, class_gradient: Tensor, *, cap: float = 0.999) ->
     Args:
         weights: `(N, C, ...)`.
         class_gradient: `D1`, `(N, C, ...)`, summing to zero over the classes.
-        cap: the largest `p_t` the denominator believes (the paper's guard against 0/0). Up to it the
-            sum is zero to rounding; above it what is left is at most `1 - cap` of the weights. `1.0`
+        cap: the largest `p_t` that the denominator uses (the paper's guard against 0/0). Up to the cap the
+            sum is zero except for rounding; above it the sum is at most `1 - cap` of the weights. `1.0`
             keeps the sum at zero everywhere.
 
     Returns:
@@ -86,14 +86,16 @@ def positive_part_weights(hypergradient: Tensor, *, norm: Tensor | None = None) 
 
 
 def implied_weights(revised: Tensor, plain: Tensor, *, bound: float = 1.0) -> Tensor:
-    """The class-level weights that make one class-level gradient of another: `revised / plain`.
+    """Compute the class-level weights that turn one class-level gradient into another: `revised / plain`.
 
-    A soft label q in place of the given y is such a weighting in closed form, `(p − q) / (p − y)`: one where
-    the label is believed, zero where it is ignored, negative where an example pulls what its label pushes.
+    Training towards a soft label q instead of the given label y is such a weighting in closed form,
+    `(p − q) / (p − y)`. A weight is one where the label is believed, zero where it is ignored, and negative
+    where the example pulls in the opposite direction.
 
     Args:
-        revised, plain: `(N, C, ...)`.
-        bound: the largest magnitude shown; where `plain` vanishes the ratio says nothing.
+        revised: the new gradient, `(N, C, ...)`.
+        plain: the gradient of the given label, `(N, C, ...)`.
+        bound: the largest magnitude of the result; where `plain` is zero the ratio means nothing.
 
     Returns:
         `(N, C, ...)`; one where both are zero.

@@ -90,8 +90,8 @@ class Collective:
             if not count:
                 continue
             # Optimizers for sparse gradients accept no others.
-            sparse = g is not None and g.is_sparse
-            added = total.to_sparse(g.sparse_dim()) if sparse else total
+            sparse = None if g is None or not g.is_sparse else g.sparse_dim()
+            added = total if sparse is None else total.to_sparse(sparse)
             p.grad = added if p.grad is None else p.grad + added
 
     def share(self, tensors: Sequence[Tensor]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gdw.functional.temperature import apply_temperature, fit_temperature
+from gdw.functional.calibration import apply_temperature, fit_temperature
 from gdw.reweight.preparation import Preparation, Subset
 from gdw.seeding import generator
 

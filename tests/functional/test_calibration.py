@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from gdw.errors import DataError
-from gdw.functional import pooling
-from gdw.functional.pooling import log_linear_pool
+from gdw.functional import calibration
+from gdw.functional.calibration import log_linear_pool
 
 F64 = torch.float64
 EVEN = torch.full((3,), 1 / 3)
@@ -68,7 +68,7 @@ def test_no_weights_of_a_grid_make_the_labels_likelier() -> None:
 
 def test_weights_of_many_rows_come_from_some(monkeypatch: pytest.MonkeyPatch) -> None:
     p, given = _world(9000)
-    monkeypatch.setattr(pooling, "LARGEST", 9000)
+    monkeypatch.setattr(calibration, "MAX_FITTED_ENTRIES", 9000)
     pooled, weights = log_linear_pool(
         [p], given, transition=T, prior=EVEN, class_weight=torch.ones(3)
     )

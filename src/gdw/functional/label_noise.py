@@ -1,0 +1,129 @@
+"""Label noise: the true class of an example given its label, and labels that predictions contradict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gdw.errors import DataError
+
+
+@dataclass(frozen=True)
+class NoisePosterior:
+    """A fitted model of label noise that depends only on the true class.
+
+    Attributes:
+        responsibilities: `q`, `(N, C)`, the probability of each true class for each example.
+        transition: `T`, `(C, C)`, the probability of given label k for an example of class j, at `[j, k]`.
+        class_prior: `π`, `(C,)`, the frequency of each true class.
+        log_likelihoods: mean log-likelihood per example before each EM step and after the last one.
+    """
+
+    responsibilities: Tensor
+    transition: Tensor
+    class_prior: Tensor
+    log_likelihoods: tuple[float, ...]
+
+
+def noise_posterior(
+    probabilities: Tensor,
+    given: Tensor,
+    *,
+    clean_prior: Tensor | None = None,
+    strength: float = 0.0,
+    max_steps: int = 500,
+    tolerance: float = 1e-7,
+) -> NoisePosterior:
+    """Estimate the label noise `T` and the class frequencies `π` by EM.
+
+    Maximum likelihood of `P(given, x) ∝ Σ_k π_k · p(k|x) / ρ_k · T[k, given]`.
+    `p(k|x)` comes from a model of clean data with class frequencies `ρ`. Then `p / ρ` is the density of x in
+    class k, up to a factor that depends only on x. If `T` is the identity, this is the correction of a
+    shifted prior by Saerens et al., Neural Computation 14(1), 2002. With uniform `π` and one annotator it is
+    the noise model of Dawid and Skene, Applied Statistics 28(1), 1979.
+
+    Args:
+        probabilities: `p`, `(N, C)`.
+        given: `(N,)`, labels from 0 to C-1.
+        clean_prior: `ρ`, `(C,)`; uniform by default.
+        strength: strength, in examples, of a Dirichlet prior on each row of `T`, and whether `π` gets one
+            more example per class. On the diagonal the mean of the prior is the share of right labels over
+            all classes; elsewhere it follows the frequencies of the given labels. The row of a class with few
+            examples then resembles the other rows. With a prior the likelihood does not rise at every step.
+        max_steps: largest number of EM steps.
+        tolerance: stop when a step changes the mean log-likelihood by less.
+
+    Returns:
+        The fitted model, in float64. The rows of `T` of classes without examples are uniform.
+
+    Raises:
+        DataError: shapes or labels do not fit.
+    """
+    classes = _checked_classes(probabilities, given)
+    density = probabilities.double().clamp(min=1e-12)
+    if clean_prior is not None:
+        density = density / clean_prior.to(density)
+    labels = torch.nn.functional.one_hot(given, classes).to(density)
+    q = density / density.sum(1, keepdim=True)
+    trace: list[float] = []
+    while True:
+        prior = q.mean(0)
+        if strength:
+            prior = (q.sum(0) + 1) / (len(q) + classes)
+        transition = _transition(q, labels, strength)
+        joint = density * prior * transition[:, given].T
+        likelihood = joint.sum(1, keepdim=True)
+        q = joint / likelihood
+        trace.append(float(likelihood.log().mean()))
+        if len(trace) > max_steps or (len(trace) > 1 and abs(trace[-1] - trace[-2]) < tolerance):
+            return NoisePosterior(q, transition, prior, tuple(trace))
+
+
+def _transition(q: Tensor, labels: Tensor, strength: float = 0.0) -> Tensor:
+    if strength:
+        counts = q.T @ labels
+        right = counts.diagonal().sum() / counts.sum()
+        elsewhere = labels.mean(0).clamp(min=1e-12).expand_as(counts).clone().fill_diagonal_(0)
+        elsewhere = elsewhere / elsewhere.sum(1, keepdim=True)
+        expected = (1 - right) * elsewhere + right * torch.eye(len(counts)).to(counts)
+        counts = counts + strength * expected
+        return counts / counts.sum(1, keepdim=True)
+    size = q.sum(0).unsqueeze(1)
+    some = torch.finfo(size.dtype).tiny
+    return torch.where(size > some, (q.T @ labels) / size.clamp(min=some), 1 / q.shape[1])
+
+
+def _checked_classes(probabilities: Tensor, given: Tensor) -> int:
+    if probabilities.dim() != 2 or given.shape != probabilities.shape[:1]:
+        raise DataError(
+            "expected probabilities of shape (N, C) and given labels of shape (N,), found "
+            f"{tuple(probabilities.shape)} and {tuple(given.shape)}"
+        )
+    classes = probabilities.shape[1]
+    if given.is_floating_point() or int(given.min()) < 0 or int(given.max()) >= classes:
+        raise DataError(f"expected given labels that are classes from 0 to {classes - 1}")
+    return classes
+
+
+def confidently_other(probabilities: Tensor, given: Tensor) -> Tensor:
+    """Which given labels are off the diagonal of the confident joint: booleans `(N,)`.
+
+    A class is confident for an example if its probability is at least the mean of that probability over the
+    examples with that label. If several classes are confident, the most likely one counts. Source:
+    Northcutt, Jiang and Chuang, "Confident Learning", JAIR 70, 2021 (arXiv 1911.00068), equations 1 and 2.
+
+    Args:
+        probabilities: out-of-fold probabilities of the given label, `(N, C)`.
+        given: `(N,)`, labels from 0 to C-1.
+    """
+    size, classes = probabilities.shape
+    of_given = probabilities[torch.arange(size), given]
+    counts = torch.bincount(given, minlength=classes)
+    sums = torch.zeros(classes, dtype=of_given.dtype).index_add_(0, given, of_given)
+    # No example has such a label, so no example is confidently of that class.
+    thresholds = torch.where(counts > 0, sums / counts.clamp(min=1), torch.inf)
+    confident = torch.where(probabilities >= thresholds, probabilities, -1.0)
+    most, which = confident.max(1)
+    return (most >= 0) & (which != given)

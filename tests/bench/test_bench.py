@@ -1,4 +1,4 @@
-"""The benchmark: what it counts, what it says when a peer is missing, and that its peers agree with ours."""
+"""The benchmark: what it counts, what it says when a package is missing, and that double backward agrees."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from gdw.bench import contestants, peers
-from gdw.bench.measure import measure, quartiles
+from gdw.bench import contestants
+from gdw.bench.benchmark import document, read, row
 from gdw.bench.memory import peak_bytes
-from gdw.bench.results import document, row
+from gdw.bench.other_packages import UnavailableError
+from gdw.bench.step_cost import measure, quartiles
 from gdw.bench.workloads import MODELS, Workload, suite
 from gdw.cli.app import app
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, RunError
 
 KILOBYTE = 4 * 256
 
@@ -63,8 +64,10 @@ def test_a_step_trains_the_model(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Workload, "build", lambda self: built.append(build(self)) or built[-1])
     try:
         images = name.startswith("plain, channels-last")
-        step = contestants.CONTESTANTS[name](Workload("resnet32" if images else "mlp", batch=8))
-    except peers.UnavailableError as error:
+        step = contestants.CONTESTANTS[name].make_step(
+            Workload("resnet32" if images else "mlp", batch=8)
+        )
+    except UnavailableError as error:
         pytest.skip(str(error))
     before = [p.detach().clone() for p in built[0].parameters()]
     step()
@@ -78,7 +81,7 @@ def test_double_backward_takes_the_step_of_ours(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(Workload, "build", lambda self: built.append(build(self)) or built[-1])
     for name in ("gdw, forward mode", "gdw, double backward"):
         torch.manual_seed(0)  # the weighting network's
-        step = contestants.CONTESTANTS[name](Workload("mlp", batch=16))
+        step = contestants.CONTESTANTS[name].make_step(Workload("mlp", batch=16))
         models.append(built[-1])
         step()
     ours, theirs = ([p.detach() for p in model.parameters()] for model in models)
@@ -89,9 +92,9 @@ def test_double_backward_takes_the_step_of_ours(monkeypatch: pytest.MonkeyPatch)
 
 def test_measure_gives_ratios_to_plain_and_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: Workload) -> contestants.Step:
-        raise peers.UnavailableError("not here")
+        raise UnavailableError("not here")
 
-    monkeypatch.setitem(contestants.CONTESTANTS, "broken", broken)
+    monkeypatch.setitem(contestants.CONTESTANTS, "broken", contestants.Contestant("broken", broken))
     costs = measure(Workload("mlp", batch=4), ["gdw", "broken"], repeats=3)
     assert list(costs) == ["plain", "gdw", "broken"]
     assert costs["plain"].ratio == 1
@@ -122,6 +125,27 @@ def test_the_command_writes_figures_and_a_page_from_them(
     assert (tmp_path / "p.md").read_text() == page
     (tmp_path / "bad.json").write_text("{}")
     assert CliRunner().invoke(app, ["bench", "--from", str(tmp_path / "bad.json")]).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("page", "figures"),
+    [("performance.md", "performance.json"), ("performance-compiled.md", "compiled.json")],
+)
+def test_the_pages_in_docs_are_made_from_their_figures(page: str, figures: str) -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    assert (docs / page).read_text() == document(read(docs / "figures" / figures))
+
+
+def test_figures_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    with pytest.raises(RunError, match=r"does not exist: check the path"):
+        read(path)
+    path.write_text('{"format": 9, "gdw_version": "9.0"}')
+    with pytest.raises(RunError, match=r"written by gdw 9.0 \(format 9\)"):
+        read(path)
+    path.write_text('{"results": []}')
+    with pytest.raises(RunError, match=r"damaged \(expected the results of gdw bench\)"):
+        read(path)
 
 
 def test_an_unknown_suite_names_the_nearest() -> None:

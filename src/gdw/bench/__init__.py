@@ -1,1 +1,1 @@
-"""What a step costs: every method beside plain SGD and beside installable peers, as ratios in one run."""
+"""What a training step costs: every method compared with plain SGD and with other packages."""

@@ -1,4 +1,4 @@
-"""How many bytes of tensors a piece of code has alive at once."""
+"""Peak memory of a piece of code: the most bytes of tensors that are alive at once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 
-class _Watch(TorchDispatchMode):
-    """Counts each storage that an operation returns for the first time, until it is freed."""
+class _MemoryCounter(TorchDispatchMode):
+    """Counts the bytes of each storage that an operation makes, until the storage is freed."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -23,14 +23,14 @@ class _Watch(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        given = {0} | {_storage(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        inputs = {0} | {_storage(t) for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
         out = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(out):
-            if isinstance(tensor, Tensor) and _storage(tensor) not in given | self._alive:
-                self._note(tensor.untyped_storage())
+            if isinstance(tensor, Tensor) and _storage(tensor) not in inputs | self._alive:
+                self._count(tensor.untyped_storage())
         return out
 
-    def _note(self, storage: torch.UntypedStorage) -> None:
+    def _count(self, storage: torch.UntypedStorage) -> None:
         address, size = storage.data_ptr(), storage.nbytes()
         if not size:
             return
@@ -45,7 +45,7 @@ class _Watch(TorchDispatchMode):
 
 
 def _storage(tensor: Tensor) -> int:
-    """The address of a tensor's memory; 0 for one that has none of its own (dual numbers)."""
+    """The address of a tensor's memory; 0 if it has none of its own (dual numbers)."""
     try:
         return tensor.untyped_storage().data_ptr()
     except RuntimeError:
@@ -53,12 +53,12 @@ def _storage(tensor: Tensor) -> int:
 
 
 def peak_bytes(act: Callable[[], object]) -> int:
-    """The most bytes of tensors that are alive at once while `act` runs, of those it makes.
+    """The most bytes of new tensors that are alive at once while `act` runs.
 
-    Seen are the results of operations, kept for a backward pass or not; what one operation uses inside
-    itself is not.
+    The results of operations count, also those that are kept for a backward pass. Memory that an operation
+    uses only inside itself does not count.
     """
-    with _Watch() as watch:
+    with _MemoryCounter() as counter:
         act()
-    peak: int = watch.peak
+    peak: int = counter.peak
     return peak

@@ -1,4 +1,4 @@
-"""Models with batches to time steps on."""
+"""The models and batches on which steps are timed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LR = 0.1
 
 
 def sgd(model: nn.Module) -> torch.optim.Optimizer:
-    """The optimizer that every contestant trains the model with."""
+    """The optimizer with which every contestant trains the model."""
     return torch.optim.SGD(model.parameters(), lr=LR, momentum=0.9)
 
 
@@ -46,8 +46,13 @@ class Transformer(nn.Module):
 class Workload:
     """A model, the size of its batches and its number of classes.
 
-    `precision` is "32" or "bf16" (autocast); `channels_last` sets the memory format of images; `compiled`
-    runs the model through `torch.compile`.
+    Attributes:
+        model: a name in `MODELS`.
+        batch: examples in the training batch and in the meta batch.
+        classes: the number of classes.
+        precision: "32" or "bf16" (autocast).
+        channels_last: whether model and images are channels-last.
+        compiled: whether the model is compiled with `torch.compile`.
     """
 
     model: str
@@ -58,7 +63,7 @@ class Workload:
     compiled: bool = False
 
     def build(self) -> nn.Module:
-        """The model in train mode, the same every time."""
+        """The model in train mode, with the same weights every time."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
             model = MODELS[self.model][0](self.classes)
@@ -78,18 +83,18 @@ class Workload:
         return train, meta
 
     def forward(self, model: nn.Module, inputs: Tensor) -> Tensor:
-        """Logits in the workload's precision."""
+        """The logits `(N, C)`, computed in the precision of the workload."""
         with torch.autocast("cpu", torch.bfloat16, enabled=self.precision == "bf16"):
             logits: Tensor = model(inputs)
         return logits
 
     @property
     def has_images(self) -> bool:
-        """Whether its inputs are `(N, 3, H, W)`."""
+        """Whether the inputs are images `(N, 3, H, W)`."""
         return MODELS[self.model][1] is _images
 
     def describe(self) -> str:
-        """In a few words, for a table."""
+        """The workload in a few words, for a title."""
         words = [self.model, f"batch {self.batch}", f"{self.classes:,} classes"]
         words += ["bfloat16"] if self.precision == "bf16" else []
         words += ["channels-last"] if self.channels_last else []
@@ -119,11 +124,14 @@ MODELS: dict[str, tuple[Callable[[int], nn.Module], Callable[[int, torch.Generat
 
 
 def suite(name: str) -> list[Workload]:
-    """The workloads of a suite: `standard`, `quick` (a minute), `compiled`, or the name of one model.
+    """The workloads of a suite.
 
-    `loading` has none: it measures the data.
+    Args:
+        name: `standard`, `quick` (takes a minute), `compiled`, `loading` (has no workload: it measures how
+            fast data are loaded), or the name of one model.
 
-    Raises `ConfigError` for another name.
+    Raises:
+        ConfigError: there is no suite of that name.
     """
     if name in MODELS:
         return [Workload(name)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +30,7 @@ def bench(
     ] = None,
 ) -> None:
     """Measure the time and memory of a training step of each method, compared with plain SGD."""
-    from gdw.bench.results import document, read, run
+    from gdw.bench.benchmark import DOCUMENT, document, read, run
     from gdw.bench.workloads import suite as workloads_of
 
     if from_ is not None:
@@ -41,11 +40,11 @@ def bench(
         results = run(
             workloads,
             repeats=repeats,
-            say=lambda text: typer.echo(text, err=True),
+            log=lambda text: typer.echo(text, err=True),
             with_loading=suite in ("standard", "loading"),
         )
     if json_ is not None:
-        json_.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        DOCUMENT.write(json_, results)
     page = document(results)
     if markdown is not None:
         markdown.write_text(page, encoding="utf-8")

@@ -1,7 +1,7 @@
-"""What people use otherwise: research code written straight down, and packages for bilevel problems.
+"""Steps that do not use this package: plain research code, and three packages for bilevel problems.
 
-Each is a full step on the same model and batches, as their users write it. Those that are not installed, or
-fail, raise `UnavailableError` with the reason.
+Each takes a whole step on the same model and batches, written as its users write it. A package that is not
+installed raises `UnavailableError`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ BETTY = (
 
 
 class UnavailableError(Exception):
-    """This peer cannot run here; the message says why."""
+    """A package cannot be used here; the message says why."""
 
 
 def double_backward(workload: Workload) -> Callable[[], None]:
-    """GDW as research code has it: the model built anew each step, a graph of the virtual step kept."""
+    """GDW as research code: each step builds the model again and differentiates through the virtual step."""
     model = workload.build()
     optimizer = sgd(model)
     network, network_optimizer = _weighting()
@@ -67,8 +67,8 @@ def double_backward(workload: Workload) -> Callable[[], None]:
     return step
 
 
-def by_higher(workload: Workload) -> Callable[[], None]:
-    """Meta-Weight-Net with `higher`: a functional copy of model and optimizer each step."""
+def higher_step(workload: Workload) -> Callable[[], None]:
+    """Meta-Weight-Net with `higher`: each step makes a functional copy of model and optimizer."""
     higher = _imported("higher")
     model = workload.build()
     optimizer = sgd(model)
@@ -89,8 +89,8 @@ def by_higher(workload: Workload) -> Callable[[], None]:
     return step
 
 
-def by_torchopt(workload: Workload) -> Callable[[], None]:
-    """Meta-Weight-Net with `torchopt`: a differentiable optimizer, its state put back each step."""
+def torchopt_step(workload: Workload) -> Callable[[], None]:
+    """Meta-Weight-Net with `torchopt`: a differentiable optimizer whose state is restored in each step."""
     torchopt = _imported("torchopt")
     model = workload.build()
     optimizer = sgd(model)
@@ -114,10 +114,10 @@ def by_torchopt(workload: Workload) -> Callable[[], None]:
     return step
 
 
-def by_betty(workload: Workload) -> Callable[[], None]:
-    """Meta-Weight-Net with `betty-ml`: two problems and an engine, as its own reweighting example.
+def betty_step(workload: Workload) -> Callable[[], None]:
+    """Meta-Weight-Net with `betty-ml`: two problems and an engine, as in its reweighting example.
 
-    Its hypergradient is a finite difference at the parameters after the step ("darts"), of first order.
+    Its hypergradient is a first-order finite difference at the parameters after the step ("darts").
     """
     engines = _imported("betty.engine", how=BETTY)
     problems, configs = _imported("betty.problems"), _imported("betty.configs")
@@ -150,7 +150,7 @@ def by_betty(workload: Workload) -> Callable[[], None]:
         config=configs.Config(),
         device="cpu",
     )
-    logging.disable(logging.INFO)  # it introduces itself on the terminal
+    logging.disable(logging.INFO)  # the package prints a banner
     try:
         engine = engines.Engine(
             problems=[outer, inner],
@@ -169,7 +169,7 @@ def by_betty(workload: Workload) -> Callable[[], None]:
 
 
 def _weighting() -> tuple[WeightingNetwork, torch.optim.Optimizer]:
-    """Meta-Weight-Net's network and its optimizer, as published."""
+    """The weighting network of Meta-Weight-Net and its optimizer, as published."""
     network = WeightingNetwork()
     return network, torch.optim.Adam(network.parameters(), lr=1e-3, weight_decay=1e-4)
 

@@ -1,4 +1,4 @@
-"""How many examples a second the data come ready for the model, beside how many it trains on."""
+"""How many examples per second are loaded, compared with how many a model trains on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from gdw.bench import contestants
-from gdw.bench.measure import quartiles
+from gdw.bench.contestants import plain_step
+from gdw.bench.step_cost import quartiles
 from gdw.bench.workloads import Workload
 from gdw.data.encode import fit_encoder
 from gdw.data.encode.image import ImagesOnDemand
@@ -24,19 +24,18 @@ from gdw.data.source import Source, from_arrays
 from gdw.files.machine import describe_machine
 from gdw.train import feed
 
-FORMAT = 1
 AUGMENT = "standard"
 SIDE = 32
 JPEG_SIDE = 64
 
 TRAINING = "training ResNet-32, plain"
-HELD = "images in memory"
+IN_MEMORY = "images in memory"
 FIRST = "JPEG folder, first epoch"
 SECOND = "JPEG folder, second epoch"
 STREAMED = "JPEG folder, too large for memory"
 
 Task = Callable[[], int]
-"""Does its work once and says how many examples that were."""
+"""Does its work once; returns the number of examples."""
 
 
 def run(
@@ -48,15 +47,27 @@ def run(
     steps: int = 3,
     model: str = "resnet32",
     seed: int = 0,
-    say: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Examples a second of loading alone and of plain training, `repeats` times in turn; for JSON.
+    """Measure the examples per second of loading alone and of plain training.
 
-    Loading is all from the order of an epoch to a batch that is augmented and where the model is: of `images`
-    random bytes of 32 x 32 pixels as a run holds them, and of a folder with `files` JPEG files: decoded and
-    kept (first epoch), from memory (second), and decoded anew as when they do not fit. Training is `steps`
-    steps of `model` (a name in `gdw.bench.workloads.MODELS`) on batches of `batch`. `ratio` is the median
-    over the repeats of a rate over that of training in the same repeat.
+    Loading covers everything from the order of an epoch to an augmented batch on the model's device. Its
+    sources are images in memory, and a folder of JPEG files: decoded and kept (first epoch), from memory
+    (second epoch), and decoded in every epoch (too large for memory).
+
+    Args:
+        repeats: how often everything is measured, in turn.
+        images: the number of random images of 32 x 32 pixels in memory.
+        files: the number of JPEG files.
+        batch: the batch size.
+        steps: the number of training steps in each repeat.
+        model: the model that is trained, a name in `gdw.bench.workloads.MODELS`.
+        seed: of the random images and the order of the epochs.
+        log: takes a line after each repeat.
+
+    Returns:
+        The results as JSON holds them. `ratio` is the median over the repeats of a rate divided by that of
+        training in the same repeat.
     """
     with tempfile.TemporaryDirectory() as folder:
         _write_jpegs(Path(folder), files, seed)
@@ -64,9 +75,8 @@ def run(
             TRAINING: _training(Workload(model, batch=batch), steps),
             **_loaders(Path(folder), images, batch, seed),
         }
-        rates = _measure(tasks, repeats, say)
+        rates = _measure(tasks, repeats, log)
     return {
-        "format": FORMAT,
         "machine": describe_machine(),
         "repeats": repeats,
         "images": images,
@@ -74,27 +84,27 @@ def run(
         "batch": batch,
         "model": model,
         "augment": AUGMENT,
-        "rates": {name: _figures(own, rates[TRAINING]) for name, own in rates.items()},
+        "rates": {name: _summary(values, rates[TRAINING]) for name, values in rates.items()},
     }
 
 
 def table(results: Mapping[str, Any]) -> str:
-    """The figures of `run` as a Markdown table."""
-    lines = ["| what | examples a second | over training |", "|---|---|---|"]
-    for name, figures in results["rates"].items():
+    """The results of `run` as a Markdown table."""
+    lines = ["| source | examples per second | ratio to training |", "|---|---|---|"]
+    for name, summary in results["rates"].items():
         rate, ratio = (
-            f"{figures[key]:,.{digits}f} ({low:,.{digits}f}-{high:,.{digits}f})"
+            f"{summary[key]:,.{digits}f} ({low:,.{digits}f}-{high:,.{digits}f})"
             for key, digits in (("median", 0), ("ratio", 1))
-            for low, high in [figures[f"{key}_quartiles"]]
+            for low, high in [summary[f"{key}_quartiles"]]
         )
         lines.append(f"| {name} | {rate} | {ratio} |")
     return "\n".join(lines) + "\n"
 
 
 def _measure(
-    tasks: Mapping[str, Task], repeats: int, say: Callable[[str], None]
+    tasks: Mapping[str, Task], repeats: int, log: Callable[[str], None]
 ) -> dict[str, list[float]]:
-    """Examples a second of each task in each repeat, after one that does not count."""
+    """Examples per second of each task in each repeat, after one repeat that does not count."""
     rates: dict[str, list[float]] = {name: [] for name in tasks}
     for task in tasks.values():
         task()
@@ -104,23 +114,23 @@ def _measure(
             start = time.perf_counter()
             examples = task()
             rates[name].append(examples / (time.perf_counter() - start))
-        say(f"loading: repeat {repeat + 1} of {repeats}")
+        log(f"loading: repeat {repeat + 1} of {repeats}")
     return rates
 
 
-def _figures(own: list[float], training: list[float]) -> dict[str, Any]:
-    ratios = [mine / base for mine, base in zip(own, training, strict=True)]
+def _summary(rates: list[float], training: list[float]) -> dict[str, Any]:
+    ratios = [rate / base for rate, base in zip(rates, training, strict=True)]
     return {
-        "examples_per_second": own,
-        "median": statistics.median(own),
-        "median_quartiles": list(quartiles(own)),
+        "examples_per_second": rates,
+        "median": statistics.median(rates),
+        "median_quartiles": list(quartiles(rates)),
         "ratio": statistics.median(ratios),
         "ratio_quartiles": list(quartiles(ratios)),
     }
 
 
 def _training(workload: Workload, steps: int) -> Task:
-    step = contestants.plain(workload)
+    step = plain_step(workload)
 
     def train() -> int:
         for _ in range(steps):
@@ -134,12 +144,12 @@ def _loaders(folder: Path, images: int, batch: int, seed: int) -> dict[str, Task
     draws = np.random.default_rng(seed)
     pixels = draws.integers(0, 256, (images, SIDE, SIDE, 3), dtype=np.uint8)
     arrays = from_arrays(pixels, draws.integers(0, 10, images))
-    held = _examples(fit_encoder(arrays).encode(arrays), arrays)
+    in_memory = _examples(fit_encoder(arrays).encode(arrays), arrays)
     jpegs = load(folder, label="label")
     decoded = _decoded(jpegs)
     streamed = _examples(ImagesOnDemand(jpegs, SIDE), jpegs)
     return {
-        HELD: lambda: _epoch(held, batch, seed),
+        IN_MEMORY: lambda: _epoch(in_memory, batch, seed),
         FIRST: lambda: _epoch(_decoded(jpegs), batch, seed),
         SECOND: lambda: _epoch(decoded, batch, seed),
         STREAMED: lambda: _epoch(streamed, batch, seed),
@@ -156,7 +166,7 @@ def _examples(inputs: Inputs, source: Source) -> Examples:
 
 
 def _epoch(examples: Examples, batch: int, seed: int) -> int:
-    """One epoch as the training loop gets it, on the processor; how many examples came."""
+    """Load one epoch as the training loop does, on the CPU; the number of examples."""
     order = EpochBatches(len(examples), batch, seed=seed, epoch=0)
     count = 0
     for position, loaded in enumerate(feed.batches(examples, order, seed=seed)):
@@ -169,7 +179,7 @@ def _epoch(examples: Examples, batch: int, seed: int) -> int:
 
 
 def _write_jpegs(folder: Path, files: int, seed: int) -> None:
-    """Pictures of 64 x 64 pixels as smooth as photographs, whose decoding noise would not resemble."""
+    """Write images of 64 x 64 pixels that are smooth like photographs; noise would not decode as fast."""
     from PIL import Image
 
     draws = np.random.default_rng(seed)

@@ -1,8 +1,7 @@
-"""The demonstration, one seed: what it leaves behind and that its page says what was run."""
+"""The demonstration with one seed: the files that it writes, and that its page says what was run."""
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from gdw.cli.app import app
-from gdw.demo.compare import mean_and_spread
-from gdw.demo.setting import CLEAN_PER_CLASS, CONTENDERS, write_digits
+from gdw.demo.comparison import DOCUMENT, Outcome, header, mean_and_spread, table
+from gdw.demo.contenders import CLEAN_PER_CLASS, CONTENDERS, write_digits
 from gdw.runs import evaluate, load
 
 
@@ -38,12 +37,19 @@ def test_mean_and_spread() -> None:
     assert mean_and_spread([0.4, 0.6]) == "50.0 ± 14.1"
 
 
+def test_the_time_in_the_table_is_the_sum_that_its_header_says() -> None:
+    outcome = Outcome("a", accuracy=[0.5, 0.5], seconds=[2.0, 3.0])
+    assert table({"a": outcome}) == [("a", "50.0 ± 0.0", "5")]
+    assert header(2)[-1] == "training time, s, sum over 2 seeds"
+    assert header(1)[-1] == "training time, s"
+
+
 @pytest.mark.slow
 def test_gdw_demo_leaves_runs_results_picture_and_page(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     done = CliRunner().invoke(app, ["demo", "--output", str(folder), "--seeds", "1"])
     assert done.exit_code == 0, done.output
-    results = json.loads((folder / "results.json").read_text())
+    results = DOCUMENT.read(folder / "results.json")
     assert list(results) == list(CONTENDERS)
     for name, outcome in results.items():
         assert f"{outcome['title']}: {outcome['accuracy'][0]:.1%}" in done.output
@@ -51,9 +57,10 @@ def test_gdw_demo_leaves_runs_results_picture_and_page(tmp_path: Path) -> None:
         run = load(folder / "runs" / f"{name}-seed-0")
         test = run.read(str(folder / "data" / "seed-0" / "test.npz"), label="label")
         assert evaluate(run, test)["accuracy"] == pytest.approx(outcome["curves"][0][-1])
-    assert 0.3 < results["gdw"]["wrong_labels"][0] < 0.42
+    assert 0.3 < results["robust"]["wrong_labels"][0] < 0.42
     page = (folder / "report.html").read_text()
     assert "<svg" in page
+    assert "robust (recommended)</strong> also gives every example a weight for every class" in page
     assert not re.search(r'(src|href)="http', page)  # opens offline
     assert (folder / "learning_curves.png").stat().st_size > 10_000
     again = CliRunner().invoke(app, ["demo", "--output", str(folder)])

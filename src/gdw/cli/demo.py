@@ -28,25 +28,21 @@ def demo(
     from rich.console import Console
     from rich.table import Table
 
-    from gdw.demo.compare import compare, table
-    from gdw.demo.page import PICTURE, write_page
-    from gdw.demo.setting import CLEAN_PER_CLASS, IMBALANCE, NOISE
+    from gdw.demo.comparison import caption, compare, header, table
+    from gdw.demo.contenders import CLEAN_PER_CLASS, IMBALANCE, NOISE
+    from gdw.demo.demo_page import PICTURE, write_page
 
     folder = output or _next_free(_DEFAULT)
     typer.echo(
         f"digits with noise {NOISE} and imbalance {IMBALANCE}, {CLEAN_PER_CLASS} verified examples per class"
     )
-    outcomes = compare(folder, seeds=range(seeds), say=typer.echo)
-    shown = Table(
-        title=f"accuracy on true labels in %, mean of the last 5 epochs, {seeds} seed"
-        + ("s, mean ± standard deviation" if seeds > 1 else ""),
-        title_justify="left",
-    )
-    for name in ("method", "accuracy", "training, s"):
-        shown.add_column(name, justify="left" if name == "method" else "right")
+    outcomes = compare(folder, seeds=range(seeds), log=typer.echo)
+    printed = Table(title=caption(seeds), title_justify="left")
+    for name in header(seeds):
+        printed.add_column(name, justify="left" if name == "method" else "right")
     for row in table(outcomes):
-        shown.add_row(*row)
-    Console().print(shown)
+        printed.add_row(*row)
+    Console().print(printed)
     page = write_page(folder, outcomes, seeds=range(seeds))
     typer.echo(f"learning curves: {folder / PICTURE}")
     typer.echo(f"open the report: {page}")

@@ -1,1 +1,1 @@
-"""The demonstration: real scans, spoiled labels, unbalanced classes, and what each method makes of it."""
+"""The demonstration: six ways to train on scans with wrong labels and unbalanced classes, compared."""

@@ -1,4 +1,4 @@
-"""The demonstration's data and the methods it compares, each as a configuration like a user's own."""
+"""The data of the demonstration, and the methods it compares as configurations of ordinary runs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,19 @@ IMBALANCE = "5"
 EPOCHS = 15
 BATCH = 50
 CLEAN_EPOCHS = 80
+LAST_EPOCHS = 5
+"""Accuracies are means over these last epochs."""
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to train: its name in the table, the method with options, and what it trains on.
+    """One way to train. All have the same clean examples, as meta set or among the training examples.
 
-    All have the same clean examples: as a meta set, or among the training examples.
+    Attributes:
+        title: its name in tables.
+        method: a name in `gdw.reweight.METHODS`.
+        options: of the method.
+        clean_only: whether it trains on the clean examples alone.
     """
 
     title: str
@@ -40,14 +46,16 @@ CONTENDERS = {
     "clean": Contender("clean examples only", "plain", clean_only=True),
     "mwn": Contender("Meta-Weight-Net", "mwn"),
     "l2rw": Contender("L2RW", "l2rw"),
-    "gdw-published": Contender("GDW, as published", "gdw"),
-    "gdw": Contender("robust (recommended)", "robust", {}),
+    "gdw": Contender("GDW (paper)", "gdw"),
+    "robust": Contender("robust (recommended)", "robust"),
 }
+
+RECOMMENDED = "robust"
 
 
 @dataclass(frozen=True)
 class Files:
-    """The data of one seed on disk."""
+    """The files with the data of one seed."""
 
     train: Path
     clean: Path
@@ -55,17 +63,21 @@ class Files:
 
 
 def write_digits(folder: Path, seed: int) -> Files:
-    """scikit-learn's digits (1,797 scans of 8 × 8 pixels) as train, clean and test `.npz` files.
+    """Write scikit-learn's digits (1,797 scans of 8 × 8 pixels) as train, clean and test `.npz` files.
 
-    Test and clean examples are class-balanced; the labels of all three are true. `folder` is made.
+    The test and the clean examples are class-balanced. All labels are true.
+
+    Args:
+        folder: a new folder.
+        seed: of the split.
     """
     from sklearn.datasets import load_digits
 
     scans = load_digits()
     pixels, labels = scans.images.astype(np.float32), scans.target.astype(np.int64)
     test, rest = split_clean(labels, TEST, CLASSES, seed)
-    chosen, left = split_clean(labels[rest], CLEAN_PER_CLASS * CLASSES, CLASSES, seed + 1)
-    parts = {"train": rest[left], "clean": rest[chosen], "test": test}
+    clean, train = split_clean(labels[rest], CLEAN_PER_CLASS * CLASSES, CLASSES, seed + 1)
+    parts = {"train": rest[train], "clean": rest[clean], "test": test}
     folder.mkdir(parents=True)
     for name, rows in parts.items():
         np.savez(folder / f"{name}.npz", X=pixels[rows], y=labels[rows])
@@ -73,8 +85,11 @@ def write_digits(folder: Path, seed: int) -> Files:
 
 
 def configuration(contender: Contender, files: Files, *, seed: int) -> RunConfig:
-    """The run of one method on one seed: the same network, noise, imbalance and clean examples for all."""
-    spoiled: dict[str, Any] = {
+    """The run of one contender with one seed.
+
+    All contenders have the same network, noise, imbalance and clean examples.
+    """
+    noisy_train: dict[str, Any] = {
         "noise": NOISE,
         "imbalance": IMBALANCE,
         "meta": str(files.clean),
@@ -83,16 +98,17 @@ def configuration(contender: Contender, files: Files, *, seed: int) -> RunConfig
     data = DataConfig(
         path=str(files.clean if contender.clean_only else files.train),
         test=str(files.test),
-        **({} if contender.clean_only else spoiled),
+        **({} if contender.clean_only else noisy_train),
     )
     training = TrainConfig(
         method=contender.method,
         method_options=contender.options,
-        # The clean examples are few: about as many steps as the others take, not as many epochs.
+        # The clean examples are few: more epochs give about as many steps as the others take.
         epochs=CLEAN_EPOCHS if contender.clean_only else EPOCHS,
         batch_size=BATCH // 2 if contender.clean_only else BATCH,
         lr=0.1,
         seed=seed,
+        last_epochs=LAST_EPOCHS,
         accelerator="cpu",
         progress="none",
         checkpoints_kept=1,

@@ -1,0 +1,113 @@
+"""The page of the demonstration: one self-contained HTML file, and the learning curves as a picture."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gdw._version import __version__
+from gdw.demo.comparison import Outcome, caption, header, mean_and_spread, table
+from gdw.demo.contenders import (
+    BATCH,
+    CLASSES,
+    CLEAN_PER_CLASS,
+    CONTENDERS,
+    EPOCHS,
+    IMBALANCE,
+    NOISE,
+    RECOMMENDED,
+    TEST,
+)
+from gdw.files.svg import as_svg
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+REPORT = "report.html"
+PICTURE = "learning_curves.png"
+
+# Okabe and Ito's palette, which people with any colour vision can distinguish; the line styles are for print.
+_STYLES = (
+    ("#999999", "-"),
+    ("#E69F00", "--"),
+    ("#56B4E9", "-."),
+    ("#009E73", ":"),
+    ("#CC79A7", "--"),
+    ("#D55E00", "-"),
+)
+
+
+def write_page(output: Path, outcomes: Mapping[str, Outcome], *, seeds: Sequence[int]) -> Path:
+    """Write `report.html` and `learning_curves.png` into the folder `output`.
+
+    Returns:
+        The path of the page.
+    """
+    import jinja2
+    import torch
+    from markupsafe import Markup
+
+    figure = learning_curves(outcomes)
+    figure.savefig(output / PICTURE, dpi=150)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("gdw.demo", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    recommended = outcomes[RECOMMENDED]
+    examples = round(sum(recommended.examples) / len(recommended.examples))
+    page = environment.get_template("demo.html.j2").render(
+        header=header(len(seeds)),
+        rows=table(outcomes),
+        caption=caption(len(seeds)),
+        recommended=RECOMMENDED,
+        recommended_title=CONTENDERS[RECOMMENDED].title,
+        curves=Markup(as_svg(figure, "curves")),
+        first_seed=seeds[0],
+        noise=NOISE,
+        imbalance=IMBALANCE,
+        clean_per_class=CLEAN_PER_CLASS,
+        classes=CLASSES,
+        test=TEST,
+        examples=examples,
+        wrong=mean_and_spread(recommended.wrong_labels),
+        steps=EPOCHS * (examples // BATCH),
+        batch=BATCH,
+        output=output,
+        version=__version__,
+        torch=torch.__version__,
+        python=platform.python_version(),
+    )
+    path = output / REPORT
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def learning_curves(outcomes: Mapping[str, Outcome]) -> Figure:
+    """The test accuracy over training: a line for each contender, mean over the seeds with their range."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for outcome, (colour, style) in zip(outcomes.values(), _STYLES, strict=True):
+        curves = np.array(outcome.curves)
+        progress = np.arange(1, curves.shape[1] + 1) / curves.shape[1]
+        mean = curves.mean(0)
+        axes.plot(progress, mean, style, color=colour, linewidth=2, label=outcome.title)
+        axes.fill_between(progress, curves.min(0), curves.max(0), color=colour, alpha=0.15)
+    axes.set_xlabel("share of the training steps")
+    axes.set_ylabel("accuracy on true labels")
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0.4, 1)
+    axes.grid(alpha=0.25)
+    axes.legend(loc="lower right")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure

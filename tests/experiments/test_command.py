@@ -22,7 +22,7 @@ def short_smoke(tmp_path: Path) -> Path:
     """`smoke` with two epochs and three methods."""
     content = yaml.safe_load(find_protocol("smoke").read_text(encoding="utf-8"))
     content["base"]["training"]["epochs"] = 2
-    content["methods"] = {name: content["methods"][name] for name in ("plain", "mwn", "gdw_robust")}
+    content["methods"] = {name: content["methods"][name] for name in ("plain", "mwn", "robust")}
     path = tmp_path / "smoke.yaml"
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     return path
@@ -39,7 +39,7 @@ def test_smoke_from_start_to_page(short_smoke: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "[3/3]" in done.output
     page = (output / "results.html").read_text(encoding="utf-8")
-    assert "GDW (robust)" in page
+    assert "robust (recommended)" in page
     again = gdw(short_smoke, "--output", output, *part)
     assert "3 runs, 3 done" in again.output
     assert again.exit_code == 0

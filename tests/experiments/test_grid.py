@@ -15,6 +15,7 @@ from gdw.errors import ConfigError, RunError
 from gdw.experiments import cell_run
 from gdw.experiments.cells import Cell
 from gdw.experiments.grid import Grid
+from gdw.experiments.results import Results
 from gdw.runs import evaluate, load
 from tests.experiments.conftest import MakeGrid, silent
 
@@ -184,6 +185,33 @@ def test_a_changed_protocol_is_refused_with_what_changed(make_grid: MakeGrid) ->
         make_grid(data={"blobs": {"truth": "y"}})
     make_grid(training={"progress": "lines", "checkpoint_every": 3})
     make_grid(training={"epochs": 5}, only=("method=plain",), output="other")
+
+
+def test_a_grid_of_010_goes_on_under_the_new_names(make_grid: MakeGrid) -> None:
+    before = make_grid(methods={"gdw_robust": {"method": "robust", "method_options": {"folds": 0}}})
+    before.run(jobs=1, log=silent)
+    (old,) = before.cells
+    path = before.folder.cell(old) / "cell.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["gdw_version"]
+    for section in (content["settings"], content["config"]):
+        options = {"preset": "robust", "posterior": {"folds": 0}}
+        section["training"] |= {"method": "gdw", "method_options": options}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    entry = {"formerly": "gdw_robust", "method_options": {"folds": 0}}
+    grid = make_grid(methods={"robust": entry, "plain": {}})
+    assert [cell.method for cell in grid.pending] == ["plain"]
+    assert grid.run(jobs=1, log=silent) == 0
+    assert grid.folder.unknown_cells(grid.cells) == []
+    assert {path.name.split("__")[2] for path in (grid.folder.path / "cells").iterdir()} == {
+        "gdw_robust",
+        "plain",
+    }
+    assert set(Results(grid.folder).results) == set(grid.cells)
+    with pytest.raises(
+        RunError, match=r"folds.*with other settings|other settings: method_options"
+    ):
+        make_grid(methods={"robust": {"formerly": "gdw_robust"}})
 
 
 def test_nothing_is_written_before_all_cells_fit(make_grid: MakeGrid, tmp_path: Path) -> None:

@@ -282,6 +282,29 @@ def test_a_started_cell_that_cannot_be_read_stops_no_results(tmp_path: Path) -> 
     publish(Results(results.folder))
 
 
+def test_a_torn_line_of_sittings_stops_no_results_and_not_the_next_line(tmp_path: Path) -> None:
+    grid = made_up(tmp_path, {(None, "a", 0): 0.5}).folder
+    sitting = {"seconds": 3600, "jobs": 1, "cores": 2}
+    grid.add_sitting(sitting)
+    with (tmp_path / "sittings.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"seconds": 36')
+    grid.add_sitting(sitting)
+    assert grid.sittings() == ([sitting, sitting], 1)
+    text = markdown(Results(grid))
+    assert "- time: 2.0 h (" in text
+    assert "; 1 damaged line(s) of sittings.jsonl not counted" in text
+
+
+def test_numbers_that_are_not_finite_are_null_in_files(tmp_path: Path) -> None:
+    results = made_up(tmp_path, {(None, "a", 0): 0.5, (None, "a", 1): 0.5})
+    for cell in results.cells:
+        path = results.folder.cell(cell) / "result.json"
+        path.write_text(path.read_text().replace('"nll": 0.5', '"nll": Infinity'))
+    publish(Results(results.folder))
+    content = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert content["groups"][0]["scores"][0]["nll"]["mean"] is None
+
+
 def test_a_page_needs_no_suffix_and_takes_its_old_pictures_away(tmp_path: Path) -> None:
     results = made_up(tmp_path / "grid", TWO_BY_THREE)
     page = tmp_path / "docs" / "results"

@@ -11,6 +11,7 @@ from gdw.errors import ConfigError
 from gdw.experiments.cells import Cell
 from gdw.experiments.dataset_builders import DatasetBuilder, parse_builder
 from gdw.experiments.protocol import SECTIONS, DataEntry, Protocol, ProtocolPaths, error_prefix
+from gdw.reweight.deprecated import modernised
 from gdw.runs.config import RunConfig
 
 
@@ -64,17 +65,27 @@ def cell_settings(
 
 
 def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What changed between two `CellSettings.written`, as text; empty if both give the same result."""
+    """What changed between two `CellSettings.written`, as text; empty if both give the same result.
+
+    `earlier` may use the spelling of gdw 0.1.0 for the method and its options.
+    """
     changed = [
         f"{name} (was {earlier.get(name)!r}, now {now.get(name)!r})"
         for name in ("prepare", "truth")
         if earlier.get(name) != now.get(name)
     ]
     try:
-        before = RunConfig.parse({name: earlier[name] for name in SECTIONS})
+        before = RunConfig.parse({**{name: earlier[name] for name in SECTIONS}, **_modern(earlier)})
     except (ConfigError, KeyError) as error:
         return [*changed, f"settings that this version cannot read ({error})"]
     return changed + RunConfig.parse({name: now[name] for name in SECTIONS}).conflicts(before)
+
+
+def _modern(earlier: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The section `training` of `earlier` in today's spelling, without a deprecation warning."""
+    training = earlier["training"]
+    method, options, _ = modernised(training["method"], training["method_options"])
+    return {"training": {**training, "method": method, "method_options": options}}
 
 
 def _sections(protocol: Protocol, cell: Cell, entry: DataEntry) -> dict[str, dict[str, Any]]:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import yaml
 
@@ -128,8 +128,9 @@ class GridFolder:
         return str(DOCUMENT.read(self.cell(cell) / FAILURE)["error"])
 
     def result(self, cell: Cell) -> dict[str, Any]:
-        """The `result.json` of a finished cell."""
-        return DOCUMENT.read(self.cell(cell) / RESULT)
+        """The content of `result.json` of a finished cell; None in place of numbers that are not finite."""
+        # gdw 0.1.0 wrote such numbers to the file.
+        return cast("dict[str, Any]", finite_or_null(DOCUMENT.read(self.cell(cell) / RESULT)))
 
     def progress(self, cell: Cell) -> PartialRun | None:
         """How far a cell is that was started; None if its files cannot be read.

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gdw.data import load
-from gdw.data.formats import FORMATS, CopyPlan, Format, suffixes
+from gdw.data.formats import FORMATS, CopyPlan, Format
 from gdw.data.formats.delimited import _read_careful, _read_fast
-from gdw.data.rows import TableRows, format_of, open_rows
+from gdw.data.rows import TableRows, format_of, open_rows, suffixes, suffixes_in_words
 from gdw.errors import DataError
 
 from .files import parquet
@@ -337,6 +337,7 @@ def test_a_format_is_one_object_and_one_line(
     source = load(path, label="label")
     assert (source.kind, source.label_names) == ("table", ("cat", "dog"))
     assert source.frame()["value"].tolist() == [1, 2, 3]
+    assert suffixes_in_words() == ".csv, .tsv, .parquet, .jsonl, .npz, .words or .wrd"
     (tmp_path / "x.txt").write_text("x")
     with pytest.raises(DataError, match=r"expected .*\.npz, \.words, \.wrd or a folder of images"):
         load(tmp_path / "x.txt", label="label")

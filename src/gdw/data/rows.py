@@ -130,7 +130,7 @@ def format_of(path: Path) -> Format:
     Raises:
         DataError: no format has this suffix.
     """
-    from gdw.data.formats import FOLDER, FORMATS, suffixes
+    from gdw.data.formats import FOLDER, FORMATS
 
     if path.is_dir():
         return FOLDER
@@ -143,6 +143,23 @@ def format_of(path: Path) -> Format:
         f"cannot recognise the format of {shown(path)}, which has {ending}: "
         f"expected {', '.join(suffixes())} or a folder of images"
     )
+
+
+def suffixes() -> tuple[str, ...]:
+    """The suffixes of all file formats, in the order of `gdw.data.formats.FORMATS`."""
+    from gdw.data.formats import FORMATS
+
+    return tuple(suffix for file_format in FORMATS for suffix in file_format.suffixes)
+
+
+def suffixes_in_words() -> str:
+    """The suffixes of all file formats, for a sentence.
+
+    >>> suffixes_in_words()
+    '.csv, .tsv, .parquet, .jsonl or .npz'
+    """
+    *most, last = suffixes()
+    return f"{', '.join(most)} or {last}"
 
 
 def _require_existing(path: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field, field_validator
 
 from gdw._version import __version__
-from gdw.data.formats import suffixes_in_words
+from gdw.data.rows import suffixes_in_words
 from gdw.errors import ConfigError, RunError
 from gdw.options import Group, Options
 from gdw.train.config import TrainConfig

@@ -20,26 +20,7 @@ from gdw.data.formats.jsonl import JSONL
 from gdw.data.formats.npz import NPZ
 from gdw.data.formats.parquet import PARQUET
 
-__all__ = ["FOLDER", "FORMATS", "CopyPlan", "Format", "suffixes", "suffixes_in_words"]
+__all__ = ["FOLDER", "FORMATS", "CopyPlan", "Format"]
 
 FORMATS: tuple[Format, ...] = (CSV, TSV, PARQUET, JSONL, NPZ)
 """The formats of files. A folder is opened as `FOLDER`."""
-
-
-def suffixes() -> tuple[str, ...]:
-    """The suffixes of all formats, in the order of `FORMATS`.
-
-    >>> suffixes()
-    ('.csv', '.tsv', '.parquet', '.jsonl', '.npz')
-    """
-    return tuple(suffix for file_format in FORMATS for suffix in file_format.suffixes)
-
-
-def suffixes_in_words() -> str:
-    """The suffixes of all formats, for a sentence.
-
-    >>> suffixes_in_words()
-    '.csv, .tsv, .parquet, .jsonl or .npz'
-    """
-    *most, last = suffixes()
-    return f"{', '.join(most)} or {last}"

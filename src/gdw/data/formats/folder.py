@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.images import IMAGE_SUFFIXES
-from gdw.data.rows import Kind, Rows
+from gdw.data.rows import Kind, Rows, suffixes
 from gdw.errors import DataError
 from gdw.files.wording import listed, shown
 
@@ -94,8 +94,6 @@ FOLDER = Format((), open_folder, copy_folder)
 
 
 def _hint(folder: Path) -> str:
-    from gdw.data.formats import suffixes
-
     tables = sorted(entry.name for entry in folder.iterdir() if entry.suffix in suffixes())
     return f" It has {listed(tables, 3)}: give the path of the file itself." if tables else ""
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from gdw import report
+from gdw.audit.evidence import ClassWeights
 from gdw.errors import ConfigError, RunError
 from gdw.files.svg import as_svg
-from gdw.runs.run import ClassWeights
 from tests.report import fabricated as made
 
 NAMES = ("cat", "$dog$", "<b>")

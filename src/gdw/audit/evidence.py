@@ -117,6 +117,21 @@ class Evidence:
         return evidence
 
 
+@dataclass(frozen=True)
+class ClassWeights:
+    """The mean class-level weights of a run.
+
+    Attributes:
+        weights: float32 `(C, C)`, by given label (row) and class (column).
+        count: float32 `(C,)`, the number of visits of each given label.
+        label_names: the names of the C classes.
+    """
+
+    weights: Floats
+    count: Floats
+    label_names: tuple[str, ...]
+
+
 def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
     """The metadata and the arrays of a safetensors file."""
     from safetensors import SafetensorError, safe_open

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gdw.audit.evidence import ClassWeights
 from gdw.errors import ConfigError
 from gdw.report.style import (
     BLUE,
@@ -20,7 +21,6 @@ from gdw.report.style import (
     short,
     tidy,
 )
-from gdw.runs.run import ClassWeights
 
 if TYPE_CHECKING:
     import pandas as pd

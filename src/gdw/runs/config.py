@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from gdw._version import __version__
 from gdw.data.rows import suffixes_in_words
-from gdw.errors import ConfigError, RunError
+from gdw.errors import ConfigError
 from gdw.options import Group, Options
 from gdw.train.config import TrainConfig
 
@@ -198,27 +198,6 @@ class RunConfig:
             if now != was and not (name in mine.paths and _same_place(was, now))
         ]
         return found + self.training.conflicts(earlier.training.plain())
-
-    @classmethod
-    def from_run(cls, written: Mapping[str, Any], where: Path) -> RunConfig:
-        """From the contents of a run's `config.yaml`.
-
-        Raises:
-            RunError: written by a newer version, or damaged.
-        """
-        number = written.get("format")
-        if not isinstance(number, int):
-            raise RunError(f"{where} is no configuration of a gdw run: it has no 'format'")
-        if number > FORMAT:
-            raise RunError(
-                f"{where} was written by gdw {written.get('gdw_version')} (format {number}), this is "
-                f"gdw {__version__} (format {FORMAT}): upgrade gdw to read it"
-            )
-        sections = {k: v for k, v in written.items() if k not in ("format", "gdw_version")}
-        try:
-            return cls.parse(sections)
-        except ConfigError as error:
-            raise RunError(f"{where} is damaged: {error}") from error
 
 
 def _same_place(one: str | None, other: str | None) -> bool:

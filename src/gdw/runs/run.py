@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from dataclasses import dataclass
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from gdw.audit.audit_files import (
     AUDIT,
@@ -21,7 +20,7 @@ from gdw.audit.audit_files import (
     read_issues,
     read_noise_matrix,
 )
-from gdw.audit.evidence import EVIDENCE, Evidence
+from gdw.audit.evidence import EVIDENCE, ClassWeights, Evidence
 from gdw.errors import ConfigError, RunError
 from gdw.files.documents import Document, require_format
 from gdw.runs.config import FORMAT, DataConfig, ModelConfig, RunConfig
@@ -42,21 +41,6 @@ ENCODER = "encoder"
 EVALUATION = "evaluation.json"
 FIGURES = Document(format=1, remedy="run gdw evaluate again")
 """The format of `evaluation.json`."""
-
-
-@dataclass(frozen=True)
-class ClassWeights:
-    """The mean class-level weights of a run.
-
-    Attributes:
-        weights: float32 `(C, C)`, by given label (row) and class (column).
-        count: float32 `(C,)`, the number of visits of each given label.
-        label_names: the names of the C classes.
-    """
-
-    weights: NDArray[np.floating[Any]]
-    count: NDArray[np.floating[Any]]
-    label_names: tuple[str, ...]
 
 
 class Run:
@@ -108,7 +92,10 @@ class Run:
     def config(self) -> RunConfig:
         """All options of the run: data, model and training."""
         try:
-            return RunConfig.parse(self._sections)
+            with warnings.catch_warnings():
+                # The former names of methods in an old run are nothing that the user could change.
+                warnings.simplefilter("ignore", FutureWarning)
+                return RunConfig.parse(self._sections)
         except ConfigError as error:
             raise self._damaged_config(error) from error
 

@@ -176,3 +176,13 @@ def test_where_probabilities_cannot_be_written(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             check_pred_probs(tmp_path / name)
+
+
+def test_the_given_label_counts_exactly_though_it_is_not_among_the_likeliest() -> None:
+    # Eight of twelve classes are kept. The posterior's probability of the given label is not among its eight.
+    p = np.array([[0.30, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.01, 0.01, 0.01]])
+    q = np.array([[0.02, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.01]])
+    estimate = true_class_probabilities(evidence(p, [0], q=q))
+    place = estimate.classes[0].tolist().index(0)
+    np.testing.assert_allclose(estimate.probabilities[0, place], (0.30 + 0.02) / 2, rtol=1e-6)
+    np.testing.assert_allclose(estimate.of_given, [(0.30 + 0.02) / 2], rtol=1e-6)

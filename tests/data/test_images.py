@@ -140,7 +140,7 @@ def test_unreadable_images_are_named(tmp_path: Path) -> None:
     rows = ["ok.png,a", "cut.jpg,b", "text.png,a", "gone.png,b", "ok.png,b"]
     path.write_text("file,label\n" + "".join(f"img/{row}\n" for row in rows))
     source = load(path, label="label")
-    for row, reason in [(1, "truncated"), (2, "cannot identify"), (3, "there is no such file")]:
+    for row, reason in [(1, "truncated"), (2, "none of JPEG"), (3, "there is no such file")]:
         with pytest.raises(
             DataError, match=rf"row {row + 1} of x.csv: cannot read .*img/.*{reason}"
         ):
@@ -167,7 +167,9 @@ def test_bytes_that_are_no_image_are_named_by_their_row_alone(tmp_path: Path) ->
     with pytest.raises(DataError) as raised:
         load(path, label="label").images(np.array([0, 1]))
     assert (
-        str(raised.value) == "row 2 of x.parquet: cannot read the image: cannot identify its format"
+        str(raised.value)
+        == "row 2 of x.parquet: cannot read the image: it is none of JPEG, PNG, BMP, "
+        "GIF, WEBP, TIFF, PPM"
     )
 
 
@@ -183,3 +185,25 @@ def test_folders_that_are_not_of_class_folders(tmp_path: Path) -> None:
     assert len(load(tmp_path, label=None)) == 2
     with pytest.raises(DataError, match="has no column 'breed'"):
         load(tmp_path, label="breed")
+
+
+@pytest.mark.parametrize("name", ["EPS", "PDF", "PCX"])
+def test_other_decoders_are_not_started_by_a_harmless_name(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An EPS file starts Ghostscript: a program for which the picture is code.
+    Image.new("RGB", (8, 8)).save(tmp_path / "picture", format=name)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "0.png").write_bytes((tmp_path / "picture").read_bytes())
+    (tmp_path / "a" / "1.png").write_bytes(png(3))
+    (tmp_path / "picture").unlink()
+
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.check_call", start)
+    source = load(tmp_path, label="label")
+    with pytest.raises(DataError, match=r"0\.png.*none of JPEG, PNG"):
+        check_images(source)
+    with pytest.raises(DataError, match=r"0\.png.*none of JPEG, PNG"):
+        source.images(np.array([0]))

@@ -210,3 +210,12 @@ def test_labels_that_look_like_missing_values_in_files(tmp_path: Path) -> None:
         DataError, match=r"row 2 of x.csv has no label in .* and 1 more rows have none"
     ):
         load(path, label="label")
+
+
+@pytest.mark.parametrize("number", [-2, -7, 2])
+def test_class_numbers_that_the_declared_names_do_not_cover_are_refused(number: int) -> None:
+    column = pa.chunked_array([pa.array([0, number, 1])])
+    with pytest.raises(DataError, match="names"):
+        read_labels(column, declared=("cat", "dog"))
+    missing = read_labels(pa.chunked_array([pa.array([0, -1, 1])]), declared=("cat", "dog"))
+    assert missing.codes.tolist() == [0, -1, 1]

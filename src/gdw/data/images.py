@@ -23,6 +23,10 @@ IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"
 )  # fmt: skip
 
+# Pillow recognises files by their content, whatever their names are. Other decoders run programs (EPS starts
+# Ghostscript) or are not meant here, and data may come from strangers.
+_DECODERS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+
 _ROWS_AT_ONCE = 1024
 _IMAGES_PER_TASK = 32
 
@@ -54,7 +58,7 @@ def decode(value: Any, folder: Path) -> Image.Image:
 
     source, name = _locate(value, folder)
     try:
-        with Image.open(source) as image:
+        with Image.open(source, formats=_DECODERS) as image:
             image.load()
             return _rgb(ImageOps.exif_transpose(image))
     except (*_DAMAGED, Image.DecompressionBombError) as error:
@@ -108,7 +112,7 @@ def _fault(value: Any, folder: Path) -> str | None:
     except DataError as error:
         return str(error)
     try:
-        with Image.open(source) as image:
+        with Image.open(source, formats=_DECODERS) as image:
             image.draft("RGB", (1, 1))
             image.load()
     except (*_DAMAGED, Image.DecompressionBombError) as error:
@@ -150,7 +154,7 @@ def _reason(error: BaseException) -> str:
         return "there is no such file (a relative path starts at the folder of the data file)"
     if isinstance(error, UnidentifiedImageError):
         # Pillow's own message shows the address of a buffer in memory.
-        return "cannot identify its format"
+        return f"it is none of {', '.join(_DECODERS)}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return " ".join(str(error).split()) or type(error).__name__

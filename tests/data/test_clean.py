@@ -152,3 +152,11 @@ def test_trusted_columns_that_say_nothing(tmp_path: Path) -> None:
         train_and_clean(source, trusted="ok", seed=0)
     with pytest.raises(DataError, match=r"has no column 'okk'. Did you mean 'ok'\?"):
         train_and_clean(source, trusted="okk", seed=0)
+
+
+def test_the_names_of_gdw_0_1_are_still_there() -> None:
+    import gdw.data
+
+    assert gdw.data.assemble is train_and_clean
+    assert gdw.data.Pair is gdw.data.PairedBatches
+    assert gdw.data.noise.pair is gdw.data.noise.pair_flip

@@ -87,8 +87,7 @@ def by_matrix(labels: Labels, num_classes: int, matrix: ArrayLike, *, seed: int)
 def instance_dependent(
     labels: Labels, num_classes: int, rate: float, *, seed: int, features: NDArray[np.floating]
 ) -> Labels:
-    """Instance-dependent noise: whether a label becomes wrong, and which class it becomes, depends on the
-    features.
+    """Instance-dependent noise: the features decide which labels become wrong, and which class they become.
 
     A random linear projection of the standardised features gives a score for every class. An example may
     become the class with the highest score among the other classes. The probability of that decreases with

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gdw.options import Options
 from gdw.runs.config import DataConfig
@@ -101,16 +102,19 @@ def _comparison(run: Run, folder: str) -> list[Advice]:
 
 def _changed(options: Options, names: tuple[str, ...]) -> list[str]:
     """The command-line words for those of `options` called `names` that differ from their defaults."""
-    words = []
+    words: list[str] = []
     for name in names:
         value = getattr(options, name)
         default = type(options).model_fields[name].get_default(call_default_factory=True)
-        if value is None or value == default:
-            continue
-        words.append("--model" if name == "name" else f"--{name.replace('_', '-')}")
-        if value is not True:
-            words.append(",".join(value) if isinstance(value, list) else str(value))
+        if value is not None and value != default:
+            words += _words("--model" if name == "name" else f"--{name.replace('_', '-')}", value)
     return words
+
+
+def _words(flag: str, value: Any) -> list[str]:
+    if value is True:
+        return [flag]
+    return [flag, ",".join(value) if isinstance(value, list) else str(value)]
 
 
 def _line(*words: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from gdw.runs.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 SHOWN_ISSUES = 200
 _SHOWN_CONFUSIONS = 15
@@ -57,25 +60,23 @@ def contents(run: Run, baseline: Run | None, *, data: str | None = None) -> dict
 
 
 def _pictures(run: Run, baseline: Run | None) -> dict[str, Markup | None]:
-    figures: dict[str, Any] = dict.fromkeys(
-        ("history", "reliability", "noise", "weights", "wrong_labels")
-    )
-    if run.history:
-        other = baseline.history if baseline is not None else None
-        figures["history"] = plot_history(run.history, baseline=other)
-    if run.evaluation is not None and "reliability" in run.evaluation:
-        figures["reliability"] = plot_reliability(run.evaluation)
-    if run.noise_matrix is not None:
-        figures["noise"] = plot_noise_matrix(run.noise_matrix)
-    if run.class_weights is not None:
-        figures["weights"] = plot_class_weights(run.class_weights)
-    if run.audit is not None:
-        figures["wrong_labels"] = plot_issues_by_class(run.audit["by_class"])
-    # Matplotlib has escaped all text in the pictures.
+    """The plots as SVG elements; None if the run has no data for a plot."""
+    other = None if baseline is None else baseline.history
+    evaluation, audit = run.evaluation or {}, run.audit or {}
     return {
-        name: None if figure is None else Markup(as_svg(figure, name))
-        for name, figure in figures.items()
+        "history": _draw("history", run.history or None, partial(plot_history, baseline=other)),
+        "reliability": _draw(
+            "reliability", evaluation if "reliability" in evaluation else None, plot_reliability
+        ),
+        "noise": _draw("noise", run.noise_matrix, plot_noise_matrix),
+        "weights": _draw("weights", run.class_weights, plot_class_weights),
+        "wrong_labels": _draw("wrong_labels", audit.get("by_class"), plot_issues_by_class),
     }
+
+
+def _draw(name: str, data: Any, plot: Callable[[Any], Figure]) -> Markup | None:
+    # Matplotlib has escaped all text in the picture.
+    return None if data is None else Markup(as_svg(plot(data), name))
 
 
 def _measures(
@@ -84,12 +85,12 @@ def _measures(
     """Rows of the name of a measure, its value, and the value of the baseline."""
     if measured is None:
         return []
-    rows = []
-    for name, title in MEASURES.items():
-        if name in measured.figures:
-            other = None if compared is None else compared.figures.get(name)
-            rows.append((title, _figure(name, measured.figures[name]), _figure(name, other)))
-    return rows
+    others = {} if compared is None else compared.figures
+    return [
+        (title, _figure(name, measured.figures[name]), _figure(name, others.get(name)))
+        for name, title in MEASURES.items()
+        if name in measured.figures
+    ]
 
 
 def _figure(name: str, value: float | None) -> str:

@@ -117,28 +117,38 @@ def confusions(frame: pd.DataFrame, *, limit: int) -> pd.DataFrame:
 
 
 def _as_long(data: Any, label_names: Sequence[str] | None) -> pd.DataFrame:
+    """A noise matrix in any form as a table like `noise_matrix.csv`."""
     import pandas as pd
 
     if isinstance(data, pd.DataFrame):
         frame: pd.DataFrame = data
         return frame
-    ends = {end: getattr(data, end, None) for end in ("low", "high")}
     matrix = np.asarray(getattr(data, "probability", data), dtype=np.float64)
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ConfigError(f"expected a noise matrix of shape (C, C), found {matrix.shape}")
-    classes = len(matrix)
-    names = list(label_names) if label_names is not None else [str(k) for k in range(classes)]
-    if len(names) != classes:
-        raise ConfigError(f"expected {classes} label names, one per class, found {len(names)}")
+    names = np.array(_names(matrix, label_names), dtype=object)
+    # Only a `NoiseMatrix` has intervals.
+    low, high = (
+        np.broadcast_to(getattr(data, end, np.nan), matrix.shape) for end in ("low", "high")
+    )
     long: pd.DataFrame = pd.DataFrame(
         {
-            "true_label": np.repeat(np.array(names, dtype=object), classes),
-            "given_label": np.tile(np.array(names, dtype=object), classes),
+            "true_label": np.repeat(names, len(matrix)),
+            "given_label": np.tile(names, len(matrix)),
             "probability": matrix.ravel(),
-            **{end: np.nan if values is None else values.ravel() for end, values in ends.items()},
+            "low": low.ravel(),
+            "high": high.ravel(),
         }
     )
     return long
+
+
+def _names(matrix: NDArray[Any], label_names: Sequence[str] | None) -> list[str]:
+    """`label_names`, or numbers; `ConfigError` unless `matrix` is square with one name per class."""
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ConfigError(f"expected a noise matrix of shape (C, C), found {matrix.shape}")
+    names = [str(k) for k in range(len(matrix))] if label_names is None else list(label_names)
+    if len(names) != len(matrix):
+        raise ConfigError(f"expected {len(matrix)} label names, one per class, found {len(names)}")
+    return names
 
 
 def _heat_map(matrix: NDArray[Any], names: list[str], meaning: str, *, percent: bool) -> Axes:

@@ -54,15 +54,14 @@ def write_report(
         >>> gdw.report.write_report("runs/animals", test="holdout.csv")  # doctest: +SKIP
         PosixPath('runs/animals/report.html')
     """
-    shown = load(run)
+    run = load(run)
     other = None if baseline is None else load(baseline)
-    path = shown.folder.file(REPORT) if output is None else Path(output)
+    path = run.folder.file(REPORT) if output is None else Path(output)
     _check(path)
     if test is not None:
-        for measured in (shown, other):
-            if measured is not None:
-                evaluate_file(measured, test, label=test_label)
-    write_text_atomically(path, _render(contents(shown, other, data=data)))
+        for measured in filter(None, (run, other)):
+            evaluate_file(measured, test, label=test_label)
+    write_text_atomically(path, _render(contents(run, other, data=data)))
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from gdw.runs.run import Run
 from gdw.train.result import last_epochs_mean
@@ -37,27 +38,38 @@ class Performance:
 
 def performance(run: Run) -> Performance | None:
     """The figures in `evaluation.json`, else the test figures in the history; None if there are neither."""
-    evaluation = run.evaluation
-    if evaluation is not None:
-        names = [str(name) for name in evaluation["classes"]]
-        data, examples = evaluation.get("data"), evaluation.get("examples")
-        tested = "test data" if examples is None else f"{examples:,} test examples"
-        return Performance(
-            figures={n: evaluation[n] for n in MEASURES if evaluation.get(n) is not None},
-            recall=dict(zip(names, evaluation["recall"], strict=False)),
-            support=dict(zip(names, evaluation.get("support", ()), strict=False)),
-            basis=tested if data is None else f"{tested} ({data})",
-        )
+    if run.evaluation is not None:
+        return _of_evaluation(run.evaluation)
+    return _of_history(run)
+
+
+def _of_evaluation(evaluation: Mapping[str, Any]) -> Performance:
+    names = [str(name) for name in evaluation["classes"]]
+    data, examples = evaluation.get("data"), evaluation.get("examples")
+    tested = "test data" if examples is None else f"{examples:,} test examples"
+    return Performance(
+        figures=_known({name: evaluation.get(name) for name in MEASURES}),
+        recall=dict(zip(names, evaluation["recall"], strict=False)),
+        support=dict(zip(names, evaluation.get("support", ()), strict=False)),
+        basis=tested if data is None else f"{tested} ({data})",
+    )
+
+
+def _of_history(run: Run) -> Performance | None:
     last = min(run.config.training.last_epochs, len(run.history))
     mean = last_epochs_mean(run.history, last)
     if mean.get("test_accuracy") is None:
         return None
     epochs = "last epoch" if last == 1 else f"mean of the last {last} epochs"
     return Performance(
-        figures={n: mean[f"test_{n}"] for n in MEASURES if mean.get(f"test_{n}") is not None},
+        figures=_known({name: mean.get(f"test_{name}") for name in MEASURES}),
         recall=dict(zip(run.label_names, mean.get("test_recall") or (), strict=False)),
         basis=f"the test data of the training ({run.data_config.test}), {epochs}",
     )
+
+
+def _known(figures: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -102,12 +102,12 @@ def plot_issues_by_class(data: RunLike | _Records, *, limit: int = MOST_BARS) ->
     """
     audit = part_of(data, "audit")
     rows: _Records = audit["by_class"] if isinstance(audit, dict) else audit
-    worst = sorted(rows, key=lambda row: row["wrong_share"] or 0, reverse=True)[:limit]
+    worst = sorted(rows, key=_wrong_share, reverse=True)[:limit]
     figure = new_figure(7, 0.9 + 0.26 * max(1, len(worst)))
     axes = figure.subplots()
-    shares = [row["wrong_share"] or 0 for row in worst]
+    shares = [_wrong_share(row) for row in worst]
     bars = axes.barh(range(len(worst)), shares, color=ORANGE)
-    notes = [f"{row['wrong_share'] or 0:.0%} of {row['examples']:,}" for row in worst]
+    notes = [f"{_wrong_share(row):.0%} of {row['examples']:,}" for row in worst]
     axes.bar_label(bars, notes, padding=4, fontsize="small")
     name_ticks(axes, "y", [row["label"] for row in worst])
     axes.set_ylim(len(worst) - 0.4, -0.6)
@@ -117,6 +117,10 @@ def plot_issues_by_class(data: RunLike | _Records, *, limit: int = MOST_BARS) ->
     tidy(axes)
     axes.grid(visible=False, axis="y")
     return figure
+
+
+def _wrong_share(row: Mapping[str, Any]) -> float:
+    return row["wrong_share"] or 0.0
 
 
 def plot_reliability(data: RunLike | Mapping[str, Any]) -> Figure:

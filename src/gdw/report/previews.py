@@ -52,18 +52,17 @@ def previews(source: Source, places: Sequence[str]) -> list[Preview]:
     position = {
         place: i for i, place in enumerate(map(source.where, range(len(source)))) if place in wanted
     }
-    previews_of = {"image": _image, "text": _text, "table": _cells, "array": _array}
-    preview_of = previews_of[source.kind]
-    shown = []
-    for place in places:
-        if place not in position:
-            shown.append(Preview(problem="no longer in the data"))
-            continue
-        try:
-            shown.append(preview_of(source, np.array([position[place]])))
-        except DataError:
-            shown.append(Preview(problem="cannot be read any more"))
-    return shown
+    return [_preview(source, position.get(place)) for place in places]
+
+
+def _preview(source: Source, position: int | None) -> Preview:
+    if position is None:
+        return Preview(problem="no longer in the data")
+    preview_of = {"image": _image, "text": _text, "table": _cells, "array": _array}[source.kind]
+    try:
+        return preview_of(source, np.array([position]))
+    except DataError:
+        return Preview(problem="cannot be read any more")
 
 
 def _image(source: Source, index: NDArray[np.int64]) -> Preview:

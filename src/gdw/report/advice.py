@@ -11,12 +11,12 @@ from gdw.options import Options
 from gdw.runs.config import DataConfig
 from gdw.runs.run import Run
 
-# The options that another method needs for a fair comparison; those of the method itself are left out.
-_DATA = ("label", "meta", "meta_label", "meta_size", "trusted", "test", "test_label", "image", "text",
-         "features", "drop", "limit", "noise", "imbalance", "image_size")  # fmt: skip
-_MODEL = ("name", "pretrained", "weights")
-_TRAINING = ("epochs", "batch_size", "accumulate", "optimizer", "lr", "momentum", "weight_decay", "schedule",
-             "warmup_epochs", "clip_grad_norm", "augment", "precision", "seed")  # fmt: skip
+# What a comparable run by another method does not take over: its data are named first, its method and its
+# machine are its own.
+_NOT_TAKEN_OVER = frozenset({
+    "path", "add_clean", "method", "method_options", "meta_batch_size", "eval_batch_size", "accelerator",
+    "devices", "nodes", "workers", "last_epochs", "progress", "checkpoints_kept", "checkpoint_every",
+})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ def _cleaning(folder: str, data: DataConfig) -> list[Advice]:
 def _comparison(run: Run, folder: str) -> list[Advice]:
     data, other = run.data_config, f"{folder}-plain"
     clean = any(value is not None for value in (data.meta, data.trusted, data.meta_size))
-    words = ["train", data.path, *_changed(data, _DATA), *_changed(run.config.model, _MODEL)]
-    words += [*_changed(run.config.training, _TRAINING), "--method", "plain"]
+    words = ["train", data.path, *_changed(data), *_changed(run.config.model)]
+    words += [*_changed(run.config.training), "--method", "plain"]
     words += [*(["--add-clean"] if clean else []), "--output", other]
     return [
         Advice(
@@ -100,21 +100,20 @@ def _comparison(run: Run, folder: str) -> list[Advice]:
     ]
 
 
-def _changed(options: Options, names: tuple[str, ...]) -> list[str]:
-    """The command-line words for those of `options` called `names` that differ from their defaults."""
+def _changed(options: Options) -> list[str]:
+    """The flags of `gdw train` for the options of a record that differ from their defaults."""
     words: list[str] = []
-    for name in names:
-        value = getattr(options, name)
-        default = type(options).model_fields[name].get_default(call_default_factory=True)
-        if value is not None and value != default:
-            words += _words("--model" if name == "name" else f"--{name.replace('_', '-')}", value)
+    for name, field in type(options).model_fields.items():
+        value, default = getattr(options, name), field.get_default(call_default_factory=True)
+        if name not in _NOT_TAKEN_OVER and value != default:
+            words += _flag("model" if name == "name" else name.replace("_", "-"), value)
     return words
 
 
-def _words(flag: str, value: Any) -> list[str]:
-    if value is True:
-        return [flag]
-    return [flag, ",".join(value) if isinstance(value, list) else str(value)]
+def _flag(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    return [f"--{name}", ",".join(value) if isinstance(value, list) else str(value)]
 
 
 def _line(*words: str) -> str:

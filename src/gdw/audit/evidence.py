@@ -51,6 +51,11 @@ class Evidence:
         rows: int64 `(N,)`, the 0-based rows of the training file or folder; None for examples in memory.
         clean_true: int64 `(M,)`, the verified labels of the clean examples; None if unknown.
         clean_given: int64 `(M,)`, the unverified labels of the clean examples; None if unknown.
+
+    Example:
+        >>> evidence = gdw.audit.Evidence.load("runs/animals/evidence.safetensors")  # doctest: +SKIP
+        >>> len(evidence), evidence.num_classes  # doctest: +SKIP
+        (1200, 2)
     """
 
     num_classes: int

@@ -94,6 +94,19 @@ def score(evidence: Evidence) -> NDArray[np.float64]:
 
     Returns:
         float64 `(N,)`, from 0 (surely right) to 1 (surely wrong).
+
+    Example:
+        >>> import numpy as np
+        >>> from gdw.audit import Evidence, score
+        >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]], dtype=np.float32)
+        >>> given, ones = np.array([0, 0, 1]), np.ones(3, dtype=np.float32)
+        >>> top = np.argsort(-p, axis=1)
+        >>> evidence = Evidence(
+        ...     num_classes=2, given=given, p_given=p[range(3), given], top_classes=top,
+        ...     top_probabilities=np.take_along_axis(p, top, 1), weight_given=ones, weight_top=ones,
+        ...     visits=np.ones(3, dtype=np.int32))
+        >>> score(evidence).round(2)
+        array([0.1, 0.8, 0.1])
     """
     of_given = true_class_probabilities(evidence).of_given
     return _score(of_given)
@@ -137,6 +150,20 @@ def label_issues(
 
     Raises:
         ConfigError: the number of names is not C, or the threshold is not between 0 and 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from gdw.audit import Evidence, label_issues
+        >>> p = np.array([[0.9, 0.1], [0.2, 0.8], [0.1, 0.9]], dtype=np.float32)
+        >>> given, ones = np.array([0, 0, 1]), np.ones(3, dtype=np.float32)
+        >>> top = np.argsort(-p, axis=1)
+        >>> evidence = Evidence(
+        ...     num_classes=2, given=given, p_given=p[range(3), given], top_classes=top,
+        ...     top_probabilities=np.take_along_axis(p, top, 1), weight_given=ones, weight_top=ones,
+        ...     visits=np.ones(3, dtype=np.int32))
+        >>> table = label_issues(evidence, ["cat", "dog"])
+        >>> table[["given_label", "suggested_label"]].iloc[0].tolist()
+        ['cat', 'dog']
     """
     if len(label_names) != evidence.num_classes:
         raise ConfigError(

@@ -16,7 +16,8 @@ from torch import nn
 from gdw.audit.evidence import EVIDENCE, Evidence
 from gdw.errors import GDWError
 from gdw.experiments.detection import auroc, average_precision, detection_score, wrong_labels
-from gdw.experiments.grid_folder import DOCUMENT, RESULT, finite_or_null, read_cell
+from gdw.experiments.grid_folder import DOCUMENT, RESULT, read_cell
+from gdw.files.documents import finite_or_null
 from gdw.files.machine import describe_machine
 from gdw.runs import RunConfig, Training
 from gdw.runs.prepare import PreparedData

@@ -18,7 +18,7 @@ from gdw.experiments.cell_settings import CellSettings, differences
 from gdw.experiments.cells import Cell
 from gdw.experiments.protocol import SECTIONS, Protocol
 from gdw.files.atomic import write_text_atomically
-from gdw.files.documents import Document, one_line, require_format
+from gdw.files.documents import Document, finite_or_null, one_line, require_format
 from gdw.train.run_folder import CONFIG, RunFolder
 
 FORMAT = 1
@@ -209,15 +209,6 @@ class GridFolder:
 def read_cell(folder: Path) -> dict[str, Any]:
     """The content of `cell.json` in the folder of a cell."""
     return DOCUMENT.read(folder / CELL)
-
-
-def finite_or_null(value: Any) -> Any:
-    """`value` with None in place of numbers that are not finite, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: finite_or_null(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite_or_null(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _sitting(line: bytes) -> dict[str, Any] | None:

@@ -11,13 +11,14 @@ from typing import Any
 from urllib.parse import quote
 
 from gdw.experiments.cells import AXES
-from gdw.experiments.grid_folder import DOCUMENT, finite_or_null
+from gdw.experiments.grid_folder import DOCUMENT
 from gdw.experiments.plots import learning_curves, pictures
 from gdw.experiments.result_pages import facts, markdown, write_page
 from gdw.experiments.result_tables import METRICS
 from gdw.experiments.results import Group, Results, Score, mean_ranks
 from gdw.experiments.significance import compare
 from gdw.files.atomic import write_atomically, write_text_atomically
+from gdw.files.documents import finite_or_null
 
 _COLUMNS = (
     *(metric.name for metric in METRICS),

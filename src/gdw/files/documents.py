@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,15 @@ def require_format(
             f"{path} was written by {writer} (format {found}); this is gdw {__version__} (format {known}): "
             "upgrade it (pip install -U gdw)"
         )
+
+
+def finite_or_null(value: Any) -> Any:
+    """`value`, a tree of plain values, with None in place of NaN and infinity, which JSON lacks."""
+    if isinstance(value, Mapping):
+        return {key: finite_or_null(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_or_null(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def one_line(reason: object) -> str:

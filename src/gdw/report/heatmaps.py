@@ -89,6 +89,10 @@ def plot_class_weights(data: RunLike | ClassWeights) -> Figure:
 
     Raises:
         RunError: the run has not finished, or has more than 512 classes.
+
+    Example:
+        >>> import gdw
+        >>> gdw.report.plot_class_weights("runs/animals").savefig("weights.png")  # doctest: +SKIP
     """
     weights: ClassWeights = part_of(data, "class_weights")
     chosen = np.flatnonzero(weights.count > 0)

@@ -46,7 +46,9 @@ def plot_history(data: RunLike | _Records, *, baseline: RunLike | _Records | Non
     Example:
         >>> import gdw
         >>> history = [{"epoch": 1, "train_loss": 0.9}, {"epoch": 2, "train_loss": 0.5}]
-        >>> gdw.report.plot_history(history).savefig("history.png")  # doctest: +SKIP
+        >>> loss, accuracy = gdw.report.plot_history(history).axes
+        >>> loss.get_ylabel(), accuracy.get_ylabel()
+        ('loss', 'accuracy')
     """
     records: _Records = part_of(data, "history")
     other: _Records = [] if baseline is None else part_of(baseline, "history")
@@ -99,6 +101,12 @@ def plot_issues_by_class(data: RunLike | _Records, *, limit: int = MOST_BARS) ->
 
     Raises:
         RunError: the run has not been audited.
+
+    Example:
+        >>> import gdw
+        >>> rows = [{"label": "cat", "examples": 80, "wrong_share": 0.25}]
+        >>> gdw.report.plot_issues_by_class(rows).axes[0].get_xlabel()
+        'estimated share of wrong labels'
     """
     audit = part_of(data, "audit")
     rows: _Records = audit["by_class"] if isinstance(audit, dict) else audit
@@ -136,6 +144,12 @@ def plot_reliability(data: RunLike | Mapping[str, Any]) -> Figure:
     Raises:
         RunError: the run has not been evaluated.
         ConfigError: `data` has no entry `reliability`.
+
+    Example:
+        >>> import gdw
+        >>> bins = {"count": [10, 30], "confidence": [0.4, 0.9], "accuracy": [0.5, 0.8]}
+        >>> len(gdw.report.plot_reliability({"reliability": bins}).axes)
+        2
     """
     evaluation: Mapping[str, Any] = part_of(data, "evaluation")
     bins = evaluation.get("reliability")

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 
 from gdw.data.source import Source
+from gdw.files.documents import finite_or_null
 from gdw.runs.prepare import held_out_label
 from gdw.runs.run import EVALUATION, FIGURES, Run
 from gdw.train.evaluation import evaluate as evaluate_model
 from gdw.train.evaluation import predict_probabilities
 from gdw.train.metrics import BINS
-from gdw.train.run_folder import finite
 
 
 def evaluate(run: Run, source: Source) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def evaluate_file(run: Run, path: str, *, label: str | None = None) -> dict[str,
     """
     column = label or held_out_label(run.data_config, path, option="--test-label")
     figures = {**evaluate(run, run.read(path, label=column)), "data": path}
-    FIGURES.write(run.folder.file(EVALUATION), finite(figures))
+    FIGURES.write(run.folder.file(EVALUATION), finite_or_null(figures))
     run.forget("evaluation")
     return figures
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import shlex
 from collections.abc import Callable, Mapping
@@ -15,7 +14,7 @@ from torch import nn
 
 from gdw.errors import ModelError, RunError
 from gdw.files.atomic import write_atomically, write_text_atomically
-from gdw.files.documents import one_line
+from gdw.files.documents import finite_or_null, one_line
 
 CONFIG = "config.yaml"
 HISTORY = "history.jsonl"
@@ -132,7 +131,7 @@ class RunFolder:
 
     def append_history(self, record: Mapping[str, Any]) -> None:
         """Add one line to `history.jsonl` and flush it to the disk. NaN and infinity become null."""
-        line = json.dumps(finite(record), ensure_ascii=False, allow_nan=False)
+        line = json.dumps(finite_or_null(record), ensure_ascii=False, allow_nan=False)
         with self.file(HISTORY).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
             file.flush()
@@ -196,12 +195,3 @@ class RunFolder:
         except RuntimeError as error:
             first, *_ = str(error).splitlines()
             raise ModelError(f"{path} does not fit the model: {first}") from error
-
-
-def finite(value: Any) -> Any:
-    """`value`, a tree of plain values, with None in place of NaN and infinity, which JSON lacks."""
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,6 +1,6 @@
 """Generalized Data Weighting: train classifiers on wrong labels and unbalanced classes.
 
-Everything below is imported on first use, so that `import gdw` (and `gdw --help`) stay quick.
+Every name is imported on first use, so that `import gdw` and `gdw --help` stay fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Packages whose names are imported on first use, so that `import gdw` and `gdw --help` stay quick."""
+"""Import the names of a package on first use, so that `import gdw` and `gdw --help` stay fast."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from typing import Any
 def lazy(
     package: str, home: Mapping[str, str], modules: Sequence[str] = ()
 ) -> Callable[[str], Any]:
-    """The `__getattr__` for the `__init__` of `package`.
+    """Make the `__getattr__` for the `__init__` of a package.
 
-    `home` says in which module each public name is; `modules` are submodules that are public themselves.
+    Args:
+        package: the name of the package.
+        home: the module of each public name.
+        modules: submodules that are public themselves.
     """
 
     def get(name: str) -> Any:

@@ -1,8 +1,8 @@
-"""What can go wrong, by whose hands: every error `gdw` raises on purpose derives from `GDWError`.
+"""The errors of `gdw`. Every error that it raises on purpose derives from `GDWError`.
 
-The command line prints the message of a `GDWError` as one line and exits with status 2; anything else is
-a bug of ours and keeps its traceback. Each class also derives from the built-in exception that a
-Python user would expect, so `except ValueError` goes on working.
+The command line prints the message of a `GDWError` in one line and exits with status 2. Any other exception is
+a bug of `gdw` and keeps its traceback. Each class also derives from the built-in exception that a Python user
+expects, so `except ValueError` works too.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ class GDWError(Exception):
 
 
 class ConfigError(GDWError, ValueError):
-    """An option, or a combination of options, that cannot be used."""
+    """An option, or a combination of options, cannot be used."""
 
 
 class DataError(GDWError, ValueError):
-    """Data that cannot be read, or cannot be trained on."""
+    """Data cannot be read, or cannot be trained on."""
 
 
 class ModelError(GDWError, RuntimeError):
-    """A model whose output does not fit the batch or the method."""
+    """The output of a model does not fit the batch or the method."""
 
 
 class RunError(GDWError):
-    """A run folder that exists already, is damaged, or was written by a newer version."""
+    """A run folder exists already, is damaged, or was written by a newer version."""
 
 
 class MissingDependencyError(GDWError, ImportError):
-    """An optional package is not installed; the message holds the command that installs it."""
+    """An optional package is not installed. The message has the command that installs it."""
 
 
 class DivergenceError(GDWError, ArithmeticError):
-    """Training produced a loss that is not finite."""
+    """A loss or parameter became infinite or NaN in training."""
 
     def __init__(self, message: str, *, epoch: int, step: int) -> None:
         super().__init__(message)
@@ -45,7 +45,7 @@ class DivergenceError(GDWError, ArithmeticError):
 
 
 def nearest(found: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` for the known name closest to `found`, or nothing if none is close."""
+    """Return ` Did you mean 'x'?` with the known name closest to `found`, or an empty text if none is close."""
     names = list(known)
     by_lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(found.lower(), list(by_lower), n=1, cutoff=0.6)

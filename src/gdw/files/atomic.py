@@ -1,4 +1,4 @@
-"""Whole files or none: a reader, or a run that is killed, never sees half of one."""
+"""Write whole files or none: a reader never sees half a file, also if the process is killed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Put at `path` what `write` writes to the temporary path it is given, or leave `path` as it was.
+    """Write a file at `path`, or leave `path` unchanged.
 
-    The bytes are on the disk (`fsync`) before the name points to them. What `write` raises passes
-    through; an `OSError` is the disk's (full, read-only).
+    `write` writes to a temporary path. The bytes are on the disk (`fsync`) before the file gets its name.
+
+    Args:
+        path: the file.
+        write: writes the content to the path that it gets.
+
+    Raises:
+        OSError: the disk is full or read-only. Other exceptions of `write` pass through.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     os.close(handle)
@@ -30,19 +36,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Put `text` at `path`, in UTF-8, or leave `path` as it was."""
+    """Write `text` at `path` in UTF-8, or leave `path` unchanged."""
     write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
 
 
 def _umask() -> int:
-    """The permissions a plain `open` would withhold; `mkstemp` alone would make the file private."""
+    """The permissions that a plain `open` removes. (`mkstemp` alone makes the file private.)"""
     current = os.umask(0)
     os.umask(current)
     return current
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself survive a power cut; only POSIX systems can open a folder for this."""
+    """Make the renaming itself survive a power cut. Only POSIX systems can open a folder for this."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

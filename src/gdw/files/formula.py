@@ -1,4 +1,4 @@
-"""Cells of CSV files that a spreadsheet would take for formulas."""
+"""Protect cells of CSV files that a spreadsheet would run as formulas."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 def escaped(cell: str) -> str:
-    """`cell`, behind an apostrophe if it begins like a formula and is no plain number."""
+    """Return `cell` with an apostrophe in front if it begins like a formula and is not a number."""
     return f"'{cell}" if _like_formula(cell) else cell
 
 
 def unescaped(cell: str) -> str:
-    """The cell that `escaped` was given; one that it left alone stays as it is."""
+    """Return the cell that `escaped` got. A cell that `escaped` did not change stays as it is."""
     return cell[1:] if cell.startswith("'") and _like_formula(cell) else cell
 
 
 def _like_formula(cell: str) -> bool:
-    # Apostrophes of the cell's own are looked through, so that what was added can be told from them.
+    # A cell may have apostrophes of its own: they are skipped, so that an added one can be recognised.
     core = cell.lstrip("'")
     return core.startswith(_STARTS) and not _NUMBER.fullmatch(core)

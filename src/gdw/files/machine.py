@@ -1,4 +1,4 @@
-"""Where and with what a measurement was made."""
+"""Describe the machine and the versions of a measurement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gdw._version import __version__
 
 
 def describe_machine() -> dict[str, str | int]:
-    """Processor, threads and versions, for the head of a table."""
+    """Return processor, threads and versions, for the head of a table."""
     packages = {}
     for name in ("higher", "torchopt", "betty-ml"):
         try:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gdw.estimator import GDWClassifier
     from gdw.reweight import GDW, L2RW, MetaWeightNet, Plain, Robust, StepResult
     from gdw.runs import load
-    from gdw.train import TrainConfig, Trainer
+    from gdw.train import TrainConfig, Trainer, prepare
 
 _HOME = {
     "GDW": "gdw.reweight",
@@ -27,6 +27,7 @@ _HOME = {
     "StepResult": "gdw.reweight",
     "Trainer": "gdw.train",
     "TrainConfig": "gdw.train",
+    "prepare": "gdw.train",
     "GDWClassifier": "gdw.estimator",
     "GDWError": "gdw.errors",
     "load": "gdw.runs.run",
@@ -60,6 +61,7 @@ __all__ = [
     "hypergradient",
     "load",
     "models",
+    "prepare",
     "report",
     "reweight",
     "train",

@@ -10,7 +10,7 @@ import torch
 
 from gdw.errors import ConfigError, DataError
 from gdw.estimator import NoCleanExamplesWarning
-from gdw.estimator.own_clean import _most_certain
+from gdw.estimator.fitting import _most_certain
 from gdw.reweight import METHODS
 from gdw.train import Trainer
 from tests.estimator.cases import codes, labels, numbers, quick

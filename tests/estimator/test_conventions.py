@@ -135,8 +135,35 @@ def test_progress_is_silent_unless_asked_for(capsys):
         ({"model": "mpl"}, "unknown model 'mpl'"),
         ({"method": "gdw", "preset": "bold"}, "unknown preset 'bold'"),
         ({"hypergradient": "head"}, "'plain' has no option 'hypergradient'"),
+        (
+            {"method": "robust", "preset": "paper"},
+            "preset='paper' is for method='gdw', found method 'rob",
+        ),
+        ({"preset": "robust"}, "preset='robust' is for method='gdw', found method 'plain': leave"),
+        (
+            {"method": "gdw", "preset": "short", "method_options": {"preset": "short"}},
+            "preset: expected it once, found preset='short' and method_options",
+        ),
+        ({"method": "robust", "add_clean": True}, "'robust' trains on the clean examples anyway"),
+        ({"module": torch.nn.Linear(4, 2), "model": "mlp:4"}, "as model or as module, found both"),
     ],
 )
 def test_parameters_that_cannot_be_used(options, message):
     with pytest.raises(ConfigError, match=message):
         quick(**options).fit(numbers(), labels(), trusted=np.arange(90) < 10)
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "gdw"}])
+def test_the_preset_robust_of_an_older_version_is_the_method_robust(options):
+    trusted, defaults = np.arange(90) < 10, {"epochs": 1, "random_state": 0}
+    now = gdw.GDWClassifier(**defaults).fit(numbers(), labels(), trusted=trusted)
+    before = gdw.GDWClassifier(**options, preset="robust", **defaults)
+    with pytest.warns(FutureWarning, match="preset 'robust' is now method 'robust'"):
+        before.fit(numbers(), labels(), trusted=trusted)
+    np.testing.assert_array_equal(before.predict_proba(numbers()), now.predict_proba(numbers()))
+    assert now.method == "robust"
+
+
+def test_adding_clean_examples_that_are_not_there_is_refused():
+    with pytest.raises(ConfigError, match="add_clean needs clean examples: give meta= or trusted="):
+        quick(add_clean=True).fit(numbers(), labels())

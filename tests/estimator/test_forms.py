@@ -127,7 +127,7 @@ def test_missing_numbers_are_seen_by_the_network():
     X[codes() == 1] = np.nan
     assert quick().fit(X, labels()).score(X, labels()) == 1.0
     filled = quick(epochs=1).fit(gaps(), labels())
-    assert filled._features.encoder.input_shape == (5,)
+    assert filled._encoder.encoder.input_shape == (5,)
 
 
 @pytest.mark.parametrize("factory", [False, True])

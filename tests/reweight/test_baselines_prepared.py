@@ -18,7 +18,7 @@ from gdw.functional.label_noise import noise_posterior
 from gdw.reweight import METHODS, Plain, Predict, Preparation, StepResult, Subset
 from gdw.reweight.cross_fitting import all_but, stratified_folds
 from gdw.train import Trainer
-from gdw.train.callback import Callback
+from gdw.train.monitoring import Callback
 from tests.reweight.setting import EXAMPLES, F64, Labels, Setting, assert_close, batches
 from tests.train.small import config, data, network
 
@@ -269,5 +269,5 @@ def test_soft_and_class_targets_join_and_unlike_sets_do_not() -> None:
 
 def test_joining_needs_clean_examples() -> None:
     for method in ("plain_clean", "glc", "cleanlab", "posterior", "forward", "clean_only"):
-        with pytest.raises(ConfigError, match="learns from clean examples"):
+        with pytest.raises(ConfigError, match="needs some examples whose labels you have verified"):
             gdw.Trainer(config(method=method)).fit(network(), data())

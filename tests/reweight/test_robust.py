@@ -262,7 +262,7 @@ def test_a_run_ends_when_a_signal_meets_the_last_epoch_of_its_preparation() -> N
     preparing_epochs = 3
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Loop, "_close_epoch", close)
-        with pytest.raises(KeyboardInterrupt, match="while preparing"):
+        with pytest.raises(KeyboardInterrupt, match="stopped during preparation"):
             trainer.fit(nn.Linear(2, CLASSES), (blobs.x, blobs.given), (blobs.clean_x, blobs.clean))
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from gdw.errors import RunError
-from gdw.train.checkpoint import FORMAT_VERSION, Checkpoints, DamagedCheckpointWarning
+from gdw.train.output import CHECKPOINT_FORMAT, Checkpoints, DamagedCheckpointWarning
 
 
 def _state(value: float) -> dict[str, Any]:
@@ -100,10 +100,9 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
     Checkpoints(tmp_path).save(_state(1), step=1)
-    torch.save({"format": FORMAT_VERSION + 1}, tmp_path / "step-000000002.pt")
-    with pytest.raises(
-        RunError, match=f"format {FORMAT_VERSION + 1}, this gdw reads up to {FORMAT_VERSION}"
-    ):
+    torch.save({"format": CHECKPOINT_FORMAT + 1}, tmp_path / "step-000000002.pt")
+    message = rf"a newer gdw \(format {CHECKPOINT_FORMAT + 1}\).*\(format {CHECKPOINT_FORMAT}\): upgrade it"
+    with pytest.raises(RunError, match=message):
         Checkpoints(tmp_path).load_newest()
 
 

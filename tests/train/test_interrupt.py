@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from gdw.train.interrupt import Interrupt
+from gdw.train.processes import Interrupt
 
 
 def _handlers() -> list[object]:

@@ -11,7 +11,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 
 from gdw.errors import DataError, ModelError
 from gdw.train import evaluate
-from gdw.train.metrics import ClassificationMetrics
+from gdw.train.evaluation import ClassificationMetrics
 
 
 def _predictions(n: int, classes: int, seed: int) -> tuple[Tensor, Tensor]:

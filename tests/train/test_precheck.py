@@ -11,7 +11,7 @@ from torch import nn
 
 from gdw.errors import ConfigError
 from gdw.train import Trainer
-from gdw.train.precheck import check_before_training
+from gdw.train.before_training import check_before_training
 from tests.train.small import assert_same, config, data, network
 
 

@@ -13,7 +13,7 @@ import gdw
 from gdw.data.examples import Examples
 from gdw.errors import ConfigError
 from gdw.reweight import METHODS, Plain, Preparation, StepResult, Subset
-from gdw.train.callback import Callback
+from gdw.train.monitoring import Callback
 
 GIVEN, CLEAN = 12, 6
 
@@ -159,5 +159,5 @@ def test_a_method_in_need_of_clean_examples_is_refused_without(
     monkeypatch.setitem(METHODS, "wanting", Wanting)
     given, _ = sets()
     trainer = gdw.Trainer(method="wanting", epochs=1, progress="none")
-    with pytest.raises(ConfigError, match="learns from clean examples"):
+    with pytest.raises(ConfigError, match="needs some examples whose labels you have verified"):
         trainer.fit(Recorder(), Examples(*given))

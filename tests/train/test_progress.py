@@ -4,8 +4,9 @@ import io
 
 import pytest
 
-from gdw.train.progress import Bars, Lines, Silent, make_progress
-from gdw.train.result import last_epochs_mean
+from gdw.train.monitoring import Lines, Silent, make_progress
+from gdw.train.output import last_epochs_mean
+from gdw.train.progress_bars import Bars
 
 RECORD = {
     "epoch": 1,

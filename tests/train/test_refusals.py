@@ -75,7 +75,7 @@ def _two_outputs() -> nn.Module:
             {"method": "gdw"},
             {},
             ConfigError,
-            "'gdw' learns from clean examples: give meta=",
+            "'gdw' needs some examples whose labels you have verified .* meta=",
         ),
         (_two_outputs, {}, {}, ModelError, "train: found class 2, but the model has 2 logits"),
         (

@@ -7,42 +7,42 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdw.train.schedule import multiplier, scheduler
+from gdw.train.loop import lr_factor, make_scheduler
 
 
 def test_cosine_closed_form() -> None:
-    assert multiplier(0, total=100) == 1.0
-    assert multiplier(50, total=100) == pytest.approx(0.5)
-    assert multiplier(100, total=100) == 0.0
-    assert multiplier(25, total=100) == pytest.approx((1 + math.sqrt(0.5)) / 2)
+    assert lr_factor(0, total=100) == 1.0
+    assert lr_factor(50, total=100) == pytest.approx(0.5)
+    assert lr_factor(100, total=100) == 0.0
+    assert lr_factor(25, total=100) == pytest.approx((1 + math.sqrt(0.5)) / 2)
 
 
 @given(st.integers(1, 300), st.integers(0, 100), st.data())
 def test_cosine_is_symmetric_about_its_middle(total: int, warmup: int, draw: st.DataObject) -> None:
     length = 2 * total
     step = draw.draw(st.integers(0, length))
-    left = multiplier(warmup + step, total=warmup + length, warmup=warmup)
-    right = multiplier(warmup + length - step, total=warmup + length, warmup=warmup)
+    left = lr_factor(warmup + step, total=warmup + length, warmup=warmup)
+    right = lr_factor(warmup + length - step, total=warmup + length, warmup=warmup)
     assert left + right == pytest.approx(1.0)
 
 
 @given(st.integers(1, 50), st.sampled_from(["cosine", "constant"]))
 def test_warmup_is_a_straight_line_that_ends_at_one(warmup: int, schedule: str) -> None:
-    rise = [multiplier(step, total=100, warmup=warmup, schedule=schedule) for step in range(warmup)]
+    rise = [lr_factor(step, total=100, warmup=warmup, schedule=schedule) for step in range(warmup)]
     assert rise == pytest.approx([(step + 1) / warmup for step in range(warmup)])
-    assert multiplier(warmup, total=100, warmup=warmup, schedule=schedule) == 1.0
+    assert lr_factor(warmup, total=100, warmup=warmup, schedule=schedule) == 1.0
 
 
 def test_constant_stays() -> None:
-    assert {multiplier(step, total=10, schedule="constant") for step in range(12)} == {1.0}
+    assert {lr_factor(step, total=10, schedule="constant") for step in range(12)} == {1.0}
 
 
 def test_the_scheduler_scales_every_group() -> None:
     one, two = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
     optimizer = torch.optim.SGD([{"params": [one], "lr": 0.1}, {"params": [two], "lr": 1.0}])
-    schedule = scheduler(optimizer, total=7, warmup=2, schedule="cosine")
+    schedule = make_scheduler(optimizer, total=7, warmup=2, schedule="cosine")
     for step in range(8):
-        expected = multiplier(step, total=7, warmup=2)
+        expected = lr_factor(step, total=7, warmup=2)
         rates = [group["lr"] for group in optimizer.param_groups]
         assert rates == pytest.approx([0.1 * expected, expected])
         optimizer.step()

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
+from gdw.hypergradient.inputs import Batch
 from gdw.train import feed
-from gdw.train.streams import Sets, Streams
+from gdw.train.feed import BatchStreams, DataSets
 from tests.train.small import config, data
 
 
@@ -27,10 +29,12 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
         return self.inputs[index], self.targets[index]
 
 
-def streams(*, seed: int = 3, rank: int = 0) -> Streams:
+def streams(*, seed: int = 3, rank: int = 0) -> BatchStreams:
     processes: Any = SimpleNamespace(rank=rank, size=2)
-    sets = Sets(train=Pairs(), meta=Pairs(), test=None)
-    return Streams(sets, config(method="gdw", seed=seed), processes, nn.Linear(6, 3))
+    sets = DataSets(train=Pairs(), meta=Pairs(), test=None)
+    settings = config(method="gdw", seed=seed)
+    place: Any = {"device": torch.device("cpu"), "dtype": torch.float32}
+    return BatchStreams(sets, settings, processes, **place)
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ def seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     made: list[int] = []
     original = feed.batches
 
-    def batches(*arguments: Any, seed: int, **options: Any) -> Iterator[feed.Batch]:
+    def batches(*arguments: Any, seed: int, **options: Any) -> Iterator[Batch]:
         made.append(seed)
         return original(*arguments, seed=seed, **options)
 
@@ -47,13 +51,11 @@ def seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return made
 
 
-def start(own: Streams, epoch: int) -> None:
+def start(own: BatchStreams, epoch: int) -> None:
     """The first batch of an epoch, and at the first of all that of the meta stream."""
     next(iter(own.train(epoch, start=0)))
     if epoch == 0:
-        meta = own.meta(0)
-        assert meta is not None
-        assert len(list(islice(meta, 1))) == 1
+        assert len(list(islice(own.meta(0), 1))) == 1
 
 
 def test_no_two_loaders_share_a_seed(seeds: list[int]) -> None:

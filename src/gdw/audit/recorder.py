@@ -12,11 +12,11 @@ from gdw.audit.evidence import TOP, Evidence
 from gdw.audit.sparse_sums import SparseSums
 from gdw.errors import ConfigError
 from gdw.reweight import StepResult
-from gdw.train.callback import Callback
+from gdw.train.monitoring import Callback
 from gdw.train.processes import Processes
 
 if TYPE_CHECKING:
-    from gdw.train.watched import Watched
+    from gdw.train.monitoring import TrainingView
 
 DENSE_BYTES = 512 * 2**20
 """Up to this many bytes the mean probabilities of all classes are kept."""
@@ -54,12 +54,12 @@ class Recorder(Callback):
     def __init__(self, num_examples: int, *, dense_bytes: int = DENSE_BYTES) -> None:
         self._examples = num_examples
         self._dense_bytes = dense_bytes
-        self._run: Watched | None = None
+        self._run: TrainingView | None = None
         self._labels = torch.empty(0, dtype=torch.int64)
         self._sums: VisitSums | None = None
         self._classes = 0
 
-    def on_start(self, run: Watched) -> None:
+    def on_start(self, run: TrainingView) -> None:
         self._run = run
         targets = run.targets()[: self._examples]
         self._labels = targets.argmax(1) if targets.dim() == 2 else targets.long()
@@ -142,7 +142,7 @@ class Recorder(Callback):
             self._sums = VisitSums(self._examples, classes, dense_bytes=self._dense_bytes)
         return self._sums
 
-    def _started(self) -> Watched:
+    def _started(self) -> TrainingView:
         if self._run is None:
             raise ConfigError(
                 "the recorder has not seen a training run: give it to "

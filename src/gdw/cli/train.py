@@ -20,7 +20,7 @@ from gdw.train.config import TrainConfig
 if TYPE_CHECKING:
     from gdw.runs.prepare import PreparedData
     from gdw.runs.training import Training
-    from gdw.train.result import FitResult
+    from gdw.train.output import FitResult
 
 NEEDS_ARGUMENTS = True
 EPILOG = "Example: gdw train data.csv --label animal --meta verified.csv --output runs/animals"

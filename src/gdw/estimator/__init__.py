@@ -8,11 +8,11 @@ from gdw._lazy import lazy
 
 if TYPE_CHECKING:
     from gdw.estimator.classifier import GDWClassifier
-    from gdw.estimator.own_clean import NoCleanExamplesWarning
+    from gdw.estimator.fitting import NoCleanExamplesWarning
 
 _HOME = {
     "GDWClassifier": "gdw.estimator.classifier",
-    "NoCleanExamplesWarning": "gdw.estimator.own_clean",
+    "NoCleanExamplesWarning": "gdw.estimator.fitting",
 }
 
 __all__ = ["GDWClassifier", "NoCleanExamplesWarning"]

@@ -1,112 +1,295 @@
-"""What `GDWClassifier.fit` does: read, choose what is clean, train, and look back at the labels."""
+"""`GDWClassifier.fit`: encode the data, choose clean examples if there are none, train, find label issues."""
 
 from __future__ import annotations
 
+import math
+import warnings
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from gdw.data.examples import Examples
-from gdw.estimator import own_clean
-from gdw.estimator.examples import chosen, joined
-from gdw.estimator.network import build_network, check_logits
-from gdw.estimator.reading import Read, read
-from gdw.estimator.runner import BuildNetwork, run
-from gdw.estimator.settings import training_config
-from gdw.reweight import METHODS
-from gdw.train import TrainConfig
+from gdw.errors import ConfigError, nearest
+from gdw.estimator.encoding import EncodedData, encode
+from gdw.estimator.network import build_network, check_network
+from gdw.reweight import METHODS, Reweighter
+from gdw.reweight.cross_fitting import all_but, stratified_folds
+from gdw.seeding import generator
+from gdw.train import Callback, TrainConfig, Trainer
+from gdw.train.evaluation import predict_probabilities
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from gdw.audit import Evidence
 
+BuildNetwork = Callable[[], nn.Module]
 
-def fit(estimator: Any, X: Any, y: Any, **given: Any) -> None:
-    """Train `estimator` and set its fitted attributes; arguments as of `GDWClassifier.fit`."""
-    from sklearn.utils import check_random_state
+_DEVICES = ("auto", "cpu", "cuda", "gpu", "mps")
 
+# Without clean examples: the number of folds, and the share of the examples that is chosen.
+FOLDS = 3
+SHARE = 0.1
+
+# The least number of chosen examples of all classes, if there are twice as many.
+LEAST = 10
+
+# With fewer examples a fold leaves too few to learn from.
+FEWEST = 12
+
+
+class NoCleanExamplesWarning(UserWarning):
+    """`GDWClassifier.fit` got neither `meta` nor `trusted` and chose clean examples itself."""
+
+
+def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
+    """Train `estimator` and set its fitted attributes. `arguments` are those of `GDWClassifier.fit`."""
     from gdw.audit import Recorder, noise_matrix
 
-    seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
-    config = training_config(estimator, seed)
-    data = read(estimator, X, y, **given)
+    # The parameters are checked before the data.
+    config = _training_config(estimator)
+    data = encode(estimator, X, y, **arguments)
     build = partial(
         build_network,
         estimator.model,
         estimator.module,
-        encoder=data.features.encoder,
+        encoder=data.encoder.encoder,
         num_classes=len(data.classes),
-        seed=seed,
+        seed=config.seed,
     )
     network = build()
-    check_logits(network, data.inputs, len(data.classes))
-    train, clean, rows, weights = _divide(data, config, build, add_clean=estimator.add_clean)
+    check_network(network, data.examples, len(data.classes))
+    train, clean, rows, weights = _split(data, config, build, add_clean=estimator.add_clean)
     recorder = Recorder(len(rows))
-    history = run(network, config, train, clean, sample_weight=weights, callbacks=[recorder])
+    history = _train(network, config, train, clean, sample_weight=weights, callbacks=[recorder])
     evidence = recorder.evidence()
     estimator.classes_ = data.classes
     estimator.history_ = history
     estimator.module_ = network
     estimator.label_issues_ = _label_issues(evidence, data.classes, data.rows[rows])
     estimator.noise_matrix_ = noise_matrix(evidence)
-    estimator._features = data.features
+    estimator._encoder = data.encoder
     estimator._built_from = (estimator.model, estimator.module)
 
 
-def _divide(
-    data: Read, config: TrainConfig, build: BuildNetwork, *, add_clean: bool
-) -> tuple[Examples, Examples | None, NDArray[np.int64], Tensor | None]:
-    """What is trained on, the clean examples, which rows of `data` are doubted, and what each counts.
+def _training_config(estimator: Any) -> TrainConfig:
+    """The parameters as options of the trainer. Raises `ConfigError` if they cannot be used."""
+    from sklearn.utils import check_random_state
 
-    The doubted rows are the first of what is trained on.
+    if estimator.device not in _DEVICES:
+        raise ConfigError(
+            f"device: expected one of {', '.join(_DEVICES)}, found {estimator.device!r}."
+            f"{nearest(str(estimator.device), _DEVICES)}"
+        )
+    if estimator.module is not None and estimator.model != "auto":
+        raise ConfigError(
+            f"expected the network as model or as module, found both (model={estimator.model!r}): "
+            "leave one out"
+        )
+    method, options = _method_and_options(estimator)
+    return TrainConfig(
+        method=method,
+        method_options=options,
+        epochs=estimator.epochs,
+        batch_size=estimator.batch_size,
+        meta_batch_size=estimator.batch_size,
+        optimizer=estimator.optimizer,
+        lr=estimator.lr,
+        weight_decay=estimator.weight_decay,
+        label_smoothing=estimator.label_smoothing,
+        accelerator=estimator.device,
+        progress="auto" if estimator.progress else "none",
+        seed=int(check_random_state(estimator.random_state).randint(2**31 - 1)),
+    )
+
+
+def _method_and_options(estimator: Any) -> tuple[str, dict[str, Any]]:
+    """The method, and its options from `method_options`, `preset` and `hypergradient`."""
+    method, options = estimator.method, dict(estimator.method_options or {})
+    for name in ("preset", "hypergradient"):
+        value = getattr(estimator, name)
+        if value is None:
+            continue
+        if name in options:
+            raise ConfigError(
+                f"{name}: expected it once, found {name}={value!r} and method_options with {name}: "
+                "leave one out"
+            )
+        options[name] = value
+    if estimator.preset is None or "preset" in METHODS.require(method).Options.model_fields:
+        return method, options
+    if (method, estimator.preset) == ("robust", "robust"):
+        # gdw 0.1.0, whose default method was "gdw"; `TrainConfig` says what to write now.
+        return "gdw", options
+    raise ConfigError(
+        f"preset={estimator.preset!r} is for method='gdw', found method {method!r}: "
+        "leave preset out, or use method='gdw'"
+    )
+
+
+def _split(
+    data: EncodedData, config: TrainConfig, build: BuildNetwork, *, add_clean: bool
+) -> tuple[Examples, Examples | None, NDArray[np.int64], Tensor | None]:
+    """Split the data into training examples and clean ones.
+
+    Returns:
+        The training examples, the clean examples, the rows of `data` whose labels are in doubt (the
+        first of the training examples), and the sample weights of the training examples.
     """
-    everything = np.arange(len(data.codes))
+    everything = np.arange(len(data.examples))
     doubted = everything if data.trusted is None else np.flatnonzero(~data.trusted)
-    given = chosen(data.inputs, data.codes, doubted)
+    given = data.examples.select(doubted)
     clean, verified = data.meta, None
     if data.trusted is not None:
         verified = np.flatnonzero(data.trusted)
-        clean = chosen(data.inputs, data.codes, verified)
-    weights = _factors(data.weights, doubted)
+        clean = data.examples.select(verified)
+    weights = _mean_one(data.weights, doubted)
     method = METHODS[config.method]
+    if add_clean and method.takes_clean(config.method_options):
+        raise ConfigError(
+            f"method {config.method!r} trains on the clean examples anyway: leave add_clean out, "
+            "or they count twice"
+        )
     if clean is None:
         if method.needs_clean:
-            rows = own_clean.choose_clean(
-                given,
-                config=config,
-                build=build,
-                sample_weight=weights,
+            rows = choose_clean(given, config=config, build=build, sample_weight=weights)
+            _warn_of_chosen(len(rows), len(given))
+            # They stay among the training examples.
+            clean = data.examples.select(rows)
+        elif add_clean:
+            raise ConfigError(
+                "add_clean needs clean examples: give meta= or trusted=, or leave it out"
             )
-            own_clean.warn(len(rows), len(given))
-            # they are trained on as it is
-            clean = chosen(data.inputs, data.codes, rows)
         return given, clean, doubted, weights
-    # methods that join them themselves must not see them twice
-    if add_clean and not method.takes_clean(config.method_options):
+    if add_clean:
         order = doubted if verified is None else np.concatenate([doubted, verified])
-        return joined(given, clean), clean, doubted, _factors(data.weights, order)
+        return given.joined(clean), clean, doubted, _mean_one(data.weights, order)
     return given, clean, doubted, weights
 
 
-def _factors(weights: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> Tensor | None:
+def _mean_one(weights: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> Tensor | None:
+    """The weights of `rows`, scaled to a mean of one."""
     if weights is None:
         return None
-    own = weights[rows]
-    return torch.from_numpy((own / own.mean()).astype(np.float32))
+    selected = weights[rows]
+    return torch.from_numpy((selected / selected.mean()).astype(np.float32))
+
+
+class _WeightedTrainer(Trainer):
+    """A trainer that multiplies the gradient of training example i by `sample_weight[i]`, `(N,)`."""
+
+    def __init__(self, config: TrainConfig, sample_weight: Tensor | None) -> None:
+        super().__init__(config)
+        self._sample_weight = sample_weight
+
+    def _reweighter(self, model: nn.Module, optimizer: Optimizer) -> Reweighter:
+        reweighter = super()._reweighter(model, optimizer)
+        if self._sample_weight is not None:
+            reweighter.count_examples_as(self._sample_weight)
+        return reweighter
+
+
+def _train(
+    network: nn.Module,
+    config: TrainConfig,
+    train: Examples,
+    meta: Examples | None,
+    *,
+    sample_weight: Tensor | None,
+    callbacks: Sequence[Callback] = (),
+) -> list[dict[str, Any]]:
+    """Train `network` in place, leave it in evaluation mode, and return the history.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C stopped the training, so the estimator stays unfitted.
+    """
+    trainer = _WeightedTrainer(config, sample_weight)
+    result = trainer.fit(network, train, meta, callbacks=callbacks)
+    if result.signalled:
+        raise KeyboardInterrupt
+    network.eval()
+    return result.history
+
+
+def choose_clean(
+    given: Examples,
+    *,
+    config: TrainConfig,
+    build: BuildNetwork,
+    sample_weight: Tensor | None,
+) -> NDArray[np.int64]:
+    """The rows of `given` whose labels are most likely correct: about a tenth, each class equally often.
+
+    For each of three folds a network is trained plainly on the other two folds, so that no network
+    predicts a label that it was trained on. Of each class the rows are chosen whose given label has the
+    highest predicted probability, first those where it is the predicted class (similar to confident
+    learning, Northcutt et al., JAIR 2021). Of less than a dozen rows all are chosen.
+
+    Returns:
+        int64, sorted.
+    """
+    labels = given.targets
+    if len(given) < FEWEST:
+        return np.arange(len(given))
+    plain = config.model_copy(update={"method": "plain", "method_options": {}, "progress": "none"})
+    confidence = np.empty(len(given), dtype=np.float32)
+    agrees = np.empty(len(given), dtype=bool)
+    for fold in stratified_folds(labels, FOLDS, seed=config.seed):
+        others = all_but(fold, len(given))
+        weights = None if sample_weight is None else sample_weight[others]
+        network = build()
+        _train(network, plain, given.select(others), None, sample_weight=weights)
+        for part, probabilities in predict_probabilities(network, given.select(fold)):
+            rows, p = fold[part].numpy(), probabilities.numpy()
+            label = labels[fold[part]].numpy()
+            confidence[rows] = p[np.arange(len(rows)), label]
+            agrees[rows] = p.argmax(axis=1) == label
+    return _most_certain(confidence, agrees, labels.numpy(), config.seed)
+
+
+def _most_certain(
+    confidence: NDArray[np.float32], agrees: NDArray[np.bool_], labels: NDArray[np.int64], seed: int
+) -> NDArray[np.int64]:
+    """The same number of rows of each class, the most confident first, those that agree before others."""
+    # Ties are broken at random, not by the order of the rows.
+    shuffled = generator(seed, "own clean").permutation(len(labels))
+    present = np.flatnonzero(np.bincount(labels))
+    wanted = max(LEAST, SHARE * len(labels))
+    share = max(2, math.ceil(wanted / len(present)))
+    chosen = []
+    for k in present:
+        rows = shuffled[labels[shuffled] == k]
+        # At most half of a class, unless it has a single example.
+        count = min(share, max(1, len(rows) // 2))
+        best = np.lexsort((-confidence[rows], ~agrees[rows]))
+        chosen.append(rows[best[:count]])
+    return np.sort(np.concatenate(chosen))
+
+
+def _warn_of_chosen(chosen: int, size: int) -> None:
+    warnings.warn(
+        f"no clean examples: {chosen} of the {size} given ones are used instead, whose labels look right to "
+        f"networks that were trained without them. This takes {FOLDS} more trainings. Labels that are wrong "
+        "but look right stay, and rare or difficult examples are missing among those chosen. To find more "
+        "wrong labels, give a few verified examples of each class, as meta=(X, y) or trusted=mask",
+        NoCleanExamplesWarning,
+        stacklevel=5,  # the user's call of `fit`
+    )
 
 
 def _label_issues(
     evidence: Evidence, classes: NDArray[Any], rows: NDArray[np.int64]
 ) -> pd.DataFrame:
-    """The audit's table with the user's own labels and rows of `X`."""
+    """The audit's table with the user's labels and the rows of `X`."""
     from gdw.audit import label_issues
 
-    # Classes may look alike as text, as 1 and "1" do; their codes do not.
+    # Different classes may have the same text, such as 1 and "1"; their codes differ.
     table = label_issues(evidence, [str(k) for k in range(len(classes))])
     table["index"] = rows[table["index"].to_numpy()]
     for column in ("given_label", "suggested_label", "predicted_label"):

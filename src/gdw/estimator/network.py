@@ -1,4 +1,4 @@
-"""The network of a fit: by name, or the user's own module."""
+"""The network of a fit: made by name or from the user's module, checked, and saved as bytes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from gdw.data.examples import Inputs
+from gdw.data.examples import Examples
 from gdw.errors import ConfigError, ModelError
-from gdw.hypergradient.inputs import default_forward
 from gdw.models import build_model
-from gdw.train.evaluation import evaluation_mode, whereabouts
-from gdw.train.feed import place
+from gdw.train.evaluation import predict_probabilities
 
 Factory = Callable[[tuple[int, ...], int], nn.Module]
 """From the shape of one example and the number of classes to a network."""
@@ -24,9 +21,10 @@ Factory = Callable[[tuple[int, ...], int], nn.Module]
 def build_network(
     model: str, module: nn.Module | Factory | None, *, encoder: Any, num_classes: int, seed: int
 ) -> nn.Module:
-    """A network from inputs `(B, *encoder.input_shape)` to logits `(B, num_classes)`, new at each call.
+    """A new network from inputs `(B, *encoder.input_shape)` to logits `(B, num_classes)`.
 
-    Raises `ConfigError` for a name or a module that is none.
+    Raises:
+        ConfigError: `model` is not a known name, or `module` is not a module.
     """
     if module is None:
         return build_model(
@@ -54,14 +52,30 @@ def build_network(
     return made
 
 
-def check_logits(network: nn.Module, inputs: Inputs | torch.Tensor, num_classes: int) -> None:
-    """Raise `ModelError` unless `network` gives one logit a class for the first of `inputs`."""
-    device, dtype = whereabouts(network)
-    batch = (inputs[np.zeros(1, dtype=np.int64)], torch.zeros(1, dtype=torch.int64))
-    with evaluation_mode(network), torch.no_grad():
-        logits = default_forward(network, place(batch, device=device, dtype=dtype)[0])
-    if logits.shape != (1, num_classes):
+def check_network(network: nn.Module, examples: Examples, num_classes: int) -> None:
+    """Raise `ModelError` unless `network` returns `num_classes` logits for the first example."""
+    first = examples.select(torch.zeros(1, dtype=torch.int64))
+    _, probabilities = next(predict_probabilities(network, first))
+    if probabilities.shape != (1, num_classes):
         raise ModelError(
             f"module: expected logits of shape (B, {num_classes}), one for each class of y, found "
-            f"{('B', *logits.shape[1:])}: give it {num_classes} outputs"
+            f"{('B', *probabilities.shape[1:])}: give it {num_classes} outputs"
         )
+
+
+def network_to_bytes(network: nn.Module) -> bytes:
+    """The parameters and buffers of `network` as safetensors, a format that holds no code."""
+    from safetensors.torch import save
+
+    # Tied tensors are written twice: the format has no sharing.
+    return save(
+        {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+    )
+
+
+def network_from_bytes(network: nn.Module, saved: bytes) -> nn.Module:
+    """Load `saved` into `network`, which was built as the saved one, and set evaluation mode."""
+    from safetensors.torch import load
+
+    network.load_state_dict(load(saved))
+    return network.eval()

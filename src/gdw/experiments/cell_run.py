@@ -21,8 +21,8 @@ from gdw.files.documents import finite_or_null
 from gdw.files.machine import describe_machine
 from gdw.runs import RunConfig, Training
 from gdw.runs.prepare import PreparedData
-from gdw.train.callback import Callback
-from gdw.train.result import FitResult
+from gdw.train.monitoring import Callback
+from gdw.train.output import FitResult
 from gdw.train.run_folder import CHECKPOINTS, CONFIG
 
 _MACHINE = ("gdw", "torch", "python", "processor", "threads", "system")

@@ -12,9 +12,8 @@ from gdw.data.source import Source
 from gdw.files.documents import finite_or_null
 from gdw.runs.prepare import held_out_label
 from gdw.runs.run import EVALUATION, FIGURES, Run
+from gdw.train.evaluation import BINS, predict_probabilities
 from gdw.train.evaluation import evaluate as evaluate_model
-from gdw.train.evaluation import predict_probabilities
-from gdw.train.metrics import BINS
 
 
 def evaluate(run: Run, source: Source) -> dict[str, Any]:

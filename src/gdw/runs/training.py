@@ -25,8 +25,8 @@ from gdw.runs.prepare import (
 )
 from gdw.runs.run import ENCODER, Run
 from gdw.runs.schema import SCHEMA
-from gdw.train.callback import Callback
-from gdw.train.result import FitResult
+from gdw.train.monitoring import Callback
+from gdw.train.output import FitResult
 from gdw.train.run_folder import CONFIG, RunFolder
 from gdw.train.trainer import Trainer
 

@@ -1,4 +1,4 @@
-"""Training on Lightning Fabric: the loop, its configuration, checkpoints, history and evaluation."""
+"""Training on Lightning Fabric: the trainer, its options, callbacks, and evaluation."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING
 from gdw._lazy import lazy
 
 if TYPE_CHECKING:
-    from gdw.train.callback import Callback
     from gdw.train.config import TrainConfig
+    from gdw.train.custom_loop import prepare
     from gdw.train.evaluation import evaluate
-    from gdw.train.result import FitResult
+    from gdw.train.monitoring import Callback, TrainingView
+    from gdw.train.output import FitResult
     from gdw.train.run_folder import RunFolder
     from gdw.train.trainer import Trainer
-    from gdw.train.watched import Watched
 
 _HOME = {
-    "Callback": "gdw.train.callback",
-    "FitResult": "gdw.train.result",
     "RunFolder": "gdw.train.run_folder",
+    "Callback": "gdw.train.monitoring",
+    "FitResult": "gdw.train.output",
     "TrainConfig": "gdw.train.config",
     "Trainer": "gdw.train.trainer",
-    "Watched": "gdw.train.watched",
+    "TrainingView": "gdw.train.monitoring",
     "evaluate": "gdw.train.evaluation",
+    "prepare": "gdw.train.custom_loop",
 }
 
 __all__ = [
@@ -31,8 +32,9 @@ __all__ = [
     "RunFolder",
     "TrainConfig",
     "Trainer",
-    "Watched",
+    "TrainingView",
     "evaluate",
+    "prepare",
 ]
 
 

@@ -1,46 +1,68 @@
-"""Measuring a model on a data set, each process on its share."""
+"""Evaluating a model on a data set: metrics and predicted class probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from typing import Any, cast
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from gdw.errors import ModelError
 from gdw.hypergradient.inputs import Forward, default_forward
-from gdw.train.feed import Data, as_dataset, batches, place
-from gdw.train.metrics import ClassificationMetrics
+from gdw.train.feed import Data, as_dataset, batches, consecutive, place
+
+BINS = 15
 
 
 def evaluate(
     model: nn.Module, data: Data, *, batch_size: int = 512, forward: Forward | None = None
 ) -> dict[str, Any]:
-    """`accuracy`, `balanced_accuracy`, `nll`, `ece` and the `recall` of each class of `model` on `data`.
+    """Evaluate `model` on `data`.
 
-    `data` is a map-style data set of `(inputs, target)` or a pair `(X, y)`; see
-    `ClassificationMetrics` for the figures. The model is used in evaluation mode where it is (its
-    device, its dtype) and left in the modes it was in. When `torch.distributed` is initialised
-    every process must call this, measures its own share, and gets the figures of the whole.
-    `ModelError` for targets without a logit.
+    If `torch.distributed` is initialised, every process must call this function. Each one evaluates its
+    share of the data, and all get the figures of the whole.
+
+    Args:
+        model: used in evaluation mode, on its own device and in its own dtype. Its modules are left in
+            the modes they were in.
+        data: a map-style data set of `(inputs, target)`, or a pair `(X, y)`.
+        batch_size: examples per batch.
+        forward: `(model, inputs) -> logits`, if `model(inputs)` is not enough.
+
+    Returns:
+        `accuracy`, `balanced_accuracy`, `nll`, `ece` and the `recall` of each class, see
+        `ClassificationMetrics`.
+
+    Raises:
+        ModelError: a target has no logit.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Identity()  # its inputs are the logits
+        >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0], [0.0, 2.0]])
+        >>> evaluate(model, (logits, torch.tensor([0, 1, 1, 1])))["accuracy"]
+        0.75
     """
     dataset = as_dataset(data, "data")
     rank, size = _rank_and_size()
-    own = range(rank, len(cast(Sized, dataset)), size)
-    # A process without a share still runs the model on one example: that tells it the number of classes.
-    shown = own or range(1)
-    device, dtype = whereabouts(model)
+    share = range(rank, len(cast(Sized, dataset)), size)
+    # A process without a share still runs the model on one example, to learn the number of classes.
+    rows = share or range(1)
+    parts = [[rows[i] for i in part] for part in consecutive(len(rows), batch_size)]
+    device, dtype = device_and_dtype(model)
     metrics: ClassificationMetrics | None = None
     with evaluation_mode(model), torch.no_grad():
-        for batch in batches(dataset, _slices(shown, batch_size)):
+        for batch in batches(dataset, parts):
             inputs, targets = place(batch, device=device, dtype=dtype)
             logits = (forward or default_forward)(model, inputs)
             check_classes(logits, targets, "data")
             metrics = metrics or _metrics(logits)
-            metrics.update(logits[: len(own)], targets[: len(own)])
+            metrics.update(logits[: len(share)], targets[: len(share)])
     assert metrics is not None, "as_dataset refuses empty data"
     figures: dict[str, Any] = metrics.compute()
     return figures
@@ -52,27 +74,34 @@ def predict_probabilities(
     """Class probabilities of `data`, one batch at a time, in order.
 
     Args:
-        model: used in evaluation mode, on its own device and in its own dtype.
-        data: a map-style data set of `(inputs, target)` or a pair `(X, y)`; the targets are not used.
+        model: used in evaluation mode, on its own device and in its own dtype. Its modules are left in
+            the modes they were in.
+        data: a map-style data set of `(inputs, target)`, or a pair `(X, y)`. The targets are not used.
         batch_size: examples per batch.
         forward: `(model, inputs) -> logits`, if `model(inputs)` is not enough.
 
     Yields:
         The positions of a batch in `data`, as a slice, and its probabilities: `(B, C)` float32 on the CPU.
+
+    Raises:
+        ModelError: the logits do not have the shape `(B, C)`.
     """
     dataset = as_dataset(data, "data")
-    device, dtype = whereabouts(model)
-    parts = list(_slices(range(len(cast(Sized, dataset))), batch_size))
-    with evaluation_mode(model), torch.no_grad():
-        for rows, batch in zip(parts, batches(dataset, parts), strict=True):
+    device, dtype = device_and_dtype(model)
+    parts = consecutive(len(cast(Sized, dataset)), batch_size)
+    for rows, batch in zip(parts, batches(dataset, parts), strict=True):
+        # The caller's code between two batches must not run without gradients, or in evaluation mode.
+        with evaluation_mode(model), torch.no_grad():
             inputs, _ = place(batch, device=device, dtype=dtype)
             logits = (forward or default_forward)(model, inputs)
-            yield slice(rows[0], rows[-1] + 1), logits.float().softmax(1).cpu()
+            _require_matrix(logits)
+            probabilities = logits.float().softmax(1).cpu()
+        yield slice(rows[0], rows[-1] + 1), probabilities
 
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Inside, `model` is in evaluation mode; afterwards each of its modules is in the mode it was in."""
+    """A context in which `model` is in evaluation mode. On exit each module's mode is restored."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -82,8 +111,8 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def whereabouts(model: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Device and floating-point type of the model's first floating-point parameter or buffer."""
+def device_and_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Device and dtype of the model's first floating-point parameter or buffer."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
             return tensor.device, tensor.dtype
@@ -91,11 +120,13 @@ def whereabouts(model: nn.Module) -> tuple[torch.device, torch.dtype]:
 
 
 def check_classes(logits: Tensor, targets: Tensor, name: str) -> None:
-    """`ModelError` unless logits are `(N, C)` and targets classes below C or `(N, C)` probabilities."""
-    if logits.dim() != 2:
-        raise ModelError(
-            f"expected logits of shape (N, C) from the model, found {tuple(logits.shape)}"
-        )
+    """Check that there is a logit for every target.
+
+    Raises:
+        ModelError: logits are not `(N, C)`, or targets are neither class indices below C nor
+            probabilities `(N, C)`.
+    """
+    _require_matrix(logits)
     classes = logits.shape[1]
     if targets.is_floating_point():
         if targets.dim() != 2 or targets.shape[1] != classes:
@@ -113,6 +144,82 @@ def check_classes(logits: Tensor, targets: Tensor, name: str) -> None:
         )
 
 
+def _require_matrix(logits: Tensor) -> None:
+    if logits.dim() != 2:
+        raise ModelError(
+            f"expected logits of shape (N, C) from the model, found {tuple(logits.shape)}"
+        )
+
+
+class ClassificationMetrics(Metric):
+    """Accuracy, balanced accuracy, recall of each class, negative log-likelihood and calibration error.
+
+    The states are sums of at most C numbers, so the memory does not depend on the number of examples.
+    torchmetrics adds them over the processes in `compute`.
+
+    Args:
+        num_classes: C.
+        dtype: of the sums.
+    """
+
+    full_state_update = False
+
+    def __init__(self, num_classes: int, *, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        for name, size in (("correct", num_classes), ("count", num_classes), ("nll", 1)):
+            self.add_state(name, default=torch.zeros(size, dtype=dtype), dist_reduce_fx="sum")
+        for name in ("bin_confidence", "bin_correct"):
+            self.add_state(name, default=torch.zeros(BINS, dtype=dtype), dist_reduce_fx="sum")
+
+    correct: Tensor
+    count: Tensor
+    nll: Tensor
+    bin_confidence: Tensor
+    bin_correct: Tensor
+
+    def update(self, logits: Tensor, targets: Tensor) -> None:
+        """Add a batch, which may be empty.
+
+        Args:
+            logits: `(N, C)`.
+            targets: class indices `(N,)` int64, or class probabilities `(N, C)`, whose largest is the label.
+        """
+        dtype = self.nll.dtype
+        log_p = logits.detach().to(dtype).log_softmax(1)
+        labels = targets.argmax(1) if targets.dim() == 2 else targets
+        confidence, predicted = log_p.exp().max(1)
+        hit = (predicted == labels).to(dtype)
+        self.correct.index_add_(0, labels, hit)
+        self.count.index_add_(0, labels, torch.ones_like(hit))
+        loss_targets = targets.to(dtype) if targets.is_floating_point() else targets
+        self.nll += F.cross_entropy(log_p, loss_targets, reduction="sum")
+        # Bin b holds confidences in [b/15, (b+1)/15); the last bin also holds a confidence of exactly 1.
+        bins = (confidence * BINS).long().clamp_(max=BINS - 1)
+        self.bin_confidence.index_add_(0, bins, confidence)
+        self.bin_correct.index_add_(0, bins, hit)
+
+    def compute(self) -> dict[str, Any]:
+        """The figures, as floats.
+
+        Returns:
+            `accuracy`; `balanced_accuracy`, the mean recall of the classes that occur; `nll`; `ece` with 15
+            bins (Guo et al., ICML 2017); `recall`, one per class, None for a class that does not occur.
+        """
+        total = self.count.sum()
+        recall = self.correct / self.count
+        seen = self.count > 0
+        return {
+            "accuracy": (self.correct.sum() / total).item(),
+            "balanced_accuracy": recall[seen].mean().item(),
+            "nll": (self.nll.sum() / total).item(),
+            "ece": ((self.bin_correct - self.bin_confidence).abs().sum() / total).item(),
+            "recall": [
+                value if occurs else None
+                for value, occurs in zip(recall.tolist(), seen.tolist(), strict=True)
+            ],
+        }
+
+
 def _metrics(logits: Tensor) -> ClassificationMetrics:
     # Apple's devices have no float64.
     dtype = torch.float32 if logits.device.type == "mps" else torch.float64
@@ -123,8 +230,3 @@ def _rank_and_size() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
-
-
-def _slices(indices: Sequence[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(indices), size):
-        yield list(indices[start : start + size])

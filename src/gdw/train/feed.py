@@ -1,4 +1,4 @@
-"""From a data set to batches: which examples, in which order, on which process, on which device."""
+"""From data sets to the batches of a training: their order, loading, augmentation and device."""
 
 from __future__ import annotations
 
@@ -6,72 +6,108 @@ import signal
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeAlias, cast
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, default_collate
 
-from gdw.data.examples import Examples, identity
+from gdw.data.examples import CyclingBatches, EpochBatches, Examples, identity
 from gdw.errors import DataError
+from gdw.hypergradient.inputs import Batch
 from gdw.seeding import generator
-from gdw.train.arrays import as_numbers
+from gdw.train.config import TrainConfig
+from gdw.train.processes import Processes
 
 Data: TypeAlias = "Dataset[Any] | tuple[Any, Any]"
-Batch: TypeAlias = "tuple[Any, Tensor]"
 
-# Batches decoded before they are asked for: one is in the making while the other waits.
+# How many batches are decoded before they are needed: one is in work while the other waits.
 AHEAD = 2
 
 
 def as_dataset(data: Data, name: str) -> Dataset[Any]:
-    """`data` as a map-style data set: itself, or `Examples` of a pair `(X, y)` of arrays or tensors.
+    """`data` as a map-style data set: unchanged, or `Examples` of a pair `(X, y)`.
 
-    `X` is `(N, ...)`, `y` is `(N,)` of class indices or `(N, C)` of class probabilities; data frames and
-    series of numbers will do. NumPy's float64 features stay float64 here and meet the model's dtype at
-    `place`. `DataError` if there is nothing to read, the lengths differ, or values are no numbers; `name`
-    ("train", "meta", "test") is for its message.
+    Args:
+        data: a map-style data set of `(inputs, target)`, or a pair of arrays, tensors, data frames or
+            series: `X` `(N, ...)` and `y` `(N,)` class indices or `(N, C)` class probabilities. Features
+            keep their dtype here; `place` converts them to the model's.
+        name: "train", "meta", "test" or "data", for error messages.
+
+    Raises:
+        DataError: the data set is empty, the lengths differ, or values are not numbers.
     """
-    if not isinstance(data, (tuple, list)):
-        bare = isinstance(data, (Tensor, np.ndarray)) or hasattr(data, "iloc")
-        if bare or not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
+    if isinstance(data, (tuple, list)):
+        from gdw.train.user_data import as_examples
+
+        dataset: Dataset[Any] = as_examples(data, name)
+    else:
+        array = isinstance(data, (Tensor, np.ndarray)) or hasattr(data, "iloc")
+        if array or not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
             raise DataError(
                 f"{name}: expected a map-style data set (with __len__ and __getitem__) or a pair (X, y), "
                 f"found {type(data).__name__}"
             )
-        dataset: Dataset[Any] = data
-    else:
-        if len(data) != 2:
-            raise DataError(f"{name}: expected a pair (X, y), found {len(data)} values")
-        inputs = as_numbers(
-            data[0],
-            f"{name}: X",
-            "encode its columns as numbers, or use gdw.data.load and an encoder",
-        )
-        targets = as_numbers(
-            data[1], f"{name}: y", "encode the classes as 0 to C-1, alike in train, meta and test"
-        )
-        if len(inputs) != len(targets):
-            raise DataError(
-                f"{name}: X has {len(inputs)} rows, y has {len(targets)}: expected as many"
-            )
-        dataset = Examples(inputs, targets if targets.is_floating_point() else targets.long())
+        dataset = data
     if not len(cast(Any, dataset)):
         raise DataError(f"{name}: expected at least one example, found none")
     return dataset
 
 
+def targets_of(dataset: Any) -> Tensor:
+    """The targets of a map-style data set, on the CPU. Without a tensor `targets`, all of it is read."""
+    known = getattr(dataset, "targets", None)
+    if isinstance(known, Tensor):
+        return known.cpu()
+    parts = consecutive(len(dataset), 512)
+    return torch.cat([targets.cpu() for _, targets in batches(dataset, parts)])
+
+
+def select(dataset: Any, indices: Tensor) -> Any:
+    """The examples at `indices`, `(n,)` int64, of a map-style data set."""
+    if isinstance(dataset, Examples):
+        return dataset.select(indices)
+    return Subset(dataset, indices.tolist())
+
+
+def join(train: Any, meta: Any) -> Any:
+    """The examples of `train`, followed by those of `meta`, as one data set.
+
+    Raises:
+        DataError: their inputs have different shapes, or one is a pair `(X, y)` and the other is not.
+    """
+    kinds = isinstance(train, Examples), isinstance(meta, Examples)
+    if all(kinds):
+        return train.joined(meta)
+    if any(kinds):
+        raise DataError(
+            f"train and meta are trained on together, but are a {type(train).__name__} and a "
+            f"{type(meta).__name__}: give both as pairs (X, y), or both as data sets of one kind"
+        )
+    return ConcatDataset([train, meta])
+
+
+def consecutive(length: int, size: int) -> list[list[int]]:
+    """The positions below `length` in batches of at most `size`, in order."""
+    return [list(range(i, min(i + size, length))) for i in range(0, length, size)]
+
+
 def batches(
     dataset: Dataset[Any], sampler: Iterable[list[int]], *, workers: int = 0, seed: int = 0
 ) -> Iterator[Batch]:
-    """The batches `(inputs, targets)` that `sampler` names by their indices, on the CPU.
+    """Load batches `(inputs, targets)` on the CPU.
 
-    `seed` is for the loader's own generator, from which the seeds of its `workers` come; it would otherwise
-    draw from PyTorch's global one. Equal seeds give a data set with random transforms equal draws.
+    `Examples` whose inputs are decoded on demand are read up to `AHEAD` batches in advance, by the
+    `workers` or, without any, by a thread, so that the model does not wait.
 
-    `Examples` whose inputs are decoded on demand are read up to `AHEAD` batches before their use, by the
-    `workers` or, with none, by a thread, so that the model need not wait.
+    Args:
+        dataset: a map-style data set of `(inputs, target)`.
+        sampler: the indices of each batch.
+        workers: the number of loader processes.
+        seed: seeds the workers. PyTorch would draw their seeds from its global generator.
     """
     whole = isinstance(dataset, Examples)
     loader: DataLoader[Any] = DataLoader(
@@ -82,19 +118,18 @@ def batches(
         worker_init_fn=_leave_signals_to_parent,
         generator=torch.Generator().manual_seed(seed),
     )
-    # other data sets may draw random numbers, whose order a thread would leave to chance
+    # Other data sets may draw random numbers; with a thread their order would depend on its timing.
     slow = whole and getattr(cast(Examples, dataset).inputs, "on_demand", False)
-    return _ahead(iter(loader)) if slow and not workers else iter(loader)
+    return _read_ahead(iter(loader)) if slow and not workers else iter(loader)
 
 
 def place(batch: Batch, *, device: torch.device, dtype: torch.dtype) -> Batch:
-    """`batch` on `device`, floating-point tensors in the model's `dtype`; images stay uint8."""
+    """Move `batch` to `device`. Floating-point tensors get the model's `dtype`; images stay uint8."""
 
     def move(value: Any) -> Any:
         if isinstance(value, Tensor):
-            return value.to(
-                device, dtype if value.is_floating_point() else value.dtype, non_blocking=True
-            )
+            kind = dtype if value.is_floating_point() else value.dtype
+            return value.to(device, kind, non_blocking=True)
         if isinstance(value, Mapping):
             return {key: move(item) for key, item in value.items()}
         if isinstance(value, (tuple, list)):
@@ -106,23 +141,27 @@ def place(batch: Batch, *, device: torch.device, dtype: torch.dtype) -> Batch:
 
 
 def augment(batch: Batch, kind: str, *, seed: int, stream: str, position: int, rank: int) -> Batch:
-    """The images of `batch`, uint8 `(B, C, H, W)`, changed at random as `kind` says.
+    """Randomly change the images of `batch`, uint8 `(B, C, H, W)`.
 
-    `kind` is a name in `gdw.data.augment.AUGMENTATIONS`. The draw is a function of the arguments,
-    `position` being the batch's number in its `stream` ("train" or "meta"), so that a resumed run sees
-    what a straight one would have seen.
+    The random draws are a function of the arguments, so that a resumed training sees the same images.
+
+    Args:
+        batch: images and targets.
+        kind: a name in `gdw.data.augment.AUGMENTATIONS`.
+        seed: the seed of the training.
+        stream: "train" or "meta".
+        position: the number of the batch in its stream.
+        rank: the rank of this process.
     """
     from gdw.data.augment import AUGMENTATIONS
 
     images, targets = batch
-    own = torch.Generator().manual_seed(
-        int(generator(seed, "augment", stream, position, rank).integers(2**63))
-    )
-    return AUGMENTATIONS[kind](images, own), targets
+    draw = generator(seed, "augment", stream, position, rank).integers(2**63)
+    return AUGMENTATIONS[kind](images, torch.Generator().manual_seed(int(draw))), targets
 
 
-def _ahead(loader: Iterator[Batch]) -> Iterator[Batch]:
-    """What `loader` gives, drawn from it by a thread that is up to `AHEAD` batches in front."""
+def _read_ahead(loader: Iterator[Batch]) -> Iterator[Batch]:
+    """The batches of `loader`, read by a thread that is up to `AHEAD` batches in advance."""
     pending: deque[Future[Batch | None]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="gdw-loader") as pool:
         try:
@@ -131,12 +170,12 @@ def _ahead(loader: Iterator[Batch]) -> Iterator[Batch]:
                 pending.append(pool.submit(next, loader, None))
                 yield batch
         finally:
-            # left early: what is not begun is not needed
+            # If the caller stops early, batches that are not begun are not needed.
             pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _leave_signals_to_parent(_worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal; workers must live while the loop ends its step."""
+    """Ctrl-C reaches every process of a terminal, but the workers must live until the step ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -144,3 +183,112 @@ def _leave_signals_to_parent(_worker: int) -> None:
 def _collate(examples: list[Any]) -> Batch:
     inputs, targets = default_collate(examples)
     return inputs, targets
+
+
+@dataclass(frozen=True)
+class DataSets:
+    """The data sets of a training; `meta` is None for methods that use no clean examples."""
+
+    train: Any
+    meta: Any | None
+    test: Any | None
+
+    def sizes(self) -> dict[str, int]:
+        """The sizes that a resumed training must find again, because the batch order depends on them."""
+        return {"train": len(self.train), "meta": 0 if self.meta is None else len(self.meta)}
+
+
+class BatchStreams:
+    """The training batches of each epoch and the endless meta batches of one process, on its device.
+
+    The order is a function of the seed and the position. With `joins_clean` the training batches are
+    drawn from the training set followed by the clean examples.
+
+    Raises:
+        ConfigError: a batch has fewer examples than there are processes.
+    """
+
+    def __init__(
+        self,
+        sets: DataSets,
+        config: TrainConfig,
+        processes: Processes,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        joins_clean: bool = False,
+    ) -> None:
+        self.sets = sets
+        self._trained = join(sets.train, sets.meta) if joins_clean else sets.train
+        self._config = config
+        self._rank, self._world_size = processes.rank, processes.size
+        self._device, self._dtype = device, dtype
+        self.batches_per_epoch = len(self._epoch(0, start=0))
+        if sets.meta is not None:
+            self._cycle(config.meta_batch_size, start=0)
+
+    def train(
+        self, epoch: int, *, start: int, part: Literal["given", "clean"] = "given"
+    ) -> Iterator[tuple[list[int], Batch]]:
+        """The batches of `epoch` from number `start` on, each with the indices of its examples.
+
+        The indices of clean examples continue those of the training set. With `part="clean"` the epoch
+        has as many batches as usual, all of clean examples.
+        """
+        first = epoch * self.batches_per_epoch + start
+        if part == "clean":
+            offset = self.sets.sizes()["train"]
+            cycle = self._cycle(self._config.batch_size, start=first)
+            order: Any = list(islice(cycle, self.batches_per_epoch - start))
+            loaded = self._load(self.sets.meta, order, "clean", first)
+        else:
+            offset, order = 0, self._epoch(epoch, start=start)
+            loaded = self._load(self._trained, order, "train", epoch, start)
+        for number, (indices, batch) in enumerate(zip(order, loaded, strict=True), start=first):
+            yield [offset + i for i in indices], self._prepare(batch, "train", number)
+
+    def meta(self, start: int, targets: Tensor | None = None) -> Iterator[Batch]:
+        """The meta batches from number `start` on, without end.
+
+        `targets` `(M, C)` replace the targets of the clean examples.
+        """
+        order = self._cycle(self._config.meta_batch_size, start=start)
+        loaded = self._load(self.sets.meta, order, "meta", start)
+        numbered = enumerate(zip(order, loaded, strict=True), start=start)
+        for number, (indices, (inputs, original)) in numbered:
+            batch = (inputs, original if targets is None else targets[indices])
+            yield self._prepare(batch, "meta", number)
+
+    def _epoch(self, epoch: int, *, start: int) -> EpochBatches:
+        return EpochBatches(
+            len(self._trained),
+            self._config.batch_size,
+            seed=self._config.seed,
+            epoch=epoch,
+            start=start,
+            rank=self._rank,
+            world_size=self._world_size,
+        )
+
+    def _cycle(self, size: int, *, start: int) -> CyclingBatches:
+        return CyclingBatches(
+            self.sets.sizes()["meta"],
+            size,
+            seed=self._config.seed,
+            start=start,
+            rank=self._rank,
+            world_size=self._world_size,
+        )
+
+    def _load(
+        self, dataset: Any, order: Iterable[list[int]], stream: str, *position: int
+    ) -> Iterator[Batch]:
+        # A sum such as seed + epoch would give workers of other epochs, streams or trainings equal draws.
+        draw = generator(self._config.seed, "loader", stream, *position, self._rank).integers(2**63)
+        return batches(dataset, order, workers=self._config.workers, seed=int(draw))
+
+    def _prepare(self, batch: Batch, stream: str, number: int) -> Batch:
+        kind, seed = self._config.augment, self._config.seed
+        if kind != "none":
+            batch = augment(batch, kind, seed=seed, stream=stream, position=number, rank=self._rank)
+        return place(batch, device=self._device, dtype=self._dtype)

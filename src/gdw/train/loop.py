@@ -1,4 +1,4 @@
-"""The loop over epochs and batches, for every method alike; its state can be saved at any step."""
+"""The training loop over epochs and batches, the same for every method; it can be saved at any step."""
 
 from __future__ import annotations
 
@@ -6,32 +6,27 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
 from gdw.errors import DivergenceError
-from gdw.hypergradient.inputs import Forward
+from gdw.hypergradient.inputs import Batch, Forward
 from gdw.reweight import Reweighter
-from gdw.train import feed, random_state
-from gdw.train.callback import Callback
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import evaluate
-from gdw.train.interrupt import Interrupt
-from gdw.train.processes import Processes
-from gdw.train.progress import Progress
-from gdw.train.schedule import scheduler
-from gdw.train.store import Store
-from gdw.train.streams import Streams
-from gdw.train.tally import Tally
-from gdw.train.watched import Watched
+from gdw.train.feed import BatchStreams
+from gdw.train.monitoring import Callback, EpochSums, Progress, TrainingView
+from gdw.train.output import TrainingOutput
+from gdw.train.processes import Interrupt, Processes, random_state, restore_random_state
 
 
 @dataclass
-class Position:
-    """How far a run is: whole epochs, batches of the epoch after them, and optimizer steps in all."""
+class TrainingPosition:
+    """How far the training is: complete epochs, batches of the present epoch, optimizer steps in all."""
 
     epoch: int = 0
     batch: int = 0
@@ -39,10 +34,10 @@ class Position:
 
 
 class Loop:
-    """Trains `model` from where `position` stands. Built by `Trainer.fit`, on every process alike.
+    """Trains `model` from `position` on. `Trainer.fit` makes one on every process.
 
-    An optimizer step is `accumulate` batches (fewer at the end of an epoch); a checkpoint lies
-    always between two steps.
+    An optimizer step averages the gradients of `accumulate` batches, fewer at the end of an epoch.
+    Checkpoints are written between two steps.
     """
 
     def __init__(
@@ -50,15 +45,15 @@ class Loop:
         *,
         config: TrainConfig,
         processes: Processes,
-        streams: Streams,
+        streams: BatchStreams,
         model: nn.Module,
         optimizer: Optimizer,
         reweighter: Reweighter,
         forward: Forward,
-        store: Store,
+        output: TrainingOutput,
         callbacks: Sequence[Callback],
     ) -> None:
-        self.position = Position()
+        self.position = TrainingPosition()
         self._config = config
         self._processes = processes
         self._streams = streams
@@ -66,12 +61,12 @@ class Loop:
         self._optimizer = optimizer
         self._reweighter = reweighter
         self._forward = forward
-        self._store = store
+        self._output = output
         self._callbacks = callbacks
-        self._tally = Tally()
+        self._sums = EpochSums()
         self._lr = 0.0
         steps = math.ceil(streams.batches_per_epoch / config.accumulate)
-        self._scheduler = scheduler(
+        self._scheduler = make_scheduler(
             optimizer,
             total=config.epochs * steps,
             warmup=round(config.warmup_epochs * steps),
@@ -79,15 +74,20 @@ class Loop:
         )
 
     def run(self, until: int, *, interrupt: Interrupt, progress: Progress) -> bool:
-        """Train until `until` whole epochs are done; whether a signal stopped it before."""
-        watched = self._watched()
+        """Train until `until` epochs are complete. Returns whether a signal stopped the training before."""
+        view = TrainingView(
+            config=self._config,
+            processes=self._processes,
+            train=self._streams.sets.train,
+            model=self._model,
+            forward=self._forward,
+            reweighter=self._reweighter,
+        )
         for callback in self._callbacks:
-            callback.on_start(watched)
+            callback.on_start(view)
         if self.position.epoch < until:
             self.checkpoint()
-        needs_meta = self._reweighter.needs_meta
-        targets = self._reweighter.clean_targets()
-        meta = self._streams.meta(self._seen(), targets) if needs_meta else None
+        meta = self._meta_batches()
         while self.position.epoch < until:
             if self._train_epoch(meta, interrupt, progress):
                 self.checkpoint()
@@ -98,10 +98,16 @@ class Loop:
                 return self.position.epoch < until
         return False
 
+    def _meta_batches(self) -> Iterator[Batch] | None:
+        if not self._reweighter.needs_meta or self._streams.sets.meta is None:
+            return None
+        done = self.position.epoch * self._streams.batches_per_epoch + self.position.batch
+        return self._streams.meta(done, self._reweighter.clean_targets())
+
     def _train_epoch(
-        self, meta: Iterator[feed.Batch] | None, interrupt: Interrupt, progress: Progress
+        self, meta: Iterator[Batch] | None, interrupt: Interrupt, progress: Progress
     ) -> bool:
-        """Take the optimizer steps left in this epoch; whether a signal cut it short."""
+        """Take the remaining optimizer steps of the epoch. Returns whether a signal stopped it."""
         left = self._streams.batches_per_epoch - self.position.batch
         epoch, epochs = self.position.epoch + 1, self._config.epochs
         self._reweighter.begin_epoch(epoch, epochs)
@@ -111,13 +117,13 @@ class Loop:
             part=self._reweighter.trains_on(epoch, epochs),
         )
         while left:
-            group = min(self._config.accumulate, left)
-            left -= group
+            count = min(self._config.accumulate, left)
+            left -= count
             began = time.perf_counter()
-            stopped = self._step(batches, group, meta, interrupt)
-            self._tally.seconds += time.perf_counter() - began
-            rate = self._tally.rate * self._processes.size
-            progress.batch(self.position.batch, self._tally.mean_loss, rate)
+            stopped = self._step(batches, count, meta, interrupt)
+            self._sums.seconds += time.perf_counter() - began
+            rate = self._sums.rate * self._processes.size
+            progress.batch(self.position.batch, self._sums.mean_loss, rate)
             if stopped and left:
                 return True
             every = self._config.checkpoint_every
@@ -127,32 +133,32 @@ class Loop:
 
     def _step(
         self,
-        batches: Iterator[tuple[list[int], feed.Batch]],
-        group: int,
-        meta: Iterator[feed.Batch] | None,
+        batches: Iterator[tuple[list[int], Batch]],
+        count: int,
+        meta: Iterator[Batch] | None,
         interrupt: Interrupt,
     ) -> bool:
-        """One optimizer step on the next `group` batches; whether any process was asked to stop."""
+        """One optimizer step on the next `count` batches. Returns whether any process got a signal."""
         finite = True
-        for _ in range(group):
+        for _ in range(count):
             indices, batch = next(batches)
             meta_batch = None if meta is None else next(meta)
             result = self._reweighter.backward(batch, meta_batch, indices=indices)
             for callback in self._callbacks:
                 callback.on_batch(self.position.epoch + 1, indices, result)
-            finite = self._tally.add(result, batch[1]) and finite
+            finite = self._sums.add(result, batch[1]) and finite
             self.position.batch += 1
         stopped, diverged = self._processes.any(interrupt.requested, not finite)
         if diverged:
             raise self._divergence("the loss is not finite")
-        self._update(group)
+        self._update(count)
         return stopped
 
-    def _update(self, group: int) -> None:
+    def _update(self, count: int) -> None:
         parameters = [p for p in self._model.parameters() if p.grad is not None]
         for parameter in parameters:
-            if group > 1 and parameter.grad is not None:
-                parameter.grad.div_(group)
+            if count > 1 and parameter.grad is not None:
+                parameter.grad.div_(count)
         if self._config.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(parameters, self._config.clip_grad_norm)
         self._lr = float(self._optimizer.param_groups[0]["lr"])
@@ -162,8 +168,8 @@ class Loop:
         self.position.step += 1
 
     def _close_epoch(self) -> dict[str, Any]:
-        """Evaluate, write the epoch's line of the history and a checkpoint."""
-        self._refuse_broken()
+        """Evaluate, and write the record of the epoch and a checkpoint."""
+        self._require_finite_parameters()
         self._processes.share_buffers(self._model)
         self.position.epoch += 1
         self.position.batch = 0
@@ -171,35 +177,35 @@ class Loop:
             "epoch": self.position.epoch,
             "step": self.position.step,
             "lr": self._lr,
-            **self._tally.record(self._processes),
+            **self._sums.record(self._processes),
             **self._evaluate(),
         }
-        self._tally = Tally()
+        self._sums = EpochSums()
         for callback in self._callbacks:
             callback.on_epoch(record)
-        self._store.append(record)
+        self._output.append(record)
         self.checkpoint()
         return record
 
     def _evaluate(self) -> dict[str, Any]:
-        if self._streams.sets.test is None:
+        test, size = self._streams.sets.test, self._config.eval_batch_size
+        if test is None:
             return {}
-        figures = evaluate(
-            self._model,
-            self._streams.sets.test,
-            batch_size=self._config.eval_batch_size,
-            forward=self._forward,
-        )
+        figures = evaluate(self._model, test, batch_size=size, forward=self._forward)
         return {f"test_{name}": value for name, value in figures.items()}
 
     def checkpoint(self) -> None:
-        """Save the whole state, if the run has a folder; `DivergenceError` rather than a broken one."""
-        self._refuse_broken()
-        if self._store.run is None:
+        """Save the whole state if there is a run folder.
+
+        Raises:
+            DivergenceError: a parameter is not finite.
+        """
+        self._require_finite_parameters()
+        if self._output.folder is None:
             return
-        states = self._processes.gather(random_state.capture(self._processes.device))
-        tallies = self._processes.gather(self._tally.state_dict())
-        watching = [[type(c).__name__, c.state_dict()] for c in self._callbacks]
+        random_states = self._processes.gather(random_state(self._processes.device))
+        sums = self._processes.gather(self._sums.state_dict())
+        callbacks = [[type(c).__name__, c.state_dict()] for c in self._callbacks]
 
         def state() -> dict[str, Any]:
             return {
@@ -210,20 +216,20 @@ class Loop:
                 "optimizer": self._optimizer.state_dict(),
                 "scheduler": self._scheduler.state_dict(),
                 "reweighter": self._reweighter.state_dict(),
-                "tally": tallies,
-                "callbacks": watching,
-                "random_state": states,
+                "tally": sums,
+                "callbacks": callbacks,
+                "random_state": random_states,
             }
 
-        self._store.save(state, step=self.position.step)
+        self._output.save_checkpoint(state, step=self.position.step)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Stand where `state`, written by `checkpoint`, was taken.
+        """Continue from `state`, which `checkpoint` wrote.
 
-        With another number of processes than then, the sums of the epoch move to the first process
-        and each process goes on drawing (dropout) from its own seed.
+        If the number of processes has changed, the first process takes over the sums of the epoch, and
+        each process continues with random numbers (dropout) from its own seed.
         """
-        self.position = Position(**state["position"])
+        self.position = TrainingPosition(**state["position"])
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
@@ -232,13 +238,13 @@ class Loop:
             self._restore_callbacks(state.get("callbacks", []))
         rank = self._processes.rank
         if len(state["tally"]) == self._processes.size:
-            self._tally = Tally.of([state["tally"][rank]])
-            random_state.restore(state["random_state"][rank], self._processes.device)
+            self._sums = EpochSums.from_states([state["tally"][rank]])
+            restore_random_state(state["random_state"][rank], self._processes.device)
         elif self._processes.is_first:
-            self._tally = Tally.of(state["tally"])
+            self._sums = EpochSums.from_states(state["tally"])
 
     def _restore_callbacks(self, states: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Each state to the next callback of its class: a resumed run may be watched by others too."""
+        """Give each state to the next callback of its class. There may be other callbacks than before."""
         left = list(self._callbacks)
         for name, state in states:
             callback = next((c for c in left if type(c).__name__ == name), None)
@@ -246,30 +252,46 @@ class Loop:
                 left.remove(callback)
                 callback.load_state_dict(state)
 
-    def _watched(self) -> Watched:
-        return Watched(
-            config=self._config,
-            processes=self._processes,
-            train=self._streams.sets.train,
-            model=self._model,
-            forward=self._forward,
-            reweighter=self._reweighter,
-        )
-
-    def _refuse_broken(self) -> None:
+    def _require_finite_parameters(self) -> None:
         if not all(bool(torch.isfinite(p).all()) for p in self._model.parameters()):
             raise self._divergence("the model's parameters are not finite")
 
-    def _divergence(self, what: str) -> DivergenceError:
+    def _divergence(self, reason: str) -> DivergenceError:
         epoch, step = self.position.epoch + 1, self.position.batch
-        kept = f"; the last good checkpoint is {self._store.newest}" if self._store.newest else ""
+        newest = self._output.newest
+        kept = f"; the last good checkpoint is {newest}" if newest else ""
         return DivergenceError(
-            f"training diverged: {what} in epoch {epoch}, step {step}{kept}. "
+            f"training diverged: {reason} in epoch {epoch}, step {step}{kept}. "
             f"Try a lower lr (now {self._config.lr:g}) or clip_grad_norm",
             epoch=epoch,
             step=step,
         )
 
-    def _seen(self) -> int:
-        """Training batches behind the run."""
-        return self.position.epoch * self._streams.batches_per_epoch + self.position.batch
+
+def make_scheduler(
+    optimizer: Optimizer, *, total: int, warmup: int, schedule: Literal["cosine", "constant"]
+) -> LambdaLR:
+    """A scheduler that multiplies the learning rates by `lr_factor`; step it after each step."""
+
+    def factor(step: int) -> float:
+        return lr_factor(step, total=total, warmup=warmup, schedule=schedule)
+
+    return LambdaLR(optimizer, factor)
+
+
+def lr_factor(
+    step: int, *, total: int, warmup: int = 0, schedule: Literal["cosine", "constant"] = "cosine"
+) -> float:
+    """The factor of the learning rate at optimizer step `step` (from 0) of `total`.
+
+    It rises linearly over the first `warmup` steps: `(step + 1) / warmup`. Then it stays at 1 ("constant")
+    or falls along half a cosine that reaches 0 at step `total` ("cosine": Loshchilov and Hutter, ICLR 2017,
+    without restarts).
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule == "constant":
+        return 1.0
+    # After the last step the scheduler asks for a step beyond the end; there the cosine stays at 0.
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return 0.5 * (1.0 + math.cos(math.pi * progress))

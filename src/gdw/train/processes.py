@@ -1,20 +1,26 @@
-"""The processes that train together: launched by Lightning Fabric or torchrun, and in agreement."""
+"""The processes that train together; each one's device, signals and random numbers."""
 
 from __future__ import annotations
 
 import atexit
 import logging
 import os
+import random
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from gdw.errors import ConfigError, GDWError, RunError
+from gdw.hypergradient.preserve import RandomState
 from gdw.train.config import TrainConfig
 
 T = TypeVar("T")
@@ -23,16 +29,21 @@ _PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "64": "64-true"}
 
 
 class Processes:
-    """This process among those of the run: its rank and device, autocast, and agreement with the others.
+    """This process and the others of a training: rank, device, autocast, and collective operations.
 
-    With `devices * nodes > 1` the script that asks is started once more for every further process
-    (Fabric's "ddp" launcher), so `launch` belongs early in it. Under torchrun the processes exist
-    already and their number is torchrun's. The model is not wrapped: the reweighters reduce their
-    own gradients.
+    With `devices * nodes > 1`, `launch` starts the calling script once more for every further process
+    (Fabric's "ddp" launcher). Call it early in the script. Under torchrun the processes exist already,
+    and torchrun decides how many there are. The model is not wrapped, because the reweighters reduce
+    their own gradients.
+
+    Attributes:
+        rank: the number of this process, from 0.
+        size: how many processes there are.
+        device: the device of this process.
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        devices, nodes = _layout(config)
+        devices, nodes = _devices_and_nodes(config)
         self._fabric = Fabric(
             accelerator=config.accelerator,
             devices=devices,
@@ -42,13 +53,13 @@ class Processes:
         )
 
     def launch(self) -> None:
-        """Start or join the others; the process group is left when this process exits."""
+        """Start or join the other processes. This process leaves the group when it exits."""
         joined_before = dist.is_available() and dist.is_initialized()
-        with _fabric_quiet():
+        with _quiet_fabric():
             self._fabric.launch()
         if self.size > 1 and not joined_before:
-            # Fabric does so for NCCL alone, but gloo's threads may abort a process that exits with them.
-            atexit.register(_leave)
+            # Fabric does this for NCCL only, but a thread of gloo can abort a process that exits with it.
+            atexit.register(_leave_group)
 
     @property
     def rank(self) -> int:
@@ -70,19 +81,19 @@ class Processes:
         return self._fabric.autocast()
 
     def share(self, model: nn.Module) -> None:
-        """Give every process the parameters and buffers of the first."""
+        """Copy the parameters and buffers of the first process to every process."""
         if self.size > 1:
             for tensor in model.state_dict(keep_vars=True).values():
                 dist.broadcast(tensor.data, src=0)
 
     def share_buffers(self, model: nn.Module) -> None:
-        """Give every process the buffers of the first: BatchNorm's statistics differ by process."""
+        """Copy the buffers of the first process to every process: BatchNorm's statistics differ."""
         if self.size > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer.data, src=0)
 
     def any(self, *flags: bool) -> list[bool]:
-        """For each flag, whether it is set on any process."""
+        """For each flag, whether any process has set it."""
         if self.size == 1:
             return list(flags)
         total = torch.tensor([int(flag) for flag in flags], device=self.device)
@@ -90,7 +101,7 @@ class Processes:
         return [bool(value) for value in total.tolist()]
 
     def sum(self, values: Tensor) -> Tensor:
-        """`values` (any shape, on the CPU or the device) summed over the processes."""
+        """The sum of `values` over the processes; any shape, on the CPU or on the device."""
         if self.size == 1:
             return values
         total = values.to(self.device)
@@ -98,7 +109,7 @@ class Processes:
         return total
 
     def gather(self, value: T) -> list[T]:
-        """`value` of every process, by rank."""
+        """The `value` of every process, ordered by rank."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
@@ -106,7 +117,7 @@ class Processes:
         return values
 
     def on_first(self, act: Callable[[], T]) -> T:
-        """Run `act` on the first process alone; all get its result, or all raise."""
+        """Call `act` on the first process only. Every process gets its result, or raises."""
         if self.size == 1:
             return act()
         outcome: list[Any] = [None, "the first process failed: see its error"]
@@ -117,7 +128,7 @@ class Processes:
                 outcome[1] = str(error)
                 raise
             finally:
-                # Also in failure: the others would wait for this process forever.
+                # Also after an error: otherwise the other processes would wait forever.
                 dist.broadcast_object_list(outcome, src=0)
         else:
             dist.broadcast_object_list(outcome, src=0)
@@ -128,8 +139,8 @@ class Processes:
 
 
 @contextmanager
-def _fabric_quiet() -> Iterator[None]:
-    """Without Fabric's notes on standard error of who has joined; its warnings are still heard."""
+def _quiet_fabric() -> Iterator[None]:
+    """Silence Fabric's messages about the processes that joined; its warnings are still shown."""
     logger = logging.getLogger("lightning_fabric")
     level = logger.level
     logger.setLevel(max(level, logging.WARNING))
@@ -139,20 +150,96 @@ def _fabric_quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _leave() -> None:
+def _leave_group() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
-def _layout(config: TrainConfig) -> tuple[int, int]:
-    """Devices a node, and nodes: torchrun's where it started this process, else the configuration's."""
+def _devices_and_nodes(config: TrainConfig) -> tuple[int, int]:
+    """Devices per node, and nodes: torchrun's if it started this process, else the configuration's."""
     if not dist.is_available() or not dist.is_torchelastic_launched():
         return config.devices, config.nodes
     world, local = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    asked = config.devices * config.nodes
-    if asked not in (1, world):
+    requested = config.devices * config.nodes
+    if requested not in (1, world):
         raise ConfigError(
-            f"devices * nodes = {asked}, but torchrun started {world} processes: "
+            f"devices * nodes = {requested}, but torchrun started {world} processes: "
             "leave devices and nodes out"
         )
     return local, world // local
+
+
+class Interrupt:
+    """A context in which Ctrl-C (SIGINT) or SIGTERM asks the training to stop at the next step.
+
+    The first signal sets `requested`, the second one raises `KeyboardInterrupt`. On exit the previous
+    signal handlers are restored. Outside the main thread, where Python receives no signals, the context
+    does nothing.
+    """
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is threading.main_thread():
+            for number in self.SIGNALS:
+                self._previous[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            # None: a handler that was not installed by Python, so Python cannot restore it.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        self._previous.clear()
+
+    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """The states of the process-wide generators: Python's, NumPy's, and PyTorch's on CPU and `device`.
+
+    The dictionary holds tensors and plain values only, so a checkpoint can hold it.
+    """
+    state = RandomState.capture([device])
+    name, keys, *rest = state.numpy
+    return {
+        "python": state.python,
+        "numpy": (name, torch.from_numpy(keys.astype(np.int64)), *rest),
+        "torch": state.cpu,
+        "device": [own for _, own in state.devices],
+    }
+
+
+def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Set the generators to what `random_state` returned, on the same kind of device or another."""
+    name, keys, *rest = state["numpy"]
+    RandomState(
+        python=state["python"],
+        numpy=(name, keys.numpy().astype(np.uint32), *rest),
+        cpu=state["torch"],
+        devices=tuple((device, own) for own in state["device"] if device.type != "cpu"),
+    ).restore()
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """A context in which every process-wide generator starts from `seed`; on exit all are restored."""
+    before = RandomState.capture([device])
+    try:
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 - a user's transforms may draw from it
+        torch.manual_seed(seed)
+        yield
+    finally:
+        before.restore()

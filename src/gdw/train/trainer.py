@@ -1,4 +1,4 @@
-"""`gdw.Trainer`: model, data and configuration in; trained model, history and run folder out."""
+"""`gdw.Trainer`: trains a model, with history, checkpoints and a run folder."""
 
 from __future__ import annotations
 
@@ -15,27 +15,42 @@ from gdw.errors import ConfigError, ModelError
 from gdw.hypergradient.inputs import Forward, default_forward
 from gdw.reweight import METHODS, Reweighter, build
 from gdw.train import feed
-from gdw.train.callback import Callback
+from gdw.train.before_training import (
+    Build,
+    TrainerPreparation,
+    check_before_training,
+    make_sets,
+)
 from gdw.train.config import TrainConfig
-from gdw.train.evaluation import evaluate
-from gdw.train.interrupt import Interrupt
+from gdw.train.evaluation import device_and_dtype, evaluate
 from gdw.train.loop import Loop
-from gdw.train.precheck import check_before_training
-from gdw.train.preparation import Build, TrainerPreparation
-from gdw.train.processes import Processes
-from gdw.train.progress import make_progress
-from gdw.train.random_state import seeded
-from gdw.train.result import FitResult, last_epochs_mean
-from gdw.train.store import Output, Store
-from gdw.train.streams import Sets, Streams
+from gdw.train.monitoring import Callback, make_progress
+from gdw.train.output import FitResult, Output, TrainingOutput
+from gdw.train.processes import Interrupt, Processes, seeded
+
+
+class StoppedInPreparation(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM stopped a training while its method was preparing, before the first step."""
 
 
 class Trainer:
-    """Trains a model by any method of `gdw.reweight`, on one process or many.
+    """Trains a model by any method of `gdw.reweight`, on one process or several.
 
-    `Trainer(epochs=20, lr=0.01)` or `Trainer(config=TrainConfig(...))`; the options are those of
-    `TrainConfig`. `forward` is `(model, inputs) -> logits` for models that `model(inputs)` does not
-    fit. A wrong option raises `ConfigError`.
+    Args:
+        config: the options; or give them one by one, as in `Trainer(epochs=20, lr=0.01)`.
+        forward: `(model, inputs) -> logits`, if `model(inputs)` is not enough.
+        options: those of `TrainConfig`.
+
+    Raises:
+        ConfigError: an option is unknown, wrong, or contradicts another.
+
+    Example:
+        >>> import torch, gdw
+        >>> X, y = torch.randn(60, 4), torch.randint(3, (60,))
+        >>> trainer = gdw.Trainer(method="plain", epochs=2, batch_size=20, progress="none")
+        >>> result = trainer.fit(torch.nn.Linear(4, 3), (X, y), test=(X, y))
+        >>> [record["epoch"] for record in result.history]
+        [1, 2]
     """
 
     def __init__(
@@ -51,10 +66,10 @@ class Trainer:
         self._build: Build | None = None
 
     def launch(self) -> None:
-        """Start the other processes that `devices * nodes` asks for, running this script in each.
+        """Start the other processes of `devices * nodes`, which run this script too.
 
-        `fit` does it too; calling it first spares the other processes the work that lies before.
-        With one process, or under torchrun, nothing is started.
+        `fit` does this as well. Call it earlier so that the other processes skip nothing but the work
+        before it. With one process, or under torchrun, nothing is started.
         """
         if self._processes is None:
             processes = Processes(self.config)
@@ -63,7 +78,7 @@ class Trainer:
 
     @property
     def processes(self) -> Processes:
-        """This process among those of the run (`rank`, `size`, `device`, ...), launched if need be."""
+        """The processes that train together, launched if necessary."""
         self.launch()
         assert self._processes is not None
         return self._processes
@@ -83,44 +98,49 @@ class Trainer:
         """Train `model` in place.
 
         Args:
-            model: returns logits `(N, C)`; moved to the device, and in precision "64" to float64.
-            train, meta, test: each a `gdw.data.Examples`, another map-style data set of
-                `(inputs, target)`, or a pair `(X, y)` of tensors, arrays or data frames of numbers, `y`
-                classes from 0 to C-1 or `(N, C)` class probabilities. `meta` are the clean
-                examples; methods without need of them do not look at them (add them to `train` for
-                a fair comparison). `test` is evaluated after every epoch; `meta` is not, since the
-                weights are fitted to it: its loss is in the history.
-            output: folder of the run, made here; or a function that makes it, called once all checks
-                have passed. None: nothing is written.
-            resume: continue the run that `output` holds from its newest checkpoint, to what a
-                straight run would have given, bit for bit on the same machine. Random transforms
-                *inside a data set* are an exception when `workers` > 0: those of `meta`, and after a
-                stop within an epoch those of `train`, are drawn anew. (`augment` is no exception.)
-            stop_after: stop once that many epochs, 1 or more, are done in all (the learning rate
-                still follows `epochs`).
+            model: returns logits `(N, C)`. It is moved to the device, and to float64 for precision "64".
+            train: the training set: a `gdw.data.Examples`, another map-style data set of
+                `(inputs, target)`, or a pair `(X, y)` of tensors, arrays or data frames of numbers; `y` holds
+                classes from 0 to C-1 or class probabilities `(N, C)`.
+            meta: the clean examples, in the same form. Methods that do not need them ignore them; for a
+                fair comparison add them to `train`.
+            test: evaluated after every epoch. (`meta` is not evaluated, because the weights are fitted to it.
+                Its loss is in the history.)
+            output: the run folder to make; or a function that makes it, which is called after all checks.
+                None: nothing is written.
+            resume: continue the training in `output` from its newest checkpoint. On the same machine the
+                result equals an uninterrupted training bit for bit, with one exception: with `workers` > 0,
+                random transforms inside a data set are drawn anew for `meta`, and for `train` after a stop
+                within an epoch. (`augment` is not affected.)
+            stop_after: stop when this many epochs are done in all. The learning rate still follows `epochs`.
             callbacks: see `Callback`.
 
-        Ctrl-C or SIGTERM ends the current step, writes a checkpoint and returns; a second one raises
-        `KeyboardInterrupt`. `model.safetensors` holds the weights at return, whichever way it came about.
-        The process-wide random state is afterwards what it was before.
+        Returns:
+            The history and the mean of the last epochs. On the first Ctrl-C or SIGTERM `fit` finishes the
+            step, writes a checkpoint and returns; the second one raises `KeyboardInterrupt`. In any case
+            `model.safetensors` holds the weights at return, and the process-wide random state is restored.
 
         Raises:
-            ConfigError: options that do not go together, such as a method that needs `meta` without it.
-            DataError, ModelError: data or a model that cannot be trained on, before anything is written.
-            RunError: `output` holds a run (without `resume`), none, or a different one (with it).
-            DivergenceError: a loss or parameter that is not finite.
+            ConfigError: options contradict each other, or a method that needs `meta` did not get it.
+            DataError, ModelError: the data or the model cannot be used; raised before anything is written.
+            RunError: `output` already holds a run; with `resume`, it holds no run or a different one.
+            DivergenceError: a loss or parameter is not finite.
+            StoppedInPreparation: a signal stopped the preparation of the method; a `KeyboardInterrupt`.
         """
         until = _last_epoch(self.config.epochs, stop_after)
         config, processes = self.config, self.processes
-        sets = self._sets(train, meta, test)
+        method = METHODS[config.method]
+        sets = make_sets(method, config.method, train, meta, test)
         self._make_ready(model, sets)
-        # Under one seed on all processes, so that their weighting networks start alike.
+        # The same seed on all processes, so that their weighting networks start with equal weights.
         with seeded(config.seed, processes.device):
-            optimizer = _optimizer(config, model)
+            optimizer = _make_optimizer(config, model)
             reweighter = self._reweighter(model, optimizer)
-        joins_clean = METHODS[config.method].joins_clean
-        streams = Streams(sets, config, processes, model, joins_clean=joins_clean)
-        store = Store(processes, kept=config.checkpoints_kept)
+        device, dtype = device_and_dtype(model)
+        streams = feed.BatchStreams(
+            sets, config, processes, device=device, dtype=dtype, joins_clean=method.joins_clean
+        )
+        written = TrainingOutput(processes, kept=config.checkpoints_kept)
         loop = Loop(
             config=config,
             processes=processes,
@@ -129,25 +149,22 @@ class Trainer:
             optimizer=optimizer,
             reweighter=reweighter,
             forward=self.forward,
-            store=store,
+            output=written,
             callbacks=callbacks,
         )
-        # Last, so that a mistake found above leaves no folder behind.
-        store.open(output, config, resume=resume)
+        # Opened last, so that an error above leaves no folder.
+        written.open(output, config, resume=resume)
         with seeded(config.seed + processes.rank, processes.device):
-            state = store.resume(config, sets.sizes()) if resume else None
+            state = written.resume(config, sets.sizes()) if resume else None
             if state is not None:
                 loop.restore(state)
             else:
-                reweighter.prepare(self._preparation(model, sets))
+                self.prepare(reweighter, model, sets)
             before = loop.position.epoch
             interrupted, signalled = self._run(loop, streams.batches_per_epoch, until)
-        store.save_model(model)
-        last = min(config.last_epochs, len(store.history))
-        return FitResult(
-            history=store.history,
-            final=last_epochs_mean(store.history, last),
-            averaged_epochs=last,
+        written.save_model(model)
+        return written.result(
+            last_epochs=config.last_epochs,
             interrupted=interrupted,
             epochs_done=loop.position.epoch,
             epochs_before=before,
@@ -160,15 +177,43 @@ class Trainer:
         return evaluate(model, data, batch_size=self.config.eval_batch_size, forward=self.forward)
 
     def forward(self, model: nn.Module, inputs: Any) -> Tensor:
-        """Logits `(N, C)` under the run's autocast, in the type that the model computed them in.
+        """Logits `(N, C)` under this trainer's autocast, in the dtype that the model computes in.
 
-        The type tells how precisely the model computes.
+        The dtype tells the method how precise the model is.
         """
         with self.processes.autocast():
             return self._forward(model, inputs)
 
-    def _make_ready(self, model: nn.Module, sets: Sets) -> None:
-        """The model in train mode on the device, the same on every process, and able to train on these."""
+    def prepare(self, reweighter: Reweighter, model: nn.Module, sets: feed.DataSets) -> None:
+        """Let the method prepare itself: it may fit copies of `model` with this trainer's options."""
+        preparation = TrainerPreparation(
+            config=self.config,
+            sets=sets,
+            model=model,
+            forward=self.forward,
+            fit_plainly=self._fit_plainly,
+            say=self._say,
+        )
+        reweighter.prepare(preparation)
+
+    def _fit_plainly(
+        self, config: TrainConfig, model: nn.Module, data: Examples, build: Build | None
+    ) -> None:
+        trainer = Trainer(config=config, forward=self._forward)
+        trainer._processes, trainer._build = self.processes, build
+        # Also after a signal in the last epoch, which was completed: the preparation goes on after it.
+        if trainer.fit(model, data).signalled:
+            raise StoppedInPreparation(
+                "stopped during preparation; nothing was saved. Start it again: call fit(...), with "
+                "resume=True if there is a run folder"
+            )
+
+    def _say(self, message: str) -> None:
+        if self.processes.is_first and self.config.progress != "none":
+            print(message, file=sys.stderr, flush=True)
+
+    def _make_ready(self, model: nn.Module, sets: feed.DataSets) -> None:
+        """Move the model to the device, in train mode and equal on every process, and check it."""
         config, processes = self.config, self.processes
         model.to(processes.device, torch.float64 if config.precision == "64" else None)
         if not model.training:
@@ -176,46 +221,6 @@ class Trainer:
         processes.share(model)
         check_before_training(
             model, vars(sets), self.forward, config=config, processes=processes.size
-        )
-
-    def _preparation(self, model: nn.Module, sets: Sets) -> TrainerPreparation:
-        def fit_plainly(
-            config: TrainConfig, copied: nn.Module, data: Examples, build: Build | None
-        ) -> None:
-            trainer = Trainer(config=config, forward=self._forward)
-            trainer._processes, trainer._build = self.processes, build
-            # Also a signal in the last epoch, which ended: there is more to come after it.
-            if trainer.fit(copied, data).signalled:
-                raise KeyboardInterrupt(
-                    "interrupted while preparing, before the first epoch; a run in a folder can be resumed "
-                    "and prepares anew"
-                )
-
-        def say(what: str) -> None:
-            if self.processes.is_first and self.config.progress != "none":
-                print(f"preparing: {what}", file=sys.stderr, flush=True)
-
-        return TrainerPreparation(
-            config=self.config,
-            sets=sets,
-            model=model,
-            forward=self.forward,
-            fit_plainly=fit_plainly,
-            say=say,
-        )
-
-    def _sets(self, train: feed.Data, meta: feed.Data | None, test: feed.Data | None) -> Sets:
-        METHODS[self.config.method].check_installed()
-        needs_clean = METHODS[self.config.method].needs_clean
-        if needs_clean and meta is None:
-            raise ConfigError(
-                f"method {self.config.method!r} learns from clean examples: "
-                "give meta=..., or choose method='plain'"
-            )
-        return Sets(
-            train=feed.as_dataset(train, "train"),
-            meta=feed.as_dataset(meta, "meta") if needs_clean and meta is not None else None,
-            test=feed.as_dataset(test, "test") if test is not None else None,
         )
 
     def _reweighter(self, model: nn.Module, optimizer: Optimizer) -> Reweighter:
@@ -231,7 +236,7 @@ class Trainer:
         )
 
     def _run(self, loop: Loop, batches: int, until: int) -> tuple[bool, bool]:
-        """Whether a signal stopped the run, and whether one came at all."""
+        """Returns whether a signal stopped the training, and whether there was a signal."""
         progress = make_progress(
             self.config.progress,
             shown=self.processes.is_first,
@@ -257,7 +262,7 @@ def _last_epoch(epochs: int, stop_after: int | None) -> int:
     return min(epochs, stop_after)
 
 
-def _optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
+def _make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
     parameters = [p for p in model.parameters() if p.requires_grad]
     if not parameters:
         raise ModelError(

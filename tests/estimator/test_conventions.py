@@ -133,7 +133,7 @@ def test_progress_is_silent_unless_asked_for(capsys):
         ({"lr": "fast"}, "lr"),
         ({"device": "cpuu"}, "device: expected one of .*Did you mean 'cpu'"),
         ({"model": "mpl"}, "unknown model 'mpl'"),
-        ({"method": "gdw", "preset": "bold"}, "unknown preset 'bold'"),
+        ({"method": "gdw", "preset": "bold"}, "preset: expected 'paper' or 'short', found 'bold'"),
         ({"hypergradient": "head"}, "'plain' has no option 'hypergradient'"),
         (
             {"method": "robust", "preset": "paper"},

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, default_collate
 
 import gdw
+from gdw.data.examples import CyclingBatches, EpochBatches
 from gdw.errors import ConfigError, DataError
 from gdw.reweight import METHODS, Preparation, Reweighter
 from gdw.train.before_training import TrainerPreparation
@@ -67,7 +68,36 @@ def test_a_prepared_method_trains_in_a_loop_of_ones_own(name: str, form: str) ->
             assert bool(result.loss.isfinite())
 
 
-@pytest.mark.parametrize("name", ["glc", "posterior"])
+def test_robust_in_a_loop_of_ones_own_is_the_trainers() -> None:
+    (x, y), (clean_x, clean_y) = data(), data(20, seed=1)
+    options: dict[str, Any] = {"schedule": "constant", "lr": 0.05, "seed": 0, "meta_batch_size": 9}
+    options.update(OPTIONS)
+    model = network(plain=True)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    reweighter = gdw.Robust(model, optimizer)
+    with pytest.raises(ConfigError, match=r"gdw\.prepare\("):
+        reweighter.backward((x, y), (clean_x, clean_y), indices=range(60))
+    gdw.prepare(reweighter, (x, y), (clean_x, clean_y), **options)
+    clean_targets = reweighter.clean_targets()
+    assert clean_targets is not None
+    clean_batches = iter(CyclingBatches(20, 9, seed=0))
+    for epoch in range(2):
+        for indices in EpochBatches(60, 12, seed=0, epoch=epoch):
+            optimizer.zero_grad()
+            clean = next(clean_batches)
+            result = reweighter.backward(
+                (x[indices], y[indices]), (clean_x[clean], clean_targets[clean]), indices=indices
+            )
+            optimizer.step()
+            assert result.weights.shape == (12, 3)
+            assert bool(result.weights.isfinite().all())
+    settings = config(method="robust", momentum=0.0, weight_decay=0.0, **options)
+    by_trainer = network(plain=True)
+    gdw.Trainer(settings).fit(by_trainer, (x, y), (clean_x, clean_y))
+    assert_same(model, by_trainer)
+
+
+@pytest.mark.parametrize("name", ["glc", "posterior", "robust"])
 def test_the_trainer_prepares_the_same(name: str) -> None:
     """The options of the optimizer are those of the reweighter's, the rest are the trainer's defaults."""
     seen: dict[str, Any] = {}
@@ -75,18 +105,25 @@ def test_the_trainer_prepares_the_same(name: str) -> None:
     class Watched(METHODS[name]):  # type: ignore[misc]
         def prepare(self, preparation: Preparation) -> None:
             super().prepare(preparation)
-            seen.update(self._found)
+            seen.update(tensors(self))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(METHODS, "watched", Watched)
         settings = config(method="watched", epochs=2, lr=0.05, seed=0)
         gdw.Trainer(settings).fit(network(), data(), data(20, seed=1))
-    by_trainer = dict(seen)
     reweighter = method(name, network())
     gdw.prepare(reweighter, data(), data(20, seed=1), meta_batch_size=9, **OPTIONS)
-    assert by_trainer.keys() == reweighter._found.keys()
-    for key, value in by_trainer.items():
-        torch.testing.assert_close(reweighter._found[key], value, rtol=0, atol=0)
+    assert seen
+    assert seen.keys() == tensors(reweighter).keys()
+    for key, value in tensors(reweighter).items():
+        torch.testing.assert_close(value, seen[key], rtol=0, atol=0)
+
+
+def tensors(reweighter: Reweighter) -> dict[str, Tensor]:
+    """What a method prepared, as its checkpoints hold it."""
+    state = reweighter.state_dict()
+    prepared = state["stage"] if "stage" in state else state["found"]
+    return {name: value for name, value in prepared.items() if isinstance(value, Tensor)}
 
 
 class Asked(METHODS["plain"]):  # type: ignore[misc]

@@ -97,7 +97,7 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     >>> given[::4] = 0  # some labels are wrong
     >>> verified = np.arange(len(y)) % 5 == 0
     >>> given[verified] = y[verified]
-    >>> classifier = GDWClassifier(epochs=20, lr=0.01, random_state=0)
+    >>> classifier = GDWClassifier(epochs=8, lr=0.01, model="mlp:16", random_state=0)
     >>> classifier = classifier.fit(X, given, trusted=verified)
     >>> bool(classifier.score(X, y) > 0.8)
     True

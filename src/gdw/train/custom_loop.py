@@ -58,9 +58,9 @@ def prepare(
         >>> X_clean, y_clean = torch.randn(12, 4), torch.arange(12) % 3
         >>> model = torch.nn.Linear(4, 3)
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> reweighter = gdw.reweight.GLC(model, optimizer)
+        >>> reweighter = gdw.reweight.build("glc", model, optimizer)
         >>> gdw.prepare(reweighter, (X, y), (X_clean, y_clean), epochs=2, batch_size=24, progress="none")
-        >>> X_all, y_all = torch.cat([X, X_clean]), torch.cat([y, y_clean])  # GLC.joins_clean is True
+        >>> X_all, y_all = torch.cat([X, X_clean]), torch.cat([y, y_clean])  # reweighter.joins_clean is True
         >>> for epoch in range(2):
         ...     for indices in torch.randperm(72).split(24):
         ...         optimizer.zero_grad()

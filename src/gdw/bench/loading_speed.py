@@ -49,16 +49,14 @@ def run(
     seed: int = 0,
     log: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Measure the examples per second of loading alone and of plain training.
+    """Measure the examples per second of loading and of plain training.
 
-    Loading covers everything from the order of an epoch to an augmented batch on the model's device. Its
-    sources are images in memory, and a folder of JPEG files: decoded and kept (first epoch), from memory
-    (second epoch), and decoded in every epoch (too large for memory).
+    Loading goes from the order of an epoch to an augmented batch on the model's device. It loads images in
+    memory, and JPEG files: decoded (first epoch), kept in memory (second), or too many for memory.
 
     Args:
         repeats: how often everything is measured, in turn.
-        images: the number of random images of 32 x 32 pixels in memory.
-        files: the number of JPEG files.
+        images, files: the number of images of 32 x 32 pixels in memory, and of JPEG files.
         batch: the batch size.
         steps: the number of training steps in each repeat.
         model: the model that is trained, a name in `gdw.bench.workloads.MODELS`.
@@ -66,8 +64,7 @@ def run(
         log: takes a line after each repeat.
 
     Returns:
-        The results as JSON holds them. `ratio` is the median over the repeats of a rate divided by that of
-        training in the same repeat.
+        The results for JSON. `ratio` is the median over the repeats of a rate divided by that of training.
     """
     with tempfile.TemporaryDirectory() as folder:
         _write_jpegs(Path(folder), files, seed)

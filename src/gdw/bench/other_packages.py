@@ -120,9 +120,30 @@ def betty_step(workload: Workload) -> Callable[[], None]:
     Its hypergradient is a first-order finite difference at the parameters after the step ("darts").
     """
     engines = _imported("betty.engine", how=BETTY)
-    problems, configs = _imported("betty.problems"), _imported("betty.configs")
+    configs = _imported("betty.configs", how=BETTY)
+    outer, inner = _betty_problems(workload, configs)
+    logging.disable(logging.INFO)  # the package prints a banner
+    try:
+        engine = engines.Engine(
+            problems=[outer, inner],
+            config=configs.EngineConfig(),
+            dependencies={"u2l": {outer: [inner]}, "l2u": {inner: [outer]}},
+        )
+    finally:
+        logging.disable(logging.NOTSET)
+    engine.train()
+
+    def step() -> None:
+        engine.global_step += 1
+        engine.train_step()
+
+    return step
+
+
+def _betty_problems(workload: Workload, configs: Any) -> tuple[Any, Any]:
+    """The outer problem, which trains the weighting network, and the inner one, which trains the model."""
+    problems = _imported("betty.problems", how=BETTY)
     model = workload.build()
-    optimizer = sgd(model)
     network, network_optimizer = _weighting()
     batch, meta = workload.batches()
 
@@ -145,27 +166,12 @@ def betty_step(workload: Workload) -> Callable[[], None]:
     inner = Inner(
         name="inner",
         module=model,
-        optimizer=optimizer,
+        optimizer=sgd(model),
         train_data_loader=[batch],
         config=configs.Config(),
         device="cpu",
     )
-    logging.disable(logging.INFO)  # the package prints a banner
-    try:
-        engine = engines.Engine(
-            problems=[outer, inner],
-            config=configs.EngineConfig(),
-            dependencies={"u2l": {outer: [inner]}, "l2u": {inner: [outer]}},
-        )
-    finally:
-        logging.disable(logging.NOTSET)
-    engine.train()
-
-    def step() -> None:
-        engine.global_step += 1
-        engine.train_step()
-
-    return step
+    return outer, inner
 
 
 def _weighting() -> tuple[WeightingNetwork, torch.optim.Optimizer]:

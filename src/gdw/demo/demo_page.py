@@ -48,43 +48,51 @@ def write_page(output: Path, outcomes: Mapping[str, Outcome], *, seeds: Sequence
         The path of the page.
     """
     import jinja2
-    import torch
     from markupsafe import Markup
 
     figure = learning_curves(outcomes)
     figure.savefig(output / PICTURE, dpi=150)
+    path = output / REPORT
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gdw.demo", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    recommended = outcomes[RECOMMENDED]
-    examples = round(sum(recommended.examples) / len(recommended.examples))
     page = environment.get_template("demo.html.j2").render(
+        **_facts(outcomes, seeds),
         header=header(len(seeds)),
         rows=table(outcomes),
         caption=caption(len(seeds)),
-        recommended=RECOMMENDED,
-        recommended_title=CONTENDERS[RECOMMENDED].title,
         curves=Markup(as_svg(figure, "curves")),
-        first_seed=seeds[0],
-        noise=NOISE,
-        imbalance=IMBALANCE,
-        clean_per_class=CLEAN_PER_CLASS,
-        classes=CLASSES,
-        test=TEST,
-        examples=examples,
-        wrong=mean_and_spread(recommended.wrong_labels),
-        steps=EPOCHS * (examples // BATCH),
-        batch=BATCH,
         output=output,
-        version=__version__,
-        torch=torch.__version__,
-        python=platform.python_version(),
     )
-    path = output / REPORT
     path.write_text(page, encoding="utf-8")
     return path
+
+
+def _facts(outcomes: Mapping[str, Outcome], seeds: Sequence[int]) -> dict[str, object]:
+    """The values in the text of the page: the data, the settings and the versions."""
+    import torch
+
+    recommended = outcomes[RECOMMENDED]
+    examples = round(sum(recommended.examples) / len(recommended.examples))
+    return {
+        "recommended": RECOMMENDED,
+        "recommended_title": CONTENDERS[RECOMMENDED].title,
+        "first_seed": seeds[0],
+        "noise": NOISE,
+        "imbalance": IMBALANCE,
+        "clean_per_class": CLEAN_PER_CLASS,
+        "classes": CLASSES,
+        "test": TEST,
+        "examples": examples,
+        "wrong": mean_and_spread(recommended.wrong_labels),
+        "steps": EPOCHS * (examples // BATCH),
+        "batch": BATCH,
+        "version": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def learning_curves(outcomes: Mapping[str, Outcome]) -> Figure:

@@ -32,17 +32,10 @@ def run_in_parallel(
         start: makes the folder of a cell and returns it.
         on_end: called in this process with each cell that has ended and its outcome.
     """
-    waiting = list(cells)
-    workers = [_Worker() for _ in range(min(jobs, len(waiting)))]
+    workers = [_Worker() for _ in range(min(jobs, len(cells)))]
     try:
         with _sigterm_as_ctrl_c():
-            while waiting or any(worker.cell for worker in workers):
-                _assign(waiting, workers, start)
-                for worker in _ended(workers):
-                    cell, outcome = worker.take()
-                    if outcome.interrupted:
-                        raise KeyboardInterrupt
-                    on_end(cell, outcome)
+            _run_all(list(cells), workers, start, on_end)
     except KeyboardInterrupt:
         for worker in workers:
             worker.ask_to_stop()
@@ -52,6 +45,18 @@ def run_in_parallel(
     finally:
         for worker in workers:
             worker.end()
+
+
+def _run_all(
+    waiting: list[Cell], workers: Sequence[_Worker], start: Callable[[Cell], Path], on_end: OnEnd
+) -> None:
+    while waiting or any(worker.cell for worker in workers):
+        _assign(waiting, workers, start)
+        for worker in _ended(workers):
+            cell, outcome = worker.take()
+            if outcome.interrupted:
+                raise KeyboardInterrupt
+            on_end(cell, outcome)
 
 
 def _assign(waiting: list[Cell], workers: Sequence[_Worker], start: Callable[[Cell], Path]) -> None:

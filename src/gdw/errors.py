@@ -1,8 +1,8 @@
 """The errors of `gdw`. Every error that it raises on purpose derives from `GDWError`.
 
-The command line prints the message of a `GDWError` in one line and exits with status 2. Any other exception is
-a bug of `gdw` and keeps its traceback. Each class also derives from the built-in exception that a Python user
-expects, so `except ValueError` works too.
+The command line prints the message of a `GDWError` in one line and exits with status 2. Any other exception
+is a bug of `gdw` and keeps its traceback. Each class also derives from the built-in exception that a Python
+user expects, so `except ValueError` works too.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class DivergenceError(GDWError, ArithmeticError):
 
 
 def nearest(found: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean 'x'?` with the known name closest to `found`, or an empty text if none is close."""
+    """Return ` Did you mean 'x'?` with the closest known name, or an empty text if none is close."""
     names = list(known)
     by_lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(found.lower(), list(by_lower), n=1, cutoff=0.6)

@@ -16,7 +16,7 @@ from gdw.errors import ConfigError, DataError, MissingDependencyError
 from gdw.functional.calibration import apply_temperature, fit_temperature
 from gdw.functional.label_noise import noise_posterior
 from gdw.reweight import METHODS, Plain, Predict, Preparation, StepResult, Subset
-from gdw.reweight.cross_fitting import all_but, stratified_folds
+from gdw.reweight.preparation import all_but, stratified_folds
 from gdw.train import Trainer
 from gdw.train.monitoring import Callback
 from tests.reweight.setting import EXAMPLES, F64, Labels, Setting, assert_close, batches

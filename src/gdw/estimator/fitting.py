@@ -19,7 +19,7 @@ from gdw.errors import ConfigError, nearest
 from gdw.estimator.encoding import EncodedData, encode
 from gdw.estimator.network import build_network, check_network
 from gdw.reweight import METHODS, Reweighter
-from gdw.reweight.cross_fitting import all_but, stratified_folds
+from gdw.reweight.preparation import all_but, stratified_folds
 from gdw.seeding import generator
 from gdw.train import Callback, TrainConfig, Trainer
 from gdw.train.evaluation import predict_probabilities

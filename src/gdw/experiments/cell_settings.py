@@ -11,7 +11,7 @@ from gdw.errors import ConfigError
 from gdw.experiments.cells import Cell
 from gdw.experiments.dataset_builders import DatasetBuilder, parse_builder
 from gdw.experiments.protocol import SECTIONS, DataEntry, Protocol, ProtocolPaths, error_prefix
-from gdw.reweight.deprecated import modernised
+from gdw.reweight.registry import modernised
 from gdw.runs.config import RunConfig
 
 

@@ -9,8 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import Field, field_validator, model_validator
 
 from gdw.options import Group, Options
-from gdw.reweight.deprecated import modernised
-from gdw.reweight.registry import check_options
+from gdw.reweight.registry import check_options, modernised
 
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
 _Positive: TypeAlias = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -12,9 +12,8 @@ from torch import Tensor
 from gdw.errors import DataError, MissingDependencyError
 from gdw.hypergradient import TrainingPass
 from gdw.reweight.baselines.instance_weights import InstanceWeighted, labelled
-from gdw.reweight.cross_fitting import out_of_fold
 from gdw.reweight.options import MethodOptions, WeightingOptions, Whole
-from gdw.reweight.preparation import Preparation, Subset
+from gdw.reweight.preparation import Preparation, Subset, out_of_fold
 
 
 class ConfidentLearningOptions(WeightingOptions):

@@ -11,9 +11,8 @@ from torch import Tensor
 from gdw.errors import DataError
 from gdw.functional.label_noise import noise_posterior
 from gdw.reweight.baselines.loss_method import LossMethod, soft_cross_entropy
-from gdw.reweight.cross_fitting import clean_prior, clean_probabilities
 from gdw.reweight.options import Count, MethodOptions, Whole
-from gdw.reweight.preparation import Preparation, as_probabilities
+from gdw.reweight.preparation import Preparation, as_probabilities, clean_prior, clean_probabilities
 
 
 class PosteriorOptions(MethodOptions):

@@ -27,8 +27,14 @@ from torch import Tensor
 from gdw.errors import DataError, DivergenceError
 from gdw.functional.calibration import log_linear_pool
 from gdw.functional.label_noise import NoisePosterior, confidently_other, noise_posterior
-from gdw.reweight.cross_fitting import clean_prior, clean_probabilities, out_of_fold
-from gdw.reweight.preparation import Preparation, Subset, as_probabilities
+from gdw.reweight.preparation import (
+    Preparation,
+    Subset,
+    as_probabilities,
+    clean_prior,
+    clean_probabilities,
+    out_of_fold,
+)
 from gdw.reweight.robust.targets import PosteriorTargets
 
 MAX_ENTRIES = 50_000_000

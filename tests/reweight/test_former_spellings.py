@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import gdw
-from gdw.reweight.deprecated import modernised
+from gdw.reweight.registry import modernised
 
 BILEVEL: dict[str, Any] = {
     "hypergradient": "forward",

@@ -15,7 +15,7 @@ RunLike: TypeAlias = "str | os.PathLike[str] | Run"
 """A run, or the path of its folder."""
 
 # The colours of Okabe and Ito, which readers with any kind of colour vision can tell apart.
-BLUE, ORANGE, GREEN, PURPLE, GREY = "#3b8fd1", "#e69f00", "#009e73", "#cc79a7", "#8c959f"
+BLUE, ORANGE, GREEN, GREY = "#3b8fd1", "#e69f00", "#009e73", "#8c959f"
 # From dark to light in even steps, also in print and with any kind of colour vision.
 SCALE = "cividis"
 LONGEST_NAME = 22

@@ -102,7 +102,8 @@ def test_an_output_that_holds_a_run_is_not_touched(train: Run, here: Path) -> No
     [
         (("--method", "gwd"), r"unknown method 'gwd'.*Did you mean 'gdw'"),
         (("--set", "clipp=1"), r"no option 'clipp'.*Did you mean 'clip'"),
-        (("--set", "clip=much"), r"clip must be a number"),
+        (("--method", "gdw", "--set", "clip=much"), r"clip: found 'much', expected a number"),
+        (("--method", "gdw", "--set", "clip=true"), r"clip: found True, expected a number"),
         (("--set", "clip"), r"--set takes NAME=VALUE"),
         (("--epochs", 0), r"epochs: .*greater than or equal to 1, found '0'"),
         (("--lr", "nan"), r"lr: .*finite"),
@@ -211,8 +212,11 @@ def test_runs_that_cannot_be_used(train: Run, gdw: Run, here: Path) -> None:
     assert train().exit_code == 0
     config = here / "run" / "config.yaml"
     original = config.read_text()
-    config.write_text(original.replace("format: 1", "format: 99"))
-    one_line(gdw("evaluate", "run", "test.csv"), r"format 99.*upgrade it")
+    config.write_text(original.replace("format: 2", "format: 99"))
+    one_line(
+        gdw("evaluate", "run", "test.csv"),
+        r"was written by gdw \d.* \(format 99\); this is gdw .* \(format 2\): upgrade it",
+    )
     config.write_text("[]")
     one_line(gdw("evaluate", "run", "test.csv"), r"config.yaml is damaged")
     config.write_text(original)

@@ -15,6 +15,7 @@ from gdw.errors import ConfigError, GDWError, nearest
 COMMANDS = (
     "demo",
     "train",
+    "methods",
     "evaluate",
     "predict",
     "audit",

@@ -17,9 +17,7 @@ def report(error: BaseException) -> int:
     """Print `error` as one line, `gdw: message`, on standard error; returns the exit status."""
     if type(error).__name__ == "NoArgsIsHelpError":
         return WRONG_USE  # typer has printed the help
-    # The processes of a run on several devices all raise the same error: one line is enough.
-    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
-        typer.echo(f"gdw: {' '.join(_message(error).split())}", err=True)
+    _print(_message(error))
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     return DIVERGED if isinstance(error, DivergenceError) else WRONG_USE
@@ -41,6 +39,30 @@ def _usage(error: Any) -> str:
     command = ctx.command_path if ctx is not None else "gdw"
     if type(error).__name__ == "NoSuchOption" and ctx is not None:
         known = [name for param in ctx.command.get_params(ctx) for name in param.opts]
-        return f"{command} has no option {unknown}.{nearest(unknown, known)} See {command} --help"
+        hint = (_set_instead(unknown) if ctx.info_name == "train" else "") or nearest(
+            unknown, known
+        )
+        return f"{command} has no option {unknown}.{hint} See {command} --help"
     message = error.format_message()
     return f"{message[:1].lower()}{message[1:]} See {command} --help"
+
+
+def note(message: object) -> None:
+    """Print a note about what the user wrote as one line, `gdw: note: message`, on standard error."""
+    _print(f"note: {message}")
+
+
+def _set_instead(flag: str) -> str:
+    """How to set `flag`, such as `--clip`, if it is the name of an option of a method; or nothing."""
+    from gdw.reweight.registry import METHODS
+
+    name = flag.lstrip("-").replace("-", "_")
+    if not any(name in method.Options.model_fields for method in METHODS.values()):
+        return ""
+    return f"{METHODS.hint(name)} Set it with --set {name}=VALUE."
+
+
+def _print(message: str) -> None:
+    # The processes of a run on several devices all say the same: one line is enough.
+    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+        typer.echo(f"gdw: {' '.join(message.split())}", err=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
@@ -22,6 +22,7 @@ def add_record_flags(
     first: Sequence[str] = (),
     panels: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
+    completions: Mapping[str, Iterable[str]] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a command so that it takes one keyword argument for each field of `records`.
 
@@ -33,8 +34,9 @@ def add_record_flags(
         first: parameters that the help shows first, in this order, in the panel "Most used".
         panels: the order of the other panels; those not named follow in the order of the records.
         names: by field, another flag than the name of the field, or the name of an argument: "DATA".
+        completions: by field, what the shell completes, if the field is not a `Literal`.
     """
-    other_names = names or {}
+    other_names, completed = names or {}, completions or {}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
@@ -47,7 +49,15 @@ def add_record_flags(
             for name, field in record.model_fields.items():
                 if name in {parameter.name for parameter in parameters}:
                     raise TypeError(f"{record.__name__}.{name}: two options of this name")
-                parameters.append(_parameter(name, field, record.group, other_names.get(name)))
+                parameters.append(
+                    _parameter(
+                        name,
+                        field,
+                        record.group,
+                        other_names.get(name),
+                        tuple(completed.get(name, ())),
+                    )
+                )
         order: list[str] = [MOST_USED, *panels]
         order += [p for p in map(_panel, parameters) if p is not None and p not in order]
         for parameter in parameters:
@@ -63,7 +73,11 @@ def add_record_flags(
 
 
 def _parameter(
-    field_name: str, field: FieldInfo, group: Group, other_name: str | None
+    field_name: str,
+    field: FieldInfo,
+    group: Group,
+    other_name: str | None,
+    completed: Sequence[str],
 ) -> inspect.Parameter:
     """The parameter of a command for one field of a record."""
     kinds = plain_types(field.annotation)
@@ -76,7 +90,7 @@ def _parameter(
             f"{flag}/--no-{flag.removeprefix('--')}" if kind is bool else flag,
             help=field.description,
             metavar="|".join(choices) or _METAVARS.get(kind, "TEXT"),
-            autocompletion=(lambda: choices) if choices else None,
+            autocompletion=(lambda: choices or completed) if choices or completed else None,
             rich_help_panel=next((m for m in field.metadata if isinstance(m, Group)), group),
         )
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,8 @@ import yaml
 from gdw.cli.record_flags import add_record_flags
 from gdw.errors import ConfigError
 from gdw.options import Options
-from gdw.runs.config import DataConfig, ModelConfig, read_config_file
+from gdw.reweight.registry import METHODS
+from gdw.runs.config import DataConfig, ModelConfig, RunConfig, read_config_file
 from gdw.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -23,7 +25,16 @@ if TYPE_CHECKING:
     from gdw.train.output import FitResult
 
 NEEDS_ARGUMENTS = True
-EPILOG = "Example: gdw train data.csv --label animal --meta verified.csv --output runs/animals"
+EPILOG = "\n\n".join(
+    (
+        "Example: gdw train data.csv --label animal --meta verified.csv --output runs/animals",
+        "Methods, which gdw methods describes:",
+        *(
+            f"{family}: {', '.join(name for name, _ in members)}"
+            for family, members in METHODS.families().items()
+        ),
+    )
+)
 
 RECORDS: dict[str, type[Options]] = {
     "data": DataConfig,
@@ -44,6 +55,7 @@ _RUN = "Run folder and progress"
         "Your data", "Verified examples", "Method", "Training", "Model", _RUN, "Machine", "Experiments"
     ),
     names={"path": "DATA", "name": "--model", "method_options": "--set"},
+    completions={"method": METHODS},
 )  # fmt: skip
 def train(
     ctx: typer.Context,
@@ -113,7 +125,7 @@ def _training(
     given: Mapping[str, Any], file: Path | None, output: Path, *, resume: bool
 ) -> Training:
     """The run that the command line, the configuration file and, to resume, the run folder describe."""
-    from gdw.runs import RunConfig, Training
+    from gdw.runs import Training
 
     sections = read_config_file(file) if file is not None else {}
     _forget_options_of_another(sections.get("training"), given.get("method"))
@@ -127,15 +139,32 @@ def _training(
                 section[field] = value
     data = sections["data"]
     if not isinstance(data, dict) or "path" in data:
-        return Training(RunConfig.parse(sections), output, resume=resume)
+        return Training(_parse(sections), output, resume=resume)
     if resume:
         return Training.resume(output, sections)
     raise ConfigError("name the data to train on: gdw train DATA --label COLUMN --output RUN")
 
 
+def _parse(sections: Mapping[str, Any]) -> RunConfig:
+    """The records of the sections; a spelling that is out of date is a note on standard error."""
+    from gdw.cli.errors import note
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FutureWarning)
+        config = RunConfig.parse(sections)
+    for warning in caught:
+        if issubclass(warning.category, FutureWarning):
+            note(warning.message)
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    return config
+
+
 def _forget_options_of_another(options: Any, method: str | None) -> None:
-    """A method chosen over that of the configuration file does not take the file's method options."""
-    if isinstance(options, dict) and method not in (None, options.get("method", "robust")):
+    """If the command line names another method than the file, the file's method options do not apply."""
+    if isinstance(options, dict) and method not in (None, options.get("method", method)):
         options.pop("method_options", None)
 
 

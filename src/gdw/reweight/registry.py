@@ -106,6 +106,16 @@ class Methods(MutableMapping[str, "type[Reweighter]"]):
             families.setdefault(entry.family, []).append((name, entry.summary))
         return families
 
+    def hint(self, option: str) -> str:
+        """The methods that have the option, or else the nearest option of any method, as a sentence."""
+        owners: dict[str, list[str]] = {}
+        for name in self:
+            for known in self[name].Options.model_fields:
+                owners.setdefault(known, []).append(repr(name))
+        if option in owners:
+            return f" It is an option of the method {' or '.join(owners[option][:3])}."
+        return nearest(option, owners)
+
     def require(self, name: str) -> type[Reweighter]:
         """The class of that name.
 
@@ -131,9 +141,9 @@ def check_options(method: str, options: Mapping[str, Any]) -> None:
     known = METHODS.require(method).Options
     for name in options:
         if name not in known.model_fields:
+            hint = nearest(name, known.model_fields) or METHODS.hint(name)
             raise ConfigError(
-                f"method {method!r} has no option {name!r}: it takes {', '.join(known.model_fields)}."
-                f"{nearest(name, known.model_fields)}"
+                f"method {method!r} has no option {name!r}: it takes {', '.join(known.model_fields)}.{hint}"
             )
     try:
         known(**options)

@@ -15,8 +15,8 @@ from gdw.errors import ConfigError
 from gdw.options import Group, Options
 from gdw.train.config import TrainConfig
 
-FORMAT = 1
-"""The version of the run folder's layout; a newer one is refused."""
+FORMAT = 2
+"""The format of a run folder. In format 1, of gdw 0.1.0, the method `robust` was a preset of `gdw`."""
 
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
 
@@ -145,7 +145,10 @@ class RunConfig:
 
     @classmethod
     def parse(cls, sections: Mapping[str, Any]) -> RunConfig:
-        """From the mapping of a YAML file with the sections `data`, `model` and `training`.
+        """Make the records from sections of options.
+
+        Args:
+            sections: the sections `data`, `model` and `training` of a YAML file.
 
         Raises:
             ConfigError: an unknown section or option, or a value that does not fit.
@@ -164,7 +167,7 @@ class RunConfig:
         return cls(DataConfig(**data), ModelConfig(**model), TrainConfig(**training))
 
     def plain(self) -> dict[str, Any]:
-        """As written to `config.yaml`."""
+        """Return what `config.yaml` holds."""
         return {
             "format": FORMAT,
             "gdw_version": __version__,
@@ -174,30 +177,38 @@ class RunConfig:
         }
 
     def replaced(self, sections: Mapping[str, Mapping[str, Any]]) -> RunConfig:
-        """This run with the options in `sections` (`data`, `model`, `training`) instead of its own.
+        """Return a copy of this configuration with other options.
+
+        Args:
+            sections: the options to change, in the sections `data`, `model` and `training`.
 
         Raises:
-            ConfigError: as `parse`.
+            ConfigError: an unknown section or option, or a value that does not fit.
         """
-        own = {"data": self.data, "model": self.model, "training": self.training}
+        records = {"data": self.data, "model": self.model, "training": self.training}
         for name, section in sections.items():
-            if name in own and not isinstance(section, Mapping):
+            if name in records and not isinstance(section, Mapping):
                 raise ConfigError(f"section {name!r} must hold options, found {section!r}")
-        merged = {name: {**own[name].model_dump(), **sections.get(name, {})} for name in own}
+        merged = {
+            name: {**record.model_dump(), **sections.get(name, {})}
+            for name, record in records.items()
+        }
         return self.parse({**sections, **merged})
 
     def conflicts(self, earlier: RunConfig) -> list[str]:
-        """Where this run would part from the `earlier` one that it is to continue, as text.
+        """Compare with the configuration of the earlier run that this one is to continue.
 
-        A path that leads to the same place in other words is no conflict.
+        Returns:
+            One text for each option that would make it another run, such as `"seed (was 0, now 5)"`. Two
+            spellings of the same path are not a conflict.
         """
-        found = [
+        conflicts = [
             f"{name} (was {was!r}, now {now!r})"
             for mine, theirs in ((self.data, earlier.data), (self.model, earlier.model))
             for (name, now), was in zip(mine.plain().items(), theirs.plain().values(), strict=True)
             if now != was and not (name in mine.paths and _same_place(was, now))
         ]
-        return found + self.training.conflicts(earlier.training.plain())
+        return conflicts + self.training.conflicts(earlier.training.plain())
 
 
 def _same_place(one: str | None, other: str | None) -> bool:
@@ -205,10 +216,13 @@ def _same_place(one: str | None, other: str | None) -> bool:
 
 
 def read_config_file(path: str | Path) -> dict[str, dict[str, Any]]:
-    """The sections of a user's YAML file, for options given on the command line to override.
+    """Read a YAML file of options that a user wrote, or the `config.yaml` of a run.
+
+    Returns:
+        The sections `data`, `model` and `training`, not yet checked.
 
     Raises:
-        ConfigError: no such file, or not YAML, or not sections of options.
+        ConfigError: there is no such file, or it does not hold sections of options in YAML.
     """
     path = Path(path)
     try:

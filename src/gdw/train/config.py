@@ -32,6 +32,13 @@ _FREE_TO_CHANGE = frozenset(
 )
 
 
+OPTIONS_OF_THE_TRAINER = {
+    "forward": "give it to the trainer itself",
+    "label_smoothing": "give it to the trainer itself",
+    "loss": "the trainer trains on class labels with the cross-entropy; use the method in a loop of your own",
+}
+"""Options of the methods that `method_options` must not hold, and what to do instead."""
+
 _METHOD = Group("Method")
 _RUN = Group("Run folder and progress")
 _MACHINE = Group("Machine")
@@ -144,10 +151,19 @@ class TrainConfig(Options):
     @model_validator(mode="before")
     @classmethod
     def _modernise(cls, values: Any) -> Any:
-        options = values.get("method_options", {})
-        if not isinstance(options, Mapping):
+        """Translate the spellings of gdw 0.1.0, with a `FutureWarning` that names the new one."""
+        options, named = values.get("method_options"), values.get("method", "robust")
+        if not isinstance(options, Mapping) or not isinstance(named, str):
             return values
-        method, options, note = modernised(values.get("method", "robust"), options)
+        # Before "robust" was the default, "gdw" was, and the only method with a preset.
+        former = "preset" in options and (
+            "method" not in values or (named, options["preset"]) == ("robust", "robust")
+        )
+        method, options, note = modernised("gdw" if former else named, options)
+        if former and note is None:
+            note = (
+                f"preset {options['preset']!r} is an option of method 'gdw': choose that method too"
+            )
         if note is None:
             return values
         warnings.warn(note, FutureWarning, stacklevel=2)
@@ -161,17 +177,10 @@ class TrainConfig(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
-        check_options(self.method, self.method_options)
-        for name in ("forward", "label_smoothing"):
+        for name, remedy in OPTIONS_OF_THE_TRAINER.items():
             if name in self.method_options:
-                raise ValueError(
-                    f"{name} is an option of the trainer itself: take it out of method_options"
-                )
-        if "loss" in self.method_options:
-            raise ValueError(
-                "loss is no option of the trainer, which trains on class labels with the cross-entropy: "
-                "take it out of method_options, or use the method in a loop of your own"
-            )
+                raise ValueError(f"method_options must not hold {name!r}: {remedy}")
+        check_options(self.method, self.method_options)
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise ValueError("nesterov needs optimizer 'sgd' and a momentum above 0")
         if self.warmup_epochs >= self.epochs:
@@ -181,7 +190,16 @@ class TrainConfig(Options):
         return self
 
     def conflicts(self, earlier: Mapping[str, Any]) -> list[str]:
-        """Where this run would part from the `earlier` one that it is to continue, as text."""
+        """Compare with the options of the earlier run that this one is to continue.
+
+        Args:
+            earlier: the options of that run, as its configuration or checkpoint holds them; those of gdw
+                0.1.0 are translated first.
+
+        Returns:
+            One text for each option that would change the course of training, such as
+            `"lr (was 0.1, now 0.5)"`.
+        """
         free = _FREE_TO_CHANGE | ({"epochs"} if self.schedule == "constant" else set())
         now, earlier = self.plain(), dict(earlier)
         earlier["method"], earlier["method_options"], _ = modernised(

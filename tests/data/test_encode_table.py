@@ -12,6 +12,7 @@ import torch
 
 from gdw.data import fit_encoder, load, load_encoder
 from gdw.data.encode.encoder import SparseInputs
+from gdw.data.encode.table import _seconds
 from gdw.errors import DataError
 
 
@@ -179,3 +180,14 @@ def test_adult_survives_the_way_to_its_test_file(shared_data):
     encoded = _all(encoder.encode(test))
     assert encoded.shape == (500, *encoder.input_shape)
     assert bool(encoded.isfinite().all())
+
+
+def test_dates_beyond_nanoseconds_are_read(tmp_path):
+    days = [datetime.date(1, 1, 1), datetime.date(9999, 12, 31), datetime.date(1970, 1, 2), None]
+    columns = {"when": pa.array(days, pa.date32()), "label": ["a", "b", "a", "b"]}
+    pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+    source = load(tmp_path / "x.parquet", label="label")
+    seconds = _seconds(source.frame()["when"])
+    assert seconds[:3].tolist() == [-62135596800.0, 253402214400.0, 86400.0]
+    assert np.isnan(seconds[3])
+    assert torch.isfinite(fit_encoder(source).encode(source)[np.arange(4)]).all()

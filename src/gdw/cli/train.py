@@ -197,6 +197,10 @@ def _introduce(training: Training, prepared: PreparedData, network: Any) -> None
         f"{len(prepared.train):,} training examples ({prepared.schema.kind}), {clean}, "
         f"{len(names):,} classes"
     )
+    if prepared.source.labels is not None:
+        from gdw.data.notes import size_note
+
+        typer.echo(size_note(names, prepared.source.labels))
     if training.config.data.noise:
         typer.echo(f"noise {training.config.data.noise}: {prepared.spoiled:.1%} of labels changed")
     for note in prepared.source.notes:

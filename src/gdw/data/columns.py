@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from gdw.data.odd_cells import OddCells, half_numbers, odd_cells, without_markers, without_odd_cells
 from gdw.errors import DataError
 
 if TYPE_CHECKING:
@@ -52,12 +54,12 @@ def column_type(values: Any, *, untyped: bool) -> ColumnType | None:
     Args:
         values: a `pyarrow.ChunkedArray`.
         untyped: whether the values are cells of delimited text. Such a column is a number if every cell that
-            is not missing is a number.
+            is not missing is a number, but for a few, see `gdw.data.odd_cells`.
     """
     import pyarrow as pa
 
     if untyped:
-        return _untyped_column_type(values)
+        return read_cells(values).type
     kind = values.type
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -72,11 +74,26 @@ def column_type(values: Any, *, untyped: bool) -> ColumnType | None:
     return None
 
 
-def _untyped_column_type(values: Any) -> ColumnType:
+@dataclass(frozen=True)
+class Cells:
+    """The type of a column of delimited text, and the cells that are not numbers in one that has numbers."""
+
+    type: ColumnType
+    odd: OddCells | None = None
+
+
+def read_cells(values: Any) -> Cells:
+    """The type of a column of delimited text, a `pyarrow.ChunkedArray`."""
     distinct = _clean_cells(values.unique()).drop_null()
     if len(distinct) == 0:
-        return "missing"
-    return "number" if _all_numbers(distinct) else "category"
+        return Cells("missing")
+    if _all_numbers(distinct):
+        return Cells("number")
+    if not half_numbers(distinct):
+        return Cells("category")
+    counted = values.value_counts()
+    odd = odd_cells(_clean_cells(counted.field(0)), counted.field(1))
+    return Cells("number" if odd is not None and odd.few else "category", odd)
 
 
 def feature_types(rows: Rows, columns: Sequence[str], origin: str) -> dict[str, ColumnType]:
@@ -84,7 +101,7 @@ def feature_types(rows: Rows, columns: Sequence[str], origin: str) -> dict[str, 
     types: dict[str, ColumnType] = {}
     for name in columns:
         values = rows.arrow(name)
-        type_ = column_type(values, untyped=rows.untyped)
+        type_ = rows.cells(name).type if rows.untyped else column_type(values, untyped=False)
         if type_ is None:
             raise DataError(
                 f"column {name!r} of {origin} holds {values.type} values, which cannot be a feature of a "
@@ -94,7 +111,9 @@ def feature_types(rows: Rows, columns: Sequence[str], origin: str) -> dict[str, 
     return types
 
 
-def to_pandas(values: Any, type_: ColumnType, *, untyped: bool) -> pd.Series[Any]:
+def to_pandas(
+    values: Any, type_: ColumnType, *, untyped: bool, odd_missing: bool = False
+) -> pd.Series[Any]:
     """The values of a column, converted to `type_`; missing values become those of pandas.
 
     Numbers are int64 if all are whole and none is missing, else float64. Categories are strings or bools.
@@ -103,6 +122,8 @@ def to_pandas(values: Any, type_: ColumnType, *, untyped: bool) -> pd.Series[Any
         values: a `pyarrow.ChunkedArray` of length N.
         type_: the type to convert to.
         untyped: whether the values are cells of delimited text.
+        odd_missing: whether a cell of delimited text that is not a number is missing in a column of numbers.
+            By default, only the usual marks of missing values are (`-`, `#N/A`, `unknown`, ...).
 
     Returns:
         A series of shape `(N,)`.
@@ -118,6 +139,10 @@ def to_pandas(values: Any, type_: ColumnType, *, untyped: bool) -> pd.Series[Any
     if untyped:
         values = _clean_cells(values)
     if type_ == "number":
+        if untyped and odd_missing:
+            values = without_odd_cells(values)
+        elif untyped and not _all_numbers(values):
+            values = without_markers(values)
         return _finite(_to_numbers(values).to_pandas())
     if type_ == "missing":
         # Nothing is learned from a column that is empty in the first file, whatever another file has there.

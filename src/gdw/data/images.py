@@ -7,6 +7,7 @@ import os
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,35 @@ if TYPE_CHECKING:
 
     from gdw.data.source import Source
 
-IMAGE_SUFFIXES = (
-    ".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"
-)  # fmt: skip
+# The formats that are read, with the suffixes of their files. Pillow recognises files by their content,
+# whatever their names are. Other decoders run programs (EPS starts Ghostscript) or are not meant here, and
+# data may come from strangers.
+_FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png", ".apng"),
+    "BMP": (".bmp",),
+    "GIF": (".gif",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c"),
+    "DIB": (".dib",),
+    "ICO": (".ico",),
+    "PCX": (".pcx",),
+    "SGI": (".sgi", ".rgb", ".rgba", ".bw"),
+    "DDS": (".dds",),
+    "QOI": (".qoi",),
+    "SUN": (".ras",),
+    "PSD": (".psd",),
+    "XBM": (".xbm",),
+    "XPM": (".xpm",),
+}
 
-# Pillow recognises files by their content, whatever their names are. Other decoders run programs (EPS starts
-# Ghostscript) or are not meant here, and data may come from strangers.
-_DECODERS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+# Files of this format have no mark at their beginning, so that damaged files of others would look like one.
+_TGA = (".tga", ".icb", ".vda", ".vst")
+
+IMAGE_SUFFIXES = (*(suffix for suffixes in _FORMATS.values() for suffix in suffixes), *_TGA)
 
 _ROWS_AT_ONCE = 1024
 _IMAGES_PER_TASK = 32
@@ -58,7 +81,7 @@ def decode(value: Any, folder: Path) -> Image.Image:
 
     source, name = _locate(value, folder)
     try:
-        with Image.open(source, formats=_DECODERS) as image:
+        with Image.open(source, formats=_decoders(name)) as image:
             image.load()
             return _rgb(ImageOps.exif_transpose(image))
     except (*_DAMAGED, Image.DecompressionBombError) as error:
@@ -112,7 +135,7 @@ def _fault(value: Any, folder: Path) -> str | None:
     except DataError as error:
         return str(error)
     try:
-        with Image.open(source, formats=_DECODERS) as image:
+        with Image.open(source, formats=_decoders(name)) as image:
             image.draft("RGB", (1, 1))
             image.load()
     except (*_DAMAGED, Image.DecompressionBombError) as error:
@@ -132,6 +155,23 @@ def _locate(value: Any, folder: Path) -> tuple[Any, str]:
     if isinstance(value, str | Path) and str(value):
         return folder / value, name
     raise DataError("there is no image (the cell is empty)")
+
+
+@lru_cache
+def _installed() -> tuple[str, ...]:
+    """The formats that this version of Pillow can read: AVIF came with 11.3, and parts may be left out."""
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in (*_FORMATS, "TGA") if name in Image.OPEN)
+
+
+def _decoders(name: str) -> tuple[str, ...]:
+    """The formats to try for a file, or for bytes without a name."""
+    installed = _installed()
+    if name.rstrip("'").lower().endswith(_TGA):
+        return installed
+    return tuple(known for known in installed if known != "TGA")
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -154,7 +194,7 @@ def _reason(error: BaseException) -> str:
         return "there is no such file (a relative path starts at the folder of the data file)"
     if isinstance(error, UnidentifiedImageError):
         # Pillow's own message shows the address of a buffer in memory.
-        return f"it is none of {', '.join(_DECODERS)}"
+        return f"it is none of {', '.join(_installed())}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return " ".join(str(error).split()) or type(error).__name__

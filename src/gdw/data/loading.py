@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gdw.data.columns import (
-    column_type,
     feature_types,
     is_identifier,
     is_prose,
@@ -18,6 +17,7 @@ from gdw.data.columns import (
     mostly_distinct,
 )
 from gdw.data.images import IMAGE_SUFFIXES
+from gdw.data.notes import column_notes, index_note, row_number_note
 from gdw.data.rows import Kind, Rows, open_rows
 from gdw.data.source import Source
 from gdw.data.split import stratified_subset
@@ -91,14 +91,22 @@ def load(
     label = None if label is None else rows.resolve_label(label)
     inputs = recognise_inputs(rows, ColumnOptions(label, image, text, features, drop), origin)
     numbers = np.arange(len(rows))
-    source = Source(
-        inputs.kind, origin, (), None, numbers, inputs.columns, rows, notes=inputs.notes
-    )
+    notes = rows.notes + inputs.notes
+    source = Source(inputs.kind, origin, (), None, numbers, inputs.columns, rows, notes=notes)
     if label is not None:
         source = source.label_column(label, label_names, names_declared=names_declared)
     if inputs.kind == "table":
-        source = source.typed(feature_types(rows, inputs.columns, origin))
+        source = _typed(source, origin, first=label_names is None)
     return source if limit is None else _limited(source, limit, seed)
+
+
+def _typed(source: Source, origin: str, *, first: bool) -> Source:
+    """A table with the types of its features, and notes on them; `first` for the data to train on."""
+    types = feature_types(source.rows, source.feature_columns, origin)
+    notes = source.notes + column_notes(source.rows, types)
+    if first and source.labels is not None:
+        notes += row_number_note(source.rows, types, source.labels)
+    return replace(source.typed(types), notes=notes)
 
 
 def _limited(source: Source, limit: int, seed: int) -> Source:
@@ -177,16 +185,22 @@ def _recognise(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
         raise DataError(
             f"{origin} has no column left for the inputs. Its columns: {listed(rows.columns)}"
         )
+    index = index_note(rows, [n for n in _INDEX_COLUMNS if n not in (options.label, *options.drop)])
     image = _image_column(rows, names, origin)
     if image is not None:
-        return InputColumns("image", (image,))
+        return _alone("image", image, names)
     texts = [n for n in names if is_text(rows.arrow(n).type) and not _holds_numbers(rows, n)]
     text = _only_prose(rows, texts)
-    if text is None:
-        return _table(rows, names, texts, origin)
-    unused = [name for name in names if name != text]
-    note = f"learning from the texts of {text!r} alone, not from {listed(unused)}"
-    return InputColumns("text", (text,), (note,) if unused else ())
+    if text is not None:
+        return _alone("text", text, names)
+    table = _table(rows, names, texts, origin)
+    return replace(table, notes=index + table.notes)
+
+
+def _alone(kind: Kind, column: str, names: Sequence[str]) -> InputColumns:
+    unused = [name for name in names if name != column]
+    note = f"learning from the {kind}s of {column!r} alone, not from {listed(unused)}"
+    return InputColumns(kind, (column,), (note,) if unused else ())
 
 
 def _image_column(rows: Rows, names: Sequence[str], origin: str) -> str | None:
@@ -247,4 +261,4 @@ def _sample(values: Any) -> list[str]:
 
 
 def _holds_numbers(rows: Rows, name: str) -> bool:
-    return rows.untyped and column_type(rows.arrow(name), untyped=True) != "category"
+    return rows.untyped and rows.cells(name).type != "category"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from gdw.data.columns import Cells
     from gdw.data.formats import Format
 
 Kind = Literal["image", "text", "table", "array"]
@@ -29,12 +30,14 @@ class Rows(ABC):
         kind: the kind of the inputs, where the format determines it. The inputs are then the first column.
             None: the kind is recognised from the columns.
         untyped: whether every cell is text, as in a delimited file.
+        notes: one line each for the user, on what of the file or folder is not used.
     """
 
     columns: tuple[str, ...]
     folder: Path
     kind: Kind | None = None
     untyped: bool = False
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def __len__(self) -> int:
@@ -51,6 +54,15 @@ class Rows(ABC):
     @abstractmethod
     def where(self, row: int) -> str:
         """The place of a row in words, for error messages."""
+
+    def cells(self, column: str) -> Cells:
+        """The type of a column of delimited text, and its odd cells. It is found once and then kept."""
+        from gdw.data.columns import read_cells
+
+        known: dict[str, Cells] = self.__dict__.setdefault("_cells", {})
+        if column not in known:
+            known[column] = read_cells(self.arrow(column))
+        return known[column]
 
     def class_names(self, column: str) -> tuple[str, ...] | None:  # noqa: ARG002
         """The class names that the file declares for a column of class numbers; None if it declares none."""

@@ -159,7 +159,9 @@ class Source:
             values = self.rows.arrow(name, rows)
             type_ = self.column_types[name]
             try:
-                series[name] = to_pandas(values, type_, untyped=self.rows.untyped)
+                series[name] = to_pandas(
+                    values, type_, untyped=self.rows.untyped, odd_missing=self._odd_missing(name)
+                )
             except ConversionError as error:
                 place = self.rows.where(int(rows[error.position]))
                 raise DataError(
@@ -232,6 +234,13 @@ class Source:
         labels = self.label_column(column, label_names, names_declared=names_declared).labels
         assert labels is not None
         return labels
+
+    def _odd_missing(self, name: str) -> bool:
+        """Whether a column holds numbers but for a few cells, so that these are missing values."""
+        if not self.rows.untyped or self.column_types[name] != "number":
+            return False
+        odd = self.rows.cells(name).odd
+        return odd is not None and odd.few
 
     def _require(self, column: str) -> None:
         if column not in self.columns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +83,7 @@ def prepare(config: DataConfig, *, seed: int, needs_clean: bool = True) -> Prepa
         given = noise.apply(true, len(train.label_names), seed, features=features)
     doubtful = Examples(inputs, torch.from_numpy(given.copy()))
     meta = None if clean is None else _examples(encoder, clean)
-    source = train.with_labels(given)
+    source = replace(train.with_labels(given), notes=_notes(train, clean, test))
     return PreparedData(
         train=doubtful.joined(meta) if config.add_clean and meta is not None else doubtful,
         meta=meta,
@@ -95,6 +95,12 @@ def prepare(config: DataConfig, *, seed: int, needs_clean: bool = True) -> Prepa
         spoiled=float(np.mean(given != true)),
         fingerprint=fingerprint(source, clean),
     )
+
+
+def _notes(train: Source, clean: Source | None, test: Source | None) -> tuple[str, ...]:
+    """The notes on the training data, and those on other files with the name of the file."""
+    others = [part for part in (clean, test) if part is not None and part.origin != train.origin]
+    return train.notes + tuple(f"{part.origin}: {note}" for part in others for note in part.notes)
 
 
 def _read(

@@ -188,10 +188,11 @@ def _clean(source: Source, indices: NDArray[np.int64], types: dict[str, str]) ->
 
 
 def _seconds(dates: pd.Series[Any]) -> NDArray[np.float64]:
-    import pandas as pd
-
-    since = pd.to_datetime(dates, utc=True) - pd.Timestamp(0, tz="UTC")
-    seconds: NDArray[np.float64] = since.dt.total_seconds().to_numpy(dtype=np.float64)
+    # In microseconds, because nanoseconds end in 2262, and 9999-12-31 is a usual "no end".
+    moments = dates.to_numpy(dtype="datetime64[us]")
+    whole, rest = np.divmod(moments.astype(np.int64), 1_000_000)
+    seconds: NDArray[np.float64] = whole + rest / 1e6
+    seconds[np.isnat(moments)] = np.nan
     return seconds
 
 

@@ -20,14 +20,26 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+# The names of the parts of a split, beginning with the part to train on.
+_PARTS = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
+_SHOWN = 8
+
+
 class FolderRows(Rows):
     """The image files below `folder`; the label of an image is the name of its class folder."""
 
     columns: tuple[str, ...] = ("image", "label")
     kind: Kind | None = "image"
 
-    def __init__(self, folder: Path, paths: Sequence[Path], labels: Sequence[str | None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        paths: Sequence[Path],
+        labels: Sequence[str | None],
+        notes: tuple[str, ...] = (),
+    ) -> None:
         self.folder = folder
+        self.notes = notes
         self._paths = paths
         self._labels = labels
 
@@ -54,16 +66,23 @@ def open_folder(folder: Path) -> FolderRows:
     """All images below `folder`, sorted by path, without hidden files and folders.
 
     The label of an image is the first folder of its path: `cats/summer/1.jpg` has the label `cats`. An image
-    that is not in a class folder has no label. Raises `DataError` if there are no images.
+    that is not in a class folder has no label. Notes say which files and folders are not used.
+
+    Raises:
+        DataError: there are no images, or the folders are the parts of a split, such as `train` and `test`.
     """
-    paths = sorted(_images(folder), key=os.fsencode)
+    images, others = _images(folder)
+    paths = sorted(images, key=os.fsencode)
     if not paths:
         raise DataError(
             f"the folder {shown(folder)} has no images: expected one folder per class with "
             f"{', '.join(IMAGE_SUFFIXES[:3])}, ... files in it.{_hint(folder)}"
         )
+    _refuse_split(folder, paths)
     labels = [shown(path.parts[0]) if len(path.parts) > 1 else None for path in paths]
-    return FolderRows(folder, paths, labels)
+    return FolderRows(
+        folder, paths, labels, _notes(folder, others, {path.parts[0] for path in paths})
+    )
 
 
 def copy_folder(plan: CopyPlan, output: Path) -> None:
@@ -98,9 +117,54 @@ def _hint(folder: Path) -> str:
     return f" It has {listed(tables, 3)}: give the path of the file itself." if tables else ""
 
 
-def _images(folder: Path) -> list[Path]:
-    """The relative paths of the images. Links to folders are followed, but each folder is read once."""
+def _refuse_split(folder: Path, paths: Sequence[Path]) -> None:
+    """Refuse a folder of `train`, `test`, ... that hold the same class folders: the classes are those."""
+    classes: dict[str, set[str]] = {}
+    for path in paths:
+        classes.setdefault(path.parts[0], set()).add(path.parts[1] if len(path.parts) > 2 else "")
+    parts = {name: found for name, found in classes.items() if name.lower() in _PARTS}
+    first = next((name for name in parts if name.lower() in _PARTS[:2]), None)
+    others = [name for name in parts if name != first]
+    if first is None or not others or len(parts) < len(classes):
+        return
+    if "" not in classes[first] and any(classes[first] & classes[name] for name in others):
+        held_out = next((name for name in others if name.lower().startswith("test")), others[0])
+        raise DataError(
+            f"the folders {listed(sorted(parts))} of {shown(folder)} are the parts of a split, and the "
+            f"classes are the folders in them: give {shown(folder / first)} as the data, and --test "
+            f"{shown(folder / held_out)}"
+        )
+
+
+def _notes(folder: Path, others: Sequence[Path], classes: set[str]) -> tuple[str, ...]:
+    """What is not used: files that are not images by their suffix, and class folders without images."""
+    notes = []
+    if others:
+        count: dict[str, int] = {}
+        for path in others:
+            suffix = path.suffix.lower() or "no suffix"
+            count[suffix] = count.get(suffix, 0) + 1
+        kinds = [f"{number:,} {suffix}" for suffix, number in sorted(count.items())]
+        more = f" and {len(kinds) - _SHOWN} more" if len(kinds) > _SHOWN else ""
+        files = "1 file is" if len(others) == 1 else f"{len(others):,} files are"
+        notes.append(
+            f"{files} not used, because the suffix is not that of an image: {', '.join(kinds[:_SHOWN])}"
+            f"{more}; the first is {shown(min(others, key=os.fsencode))}"
+        )
+    folders = {entry.name for entry in folder.iterdir() if entry.is_dir()}
+    empty = sorted(name for name in folders - classes if not name.startswith("."))
+    if empty:
+        notes.append(f"no class, because the folder has no images: {listed(map(shown, empty))}")
+    return tuple(notes)
+
+
+def _images(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The relative paths of the images and of the other files, without hidden ones.
+
+    Links to folders are followed, but each folder is read once.
+    """
     images: list[Path] = []
+    others: list[Path] = []
     visited: set[tuple[int, int]] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         state = os.stat(parent)  # noqa: PTH116 - os.walk gives strings
@@ -110,12 +174,11 @@ def _images(folder: Path) -> list[Path]:
         visited.add((state.st_dev, state.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(parent).relative_to(folder)
-        images += [
-            here / name
-            for name in files
-            if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
-        ]
-    return images
+        for name in files:
+            if not name.startswith("."):
+                is_image = name.lower().endswith(IMAGE_SUFFIXES)
+                (images if is_image else others).append(here / name)
+    return images, others
 
 
 def _targets(plan: CopyPlan, paths: Sequence[Path]) -> dict[int, Path]:

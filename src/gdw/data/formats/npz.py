@@ -62,6 +62,9 @@ def open_npz(path: Path) -> ArrayRows:
     # Arrays other than the labels may hold anything: those with one value per row are columns.
     columns = {name: a for name, a in arrays.items() if name == "y" or a.shape == X.shape[:1]}
     rows = ArrayRows({"X": X, **columns}, path)
+    other = [name for name in arrays if name not in columns]
+    if other:
+        rows.notes = (f"not used, because not of one value for each row: {listed(other)}",)
     check_arrays(rows, shown(path))
     return rows
 

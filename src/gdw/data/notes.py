@@ -1,0 +1,117 @@
+"""Notes for the user: one line each on what of the data is not used, or not used as it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.data.columns import ColumnType
+from gdw.data.rows import Rows
+from gdw.files.wording import listed
+
+_SHOWN = 8
+
+# If whole numbers number the rows, their range is at most this many times as large as the number of rows.
+_SPREAD = 4
+_ROWS = 20
+_SAMPLE = 1000
+
+
+def column_notes(rows: Rows, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
+    """What is not used of the feature columns `types`: empty columns, and cells that are not numbers."""
+    empty = [name for name, type_ in types.items() if type_ == "missing"]
+    notes = []
+    if empty:
+        notes.append(f"not used, because all cells are empty: {_counted(empty)}")
+    odd = {name: rows.cells(name).odd for name in types} if rows.untyped else {}
+    for few, consequence in (
+        (True, "cells that are not numbers are missing values"),
+        (False, "read as names, because many cells are not numbers"),
+    ):
+        cells = [
+            f"{found.count:,} in {name!r}, such as {found.example!r}"
+            for name, found in odd.items()
+            if found is not None and found.few is few
+        ]
+        if cells:
+            notes.append(f"{consequence}: {_shortened(cells)}")
+    return tuple(notes)
+
+
+def index_note(rows: Rows, index: Sequence[str]) -> tuple[str, ...]:
+    """That the columns `index` are not used, which hold the row numbers that pandas writes."""
+    names = [name for name in index if name in rows.columns]
+    return (f"not used, because it is a row index of pandas: {listed(names)}",) if names else ()
+
+
+def row_number_note(
+    rows: Rows, types: Mapping[str, ColumnType], labels: NDArray[np.int64]
+) -> tuple[str, ...]:
+    """A warning of whole numbers that number the rows and, sorted, sort the labels too."""
+    names = [
+        name
+        for name, type_ in types.items()
+        if type_ == "number" and _sorts_labels(rows, name, labels)
+    ]
+    if not names:
+        return ()
+    return (
+        f"{listed(names)} numbers the rows and tells the label, because the rows are sorted by label: leave "
+        "it out with --drop unless new rows are numbered the same way",
+    )
+
+
+def size_note(label_names: Sequence[str], labels: NDArray[np.int64]) -> str:
+    """The classes and their sizes, the largest first.
+
+    >>> size_note(("cat", "dog"), np.array([1, 0, 1]))
+    "classes: 'dog' 2, 'cat' 1"
+    """
+    counts = np.bincount(labels, minlength=len(label_names))
+    order = np.argsort(-counts, kind="stable")
+    shown = [f"{label_names[k]!r} {counts[k]:,}" for k in order[:_SHOWN]]
+    rest = counts[order[_SHOWN:]]
+    if len(rest):
+        least, most = f"{rest.min():,}", f"{rest.max():,}"
+        sizes = least if least == most else f"{least} to {most}"
+        shown.append(f"{len(rest):,} more of {sizes} each")
+    return f"classes: {', '.join(shown)}"
+
+
+def _sorts_labels(rows: Rows, name: str, labels: NDArray[np.int64]) -> bool:
+    if len(labels) < _ROWS or _whole(rows, name, np.arange(min(_SAMPLE, len(labels)))) is None:
+        return False
+    values = _whole(rows, name, np.arange(len(labels)))
+    if values is None or int(values.max()) - int(values.min()) > _SPREAD * len(labels):
+        return False
+    ordered = labels[np.argsort(values, kind="stable")]
+    changes = int(np.count_nonzero(ordered[1:] != ordered[:-1]))
+    shares = np.bincount(labels) / len(labels)
+    by_chance = (len(labels) - 1) * (1 - float(shares @ shares))
+    return bool(0 < changes <= max(2 * (np.count_nonzero(shares) - 1), 0.05 * by_chance))
+
+
+def _whole(rows: Rows, name: str, chosen: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """The values of a column in some rows if they are whole numbers that all differ, else None."""
+    import pyarrow as pa
+
+    try:
+        values: Any = rows.arrow(name, chosen).cast(pa.int64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+    if values.null_count:
+        return None
+    numbers: NDArray[np.int64] = values.to_numpy()
+    return numbers if len(np.unique(numbers)) == len(numbers) else None
+
+
+def _counted(names: Sequence[str]) -> str:
+    return f"{len(names)} columns, {listed(names, _SHOWN)}" if len(names) > 1 else listed(names)
+
+
+def _shortened(parts: Sequence[str]) -> str:
+    rest = len(parts) - _SHOWN
+    return "; ".join(parts[:_SHOWN]) + (f"; and in {rest} more columns" if rest > 0 else "")

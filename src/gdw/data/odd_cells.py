@@ -1,0 +1,142 @@
+"""Columns of delimited text that hold numbers but for a few odd cells, such as `-`, `#N/A` or `1 234`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+# What people and spreadsheets write where a number is missing, in lower case. In a column of numbers these
+# cells are always missing values, however many there are. In a column of names they are names.
+_MARKERS = (
+    *("-", "--", "---", "\u2010", "\u2011", "\u2012", "\u2013", "\u2014", "\u2212", ".", "..", "...", "*"),
+    *("#n/a", "#na", "#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!", "#error!"),
+    *("na", "n.a.", "n.a", "n/a", "<na>", "nat", "nil", "null", "none", "nan", "undefined"),
+    *("unknown", "missing", "not available", "not applicable", "no data", "nodata", "not reported", "tbd"),
+)  # fmt: skip
+
+# More odd cells than this share are no accident: the column holds names, some of which are numbers. With
+# fewer rows than the second number, one odd cell is too many.
+_ODD_SHARE = 0.1
+_SMALL = 8
+_SAMPLE = 1000
+
+# The spellings that Arrow reads as numbers.
+_NUMBER = r"(?i)^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan(?:\(\w*\))?)$"
+# Letters before digits: `V27` among `250.83` is a code of a catalogue, and so are the numbers.
+_CODE = r"^\pL{1,4}[-./]?\d[\w.\-]*$"
+_CODE_SHARE = 0.005
+_LEADING_ZERO = r"^0\d"
+# So few whole numbers may be codes of categories, and a frequent mark one more category.
+_CODES = 12
+
+
+@dataclass(frozen=True)
+class OddCells:
+    """The cells of a column with numbers that are not numbers.
+
+    Attributes:
+        count: how many there are.
+        example: the most frequent one.
+        few: whether they are so few that the column holds numbers, and they are missing values.
+    """
+
+    count: int
+    example: str
+    few: bool
+
+
+def half_numbers(distinct: Any) -> bool:
+    """Whether at least half of the distinct cells at the start of a column are numbers; else it is names."""
+    import pyarrow.compute as pc
+
+    start = distinct.slice(0, _SAMPLE)
+    numbers = pc.sum(pc.or_(_are_numbers(start), _are_markers(start))).as_py() or 0
+    return bool(2 * numbers >= len(start))
+
+
+def odd_cells(cells: Any, counts: Any) -> OddCells | None:
+    """The odd cells of a column, or None if its numbers are codes.
+
+    A column holds numbers if at most a tenth of its cells are odd. The usual marks of missing values (`-`,
+    `#N/A`, `unknown`, ...) do not count, unless the numbers are a few whole ones that repeat. A column holds
+    names if its numbers have leading zeros or stand next to codes such as `V27`.
+
+    Args:
+        cells: the distinct cells, a `pyarrow.Array` without spaces around them; null for a missing value.
+        counts: how often each occurs.
+    """
+    import pyarrow.compute as pc
+
+    present = pc.is_valid(cells)
+    cells, counts = cells.filter(present), counts.filter(present)
+    numbers = _are_numbers(cells)
+    odd = pc.invert(numbers)
+    rows = _sum(counts, numbers)
+    if _hold_codes(cells, counts, numbers, rows):
+        return None
+    strange = odd
+    if not _few_whole(cells.filter(numbers), rows):
+        strange = pc.and_(odd, pc.invert(_are_markers(cells)))
+    most = pc.index(counts.filter(odd), pc.max(counts.filter(odd))).as_py()
+    example = str(cells.filter(odd)[most].as_py())
+    return OddCells(_sum(counts, odd), example, few=_are_few(_sum(counts, strange), rows))
+
+
+def without_markers(values: Any) -> Any:
+    """The cells of a column of numbers, with null for the usual marks of missing values."""
+    return _nulled(values, _are_markers(values))
+
+
+def without_odd_cells(values: Any) -> Any:
+    """The cells of a column of numbers, with null for every cell that is not a number."""
+    import pyarrow.compute as pc
+
+    return _nulled(values, pc.invert(_are_numbers(values)))
+
+
+def _hold_codes(cells: Any, counts: Any, numbers: Any, rows: int) -> bool:
+    """Whether the distinct `cells` are codes; `rows` of their rows are numbers."""
+    import pyarrow.compute as pc
+
+    codes = pc.match_substring_regex(cells, _CODE)
+    if (pc.sum(codes).as_py() or 0) > 1 and _sum(counts, codes) > _CODE_SHARE * rows:
+        return True
+    return bool(pc.any(pc.match_substring_regex(cells.filter(numbers), _LEADING_ZERO)).as_py())
+
+
+def _few_whole(numbers: Any, rows: int) -> bool:
+    """Whether the distinct `numbers` of `rows` rows are a few whole numbers that repeat."""
+    import pyarrow.compute as pc
+
+    whole = pc.all(pc.match_substring_regex(numbers, r"^-?\d+$")).as_py()
+    return bool(whole) and len(numbers) <= _CODES and rows > 2 * len(numbers)
+
+
+def _are_few(odd: int, rows: int) -> bool:
+    return rows > 0 and (odd <= _ODD_SHARE * (rows + odd) or (odd == 1 and rows + odd >= _SMALL))
+
+
+def _are_numbers(values: Any) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.match_substring_regex(values, _NUMBER)
+
+
+def _are_markers(values: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.is_in(pc.utf8_lower(values), value_set=pa.array(_MARKERS, values.type))
+
+
+def _nulled(values: Any, mask: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.if_else(mask, pa.scalar(None, values.type), values)
+
+
+def _sum(counts: Any, mask: Any) -> int:
+    import pyarrow.compute as pc
+
+    return int(pc.sum(counts.filter(mask)).as_py() or 0)

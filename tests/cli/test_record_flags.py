@@ -135,6 +135,27 @@ def test_lists_are_separated_by_commas_or_repeated(train: Run, here: Path) -> No
         assert config["data"]["drop"] == ["note", "ears"]
 
 
+def test_names_with_commas_can_be_typed(train: Run, here: Path) -> None:
+    rows = (here / "data.csv").read_text().splitlines()
+    renamed = "\n".join([rows[0].replace("ears", '"ears, left"'), *rows[1:]])
+    assert "ears, left" in renamed
+    (here / "commas.csv").write_text(renamed)
+    typed = ("ears, left", 'note,"ears, left"')
+    for number, words in enumerate(typed):
+        done = train("--drop", words, "--output", f"run{number}", data="commas.csv")
+        assert done.exit_code == 0, done.output
+        schema = (here / f"run{number}" / "encoder" / "schema.json").read_text()
+        assert "ears" not in schema
+    assert "note" not in schema
+
+
+def test_an_empty_argument_is_refused(train: Run) -> None:
+    for words in (("--output", ""), ("--output=",), ("--label", "")):
+        done = train(*words)
+        assert done.exit_code == 2
+        assert done.stderr == f"gdw: {words[0].strip('=')}: expected a value, found an empty one\n"
+
+
 def test_a_flag_takes_back_what_the_configuration_file_says(train: Run, here: Path) -> None:
     file = {"data": {"add_clean": True}, "training": {"label_smoothing": 0.1, "epochs": 9}}
     (here / "c.yaml").write_text(yaml.safe_dump(file))

@@ -59,8 +59,10 @@ class Commands(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As typer does, but with one line for an error."""
         try:
+            if not ctx.resilient_parsing:
+                _refuse_empty(args)
             return super().parse_args(ctx, args)
-        except _UsageError as error:
+        except (ConfigError, _UsageError) as error:
             raise typer.Exit(_report(error)) from None
 
     def invoke(self, ctx: Any) -> Any:
@@ -69,6 +71,19 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except (GDWError, OSError, KeyboardInterrupt, _UsageError) as error:
             raise typer.Exit(_report(error)) from None
+
+
+def _refuse_empty(args: list[str]) -> None:
+    """Refuse an empty argument, such as a variable of the shell that is not set: a path would be this folder.
+
+    Raises:
+        ConfigError: an argument, or the value of an option, is empty.
+    """
+    for position, arg in enumerate(args):
+        option = arg if arg.startswith("--") else args[position - 1] if position else ""
+        if not arg or (arg.startswith("--") and arg.endswith("=") and arg.count("=") == 1):
+            name = option.removesuffix("=") if option.startswith("-") else "an argument"
+            raise ConfigError(f"{name}: expected a value, found an empty one")
 
 
 def _report(error: BaseException) -> int:

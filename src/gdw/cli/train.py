@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import shlex
 import time
 import warnings
@@ -169,8 +170,9 @@ def _forget_options_of_another(options: Any, method: str | None) -> None:
 
 
 def _names(parts: list[str]) -> list[str]:
-    """The names in repeated lists that are separated by commas."""
-    return [name.strip() for part in parts for name in part.split(",") if name.strip()]
+    """The names in repeated lists that are separated by commas; quotes keep a comma within a name."""
+    rows = csv.reader(parts, skipinitialspace=True)
+    return [name.strip() for row in rows for name in row if name.strip()]
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:

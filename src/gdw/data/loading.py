@@ -17,6 +17,7 @@ from gdw.data.columns import (
     mostly_distinct,
 )
 from gdw.data.images import IMAGE_SUFFIXES
+from gdw.data.label_checks import require_classes
 from gdw.data.notes import column_notes, index_note, row_number_note
 from gdw.data.rows import Kind, Rows, open_rows
 from gdw.data.source import Source
@@ -58,8 +59,10 @@ def load(
     text: str | None = None,
     features: Sequence[str] | None = None,
     drop: Sequence[str] = (),
+    set_aside: Sequence[str] = (),
     label_names: Sequence[str] | None = None,
     names_declared: bool = False,
+    label_as_classes: bool = False,
     limit: int | None = None,
     seed: int = 0,
 ) -> Source:
@@ -71,10 +74,14 @@ def load(
             column is `label`. In an `.npz` file it is `y`, which `label` means too.
         image, text, features: the column or columns of the inputs. By default they are recognised, see
             `recognise_inputs`.
-        drop: columns that are never features. They need not exist.
+        drop: columns that are not features.
+        set_aside: columns with another purpose, such as other labels. They are not features, and need not
+            exist.
         label_names: the class names of an earlier file. The labels are then codes into these names.
         names_declared: the `Source.names_declared` of the earlier file. Without it, class numbers are not
             taken for names.
+        label_as_classes: whether labels that look like measured numbers, or that hardly repeat, are classes.
+            By default, they are refused.
         limit: keep a random subset of this many rows, in the order of the file. The subset is stratified by
             label, unless `limit` is smaller than the number of classes.
         seed: of the random subset.
@@ -89,12 +96,16 @@ def load(
     origin = shown(path)
     rows = open_rows(path)
     label = None if label is None else rows.resolve_label(label)
-    inputs = recognise_inputs(rows, ColumnOptions(label, image, text, features, drop), origin)
+    left_out = [*rows.resolve_names(drop, origin), *set_aside]
+    chosen = None if features is None else rows.resolve_names([str(f) for f in features], origin)
+    inputs = recognise_inputs(rows, ColumnOptions(label, image, text, chosen, left_out), origin)
     numbers = np.arange(len(rows))
     notes = rows.notes + inputs.notes
     source = Source(inputs.kind, origin, (), None, numbers, inputs.columns, rows, notes=notes)
     if label is not None:
         source = source.label_column(label, label_names, names_declared=names_declared)
+        if label_names is None and not label_as_classes:
+            require_classes(source, label)
     if inputs.kind == "table":
         source = _typed(source, origin, first=label_names is None)
     return source if limit is None else _limited(source, limit, seed)

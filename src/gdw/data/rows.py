@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gdw.errors import DataError
+from gdw.errors import DataError, nearest
 from gdw.files.wording import listed, shown
 
 if TYPE_CHECKING:
@@ -67,6 +68,33 @@ class Rows(ABC):
     def class_names(self, column: str) -> tuple[str, ...] | None:  # noqa: ARG002
         """The class names that the file declares for a column of class numbers; None if it declares none."""
         return None
+
+    def resolve_names(self, names: Sequence[str], origin: str) -> list[str]:
+        """The columns that a list of names means; names with commas may have been taken apart at the commas.
+
+        Raises:
+            DataError: there is no such column. The message names the most similar one.
+        """
+        whole = {tuple(map(str.strip, name.split(","))): name for name in self.columns}
+        resolved: list[str] = []
+        position = 0
+        while position < len(names):
+            name, parts = names[position], 1
+            for length in range(len(names) - position, 0, -1):
+                if name in self.columns:
+                    break
+                joined = ",".join(names[position : position + length]).split(",")
+                match = whole.get(tuple(map(str.strip, joined)))
+                if match is not None:
+                    name, parts = match, length
+            if name not in self.columns:
+                raise DataError(
+                    f"{origin} has no column {name!r}.{nearest(name, self.columns)} "
+                    f"Its columns: {listed(self.columns)}"
+                )
+            resolved.append(name)
+            position += parts
+        return resolved
 
     def resolve_label(self, name: str) -> str:
         """The column that holds the labels when the user calls the label column `name`."""

@@ -38,6 +38,11 @@ class DataConfig(Options):
     label: str = Field(
         default="label", description="The column with the labels, some of which may be wrong."
     )
+    label_as_classes: bool = Field(
+        default=False,
+        description="Take each value of the label column as a class, even if the values look like measured "
+        "numbers or hardly repeat.",
+    )
     test: str | None = Field(
         default=None,
         description="A file or folder with true labels. The accuracy on it is measured after each epoch.",
@@ -53,10 +58,12 @@ class DataConfig(Options):
     text: str | None = Field(default=None, description="The column with the texts.")
     features: list[str] | None = Field(
         default=None,
-        description="The columns to learn from, separated by commas. All columns if not given.",
+        description="The columns to learn from, separated by commas; the option can be repeated. All columns "
+        "if not given.",
     )
     drop: list[str] = Field(
-        default_factory=list, description="Columns not to learn from, separated by commas."
+        default_factory=list,
+        description="Columns not to learn from, separated by commas; the option can be repeated.",
     )
     limit: _Count | None = Field(
         default=None, description="Use only this many rows of the data, drawn at random."

@@ -113,7 +113,8 @@ def _read(
         raise DataError(
             f"{config.path} has a single class, {source.label_names[0]!r}: expected at least two"
         )
-    schema = Schema.of(source.without_features(*_not_features(config)))
+    dropped = source.rows.resolve_names(config.drop, source.origin)
+    schema = Schema.of(source.without_features(*dropped, *_set_aside(config)))
     test = None
     if config.test is not None:
         label = held_out_label(config, config.test, option="--test-label")
@@ -152,15 +153,18 @@ def _load(config: DataConfig, seed: int) -> Source:
         image=config.image,
         text=config.text,
         features=config.features,
-        drop=_not_features(config),
+        drop=config.drop,
+        set_aside=_set_aside(config),
+        label_as_classes=config.label_as_classes,
         limit=config.limit,
         seed=seed,
     )
 
 
-def _not_features(config: DataConfig) -> list[str]:
+def _set_aside(config: DataConfig) -> list[str]:
+    """The columns with another purpose than to be learned from."""
     others = (config.trusted, config.meta_label, config.test_label)
-    return [*config.drop, *(name for name in others if name is not None and name != config.label)]
+    return [name for name in others if name is not None and name != config.label]
 
 
 def _split(

@@ -83,7 +83,7 @@ def test_an_epoch_is_augmented_and_only_the_first_decodes(
 
     images, augment = Source.images, feed.augment
     monkeypatch.setattr(
-        Source, "images", lambda self, i: (decoded.append(len(i)), images(self, i))[1]
+        Source, "images", lambda self, i, **k: (decoded.append(len(i)), images(self, i, **k))[1]
     )
     monkeypatch.setattr(
         feed,

@@ -92,9 +92,9 @@ def decoded(monkeypatch):
     counts = []
     images = Source.images
 
-    def counting(self, indices):
+    def counting(self, indices, **options):
         counts.append(len(indices))
-        return images(self, indices)
+        return images(self, indices, **options)
 
     monkeypatch.setattr(Source, "images", counting)
     return counts

@@ -18,6 +18,7 @@ from gdw.files.wording import shown
 if TYPE_CHECKING:
     from PIL import Image
 
+    from gdw.data.grey_range import GreyRange
     from gdw.data.source import Source
 
 # The formats that are read, with the suffixes of their files. Pillow recognises files by their content,
@@ -54,7 +55,7 @@ _ROWS_AT_ONCE = 1024
 _IMAGES_PER_TASK = 32
 
 # What Pillow's decoders raise for damaged files, besides Pillow's own errors (which are OSErrors).
-_DAMAGED = (
+DAMAGED = (
     OSError,
     SyntaxError,
     ValueError,
@@ -66,25 +67,27 @@ _DAMAGED = (
 )
 
 
-def decode(value: Any, folder: Path) -> Image.Image:
+def decode(value: Any, folder: Path, *, grey: GreyRange | None = None) -> Image.Image:
     """The picture in RGB. It is turned as its EXIF data say, and transparent parts become white.
 
     Args:
         value: the encoded bytes, a path, or a mapping with "bytes" and "path".
         folder: the folder at which a relative path starts.
+        grey: the values of black and white in grey images of more than 8 bits. Default: the usual range that
+            the values of the image suggest.
 
     Raises:
         DataError: there is no picture, or it is damaged. The message does not name the row, which the caller
             knows.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     source, name = _locate(value, folder)
     try:
         with Image.open(source, formats=_decoders(name)) as image:
             image.load()
-            return _rgb(ImageOps.exif_transpose(image))
-    except (*_DAMAGED, Image.DecompressionBombError) as error:
+            return _rgb(_upright(image), grey)
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read the image{name}: {_reason(error)}") from None
 
 
@@ -138,9 +141,24 @@ def _fault(value: Any, folder: Path) -> str | None:
         with Image.open(source, formats=_decoders(name)) as image:
             image.draft("RGB", (1, 1))
             image.load()
-    except (*_DAMAGED, Image.DecompressionBombError) as error:
+            if image.mode not in ("RGB", "L"):
+                _rgb(image, None)
+    except (*DAMAGED, Image.DecompressionBombError) as error:
         return f"cannot read the image{name}: {_reason(error)}"
     return None
+
+
+def open_image(value: Any, folder: Path) -> Image.Image:
+    """The picture as Pillow opens it, of which only the header has been read; for the arguments see `decode`.
+
+    Raises:
+        DataError: there is no picture.
+        OSError: it cannot be read, or other errors of Pillow.
+    """
+    from PIL import Image
+
+    source, name = _locate(value, folder)
+    return Image.open(source, formats=_decoders(name))
 
 
 def _locate(value: Any, folder: Path) -> tuple[Any, str]:
@@ -174,12 +192,23 @@ def _decoders(name: str) -> tuple[str, ...]:
     return tuple(known for known in installed if known != "TGA")
 
 
-def _rgb(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image) -> Image.Image:
+    """The image as its EXIF data say; damaged EXIF data say nothing."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except DAMAGED:
+        return image
+
+
+def _rgb(image: Image.Image, grey: GreyRange | None) -> Image.Image:
     from PIL import Image
 
-    if image.mode.startswith(("I;16", "I")):
-        # Sixteen-bit grey: Pillow's own conversion would make everything above 255 white.
-        return image.point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
+    if image.mode.startswith(("I", "F")):
+        from gdw.data.grey_range import eight_bits
+
+        return Image.fromarray(eight_bits(image, grey)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         opaque = Image.new("RGBA", image.size, "white")
         opaque.alpha_composite(image.convert("RGBA"))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from PIL import Image
 
+    from gdw.data.grey_range import GreyRange
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -125,14 +127,19 @@ class Source:
         """The place of example `i` in words: "row 18 of train.csv" (from 1), or the path of an image."""
         return self.rows.where(int(self.row_numbers[i]))
 
-    def images(self, indices: NDArray[np.int64]) -> list[Image.Image]:
-        """The pictures in RGB. Raises `DataError` naming the first one that cannot be read."""
+    def images(
+        self, indices: NDArray[np.int64], *, grey: GreyRange | None = None
+    ) -> list[Image.Image]:
+        """The pictures in RGB; for `grey` see `gdw.data.images.decode`.
+
+        Raises `DataError` naming the first one that cannot be read.
+        """
         self._expect("image")
         values = self.rows.values(self.feature_columns[0], self.row_numbers[indices])
         pictures = []
         for position, value in enumerate(values):
             try:
-                pictures.append(decode(value, self.rows.folder))
+                pictures.append(decode(value, self.rows.folder, grey=grey))
             except DataError as error:
                 place = self.where(int(np.asarray(indices)[position]))
                 raise DataError(f"{place}: {error}") from None

@@ -18,6 +18,7 @@ from torch.utils.data import get_worker_info
 
 from gdw.data.encode.encoder import MeanStd, chunks, require_kind, write_settings
 from gdw.data.examples import Inputs
+from gdw.data.grey_range import FORMER_RANGE, GreyRange, read_grey_range
 from gdw.data.images import check_images
 from gdw.data.source import Source
 from gdw.errors import DataError
@@ -42,11 +43,14 @@ class ImageEncoder:
     Attributes:
         image_size: S.
         mean_std: the mean and standard deviation of each channel over the training images.
+        grey: the values of black and white in grey images of more than 8 bits; None if the training images
+            have none, so that each image is read by its own range.
         memory_limit: in bytes; default: `memory_share()` at the time of encoding.
     """
 
     image_size: int
     mean_std: MeanStd
+    grey: GreyRange | None = None
     memory_limit: int | None = None
     # The images that `fit` decoded, so that `encode` of the same source does not decode them again.
     _decoded: WeakKeyDictionary[Source, Tensor] = field(
@@ -67,10 +71,14 @@ class ImageEncoder:
             ]
             image_size = SMALL if float(np.median(shorter)) <= 2 * SMALL else LARGE
         chosen = evenly_spaced(len(source), STATISTICS_SAMPLE)
+        grey = read_grey_range(source, evenly_spaced(len(source), SIZE_SAMPLE))
+        if grey is not None:
+            grey = read_grey_range(source, chosen)
         if _bytes(source, image_size) > memory_share():
-            return cls(image_size, channel_statistics(decode_squares(source, chosen, image_size)))
-        images = _all_squares(source, image_size)
-        encoder = cls(image_size, channel_statistics(images[torch.from_numpy(chosen)]))
+            sample = decode_squares(source, chosen, image_size, grey)
+            return cls(image_size, channel_statistics(sample), grey)
+        images = _all_squares(source, image_size, grey)
+        encoder = cls(image_size, channel_statistics(images[torch.from_numpy(chosen)]), grey)
         encoder._decoded[source] = images
         return encoder
 
@@ -81,17 +89,22 @@ class ImageEncoder:
             return decoded
         limit = memory_share() if self.memory_limit is None else self.memory_limit
         if _bytes(source, self.image_size) > limit:
-            return ImagesOnDemand(source, self.image_size)
-        return _all_squares(source, self.image_size)
+            return ImagesOnDemand(source, self.image_size, self.grey)
+        return _all_squares(source, self.image_size, self.grey)
 
     def save(self, folder: Path) -> None:
         mean, std = self.mean_std
-        settings = {"image_size": self.image_size, "mean": mean, "std": std}
+        settings = {"image_size": self.image_size, "mean": mean, "std": std, "grey": self.grey}
         write_settings(folder, self.name, settings)
 
     @classmethod
     def load(cls, folder: Path, settings: dict[str, Any]) -> ImageEncoder:  # noqa: ARG003
-        return cls(int(settings["image_size"]), read_mean_std(settings))
+        # Encoders of 0.1.0 have no such entry.
+        grey = settings.get("grey", FORMER_RANGE)
+        if grey is not None:
+            black, white = grey
+            grey = float(black), float(white)
+        return cls(int(settings["image_size"]), read_mean_std(settings), grey)
 
 
 class ImagesOnDemand:
@@ -102,36 +115,42 @@ class ImagesOnDemand:
 
     on_demand = True
 
-    def __init__(self, source: Source, image_size: int) -> None:
+    def __init__(self, source: Source, image_size: int, grey: GreyRange | None = None) -> None:
         self.source = source
         self.image_size = image_size
+        self.grey = grey
 
     def __len__(self) -> int:
         return len(self.source)
 
     def __getitem__(self, indices: Sequence[int] | NDArray[np.int64], /) -> Tensor:
-        return decode_squares(self.source, np.asarray(indices, dtype=np.int64), self.image_size)
+        chosen = np.asarray(indices, dtype=np.int64)
+        return decode_squares(self.source, chosen, self.image_size, self.grey)
 
 
 def _bytes(source: Source, size: int) -> int:
     return len(source) * 3 * size**2
 
 
-def _all_squares(source: Source, size: int) -> Tensor:
+def _all_squares(source: Source, size: int, grey: GreyRange | None) -> Tensor:
     try:
-        return decode_squares(source, np.arange(len(source)), size)
+        return decode_squares(source, np.arange(len(source)), size, grey)
     except DataError:
         # This error also says how many images are damaged.
         check_images(source)
         raise
 
 
-def decode_squares(source: Source, indices: NDArray[np.int64], size: int) -> Tensor:
+def decode_squares(
+    source: Source, indices: NDArray[np.int64], size: int, grey: GreyRange | None = None
+) -> Tensor:
     """The images at `indices` `(B,)` as uint8 `(B, 3, S, S)`; `DataError` names an unreadable one."""
     out = np.empty((len(indices), 3, size, size), dtype=np.uint8)
 
     def fill(positions: NDArray[np.int64]) -> None:
-        for position, image in zip(positions, source.images(indices[positions]), strict=True):
+        for position, image in zip(
+            positions, source.images(indices[positions], grey=grey), strict=True
+        ):
             out[position] = square(image, size)
 
     # Pillow decodes and resizes without the interpreter's lock. A worker process of a loader uses one thread,

@@ -28,8 +28,8 @@ CHUNK = 4096
 STATISTICS_SAMPLE = 5000
 
 # The values of white that are in common use: binary images or unit floats, 4-bit scans (scikit-learn's
-# digits), bytes, 16-bit scans.
-WHITES = (1.0, 16.0, 255.0, 65535.0)
+# digits), bytes, 12-bit and 16-bit scans.
+WHITES = (1.0, 16.0, 255.0, 4095.0, 65535.0)
 
 
 @dataclass(frozen=True, eq=False)

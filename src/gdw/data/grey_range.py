@@ -1,0 +1,77 @@
+"""Grey images of more than 8 bits: which of their values are black and white."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.data.images import DAMAGED, open_image
+from gdw.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from gdw.data.source import Source
+
+GreyRange = tuple[float, float]
+"""The values of black and white."""
+
+FORMER_RANGE: GreyRange = (0.0, 0.0)
+"""The range that gdw 0.1.0 assumed: sixteen bits for all integers, 255 for floats."""
+
+# Pillow's modes of these images begin so, such as `I;16B`.
+_MODES = ("I", "F")
+
+# The values of white in common use: unit floats and masks, bytes, 12 bits, 16 bits.
+_WHITES = (1.0, 255.0, 4095.0, 65535.0)
+
+
+def read_grey_range(source: Source, indices: NDArray[np.int64]) -> GreyRange | None:
+    """The range of the images at `indices`; None if none of them has more than 8 bits of grey.
+
+    Images that cannot be read do not count: decoding them raises the error.
+    """
+    from PIL import Image
+
+    low, high = math.inf, -math.inf
+    values = source.rows.values(source.feature_columns[0], source.row_numbers[indices])
+    for value in values:
+        try:
+            with open_image(value, source.rows.folder) as image:
+                if image.mode.startswith(_MODES):
+                    least, most = _extremes(np.asarray(image))
+                    low, high = min(low, least), max(high, most)
+        except (*DAMAGED, DataError, Image.DecompressionBombError):
+            continue
+    return None if low > high else _usual_range(low, high)
+
+
+def eight_bits(image: Image.Image, grey: GreyRange | None) -> NDArray[np.uint8]:
+    """The image as bytes `(H, W)`; without a range, by the usual one that holds its values."""
+    values = np.asarray(image)
+    black, white = grey or _usual_range(*_extremes(values))
+    if (black, white) == FORMER_RANGE:
+        white = 65535.0 if values.dtype.kind in "iu" else 255.0
+    numbers = np.nan_to_num(values.astype(np.float64), nan=black)
+    if black == 0 and white in (255, 65535):
+        # The upper byte, as it is usual for these types.
+        scaled = np.trunc(numbers / ((white + 1) / 256))
+    else:
+        scaled = np.rint((numbers - black) * (255 / (white - black)))
+    pixels: NDArray[np.uint8] = scaled.clip(0, 255).astype(np.uint8)
+    return pixels
+
+
+def _extremes(values: NDArray[Any]) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+
+
+def _usual_range(low: float, high: float) -> GreyRange:
+    """Black and white for values from `low` to `high`: the usual range that holds them, else themselves."""
+    if low < 0:
+        return low, max(high, low + 1.0)
+    return 0.0, next((white for white in _WHITES if high <= white), high)

@@ -19,7 +19,7 @@ from tests.cli.conftest import Run
 def test_train_evaluate_predict(train: Run, gdw: Run, here: Path) -> None:
     done = train("--test", "test.csv", "--drop", "note", "--seed", 3)
     assert done.exit_code == 0, done.output
-    assert "80 training examples (table), 12 clean, 2 classes" in done.output
+    assert "80 training examples (table), 12 verified, 2 classes" in done.output
     assert "mean of the last 2 epochs" in done.output
     names = {path.name for path in (here / "run").iterdir()}
     assert names == {
@@ -72,7 +72,7 @@ def test_plain_training_needs_no_clean_examples(gdw: Run) -> None:
         "train", "data.csv", "--label", "animal", "--method", "plain", "--epochs", 1, "--output", "run"
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    assert "no clean ones" in done.output
+    assert "none verified" in done.output
 
 
 def test_stopping_and_resuming_gives_the_model_of_a_straight_run(
@@ -82,7 +82,7 @@ def test_stopping_and_resuming_gives_the_model_of_a_straight_run(
     (here / "run").rename(here / "straight")
     stopped = train("--epochs", 4, "--stop-after", 2)
     assert (
-        "stopped with 2 epochs done and saved; go on: gdw train --resume --output run"
+        "stopped: 2 epochs are done and saved; continue with gdw train --resume --output run"
         in stopped.output
     )
     done = gdw("train", "--resume", "--output", "run")
@@ -96,7 +96,7 @@ def test_a_complete_run_says_so_and_trains_no_more(train: Run, gdw: Run, here: P
     history = (here / "run" / "history.jsonl").read_bytes()
     done = gdw("train", "--resume", "--output", "run")
     assert done.exit_code == 0, done.output
-    assert "complete: 2 epochs done, nothing was left to train" in done.output
+    assert "complete: all 2 epochs were done before" in done.output
     assert (here / "run" / "history.jsonl").read_bytes() == history
 
 
@@ -112,7 +112,7 @@ def test_the_clean_examples_may_be_trained_on_by_any_method(train: Run, here: Pa
     for method in ("plain", "l2rw"):
         done = train("--method", method, "--add-clean", "--output", method)
         assert done.exit_code == 0, done.output
-        assert "92 training examples (table), 12 clean (trained on too" in done.output
+        assert "92 training examples (table), 12 verified (included in" in done.output
         config = yaml.safe_load((here / method / "config.yaml").read_text())
         assert config["data"]["add_clean"] is True
 
@@ -129,7 +129,7 @@ def test_options_of_a_file_and_of_the_command_line_which_win(gdw: Run, here: Pat
     table.to_csv(here / "data.csv", index=False)
     done = gdw("train", "--config", "run.yaml", "--epochs", 1, "--output", "run")
     assert done.exit_code == 0, done.output
-    assert "65 training examples (table), 15 clean" in done.output
+    assert "65 training examples (table), 15 verified" in done.output
     config = yaml.safe_load((here / "run" / "config.yaml").read_text())
     assert config["training"]["epochs"] == 1
     assert config["training"]["method_options"] == {"folds": 2}

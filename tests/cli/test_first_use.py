@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gdw.train.trainer import StoppedInPreparation, Trainer
 from tests.cli.conftest import Run
 from tests.cli.test_mistakes import one_line
 
@@ -100,6 +101,25 @@ def test_advice_of_runs_that_are_not_there_or_not_finished(
     (here / "a run" / "model.safetensors").unlink()  # as after kill -9
     advice = r"has not finished; continue it with gdw train --resume --output 'a run'"
     one_line(gdw("evaluate", "a run", "test.csv"), advice)
+
+
+def test_a_signal_during_preparation_says_how_to_start_again(
+    train: Run, gdw: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise StoppedInPreparation("call fit(...)")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_fit_plainly", stop)
+        done = train("--output", "a run")
+    one_line(
+        done,
+        r"stopped during preparation; nothing was saved. Start it again: "
+        r"gdw train --resume --output 'a run'$",
+        status=130,
+    )
+    again = gdw("train", "--resume", "--output", "a run")
+    assert again.exit_code == 0, again.output
 
 
 def test_relative_paths_of_a_run_resumed_elsewhere(

@@ -17,7 +17,7 @@ ROW = "3.1,pointed,n0,"
 def one_line(result: object, pattern: str, *, status: int = 2) -> None:
     stderr = result.stderr  # type: ignore[attr-defined]
     assert result.exit_code == status, result.output  # type: ignore[attr-defined]
-    lines = [line for line in stderr.splitlines() if not line.startswith("epoch")]
+    lines = [line for line in stderr.splitlines() if not line.startswith(("epoch", "step"))]
     assert len(lines) == 1, stderr
     assert re.search(pattern, lines[0]), lines[0]
     assert lines[0].startswith("gdw: ")

@@ -24,7 +24,7 @@ _MOST = 0.5
 
 
 class Mode(str, Enum):
-    """What `--apply` does with the suspicious rows."""
+    """What `--apply` does with the rows that have label issues."""
 
     KEEP = "KEEP"
     RELABEL = "RELABEL"
@@ -85,26 +85,26 @@ def audit(
     if pred_probs is not None:
         check_pred_probs(pred_probs)
     began = time.perf_counter()
-    found = audit_run(run, data=data)
+    run_audit = audit_run(run, data=data)
     if output is not None:
-        found.check_copy(output)
+        run_audit.check_copy(output)
     if issues is None:
-        found.require_unedited()
-        frame = found.issues(threshold=threshold)
+        run_audit.require_unedited()
+        frame = run_audit.issues(threshold=threshold)
     else:
-        frame = found.edited_issues(issues)
-    cells = found.noise_cells()
+        frame = run_audit.edited_issues(issues)
+    cells = run_audit.noise_cells()
     if issues is None:
-        found.write(frame, cells)
+        run_audit.write(frame, cells)
     judged = time.perf_counter() - began
-    _show(found, frame, cells, top)
+    _show(run_audit, frame, cells, top)
     if issues is None:
         typer.echo(f"written into {run}: label_issues.csv, noise_matrix.csv, audit.json")
     if pred_probs is not None:
-        write_pred_probs(found.evidence, pred_probs)
+        write_pred_probs(run_audit.evidence, pred_probs)
         typer.echo(f"predicted probabilities for cleanlab: {pred_probs}")
     if apply is not None and output is not None:
-        _apply(found, apply, frame, output)
+        _apply(run_audit, apply, frame, output)
     elif issues is None and frame["is_label_issue"].any():
         typer.echo(
             "next: check label_issues.csv, then run "
@@ -116,38 +116,42 @@ def audit(
     )
 
 
-def _apply(found: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:
+def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:
     from gdw.files.wording import shown
 
-    done = found.write_copy(mode.value, frame, output)
-    what = (
-        f"{done.left_out:,} left out"
+    copy = run_audit.write_copy(mode.value, frame, output)
+    changed = (
+        f"{copy.left_out:,} left out"
         if mode is Mode.KEEP
-        else f"{done.relabelled:,} with a new label"
+        else f"{copy.relabelled:,} with a new label"
     )
-    others = ""
-    if done.not_audited:
-        others = f", {done.not_audited:,} kept as they are because they were not used in training"
-    typer.echo(f"{shown(output)}: {done.written:,} rows, {what}{others}; the original is unchanged")
-    note = found.note_on_copy(output)
+    kept = ""
+    if copy.not_audited:
+        kept = f", {copy.not_audited:,} kept as they are because they were not used in training"
+    typer.echo(
+        f"{shown(output)}: {copy.written:,} rows, {changed}{kept}; the original is unchanged"
+    )
+    note = run_audit.note_on_copy(output)
     if note:
         typer.echo(note)
 
 
-def _show(found: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> None:
+def _show(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> None:
     from rich.console import Console
 
     console = Console()
-    if found.missing:
-        typer.echo(f"note: {' '.join(found.missing.split())}", err=True)
+    if run_audit.missing:
+        typer.echo(f"note: {' '.join(run_audit.missing.split())}", err=True)
     count, share = int(frame["is_label_issue"].sum()), frame["is_label_issue"].mean()
     if top:
         console.print(_top(frame.head(top)))
-    confusions = _confusions(cells, found.run.label_names)
+    confusions = _confusions(cells, run_audit.run.label_names)
     if confusions.row_count:
         console.print(confusions)
-        clean = found.evidence.clean_true
-        typer.echo(_how_to_read(cells, found.run.label_names, 0 if clean is None else len(clean)))
+        clean = run_audit.evidence.clean_true
+        typer.echo(
+            _how_to_read(cells, run_audit.run.label_names, 0 if clean is None else len(clean))
+        )
     typer.echo(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
     if share > _MOST:
         typer.echo(
@@ -219,7 +223,7 @@ def _how_to_read(cells: Cells, names: tuple[str, ...], verified: int) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text of the user's data, without control characters and without meaning for rich."""
+    """Text of the user's data, without control characters and without markup for rich."""
     from rich.markup import escape
 
     from gdw.files.wording import shown

@@ -64,12 +64,13 @@ def evaluate(
         typer.echo(f"written: {json_}")
 
 
-def _label_column(known: DataConfig, data: str) -> str:
+def _label_column(trained: DataConfig, data: str) -> str:
     from gdw.runs.prepare import held_out_label
 
-    name, usual = held_out_label(known, data, option="--label"), known.test_label or known.label
+    name = held_out_label(trained, data, option="--label")
+    usual = trained.test_label or trained.label
     if name != usual:
-        # Not into standard output, which --json - keeps for the figures.
+        # Standard output is for the results alone with --json -.
         typer.echo(f"labels: column {name!r}, because {data} has no column {usual!r}", err=True)
     return name
 

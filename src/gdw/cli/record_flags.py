@@ -85,14 +85,8 @@ def _parameter(
     flag = other_name or f"--{field_name.replace('_', '-')}"
     information: Any
     if flag.startswith("--"):
-        choices = [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
-        information = typer.Option(
-            f"{flag}/--no-{flag.removeprefix('--')}" if kind is bool else flag,
-            help=field.description,
-            metavar="|".join(choices) or _METAVARS.get(kind, "TEXT"),
-            autocompletion=(lambda: choices or completed) if choices or completed else None,
-            rich_help_panel=next((m for m in field.metadata if isinstance(m, Group)), group),
-        )
+        panel = next((m for m in field.metadata if isinstance(m, Group)), group)
+        information = _option(flag, kind, field.description, panel, completed)
     else:
         information = typer.Argument(help=field.description, metavar=flag)
     return inspect.Parameter(
@@ -100,6 +94,20 @@ def _parameter(
         inspect.Parameter.KEYWORD_ONLY,
         default=_shown_default(field),
         annotation=Annotated[_flag_type(kind), information],
+    )
+
+
+def _option(
+    flag: str, kind: Any, description: str | None, panel: str, completed: Sequence[str]
+) -> Any:
+    """What typer needs to know about a flag. The record checks its value, not typer."""
+    choices = [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
+    return typer.Option(
+        f"{flag}/--no-{flag.removeprefix('--')}" if kind is bool else flag,
+        help=description,
+        metavar="|".join(choices) or _METAVARS.get(kind, "TEXT"),
+        autocompletion=(lambda: choices or completed) if choices or completed else None,
+        rich_help_panel=panel,
     )
 
 

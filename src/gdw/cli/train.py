@@ -1,4 +1,4 @@
-"""`gdw train`: from the user's files to a run folder."""
+"""`gdw train`: train on the user's files and fill a run folder."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def train(
     output: Annotated[
         Path,
         typer.Option(
-            help="The run folder. It is created here.", metavar="FOLDER", rich_help_panel=_RUN
+            help="The run folder, which is created.", metavar="FOLDER", rich_help_panel=_RUN
         ),
     ],
     resume: Annotated[
@@ -97,47 +97,51 @@ def train(
 
     The run folder --output then holds the model and all that evaluate, predict, audit and report need.
     """
-    given = {name: value for name, value in options.items() if _is_given(ctx, name)}
-    training = _training(given, config, output, resume=resume)
+    from gdw.cli.errors import INTERRUPTED
+    from gdw.train.trainer import StoppedInPreparation
+
+    passed = {name: value for name, value in options.items() if _is_passed(ctx, name)}
+    training = _training(passed, config, output, resume=resume)
     began = time.perf_counter()
     prepared = training.prepare()
     network = training.build_model(prepared)
     read = time.perf_counter()
     if training.is_first_process:
         _introduce(training, prepared, network)
-    result = training.fit(prepared, network, stop_after=stop_after)
+    try:
+        result = training.fit(prepared, network, stop_after=stop_after)
+    except StoppedInPreparation:
+        raise KeyboardInterrupt(
+            "stopped during preparation; nothing was saved. Start it again: "
+            f"gdw train --resume --output {shlex.quote(str(output))}"
+        ) from None
     if training.is_first_process:
         took = time.perf_counter() - read
         typer.echo(f"time: reading and encoding {read - began:.1f} s, training {took:.1f} s")
         _conclude(training, result)
     if result.interrupted:
-        from gdw.cli.errors import INTERRUPTED
-
         raise typer.Exit(INTERRUPTED)
 
 
-def _is_given(ctx: typer.Context, name: str) -> bool:
-    """Whether the command line itself has the option, rather than its default."""
+def _is_passed(ctx: typer.Context, name: str) -> bool:
+    """Whether the user wrote the option, so that its value is not only the default."""
     source = ctx.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
 
 def _training(
-    given: Mapping[str, Any], file: Path | None, output: Path, *, resume: bool
+    passed: Mapping[str, Any], file: Path | None, output: Path, *, resume: bool
 ) -> Training:
     """The run that the command line, the configuration file and, to resume, the run folder describe."""
     from gdw.runs import Training
 
     sections = read_config_file(file) if file is not None else {}
-    _forget_options_of_another(sections.get("training"), given.get("method"))
+    _forget_options_of_another(sections.get("training"), passed.get("method"))
     for name, record in RECORDS.items():
         section = sections.setdefault(name, {})
         if isinstance(section, dict):
-            for field in record.model_fields.keys() & given.keys():
-                value = given[field]
-                if isinstance(value, list):
-                    value = _settings(value) if field == "method_options" else _names(value)
-                section[field] = value
+            fields = record.model_fields.keys() & passed.keys()
+            section.update({field: _read(field, passed[field]) for field in fields})
     data = sections["data"]
     if not isinstance(data, dict) or "path" in data:
         return Training(_parse(sections), output, resume=resume)
@@ -169,34 +173,41 @@ def _forget_options_of_another(options: Any, method: str | None) -> None:
         options.pop("method_options", None)
 
 
-def _names(parts: list[str]) -> list[str]:
-    """The names in repeated lists that are separated by commas; quotes keep a comma within a name."""
-    rows = csv.reader(parts, skipinitialspace=True)
+def _read(field: str, value: Any) -> Any:
+    """The value of a flag for its record: method options are NAME=VALUE, lists are separated by commas.
+
+    Quotes keep a comma within a name.
+    """
+    if not isinstance(value, list):
+        return value
+    if field == "method_options":
+        return _settings(value)
+    rows = csv.reader(value, skipinitialspace=True)
     return [name.strip() for row in rows for name in row if name.strip()]
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:
-    """The options in repeated NAME=VALUE, each value read as YAML."""
+    """Options of a method from texts `NAME=VALUE`; each value is read as YAML."""
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
-            raise ConfigError(f"--set takes NAME=VALUE, found {pair!r}")
+            raise ConfigError(f"--set takes NAME=VALUE, such as folds=2, found {pair!r}")
         try:
             settings[name.strip()] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise ConfigError(f"--set {name}: cannot read the value {value!r}") from None
+            raise ConfigError(f"--set {name}: cannot read the value {value!r} as YAML") from None
     return settings
 
 
 def _introduce(training: Training, prepared: PreparedData, network: Any) -> None:
     names = prepared.schema.label_names
     options = training.config.training
-    clean = "no clean ones" if prepared.meta is None else f"{len(prepared.meta):,} clean"
+    verified = "none verified" if prepared.meta is None else f"{len(prepared.meta):,} verified"
     if training.config.data.add_clean:
-        clean += " (trained on too, and counted in)"
+        verified += " (included in the training examples)"
     typer.echo(
-        f"{len(prepared.train):,} training examples ({prepared.schema.kind}), {clean}, "
+        f"{len(prepared.train):,} training examples ({prepared.schema.kind}), {verified}, "
         f"{len(names):,} classes"
     )
     if prepared.source.labels is not None:
@@ -219,21 +230,21 @@ def _conclude(training: Training, result: FitResult) -> None:
     if result.epochs_done < training.config.training.epochs:
         why = "interrupted" if result.interrupted else "stopped"
         typer.echo(
-            f"{why} with {result.epochs_done} epochs done and saved; "
-            f"go on: gdw train --resume --output {output}"
+            f"{why}: {result.epochs_done} epochs are done and saved; "
+            f"continue with gdw train --resume --output {output}"
         )
         return
     if result.epochs_before == result.epochs_done:
-        typer.echo(f"complete: {result.epochs_done} epochs done, nothing was left to train")
+        typer.echo(f"complete: all {result.epochs_done} epochs were done before")
     if "test_accuracy" in result.final:
         typer.echo(
             f"test accuracy {result.final['test_accuracy']:.2%}, "
             f"balanced {result.final['test_balanced_accuracy']:.2%} "
             f"({_mean_of_last(result.averaged_epochs)})"
         )
-    else:
-        typer.echo(f"measure it: gdw evaluate {output} DATA")
     typer.echo(f"run folder: {training.output}")
+    measure = "" if "test_accuracy" in result.final else f"gdw evaluate {output} DATA, or "
+    typer.echo(f"next: {measure}gdw audit {output}")
 
 
 def _mean_of_last(epochs: int) -> str:

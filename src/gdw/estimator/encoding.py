@@ -70,12 +70,7 @@ def encode(
     labels = check_labels(y, estimator)
     form = recognise_form(X, own_module=estimator.module is not None)
     checked = check_features(estimator, X, form, fitting=True)
-    length = checked.shape[0] if hasattr(checked, "shape") else len(checked)
-    if len(labels) != length:
-        raise DataError(
-            f"Found input variables with inconsistent numbers of samples: {length} rows in X, "
-            f"{len(labels)} labels in y"
-        )
+    length = _require_same_length(checked, labels)
     weights = _check_weights(sample_weight, checked)
     mask = None if trusted is None else check_trusted(trusted, length)
     rows = np.arange(length) if weights is None else np.flatnonzero(weights)
@@ -94,6 +89,16 @@ def encode(
         trusted=mask,
         meta=None if meta is None else _encode_meta(estimator, meta, encoder, classes),
     )
+
+
+def _require_same_length(checked: Any, labels: NDArray[Any]) -> int:
+    length: int = checked.shape[0] if hasattr(checked, "shape") else len(checked)
+    if len(labels) != length:
+        raise DataError(
+            f"Found input variables with inconsistent numbers of samples: {length} rows in X, "
+            f"{len(labels)} labels in y"
+        )
+    return length
 
 
 def _check_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:

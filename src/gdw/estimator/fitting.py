@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from gdw.data.examples import Examples
 from gdw.errors import ConfigError, nearest
 from gdw.estimator.encoding import EncodedData, encode
-from gdw.estimator.network import build_network, check_network
-from gdw.reweight import METHODS, Reweighter
+from gdw.estimator.network import build_network, check_network, train_network
+from gdw.reweight import METHODS
 from gdw.reweight.preparation import all_but, stratified_folds
 from gdw.seeding import generator
-from gdw.train import Callback, TrainConfig, Trainer
+from gdw.train import TrainConfig
 from gdw.train.evaluation import predict_probabilities
 
 if TYPE_CHECKING:
@@ -67,7 +66,9 @@ def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
     check_network(network, data.examples, len(data.classes))
     train, clean, rows, weights = _split(data, config, build, add_clean=estimator.add_clean)
     recorder = Recorder(len(rows))
-    history = _train(network, config, train, clean, sample_weight=weights, callbacks=[recorder])
+    history = train_network(
+        network, config, train, clean, sample_weight=weights, callbacks=[recorder]
+    )
     evidence = recorder.evidence()
     estimator.classes_ = data.classes
     estimator.history_ = history
@@ -122,13 +123,17 @@ def _method_and_options(estimator: Any) -> tuple[str, dict[str, Any]]:
                 "leave one out"
             )
         options[name] = value
-    if estimator.preset is None or "preset" in METHODS.require(method).Options.model_fields:
-        return method, options
-    if (method, estimator.preset) == ("robust", "robust"):
+    return _method_of_preset(method, estimator.preset), options
+
+
+def _method_of_preset(method: str, preset: str | None) -> str:
+    if preset is None or "preset" in METHODS.require(method).Options.model_fields:
+        return method
+    if (method, preset) == ("robust", "robust"):
         # gdw 0.1.0, whose default method was "gdw"; `TrainConfig` says what to write now.
-        return "gdw", options
+        return "gdw"
     raise ConfigError(
-        f"preset={estimator.preset!r} is for method='gdw', found method {method!r}: "
+        f"preset={preset!r} is for method='gdw', found method {method!r}: "
         "leave preset out, or use method='gdw'"
     )
 
@@ -157,12 +162,8 @@ def _split(
             "or they count twice"
         )
     if clean is None:
-        if method.needs_clean:
-            rows = choose_clean(given, config=config, build=build, sample_weight=weights)
-            _warn_of_chosen(len(rows), len(given))
-            # They stay among the training examples.
-            clean = data.examples.select(rows)
-        elif add_clean:
+        clean = _own_clean(given, config, build, weights) if method.needs_clean else None
+        if add_clean and clean is None:
             raise ConfigError(
                 "add_clean needs clean examples: give meta= or trusted=, or leave it out"
             )
@@ -173,48 +174,21 @@ def _split(
     return given, clean, doubted, weights
 
 
+def _own_clean(
+    given: Examples, config: TrainConfig, build: BuildNetwork, weights: Tensor | None
+) -> Examples:
+    """Choose clean examples among the `given` ones, which they stay among, and warn of it."""
+    rows = choose_clean(given, config=config, build=build, sample_weight=weights)
+    _warn_of_chosen(len(rows), len(given))
+    return given.select(rows)
+
+
 def _mean_one(weights: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> Tensor | None:
     """The weights of `rows`, scaled to a mean of one."""
     if weights is None:
         return None
     selected = weights[rows]
     return torch.from_numpy((selected / selected.mean()).astype(np.float32))
-
-
-class _WeightedTrainer(Trainer):
-    """A trainer that multiplies the gradient of training example i by `sample_weight[i]`, `(N,)`."""
-
-    def __init__(self, config: TrainConfig, sample_weight: Tensor | None) -> None:
-        super().__init__(config)
-        self._sample_weight = sample_weight
-
-    def _reweighter(self, model: nn.Module, optimizer: Optimizer) -> Reweighter:
-        reweighter = super()._reweighter(model, optimizer)
-        if self._sample_weight is not None:
-            reweighter.count_examples_as(self._sample_weight)
-        return reweighter
-
-
-def _train(
-    network: nn.Module,
-    config: TrainConfig,
-    train: Examples,
-    meta: Examples | None,
-    *,
-    sample_weight: Tensor | None,
-    callbacks: Sequence[Callback] = (),
-) -> list[dict[str, Any]]:
-    """Train `network` in place, leave it in evaluation mode, and return the history.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C stopped the training, so the estimator stays unfitted.
-    """
-    trainer = _WeightedTrainer(config, sample_weight)
-    result = trainer.fit(network, train, meta, callbacks=callbacks)
-    if result.signalled:
-        raise KeyboardInterrupt
-    network.eval()
-    return result.history
 
 
 def choose_clean(
@@ -244,7 +218,7 @@ def choose_clean(
         others = all_but(fold, len(given))
         weights = None if sample_weight is None else sample_weight[others]
         network = build()
-        _train(network, plain, given.select(others), None, sample_weight=weights)
+        train_network(network, plain, given.select(others), None, sample_weight=weights)
         for part, probabilities in predict_probabilities(network, given.select(fold)):
             rows, p = fold[part].numpy(), probabilities.numpy()
             label = labels[fold[part]].numpy()
@@ -279,7 +253,7 @@ def _warn_of_chosen(chosen: int, size: int) -> None:
         "but look right stay, and rare or difficult examples are missing among those chosen. To find more "
         "wrong labels, give a few verified examples of each class, as meta=(X, y) or trusted=mask",
         NoCleanExamplesWarning,
-        stacklevel=5,  # the user's call of `fit`
+        stacklevel=6,  # the user's call of `fit`
     )
 
 

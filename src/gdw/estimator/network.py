@@ -1,17 +1,20 @@
-"""The network of a fit: made by name or from the user's module, checked, and saved as bytes."""
+"""The network of a fit: made by name or from the user's module, checked, trained, and saved as bytes."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from gdw.data.examples import Examples
 from gdw.errors import ConfigError, ModelError
 from gdw.models import build_model
+from gdw.reweight import Reweighter
+from gdw.train import Callback, TrainConfig, Trainer
 from gdw.train.evaluation import predict_probabilities
 
 Factory = Callable[[tuple[int, ...], int], nn.Module]
@@ -61,6 +64,42 @@ def check_network(network: nn.Module, examples: Examples, num_classes: int) -> N
             f"module: expected logits of shape (B, {num_classes}), one for each class of y, found "
             f"{('B', *probabilities.shape[1:])}: give it {num_classes} outputs"
         )
+
+
+class _WeightedTrainer(Trainer):
+    """A trainer that multiplies the gradient of training example i by `sample_weight[i]`, `(N,)`."""
+
+    def __init__(self, config: TrainConfig, sample_weight: Tensor | None) -> None:
+        super().__init__(config)
+        self._sample_weight = sample_weight
+
+    def _reweighter(self, model: nn.Module, optimizer: Optimizer) -> Reweighter:
+        reweighter = super()._reweighter(model, optimizer)
+        if self._sample_weight is not None:
+            reweighter.count_examples_as(self._sample_weight)
+        return reweighter
+
+
+def train_network(
+    network: nn.Module,
+    config: TrainConfig,
+    train: Examples,
+    meta: Examples | None,
+    *,
+    sample_weight: Tensor | None,
+    callbacks: Sequence[Callback] = (),
+) -> list[dict[str, Any]]:
+    """Train `network` in place, leave it in evaluation mode, and return the history.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C stopped the training, so the estimator stays unfitted.
+    """
+    trainer = _WeightedTrainer(config, sample_weight)
+    result = trainer.fit(network, train, meta, callbacks=callbacks)
+    if result.signalled:
+        raise KeyboardInterrupt
+    network.eval()
+    return result.history
 
 
 def network_to_bytes(network: nn.Module) -> bytes:

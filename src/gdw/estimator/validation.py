@@ -30,15 +30,13 @@ def recognise_form(X: Any, *, own_module: bool) -> Form:
     """The form of training data; with `own_module` dense numbers stay as they are."""
     if _is_sparse(X):
         return "sparse"
-    if _is_frame(X):
-        return _form_of_numbers(own_module, X) if _all_numeric(X) else "table"
-    if isinstance(X, Tensor):
-        return _form_of_numbers(own_module, X)
     if _is_texts(X):
         return "texts"
-    if _is_mixed(X):
+    if _is_mixed(X) or (_is_frame(X) and not _all_numeric(X)):
         return "table"
-    return _form_of_numbers(own_module, X)
+    if own_module:
+        return "untouched"
+    return "images" if _ndim(X) > 2 else "numbers"
 
 
 def check_features(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
@@ -63,6 +61,12 @@ def check_features(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
     if form == "untouched" and isinstance(X, Tensor):
         _require_rows(X, estimator)
         return X
+    return _check_array(estimator, X, form, fitting=fitting)
+
+
+def _check_array(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
+    from sklearn.utils.validation import validate_data
+
     dense = form in ("numbers", "sparse")
     if dense and _ndim(X) > 2:
         raise DataError(f"expected {_DESCRIPTIONS[form]} as in fit, found {_ndim(X)} dimensions")
@@ -162,13 +166,16 @@ def check_trusted(trusted: Any, length: int) -> NDArray[np.bool_]:
         raise DataError(
             f"trusted: expected {length} times true or false, one for each row of X, found {found}"
         )
-    mask = mask.astype(bool)
+    _require_both(mask.astype(bool))
+    return mask.astype(bool)
+
+
+def _require_both(mask: NDArray[np.bool_]) -> None:
     if mask.all() or not mask.any():
         found = "every row" if mask.all() else "no row"
         raise DataError(
             f"trusted: {found} of X is trusted: expected some clean rows and some to train on"
         )
-    return mask
 
 
 def require_each_class(codes: NDArray[np.int64], classes: NDArray[Any], name: str) -> None:
@@ -189,12 +196,6 @@ def _require_one_type(labels: NDArray[Any]) -> None:
         row = texts.index(not texts[0])
         found = f"{labels[0]!r} in row 0 and {labels[row]!r} in row {row}"
         raise DataError(f"y: expected labels of one type, found {found}: write them all as text")
-
-
-def _form_of_numbers(own_module: bool, X: Any) -> Form:
-    if own_module:
-        return "untouched"
-    return "images" if _ndim(X) > 2 else "numbers"
 
 
 def _ndim(X: Any) -> int:
@@ -232,13 +233,17 @@ def _is_texts(X: Any) -> bool:
 def _is_mixed(X: Any) -> bool:
     """Whether rows hold names, or names and numbers."""
     if isinstance(X, np.ndarray):
-        if X.ndim != 2 or X.dtype.kind not in "OU":
-            return False
-        return X.dtype.kind == "U" or any(isinstance(value, str) for value in X.flat)
+        return X.ndim == 2 and _holds_texts(X)
     rows = X if isinstance(X, (list, tuple)) else ()
     return any(
         isinstance(row, (list, tuple)) and any(isinstance(v, str) for v in row) for row in rows
     )
+
+
+def _holds_texts(array: NDArray[Any]) -> bool:
+    if array.dtype.kind == "O":
+        return any(isinstance(value, str) for value in array.flat)
+    return array.dtype.kind == "U"
 
 
 def _as_texts(X: Any) -> list[str | None]:

@@ -65,7 +65,8 @@ class Loop:
         self._callbacks = callbacks
         self._sums = EpochSums()
         self._lr = 0.0
-        steps = math.ceil(streams.batches_per_epoch / config.accumulate)
+        self.batches_per_epoch = streams.batches_per_epoch
+        steps = math.ceil(self.batches_per_epoch / config.accumulate)
         self._scheduler = make_scheduler(
             optimizer,
             total=config.epochs * steps,
@@ -101,14 +102,14 @@ class Loop:
     def _meta_batches(self) -> Iterator[Batch] | None:
         if not self._reweighter.needs_meta or self._streams.sets.meta is None:
             return None
-        done = self.position.epoch * self._streams.batches_per_epoch + self.position.batch
+        done = self.position.epoch * self.batches_per_epoch + self.position.batch
         return self._streams.meta(done, self._reweighter.clean_targets())
 
     def _train_epoch(
         self, meta: Iterator[Batch] | None, interrupt: Interrupt, progress: Progress
     ) -> bool:
         """Take the remaining optimizer steps of the epoch. Returns whether a signal stopped it."""
-        left = self._streams.batches_per_epoch - self.position.batch
+        left = self.batches_per_epoch - self.position.batch
         epoch, epochs = self.position.epoch + 1, self._config.epochs
         self._reweighter.begin_epoch(epoch, epochs)
         batches = self._streams.train(

@@ -129,22 +129,17 @@ class Trainer:
         """
         until = _last_epoch(self.config.epochs, stop_after)
         config, processes = self.config, self.processes
-        method = METHODS[config.method]
-        sets = make_sets(method, config.method, train, meta, test)
+        sets = make_sets(METHODS[config.method], config.method, train, meta, test)
         self._make_ready(model, sets)
         # The same seed on all processes, so that their weighting networks start with equal weights.
         with seeded(config.seed, processes.device):
             optimizer = _make_optimizer(config, model)
             reweighter = self._reweighter(model, optimizer)
-        device, dtype = device_and_dtype(model)
-        streams = feed.BatchStreams(
-            sets, config, processes, device=device, dtype=dtype, joins_clean=method.joins_clean
-        )
         written = TrainingOutput(processes, kept=config.checkpoints_kept)
         loop = Loop(
             config=config,
             processes=processes,
-            streams=streams,
+            streams=self._streams(model, sets),
             model=model,
             optimizer=optimizer,
             reweighter=reweighter,
@@ -161,7 +156,7 @@ class Trainer:
             else:
                 self.prepare(reweighter, model, sets)
             before = loop.position.epoch
-            interrupted, signalled = self._run(loop, streams.batches_per_epoch, until)
+            interrupted, signalled = self._run(loop, until)
         written.save_model(model)
         return written.result(
             last_epochs=config.last_epochs,
@@ -235,13 +230,20 @@ class Trainer:
             **self.config.method_options,
         )
 
-    def _run(self, loop: Loop, batches: int, until: int) -> tuple[bool, bool]:
+    def _streams(self, model: nn.Module, sets: feed.DataSets) -> feed.BatchStreams:
+        device, dtype = device_and_dtype(model)
+        joins_clean = METHODS[self.config.method].joins_clean
+        return feed.BatchStreams(
+            sets, self.config, self.processes, device=device, dtype=dtype, joins_clean=joins_clean
+        )
+
+    def _run(self, loop: Loop, until: int) -> tuple[bool, bool]:
         """Returns whether a signal stopped the training, and whether there was a signal."""
         progress = make_progress(
             self.config.progress,
             shown=self.processes.is_first,
             epochs=self.config.epochs,
-            batches=batches,
+            batches=loop.batches_per_epoch,
             done=loop.position.epoch,
         )
         try:

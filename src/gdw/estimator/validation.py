@@ -247,21 +247,21 @@ def _holds_texts(array: NDArray[Any]) -> bool:
 
 
 def _as_texts(X: Any) -> list[str | None]:
-    import pandas as pd
-
     if isinstance(X, str) or not hasattr(X, "__len__") or getattr(X, "ndim", 1) != 1:
         raise DataError(f"expected {_DESCRIPTIONS['texts']}, found {type(X).__name__}")
-    texts: list[str | None] = []
-    for position, value in enumerate(X):
-        if isinstance(value, str):
-            texts.append(value)
-        elif np.ndim(value) == 0 and pd.isna(value):
-            texts.append(None)
-        else:
-            raise DataError(
-                f"X[{position}] is {value!r:.60}: expected a text as in the other rows; write it as one"
-            )
-    return texts
+    return [_as_text(value, position) for position, value in enumerate(X)]
+
+
+def _as_text(value: Any, position: int) -> str | None:
+    import pandas as pd
+
+    if isinstance(value, str):
+        return value
+    if np.ndim(value) == 0 and pd.isna(value):
+        return None
+    raise DataError(
+        f"X[{position}] is {value!r:.60}: expected a text as in the other rows; write it as one"
+    )
 
 
 def _as_frame(X: Any) -> Any:

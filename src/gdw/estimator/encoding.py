@@ -71,9 +71,8 @@ def encode(
     form = recognise_form(X, own_module=estimator.module is not None)
     checked = check_features(estimator, X, form, fitting=True)
     length = _require_same_length(checked, labels)
-    weights = _check_weights(sample_weight, checked)
+    rows, weights = _check_weights(sample_weight, checked, length)
     mask = None if trusted is None else check_trusted(trusted, length)
-    rows = np.arange(length) if weights is None else np.flatnonzero(weights)
     classes, codes = code_labels(labels[rows])
     checked = checked if len(rows) == length else select_rows(checked, rows)
     encoder = FormEncoder.fit(form, checked)
@@ -85,7 +84,7 @@ def encode(
         classes=classes,
         examples=Examples(encoder.encode(checked), torch.from_numpy(codes)),
         rows=rows,
-        weights=None if weights is None else weights[rows],
+        weights=weights,
         trusted=mask,
         meta=None if meta is None else _encode_meta(estimator, meta, encoder, classes),
     )
@@ -101,16 +100,22 @@ def _require_same_length(checked: Any, labels: NDArray[Any]) -> int:
     return length
 
 
-def _check_weights(sample_weight: Any, X: Any) -> NDArray[np.float64] | None:
-    """`(N,)` float64; None if all are equal, so that weights of one change nothing at all."""
+def _check_weights(
+    sample_weight: Any, X: Any, length: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
+    """The rows with a positive weight, and their weights; None if all weights are equal."""
     from sklearn.utils.validation import _check_sample_weight
 
     if sample_weight is None:
-        return None
+        return np.arange(length), None
     weights: NDArray[np.float64] = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
-    return None if np.all(weights == weights[0]) and weights[0] > 0 else weights
+    if np.all(weights == weights[0]) and weights[0] > 0:
+        # Weights of one must change nothing at all.
+        return np.arange(length), None
+    rows = np.flatnonzero(weights)
+    return rows, weights[rows]
 
 
 def _encode_meta(

@@ -253,10 +253,10 @@ def _as_texts(X: Any) -> list[str | None]:
 
 
 def _as_text(value: Any, position: int) -> str | None:
-    import pandas as pd
-
     if isinstance(value, str):
         return value
+    import pandas as pd
+
     if np.ndim(value) == 0 and pd.isna(value):
         return None
     raise DataError(

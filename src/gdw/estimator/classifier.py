@@ -97,9 +97,12 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     >>> given[::4] = 0  # some labels are wrong
     >>> verified = np.arange(len(y)) % 5 == 0
     >>> given[verified] = y[verified]
-    >>> classifier = GDWClassifier(epochs=8, lr=0.01, model="mlp:16", random_state=0)
+    >>> classifier = GDWClassifier(epochs=6, lr=0.05, batch_size=16, random_state=0)
     >>> classifier = classifier.fit(X, given, trusted=verified)
     >>> bool(classifier.score(X, y) > 0.8)
+    True
+    >>> suspicious = classifier.label_issues_["index"][:10].to_numpy()
+    >>> bool((given[suspicious] != y[suspicious]).all())
     True
     """
 

@@ -79,9 +79,7 @@ def audit(
     from gdw.runs import audit as audit_run
 
     if (apply is None) != (output is None):
-        raise ConfigError(
-            "--apply and --output belong together: give both, as in --apply KEEP --output FILE"
-        )
+        raise ConfigError("--apply and --output belong together, as in --apply KEEP --output FILE")
     if pred_probs is not None:
         check_pred_probs(pred_probs)
     began = time.perf_counter()
@@ -90,12 +88,10 @@ def audit(
         run_audit.check_copy(output)
     if issues is None:
         run_audit.require_unedited()
-        frame = run_audit.issues(threshold=threshold)
-    else:
-        frame = run_audit.edited_issues(issues)
-    cells = run_audit.noise_cells()
-    if issues is None:
+        frame, cells = run_audit.issues(threshold=threshold), run_audit.noise_cells()
         run_audit.write(frame, cells)
+    else:
+        frame, cells = run_audit.edited_issues(issues), run_audit.noise_cells()
     judged = time.perf_counter() - began
     _show(run_audit, frame, cells, top)
     if issues is None:

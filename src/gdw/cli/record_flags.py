@@ -40,31 +40,19 @@ def add_record_flags(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
-        parameters = [
-            parameter
-            for parameter in signature.parameters.values()
-            if parameter.kind is not parameter.VAR_KEYWORD
-        ]
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        parameters = {parameter.name: parameter for parameter in own}
         for record in records:
             for name, field in record.model_fields.items():
-                if name in {parameter.name for parameter in parameters}:
+                if name in parameters:
                     raise TypeError(f"{record.__name__}.{name}: two options of this name")
-                parameters.append(
-                    _parameter(
-                        name,
-                        field,
-                        record.group,
-                        other_names.get(name),
-                        tuple(completed.get(name, ())),
-                    )
+                parameters[name] = _parameter(
+                    name, field, record.group, other_names.get(name), tuple(completed.get(name, ()))
                 )
-        order: list[str] = [MOST_USED, *panels]
-        order += [p for p in map(_panel, parameters) if p is not None and p not in order]
-        for parameter in parameters:
-            if parameter.name in first:
-                _information(parameter).rich_help_panel = MOST_USED
-        parameters.sort(key=lambda parameter: _position(parameter, first, order))
-        keywords = [p.replace(kind=p.KEYWORD_ONLY) for p in parameters]
+        keywords = [
+            parameter.replace(kind=parameter.KEYWORD_ONLY)
+            for parameter in _sorted(list(parameters.values()), first, panels)
+        ]
         command.__signature__ = signature.replace(parameters=keywords)  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in keywords}
         return command
@@ -138,10 +126,19 @@ def _panel(parameter: inspect.Parameter) -> Any:
     return getattr(_information(parameter), "rich_help_panel", None)
 
 
-def _position(
-    parameter: inspect.Parameter, first: Sequence[str], order: Sequence[Any]
-) -> tuple[int, int]:
-    panel = _panel(parameter)
-    if panel is None:
-        return (-1, 0)
-    return order.index(panel), first.index(parameter.name) if parameter.name in first else 0
+def _sorted(
+    parameters: list[inspect.Parameter], first: Sequence[str], panels: Sequence[str]
+) -> list[inspect.Parameter]:
+    """The parameters in the order of the help, those named in `first` moved to their own panel."""
+    order: list[str] = [MOST_USED, *panels]
+    order += [p for p in map(_panel, parameters) if p is not None and p not in order]
+    for parameter in parameters:
+        if parameter.name in first:
+            _information(parameter).rich_help_panel = MOST_USED
+
+    def position(parameter: inspect.Parameter) -> tuple[int, int]:
+        panel = _panel(parameter)
+        within = first.index(parameter.name) if parameter.name in first else 0
+        return (-1, 0) if panel is None else (order.index(panel), within)
+
+    return sorted(parameters, key=position)

@@ -55,7 +55,10 @@ def test_unsupported_and_empty_files(tmp_path: Path) -> None:
         ("a,label\n1,x\n2,y,z\n", r"line 3 of .*x.csv has 3 values, but the header has 2"),
         ("a,label\n1,x\n2\n", r"line 3 of .*x.csv has 1 values, but the header has 2"),
         ('a,label\n"1\n2",x\n3\n', r"line 4 of .*x.csv has 1 values"),
-        ('a,label\n1,x\n2,"y\n', r"line 3 of .*x.csv is broken: unexpected end of data"),
+        (
+            'a,label\n1,x\n2,"y\n',
+            "line 3 of .*x.csv is broken: its cell begins with a quote that is never closed",
+        ),
         ("a;label\n1;x\n", r"should be separated by ',', but its header has ';'"),
         ("a\tlabel\n1\tx\n", r"should be separated by ',', but its header has '\\t'"),
         ("a,a,label\n1,2,x\n", r"more than one column named 'a': rename them"),
@@ -74,10 +77,16 @@ def test_csv_that_is_not_utf8(tmp_path: Path, rows_before: int) -> None:
     path.write_bytes(("a,label\n" + "Ulm,y\n" * rows_before + "Köln,x\n").encode("latin-1"))
     line = rows_before + 2
     check(
-        path, rf"is not UTF-8 text, line {line} has the byte 0xf6 .*: save it as UTF-8, .* -f WIND"
+        path,
+        rf"is not UTF-8 text, line {line} has the byte 0xf6: the line would read 'Köln,x' in windows-1252, "
+        r".*; name the encoding \(--encoding windows-1252, encoding=\), or save the file as UTF-8",
     )
     path.write_bytes("a,label\nKöln,x\n".encode("utf-16"))
-    check(path, "is not UTF-8 text, it begins with the mark of UTF-16: save .* iconv -f UTF-16")
+    check(
+        path,
+        "is not UTF-8 text, it begins with the mark of UTF-16: its first line would read 'a,label'; "
+        r"name the encoding \(--encoding utf-16, encoding=\)",
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from gdw.data import load
 from gdw.data.formats import FORMATS, CopyPlan, Format
-from gdw.data.formats.delimited import _read_careful, _read_fast
+from gdw.data.formats.delimited import _layout, _read_careful, _read_fast, _trimmed
+from gdw.data.read_options import ReadOptions
 from gdw.data.rows import TableRows, format_of, open_rows, suffixes, suffixes_in_words
 from gdw.errors import DataError
 
@@ -116,9 +117,15 @@ def test_both_readers_agree_with_what_was_written(
     path.write_text(text.getvalue(), encoding="utf-8", newline="")
     names = ["a", "b", "c"]
     expected = [[cell.strip() for cell in row] for row in rows]
-    careful = _read_careful(path, ",", names)
+    layout = _layout(path, path.read_bytes(), ReadOptions(), ",")
+    assert layout.names == names
+    careful = _trimmed(_read_careful(layout, ReadOptions()))
     assert [list(row.values()) for row in careful.to_pylist()] == expected
-    fast = _read_fast(path, ",", names, 1)
+    fast = _read_fast(layout, ReadOptions())
+    if fast is None:
+        assert "\n" in rows[-1][-1]  # Arrow does not notice a last quote that is not closed.
+        return
+    fast = _trimmed(fast)
     assert [list(row.values()) for row in fast.to_pylist()] == expected
 
 
@@ -314,7 +321,7 @@ def test_a_format_is_one_object_and_one_line(
 ) -> None:
     """A toy format of lines `label value`: registered, it opens, and writes a cleaned copy."""
 
-    def open_words(path: Path) -> TableRows:
+    def open_words(path: Path, options: ReadOptions) -> TableRows:
         label, value = zip(*(line.split() for line in path.read_text().splitlines()), strict=True)
         return TableRows(pa.table({"label": label, "value": value}), path, untyped=True)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from gdw.data.read_options import ReadOptions
 from gdw.errors import DataError, nearest
 from gdw.files.wording import listed, shown
 
@@ -32,6 +33,7 @@ class Rows(ABC):
             None: the kind is recognised from the columns.
         untyped: whether every cell is text, as in a delimited file.
         notes: one line each for the user, on what of the file or folder is not used.
+        options: how the file was read.
     """
 
     columns: tuple[str, ...]
@@ -39,6 +41,7 @@ class Rows(ABC):
     kind: Kind | None = None
     untyped: bool = False
     notes: tuple[str, ...] = ()
+    options: ReadOptions = ReadOptions()
 
     @abstractmethod
     def __len__(self) -> int:
@@ -143,8 +146,15 @@ class TableRows(Rows):
         return f"row {row + 1} of {self._name}"
 
 
-def open_rows(path: str | Path) -> Rows:
+def open_rows(path: str | Path, options: ReadOptions = ReadOptions()) -> Rows:  # noqa: B008 - frozen
     """Open a file by its suffix, or a folder of images.
+
+    Args:
+        path: the file or folder.
+        options: how a text file is read.
+
+    Returns:
+        The rows, with `options`.
 
     Raises:
         DataError: there is no file or folder at `path`, the suffix is not supported, or the file is damaged
@@ -156,7 +166,8 @@ def open_rows(path: str | Path) -> Rows:
         file_format = format_of(place)
         if not place.is_dir() and place.stat().st_size == 0:
             raise DataError(f"{shown(place)} is an empty file: expected at least one example")
-        rows = file_format.open(place)
+        rows = file_format.open(place, options)
+        rows.options = options
     except OSError as error:
         raise DataError(f"cannot read {shown(place)}: {error.strerror or error}") from None
     if len(rows) == 0:

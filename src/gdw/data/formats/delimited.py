@@ -1,61 +1,70 @@
 """Comma- and tab-separated text. Every cell is kept as text, without the spaces around it.
 
 Arrow's reader is fast, but it does not understand quotes that follow a space (`a, "b, c"`), accepts a quote
-that is never closed, and does not say which line of a broken file is broken. Python's reader does all this,
-so it reads the files that Arrow's reader would read wrongly.
+that is never closed, and does not say which line of a broken file is broken. `Records` does all this, so it
+reads the files that Arrow's reader would read wrongly.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
-import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from gdw.data.formats.encodings import is_utf8, not_in_encoding, utf8_content, write_encoded
 from gdw.data.formats.format import CopyPlan, Format
+from gdw.data.formats.records import Content, Record, Records
+from gdw.data.formats.swallowed import swallowed_cell
+from gdw.data.read_options import ReadOptions
 from gdw.data.rows import TableRows
 from gdw.errors import DataError
 from gdw.files.wording import shown
 
 _ROWS_AT_ONCE = 20_000
 _BYTES_AT_ONCE = 1 << 24
-_BYTE_ORDER_MARK = "\ufeff"
+_QUOTES_ARE_TEXT = 'read quotes as ordinary characters (--quoting none, quoting="none")'
+
+# Excel reads the delimiter from a first line such as `sep=;`.
+_EXCEL_DELIMITER = re.compile(rb'"?sep=([^"\r\n])"?[\r\n]+')
 
 
-def open_delimited(path: Path, *, delimiter: str) -> TableRows:
+@dataclass(frozen=True)
+class _Layout:
+    """The records of a file, the names of its columns, and where the first record after the header begins."""
+
+    path: Path
+    records: Records
+    names: list[str]
+    start: int
+
+    def rows(self) -> Iterator[Record]:
+        """The records after the header, with empty lines."""
+        return self.records.read(self.start)
+
+
+def open_delimited(path: Path, options: ReadOptions, *, delimiter: str) -> TableRows:
     """The rows of a file with a header line; `DataError` names the line that is broken."""
-    names, header_lines = _header(path, delimiter)
-    table = None
-    if not _needs_care(path, delimiter):
-        table = _read_fast(path, delimiter, names, header_lines)
-    if table is None:
-        table = _read_careful(path, delimiter, names)
-    return TableRows(table, path, untyped=True)
+    with utf8_content(path, options.encoding) as content:
+        layout = _layout(path, content, options, delimiter)
+        table = None
+        if not _needs_care(layout.records):
+            table = _read_fast(layout, options)
+        if table is None:
+            table = _read_careful(layout, options)
+        if options.quoting is None:
+            _refuse_swallowed_rows(layout, table)
+    return TableRows(_trimmed(table), path, untyped=True)
 
 
 def copy_delimited(plan: CopyPlan, target: Path, *, delimiter: str) -> None:
-    """Write the copy; records that do not change are copied byte by byte."""
-    with (
-        plan.source.open(encoding="utf-8", newline="") as source,
-        target.open("w", encoding="utf-8", newline="") as file,
-    ):
-        column, row = -1, 0
-        for raw, cells in _records(source, delimiter, plan):
-            if not cells:
-                file.write(raw)
-            elif column < 0:
-                column = [cell.strip() for cell in cells].index(plan.label)
-                file.write(raw)
-            else:
-                if row < len(plan.keep) and plan.keep[row]:
-                    file.write(_relabelled(raw, cells, column, plan.relabel.get(row), delimiter))
-                row += 1
-        plan.require_all(row)
+    """Write the copy. Only the cells of changed labels differ from the source."""
+    options = plan.rows.options
+    with utf8_content(plan.source, options.encoding) as content:
+        layout = _layout(plan.source, content, options, delimiter)
+        write_encoded(_copied(layout, plan), plan.source, options.encoding, target)
 
 
 CSV = Format(
@@ -66,155 +75,209 @@ TSV = Format(
 )
 
 
-def _header(path: Path, delimiter: str) -> tuple[list[str], int]:
-    """The column names and the number of lines up to the end of the header."""
-    for line, cells in _lines(path, delimiter):
-        names = [cell.strip() for cell in cells]
-        other = next((c for c in (",", ";", "\t") if c != delimiter and c in names[0]), None)
-        if len(names) == 1 and other is not None:
-            raise DataError(
-                f"{shown(path)} should be separated by {delimiter!r}, but its header has {other!r}: "
-                "save it as .csv with commas or as .tsv with tabs"
-            )
-        return names, line
+def _layout(path: Path, content: Content, options: ReadOptions, delimiter: str) -> _Layout:
+    delimiter = options.delimiter or delimiter
+    quoted = options.quoting != "none"
+    records = Records(content, delimiter, quoted=quoted)
+    start = records.beginning
+    excel = _EXCEL_DELIMITER.match(content, start)
+    if excel is not None:
+        start = excel.end()
+        if options.delimiter is None and excel[1].isascii():
+            records = Records(content, excel[1].decode(), quoted=quoted)
+    for record in records.read(start):
+        _require_closed(path, records, record)
+        cells = records.cells(record)
+        if cells:
+            names = _names(path, cells, records.delimiter.decode(), options.encoding)
+            return _Layout(path, records, names, record.start + len(record.raw))
     raise DataError(f"{shown(path)} has no rows: expected a header line and at least one example")
 
 
-def _needs_care(path: Path, delimiter: str) -> bool:
-    """Whether a quote follows a space, or is never closed: Arrow would take all the rest for one cell."""
-    with (
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-    ):
-        if re.search(rb"(?:^|[\n" + delimiter.encode() + rb"]) +\"", content) is not None:
-            return True
-        quotes = sum(
-            content[start : start + _BYTES_AT_ONCE].count(b'"')
-            for start in range(0, len(content), _BYTES_AT_ONCE)
+def _names(path: Path, cells: list[bytes], delimiter: str, encoding: str | None) -> list[str]:
+    try:
+        names = [cell.decode().strip() for cell in cells]
+    except UnicodeDecodeError:
+        raise DataError(not_in_encoding(path, encoding)) from None
+    other = next((c for c in (",", ";", "\t", "|") if c != delimiter and c in names[0]), None)
+    if len(names) == 1 and other is not None:
+        word = "tab" if other == "\t" else repr(other)
+        raise DataError(
+            f"{shown(path)} should be separated by {delimiter!r}, but its header has {other!r}: "
+            f"name the delimiter (--delimiter {word}, delimiter=)"
         )
-        return quotes % 2 == 1
+    return names
 
 
-def _read_fast(path: Path, delimiter: str, names: list[str], header_lines: int) -> Any:
-    """The table as Arrow reads it, or None if Arrow cannot read the file."""
+def _needs_care(records: Records) -> bool:
+    """Whether a quote follows a space, or is never closed: Arrow would take all the rest for one cell."""
+    if not records.quoted or records.content.find(b'"') < 0:
+        return False
+    return records.count(b'"') % 2 == 1 or records.has_spaced_quotes()
+
+
+def _read_fast(layout: _Layout, options: ReadOptions) -> Any:
+    """The table as Arrow reads it, with the spaces around cells, or None if Arrow cannot read the file."""
     import pyarrow as pa
-    import pyarrow.compute as pc
     from pyarrow import csv as arrow_csv
 
+    records, names = layout.records, layout.names
+    source = layout.path if is_utf8(options.encoding) else pa.BufferReader(records.content)
     try:
         table = arrow_csv.read_csv(
-            path,
+            source,
             read_options=arrow_csv.ReadOptions(
-                column_names=names, skip_rows=header_lines, block_size=_BYTES_AT_ONCE
+                column_names=[str(number) for number in range(len(names))],
+                skip_rows=records.line_of(layout.start) - 1,
+                block_size=_BYTES_AT_ONCE,
             ),
-            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=records.delimiter.decode(),
+                quote_char='"' if records.quoted else False,
+                newlines_in_values=records.quoted,
+            ),
             convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
+                column_types={str(number): pa.string() for number in range(len(names))},
+                strings_can_be_null=False,
             ),
         )
     except pa.ArrowInvalid:
         return None
-    return pa.table([pc.utf8_trim_whitespace(column) for column in table.columns], names=names)
+    if len(table) and re.search("[\r\n]", table.column(len(names) - 1)[-1].as_py()):
+        return None  # The last quote of the file may not be closed.
+    return table.rename_columns(names)
 
 
-def _read_careful(path: Path, delimiter: str, names: list[str]) -> Any:
-    """The table as Python's reader reads it, in pieces, because Python's strings need much memory."""
+def _read_careful(layout: _Layout, options: ReadOptions) -> Any:
+    """The same table from `Records`, in pieces, because Python's objects need much memory."""
     import pyarrow as pa
 
-    schema = pa.schema([(name, pa.string()) for name in names])
-    pieces, rows = [], []
-    lines = _lines(path, delimiter)
-    next(lines)
-    for line, cells in lines:
-        if len(cells) != len(names):
-            raise DataError(
-                f"line {line} of {shown(path)} has {len(cells)} values, but the header has {len(names)}: "
-                "check its quotes and separators"
-            )
-        rows.append([cell.strip() for cell in cells])
+    pieces, rows, width = [], [], len(layout.names)
+    for record in layout.rows():
+        cells = layout.records.cells(record)
+        if not cells:
+            continue
+        _require_closed(layout.path, layout.records, record)
+        # Some programs end each row with delimiters that the header does not have.
+        if len(cells) > width and not any(cell.strip() for cell in cells[width:]):
+            cells = cells[:width]
+        if len(cells) != width:
+            raise DataError(_wrong_width(layout, record, len(cells)))
+        rows.append(cells)
         if len(rows) == _ROWS_AT_ONCE:
-            pieces.append(_piece(rows, schema))
+            pieces.append(_piece(layout, options, rows))
             rows = []
-    pieces.append(_piece(rows, schema))
+    pieces.append(_piece(layout, options, rows))
     return pa.concat_tables(pieces)
 
 
-def _piece(rows: list[list[str]], schema: Any) -> Any:
+def _piece(layout: _Layout, options: ReadOptions, rows: list[list[bytes]]) -> Any:
     import pyarrow as pa
 
-    columns = zip(*rows, strict=True) if rows else [()] * len(schema)
-    return pa.table([pa.array(c, pa.string()) for c in columns], schema=schema)
+    columns = zip(*rows, strict=True) if rows else [()] * len(layout.names)
+    try:
+        arrays = [pa.array(column, pa.binary()).cast(pa.string()) for column in columns]
+    except pa.ArrowInvalid:
+        raise DataError(not_in_encoding(layout.path, options.encoding)) from None
+    return pa.table(arrays, names=layout.names)
 
 
-def _lines(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """The records that are not empty, each with the number of its last line."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True, strict=True)
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except UnicodeDecodeError:
-                raise DataError(_wrong_encoding(path)) from None
-            except csv.Error as error:
-                raise DataError(
-                    f"line {reader.line_num} of {shown(path)} is broken: {error}"
-                ) from None
-            if cells:
-                yield reader.line_num, cells
+def _trimmed(table: Any) -> Any:
+    """The table without the spaces around cells, and without empty columns at the end that have no name."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = [pc.utf8_trim_whitespace(column) for column in table.columns]
+    names = list(table.column_names)
+    while len(names) > 1 and not names[-1] and pc.max(pc.utf8_length(columns[-1])).as_py() == 0:
+        names.pop()
+        columns.pop()
+    return pa.table(columns, names=names)
 
 
-def _wrong_encoding(path: Path) -> str:
-    """What is wrong with the encoding of a file that is not UTF-8, and how to convert the file."""
-    with path.open("rb") as file:
-        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            return _conversion(path, "it begins with the mark of UTF-16", "UTF-16")
-        file.seek(0)
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode()
-            except UnicodeDecodeError as error:
-                byte = line[error.start]
-                reason = f"line {number} has the byte 0x{byte:02x} (Latin-1, Windows-1252?)"
-                return _conversion(path, reason, "WINDOWS-1252")
-    raise AssertionError(f"{path} is UTF-8")
+def _require_closed(path: Path, records: Records, record: Record) -> None:
+    quote = records.unclosed(record)
+    if quote is not None:
+        raise DataError(
+            f"line {records.line_of(quote)} of {shown(path)} is broken: its cell begins with a quote that is "
+            f"never closed; close it, or {_QUOTES_ARE_TEXT}"
+        )
 
 
-def _conversion(path: Path, reason: str, encoding: str) -> str:
+def _wrong_width(layout: _Layout, record: Record, width: int) -> str:
+    records = layout.records
+    place = f"line {records.line_of(record.start)} of {shown(layout.path)}"
+    counts = f"has {width} values, but the header has {len(layout.names)}"
+    begin = records.broken_cell(record)
+    if begin is None:
+        hint = f", or {_QUOTES_ARE_TEXT}" if b'"' in record.raw and records.quoted else ""
+        return f"{place} {counts}: check its quotes and separators{hint}"
+    first, last = records.line_of(begin), records.line_of(record.start + len(record.body))
     return (
-        f"{shown(path)} is not UTF-8 text, {reason}: save it as UTF-8, for example with "
-        f"iconv -f {encoding} -t UTF-8"
+        f"{place} {counts}: a quoted cell begins at line {first}, and the row ends at line {last}; close the "
+        f"quote of line {first}, or {_QUOTES_ARE_TEXT}"
     )
 
 
-def _records(file: TextIO, delimiter: str, plan: CopyPlan) -> Iterator[tuple[str, list[str]]]:
-    """Each record as it is written, with its line end, and its cells; an empty line has no cells."""
-    consumed: list[str] = []
-
-    def lines() -> Iterator[str]:
-        for line in file:
-            consumed.append(line)
-            # A byte order mark is not a part of the first column's name.
-            yield line.removeprefix(_BYTE_ORDER_MARK)
-
-    reader = csv.reader(lines(), delimiter=delimiter, skipinitialspace=True)
-    try:
-        for cells in reader:
-            yield "".join(consumed), cells
-            consumed.clear()
-    except csv.Error as error:
-        raise DataError(
-            f"line {reader.line_num} of {shown(plan.source)} cannot be copied: {error}"
-        ) from None
+def _refuse_swallowed_rows(layout: _Layout, table: Any) -> None:
+    """Raise `DataError` for a quoted cell that contains whole rows."""
+    records = layout.records
+    if not records.quoted or records.content.find(b'"') < 0:
+        return
+    line_end = "\r" if records.content.find(b"\n") < 0 else "\n"
+    cell = swallowed_cell(table, records.delimiter.decode(), line_end)
+    if cell is None:
+        return
+    filled = (record for record in layout.rows() if record.body)
+    record = next(record for row, record in enumerate(filled) if row == cell.row)
+    line = records.line_of(record.start + records.span(record, cell.column)[0])
+    raise DataError(
+        f"line {line} of {shown(layout.path)} begins a quoted cell that contains {cell.breaks} line breaks, "
+        f"and its lines look like rows of their own: close the quote, or {_QUOTES_ARE_TEXT}, or keep the "
+        'cell as it is (--quoting double, quoting="double")'
+    )
 
 
-def _relabelled(raw: str, cells: list[str], column: int, label: str | None, delimiter: str) -> str:
-    """A record with the new label; `raw` itself if there is none."""
-    if label is None:
-        return raw
-    ending = raw[len(raw.rstrip("\r\n")) :]
-    line = io.StringIO()
-    out = csv.writer(line, delimiter=delimiter, lineterminator="")
-    out.writerow([*cells[:column], label, *cells[column + 1 :]])
-    return line.getvalue() + ending
+def _copied(layout: _Layout, plan: CopyPlan) -> Iterator[bytes]:
+    """The pieces of the copy, from the first byte to the last."""
+    import numpy as np
+
+    rows = np.array(sorted(plan.relabel), dtype=np.int64)
+    present = dict(zip(rows.tolist(), plan.rows.values(plan.label, rows), strict=True))
+    column, row = layout.names.index(plan.label), 0
+    yield layout.records.content[: layout.start]
+    for record in layout.rows():
+        if not record.body:
+            yield record.raw
+            continue
+        if row < len(plan.keep) and plan.keep[row]:
+            if row in plan.relabel:
+                yield _relabelled(layout.records, record, column, row, present, plan)
+            else:
+                yield record.raw
+        row += 1
+    plan.require_all(row)
+
+
+def _relabelled(
+    records: Records,
+    record: Record,
+    column: int,
+    row: int,
+    present: Mapping[int, str],
+    plan: CopyPlan,
+) -> bytes:
+    """A record with the new label. The spaces around the label and its quotes stay."""
+    start, end = records.span(record, column)
+    cell = record.raw[start:end].decode()
+    core = cell.strip()
+    value = records.cells(Record(record.start, core.encode()))
+    if [text.decode().strip() for text in value] != [present[row]]:
+        raise plan.changed(f"has another label in row {row + 1} now")
+    at = cell.index(core)
+    label = records.quoted_like(core, plan.relabel[row])
+    return (
+        record.raw[:start]
+        + (cell[:at] + label + cell[at + len(core) :]).encode()
+        + record.raw[end:]
+    )

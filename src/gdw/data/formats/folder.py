@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.images import IMAGE_SUFFIXES
+from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Kind, Rows, suffixes
 from gdw.errors import DataError
 from gdw.files.wording import listed, shown
@@ -62,7 +63,7 @@ class FolderRows(Rows):
         return shown(self.folder / self._paths[row])
 
 
-def open_folder(folder: Path) -> FolderRows:
+def open_folder(folder: Path, options: ReadOptions) -> FolderRows:  # noqa: ARG001
     """All images below `folder`, sorted by path, without hidden files and folders.
 
     The label of an image is the first folder of its path: `cats/summer/1.jpg` has the label `cats`. An image

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdw.data.read_options import ReadOptions
 from gdw.errors import DataError
 from gdw.files.atomic import write_atomically
 from gdw.files.wording import shown
@@ -39,10 +40,15 @@ class CopyPlan:
     def require_all(self, count: int) -> None:
         """Raise `DataError` unless the file still has as many rows as when it was opened."""
         if count != len(self.keep):
-            raise DataError(
-                f"{shown(self.source)} has {count} rows now, but it had {len(self.keep)} when it was opened: "
-                "the file changed, so nothing was written; start again"
+            raise self.changed(
+                f"has {count} rows now, but it had {len(self.keep)} when it was opened"
             )
+
+    def changed(self, difference: str) -> DataError:
+        """The error for a file that changed since it was opened."""
+        return DataError(
+            f"{shown(self.source)} {difference}: the file changed, so nothing was written; start again"
+        )
 
 
 @dataclass(frozen=True)
@@ -51,14 +57,14 @@ class Format:
 
     Attributes:
         suffixes: the file name suffixes of the format, in lower case; empty for folders.
-        open: takes the path of a file that exists and returns its rows. It raises `DataError` for a file that
-            cannot be read.
+        open: takes the path of a file that exists and the options for text files, and returns its rows. It
+            raises `DataError` for a file that cannot be read.
         copy: takes a plan and a path, and writes the copy there. Rows that do not change are copied as they
             are. It raises `DataError` if the source cannot be copied.
     """
 
     suffixes: tuple[str, ...]
-    open: Callable[[Path], Rows]
+    open: Callable[[Path, ReadOptions], Rows]
     copy: Callable[[CopyPlan, Path], None]
 
     def write_copy(self, plan: CopyPlan, target: Path) -> None:

@@ -1,89 +1,161 @@
-"""JSON Lines: one JSON object per line."""
+"""JSON Lines: one JSON object per line. An object may also take several lines."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gdw.data.formats.encodings import is_utf8, not_in_encoding, utf8_content, write_encoded
 from gdw.data.formats.format import CopyPlan, Format
+from gdw.data.formats.json_objects import objects, spelled_like, value_end, value_span
+from gdw.data.formats.records import Content
+from gdw.data.read_options import ReadOptions
 from gdw.data.rows import TableRows
 from gdw.errors import DataError
 from gdw.files.wording import shown
 
+_BYTES_AT_ONCE = 1 << 26
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-def open_jsonl(path: Path) -> TableRows:
+
+def open_jsonl(path: Path, options: ReadOptions) -> TableRows:
     """The rows of a file; keys that a line lacks are missing values. `DataError` names a broken line."""
     import pyarrow as pa
 
-    try:
-        table = _read(path, None)
-        dates = [field.name for field in table.schema if pa.types.is_temporal(field.type)]
-        if dates:
-            # JSON has no dates: Arrow infers them from text, but the text may be a label.
-            table = _read(path, pa.schema([(name, pa.string()) for name in dates]))
-    except pa.ArrowInvalid as error:
-        raise DataError(_fault(path) or f"cannot read {shown(path)}: {_one_line(error)}") from None
+    with utf8_content(path, options.encoding) as content:
+        try:
+            source = _source(path, content, options)
+            table = _read(source, None)
+            dates = [field.name for field in table.schema if pa.types.is_temporal(field.type)]
+            if dates:
+                # JSON has no dates: Arrow infers them from text, but the text may be a label.
+                table = _read(source, pa.schema([(name, pa.string()) for name in dates]))
+        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+            _require_utf8(path, content)
+            fault = _fault(path, content) or f"cannot read {shown(path)}: {_one_line(error)}"
+            raise DataError(fault) from None
+        try:
+            table.validate(full=True)
+        except pa.ArrowInvalid:
+            # Arrow makes invalid lists of nulls itself, and these can be read.
+            _require_utf8(path, content)
     return TableRows(table, path)
 
 
 def copy_jsonl(plan: CopyPlan, target: Path) -> None:
-    """Write the copy; lines that do not change are copied byte by byte."""
-    row = 0
-    with plan.source.open("rb") as source, target.open("wb") as file:
-        for line in source:
-            if not line.strip():
-                file.write(line)
-                continue
-            if row < len(plan.keep) and plan.keep[row]:
-                file.write(_relabelled(line, plan, row) if row in plan.relabel else line)
-            row += 1
-    plan.require_all(row)
+    """Write the copy. Only the values of changed labels differ from the source."""
+    encoding = plan.rows.options.encoding
+    with utf8_content(plan.source, encoding) as content:
+        write_encoded(_copied(content, plan), plan.source, encoding, target)
 
 
 JSONL = Format((".jsonl",), open_jsonl, copy_jsonl)
 
 
-def _read(path: Path, schema: Any) -> Any:
+def _source(path: Path, content: Content, options: ReadOptions) -> Path | bytes:
+    """What Arrow reads: the file, or its content in UTF-8 without a byte order mark."""
+    begin = _begin(content)
+    return path if is_utf8(options.encoding) and not begin else content[begin:]
+
+
+def _read(source: Path | bytes, schema: Any) -> Any:
+    import pyarrow as pa
     from pyarrow import json as arrow_json
 
-    return arrow_json.read_json(
-        path,
-        read_options=arrow_json.ReadOptions(block_size=1 << 26),
-        parse_options=arrow_json.ParseOptions(explicit_schema=schema),
-    )
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    # An object of several lines may lie across two blocks. The reader that expects this is slower.
+    for newlines_in_values in (False, True) if size > _BYTES_AT_ONCE else (False,):
+        try:
+            return arrow_json.read_json(
+                pa.BufferReader(source) if isinstance(source, bytes) else source,
+                read_options=arrow_json.ReadOptions(block_size=_BYTES_AT_ONCE),
+                parse_options=arrow_json.ParseOptions(
+                    explicit_schema=schema, newlines_in_values=newlines_in_values
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            fault = error
+    raise fault
 
 
-def _relabelled(line: bytes, plan: CopyPlan, row: int) -> bytes:
-    item = json.loads(line)
-    item[plan.label] = plan.relabel[row]
-    ending = line[len(line.rstrip(b"\r\n")) :]
-    return json.dumps(item, ensure_ascii=False).encode() + ending
+def _begin(content: Content) -> int:
+    return len(_BYTE_ORDER_MARK) if content[:3] == _BYTE_ORDER_MARK else 0
 
 
-def _fault(path: Path) -> str | None:
+def _require_utf8(path: Path, content: Content) -> None:
+    """Raise `DataError` with advice if the content is not UTF-8, which Arrow does not check."""
+    try:
+        content[:].decode()
+    except UnicodeDecodeError:
+        raise DataError(not_in_encoding(path, None)) from None
+
+
+def _copied(content: Content, plan: CopyPlan) -> Iterator[bytes]:
+    """The pieces of the copy, from the first byte to the last."""
+    import numpy as np
+
+    rows = np.array(sorted(plan.relabel), dtype=np.int64)
+    present = dict(zip(rows.tolist(), plan.rows.values(plan.label, rows), strict=True))
+    row, written = 0, 0
+    for start, end in objects(content):
+        yield content[written:start]
+        if row < len(plan.keep) and plan.keep[row]:
+            item = content[start:end]
+            yield _relabelled(item, row, present[row], plan) if row in plan.relabel else item
+        written = end
+        row += 1
+    yield content[written:]
+    plan.require_all(row)
+
+
+def _relabelled(item: bytes, row: int, present: Any, plan: CopyPlan) -> bytes:
+    """An object with the new label."""
+    span = value_span(item, plan.label)
+    if span is None or json.loads(item[slice(*span)]) != present:
+        raise plan.changed(f"has another label in row {row + 1} now")
+    return item[: span[0]] + spelled_like(item, plan.relabel[row]) + item[span[1] :]
+
+
+def _fault(path: Path, content: Content) -> str | None:
     """What is wrong with the file, and where. This is slow, so it is called for broken files only."""
     first: dict[str, tuple[str, int]] = {}
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            place = f"line {number} of {shown(path)}"
-            try:
-                item = json.loads(line)
-            except ValueError as error:
-                return f"{place} is not valid JSON: {_one_line(error)}"
-            if not isinstance(item, dict):
-                return f'{place} should be a JSON object such as {{"text": ..., "label": ...}}'
-            for key, value in item.items():
-                kind = _kind(value)
-                first_kind, at = first.setdefault(key, (kind, number)) if kind else ("", 0)
-                if kind and first_kind != kind:
-                    return (
-                        f"{place} has {kind} under {key!r}, but line {at} has {first_kind}: "
-                        "use one type in all lines"
-                    )
+    for number, text in _items(content):
+        place = f"line {number} of {shown(path)}"
+        try:
+            item = json.loads(text)
+        except ValueError as error:
+            return f"{place} is not valid JSON: {_one_line(error)}"
+        except RecursionError:
+            return f"{place} is nested too deeply: expected an object of texts and numbers"
+        if not isinstance(item, dict):
+            return f'{place} should be a JSON object such as {{"text": ..., "label": ...}}'
+        for key, value in item.items():
+            kind = _kind(value)
+            first_kind, at = first.setdefault(key, (kind, number)) if kind else ("", 0)
+            if kind and first_kind != kind:
+                return (
+                    f"{place} has {kind} under {key!r}, but line {at} has {first_kind}: "
+                    "use one type in all lines"
+                )
     return None
+
+
+def _items(content: Content) -> Iterator[tuple[int, bytes]]:
+    """Each line that is not empty, with its number; the lines of an object that is closed later are one."""
+    position, number, size = _begin(content), 1, len(content)
+    while position < size:
+        end = content.find(b"\n", position) + 1 or size
+        text = content[position:end]
+        if text.strip():
+            if text.lstrip().startswith(b"{") and not text.rstrip().endswith(b"}"):
+                closed = value_end(content, content.find(b"{", position))
+                end = max(end, content.find(b"\n", closed) + 1 or size) if closed >= 0 else end
+                text = content[position:end]
+            yield number, text
+        number += text.count(b"\n")
+        position = end
 
 
 def _kind(value: Any) -> str:

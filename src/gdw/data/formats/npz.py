@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdw.data.formats.format import CopyPlan, Format
+from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Kind, Rows
 from gdw.errors import DataError
 from gdw.files.wording import listed, shown
@@ -51,7 +52,7 @@ class ArrayRows(Rows):
         return "y" if name == "label" and "label" not in self.columns else name
 
 
-def open_npz(path: Path) -> ArrayRows:
+def open_npz(path: Path, options: ReadOptions) -> ArrayRows:  # noqa: ARG001
     """The rows of `X` `(N, F)`, `(N, H, W)` or `(N, H, W, 3)`, `y` `(N,)` and every other array `(N,)`."""
     arrays = _read_arrays(path)
     if "X" not in arrays:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gdw.data.formats.format import CopyPlan, Format
+from gdw.data.read_options import ReadOptions
 from gdw.data.rows import TableRows
 from gdw.errors import DataError
 from gdw.files.wording import shown
@@ -15,7 +16,7 @@ from gdw.files.wording import shown
 IN_MEMORY_BYTES = 1 << 30
 
 
-def open_parquet(path: Path) -> TableRows:
+def open_parquet(path: Path, options: ReadOptions) -> TableRows:  # noqa: ARG001
     """The rows of a file; the names of its `ClassLabel` columns are declared class names."""
     import pyarrow as pa
     import pyarrow.parquet as pq

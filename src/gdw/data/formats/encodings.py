@@ -1,0 +1,204 @@
+"""The encodings of text files: to UTF-8 and back, and advice for a file that is not UTF-8."""
+
+from __future__ import annotations
+
+import codecs
+import mmap
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gdw.data.formats.records import Content
+from gdw.errors import DataError
+from gdw.files.wording import shown
+
+# The longer marks come first: the mark of UTF-32 begins with the mark of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_ENDIAN = {
+    codecs.BOM_UTF32_LE: "utf-32-le",
+    codecs.BOM_UTF32_BE: "utf-32-be",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
+_LIKELY = (
+    "windows-1252", "windows-1250", "windows-1251", "shift_jis", "gb18030", "euc_kr", "big5",
+    "windows-1253", "windows-1254", "windows-1255", "windows-1256", "koi8_r", "mac_roman",
+)  # fmt: skip
+_SAMPLE = 4096
+_SHOWN_READINGS = 3
+_SHOWN_CHARACTERS = 40
+
+
+@contextmanager
+def utf8_content(path: Path, encoding: str | None) -> Iterator[Content]:
+    """The content of a file that is not empty, as UTF-8.
+
+    Args:
+        path: the file.
+        encoding: its encoding; None: UTF-8. The bytes of a UTF-8 file are not checked.
+
+    Raises:
+        DataError: the file is not in this encoding.
+    """
+    if is_utf8(encoding):
+        with (
+            path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            reason = _wide_encoding(content[:_SAMPLE])
+            if reason is not None:
+                raise DataError(_advice(path, *reason))
+            yield content
+        return
+    assert encoding is not None
+    raw = path.read_bytes()
+    try:
+        text = raw.decode(_exact_encoding(raw, encoding))
+        yield text.encode()
+    except UnicodeError:
+        raise DataError(not_in_encoding(path, encoding)) from None
+
+
+def write_encoded(
+    pieces: Iterable[bytes], source: Path, encoding: str | None, target: Path
+) -> None:
+    """Write pieces of UTF-8 to a file in the encoding of the file they come from.
+
+    Raises:
+        DataError: the encoding cannot write back the bytes of the source as they are.
+    """
+    if is_utf8(encoding):
+        with target.open("wb") as file:
+            file.writelines(pieces)
+        return
+    assert encoding is not None
+    raw = source.read_bytes()
+    exact = _exact_encoding(raw, encoding)
+    if raw.decode(exact).encode(exact) != raw:
+        raise DataError(
+            f"{shown(source)} cannot be copied byte for byte, because {encoding} writes its text in another "
+            "way: save it as UTF-8 and train again"
+        )
+    target.write_bytes(b"".join(pieces).decode().encode(exact))
+
+
+def is_utf8(encoding: str | None) -> bool:
+    """Whether the encoding is UTF-8, with a byte order mark or without one."""
+    return encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
+
+
+def not_in_encoding(path: Path, encoding: str | None) -> str:
+    """What is wrong with a file that is not in its encoding, what it may be instead, and how to read it."""
+    raw = path.read_bytes()
+    wide = _wide_encoding(raw[:_SAMPLE])
+    if wide is not None and is_utf8(encoding):
+        return _advice(path, *wide)
+    name = encoding or "UTF-8"
+    line, start, byte = _first_wrong_line(raw, encoding or "utf-8")
+    place = f"line {line} has the byte 0x{byte:02x}"
+    readings = _readings(raw[start : start + _SAMPLE].splitlines()[0], without=name)
+    if not readings:
+        return f"{shown(path)} is not {name} text, {place}: is it a text file? Save it as UTF-8"
+    words = ", ".join(f"{text!r} in {candidate}" for candidate, text in readings)
+    return (
+        f"{shown(path)} is not {name} text, {place}: the line would read {words}; name the encoding "
+        f"(--encoding {readings[0][0]}, encoding=), or save the file as UTF-8"
+    )
+
+
+def _advice(path: Path, reason: str, encoding: str) -> str:
+    with path.open("rb") as file:
+        text = file.read(_SAMPLE).decode(encoding, errors="ignore").lstrip("\ufeff")
+    first = next(iter(text.splitlines()), "")
+    return (
+        f"{shown(path)} is not UTF-8 text, {reason}: its first line would read {_short(first)!r}; name the "
+        f"encoding (--encoding {encoding}, encoding=), or save the file as UTF-8"
+    )
+
+
+def _exact_encoding(raw: bytes, encoding: str) -> str:
+    """The encoding that keeps a byte order mark as a character, so that it can be written back."""
+    name = codecs.lookup(encoding).name
+    if name in ("utf-16", "utf-32"):
+        mark = next((mark for mark, wide in _MARKS if wide == name and raw.startswith(mark)), None)
+        return f"{name}-le" if mark is None else _ENDIAN[mark]
+    return encoding
+
+
+def _wide_encoding(sample: bytes) -> tuple[str, str] | None:
+    """Why the text is UTF-16 or UTF-32, and which one; None if it does not look so."""
+    for mark, encoding in _MARKS:
+        if sample.startswith(mark):
+            return f"it begins with the mark of {encoding.upper()}", encoding
+    # Most characters of a table are ASCII: in UTF-16 every other byte is then zero.
+    even, odd = sample[::2], sample[1::2]
+    for zeros, others, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
+        if zeros and zeros.count(0) > len(zeros) / 3 and others.count(0) <= len(others) / 20:
+            return "it looks like UTF-16 without a mark", encoding
+    return None
+
+
+def _first_wrong_line(raw: bytes, encoding: str) -> tuple[int, int, int]:
+    """The number and the beginning of the first line that is not in the encoding, and the wrong byte."""
+    try:
+        raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        position = min(error.start, len(raw) - 1)
+        start = raw.rfind(b"\n", 0, position) + 1
+        return raw.count(b"\n", 0, position) + 1, start, raw[position]
+    raise AssertionError("the text is in the encoding")
+
+
+def _readings(line: bytes, *, without: str) -> list[tuple[str, str]]:
+    """The likely encodings of a line, each with the text that it gives, the best one first."""
+    readings: dict[str, str] = {}
+    for encoding in _LIKELY:
+        try:
+            text = line.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if text not in readings.values() and encoding != without:
+            readings[encoding] = text
+    ranked = sorted(readings.items(), key=lambda reading: _strangeness(reading[1]))
+    return [(encoding, _around(text)) for encoding, text in ranked[:_SHOWN_READINGS]]
+
+
+def _strangeness(text: str) -> float:
+    """How unlike a text is: from 0; each character beyond ASCII that does not fit its neighbours counts."""
+    strange, beyond = 0.0, 0
+    for before, character, after in zip(" " + text, text, text[1:] + " ", strict=False):
+        if character.isascii():
+            continue
+        beyond += 1
+        if not character.isalpha():
+            strange += 0.5 if unicodedata.category(character)[0] in "PN" else 1
+            continue
+        neighbours = [c for c in (before, after) if c.isalpha()]
+        strange += 0.5 * sum(_script(c) != _script(character) for c in neighbours)
+        strange += 0.5 * (character.isupper() and before.islower())
+    return strange / max(beyond, 1)
+
+
+def _script(character: str) -> str:
+    return (
+        unicodedata.name(character, "NONE")
+        .split()[0]
+        .replace("HIRAGANA", "CJK")
+        .replace("KATAKANA", "CJK")
+    )
+
+
+def _around(text: str) -> str:
+    """The part of a text that has its first character beyond ASCII."""
+    place = next((i for i, character in enumerate(text) if not character.isascii()), 0)
+    return _short(text[max(0, place - _SHOWN_CHARACTERS // 2) :])
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."

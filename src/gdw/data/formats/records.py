@@ -1,0 +1,160 @@
+"""The records of delimited text as they are in the file: where each one begins, and its cells.
+
+The rules are those of Arrow's reader, so that both find the same rows. A cell that begins with a quote ends
+at the next single quote; separators and line breaks in between are a part of it, and two quotes stand for
+one. Quotes elsewhere are ordinary characters. Unlike for Arrow, spaces may precede the first quote.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+Content = bytes | mmap.mmap
+"""The bytes of a file, in UTF-8."""
+
+_BYTES_AT_ONCE = 1 << 24
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record.
+
+    Attributes:
+        start: where it begins in the content.
+        raw: its bytes, with its line end.
+    """
+
+    start: int
+    raw: bytes
+
+    @property
+    def body(self) -> bytes:
+        """The record without its line end."""
+        ends = 2 if self.raw.endswith(b"\r\n") else 1 if self.raw.endswith((b"\n", b"\r")) else 0
+        return self.raw[: len(self.raw) - ends]
+
+
+class Records:
+    """The records of delimited text.
+
+    Args:
+        content: the text in UTF-8.
+        delimiter: the character between two cells.
+        quoted: whether a cell in quotes may contain separators and line breaks. If false, quotes are ordinary
+            characters.
+    """
+
+    def __init__(self, content: Content, delimiter: str, *, quoted: bool = True) -> None:
+        self.content = content
+        self.delimiter = delimiter.encode()
+        self.quoted = quoted
+        separator = re.escape(self.delimiter)
+        plain = b"[^\r\n%b]*" % separator
+        # Spaces that separate cells cannot be the spaces before a quote.
+        self._indent = b"" if delimiter == " " else b" *"
+        opening = self._indent + b'"' if quoted else b"(?!)"
+        inner = rb'[^"]*(?:""[^"]*)*'
+        self._cell = re.compile(rb'(?:%b(%b)("|\Z))?(%b)' % (opening, inner, plain))
+        cell = rb'(?:%b%b(?:"|\Z))?%b' % (opening, inner, plain)
+        self._record = re.compile(rb"%b(?:%b%b)*(?:\r\n|\r|\n|\Z)" % (cell, separator, cell))
+
+    def read(self, start: int | None = None) -> Iterator[Record]:
+        """The records that begin at `start` or after it; a byte order mark belongs to none."""
+        position = self.beginning if start is None else start
+        size = len(self.content)
+        while position < size:
+            end = self.content.find(b"\n", position) + 1
+            raw = self.content[position:end]
+            if not end or b"\r" in raw[:-2] or (self.quoted and b'"' in raw):
+                match = self._record.match(self.content, position)
+                assert match is not None, "every text matches"
+                end = match.end()
+                raw = self.content[position:end]
+            yield Record(position, raw)
+            position = end
+
+    @property
+    def beginning(self) -> int:
+        """Where the first record begins: after a byte order mark."""
+        return len(_BYTE_ORDER_MARK) if self.content[:3] == _BYTE_ORDER_MARK else 0
+
+    def cells(self, record: Record) -> list[bytes]:
+        """The values of the cells, with the spaces around them; an empty line has none."""
+        body = record.body
+        if not body:
+            return []
+        if not self.quoted or b'"' not in body:
+            return body.split(self.delimiter)
+        return [self._value(match) for match in self._matches(body)]
+
+    def span(self, record: Record, column: int) -> tuple[int, int]:
+        """Where the raw cell of a column begins and ends in `record.raw`."""
+        for number, match in enumerate(self._matches(record.body)):
+            if number == column:
+                return match.span()
+        raise AssertionError("the record has no such column")
+
+    def quoted_like(self, cell: str, value: str) -> str:
+        """A value as a raw cell, in quotes if the raw `cell` has quotes or the value needs them."""
+        needed = value.startswith('"') or any(c in value for c in self.delimiter.decode() + "\r\n")
+        if self.quoted and (cell.startswith('"') or needed):
+            return '"' + value.replace('"', '""') + '"'
+        return value
+
+    def unclosed(self, record: Record) -> int | None:
+        """Where the quote that is never closed is in the content; None if there is none."""
+        if self.quoted and record.start + len(record.raw) == len(self.content):
+            for match in self._matches(record.body):
+                if match[1] is not None and not match[2]:
+                    return record.start + match.start(1) - 1
+        return None
+
+    def broken_cell(self, record: Record) -> int | None:
+        """Where the first cell with a line break begins in the content; None if there is none."""
+        for match in self._matches(record.body):
+            if b"\n" in match[0] or b"\r" in match[0]:
+                return record.start + match.start() + len(match[0]) - len(match[0].lstrip(b" "))
+        return None
+
+    def line_of(self, position: int) -> int:
+        """The number of the line at a position in the content, from 1."""
+        before = self.content[:position]
+        return 1 + before.count(b"\n") + before.count(b"\r") - before.count(b"\r\n")
+
+    def count(self, character: bytes) -> int:
+        """How often a character occurs in the content."""
+        return sum(
+            self.content[start : start + _BYTES_AT_ONCE].count(character)
+            for start in range(0, len(self.content), _BYTES_AT_ONCE)
+        )
+
+    def has_spaced_quotes(self) -> bool:
+        """Whether a quote that follows spaces may begin a cell."""
+        before = (self.delimiter, b"\r", b"\n", b"")
+        for match in re.finditer(b' "', self.content) if self._indent else ():
+            position = match.start()
+            while self.content[position - 1 : position] == b" ":
+                position -= 1
+            if self.content[max(position - 1, 0) : position] in before:
+                return True
+        return False
+
+    def _matches(self, body: bytes) -> Iterator[re.Match[bytes]]:
+        position = 0
+        while True:
+            match = self._cell.match(body, position)
+            assert match is not None, "every text matches"
+            yield match
+            position = match.end() + 1
+            if position > len(body):
+                return
+
+    @staticmethod
+    def _value(match: re.Match[bytes]) -> bytes:
+        quoted: bytes | None = match[1]
+        rest: bytes = match[3]
+        return rest if quoted is None else quoted.replace(b'""', b'"') + rest

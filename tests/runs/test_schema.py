@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gdw.data import load
+from gdw.data.read_options import ReadOptions
 from gdw.errors import DataError
 from gdw.runs.schema import SCHEMA, Schema
 from tests.data.files import parquet
@@ -32,7 +33,7 @@ def test_declared_names_stay_declared_on_disk(folder: Path) -> None:
     written.save(folder)
     schema = Schema.read(folder)
     assert schema == written
-    source = schema.load(str(folder / "second.csv"), label="label")
+    source = schema.load(str(folder / "second.csv"), label="label", options=ReadOptions())
     assert source.label_names == ("zebra", "ant")
     assert source.labels is not None
     assert source.labels.tolist() == [1, 0]
@@ -46,4 +47,4 @@ def test_a_schema_of_before_declares_nothing(folder: Path) -> None:
     schema = Schema.read(folder)
     assert schema.label_names == ("zebra", "ant")
     with pytest.raises(DataError, match=r"row 2 of second.csv: the label '0'.*'zebra', 'ant'"):
-        schema.load(str(folder / "second.csv"), label="label")
+        schema.load(str(folder / "second.csv"), label="label", options=ReadOptions())

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.audit.evidence import Evidence
+from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Rows, open_rows
 from gdw.data.source import Source
 from gdw.errors import DataError
@@ -46,6 +47,7 @@ def training_rows(
     label_names: tuple[str, ...],
     names_declared: bool,
     spoiled: bool,
+    options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
 ) -> TrainingRows:
     """Open the training data of a run again, and compare its labels with those in training.
 
@@ -56,11 +58,12 @@ def training_rows(
         label_names: the names of the classes.
         names_declared: as `gdw.data.Source.names_declared`.
         spoiled: the run changed the labels for an experiment, so they are not compared.
+        options: how the run read the file.
 
     Raises:
         DataError: the data cannot be read, or their rows or labels changed since training.
     """
-    rows = open_rows(path)
+    rows = open_rows(path, options)
     column = rows.resolve_label(label)
     source = Source("table", shown(path), (), None, np.arange(len(rows)), (), rows)
     codes = source.codes(column, label_names, names_declared=names_declared)

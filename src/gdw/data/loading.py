@@ -19,6 +19,7 @@ from gdw.data.columns import (
 from gdw.data.images import IMAGE_SUFFIXES
 from gdw.data.label_checks import require_classes
 from gdw.data.notes import column_notes, index_note, row_number_note
+from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Kind, Rows, open_rows
 from gdw.data.source import Source
 from gdw.data.split import stratified_subset
@@ -65,6 +66,7 @@ def load(
     label_as_classes: bool = False,
     limit: int | None = None,
     seed: int = 0,
+    options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
 ) -> Source:
     """Open a file, or a folder of class folders of images. `gdw.data.formats` lists the formats.
 
@@ -85,6 +87,7 @@ def load(
         limit: keep a random subset of this many rows, in the order of the file. The subset is stratified by
             label, unless `limit` is smaller than the number of classes.
         seed: of the random subset.
+        options: the delimiter, quotes and encoding of a text file.
 
     Returns:
         The examples, as they are in the file.
@@ -94,7 +97,7 @@ def load(
         ConfigError: the options contradict each other.
     """
     origin = shown(path)
-    rows = open_rows(path)
+    rows = open_rows(path, options)
     label = None if label is None else rows.resolve_label(label)
     left_out = [*rows.resolve_names(drop, origin), *set_aside]
     chosen = None if features is None else rows.resolve_names([str(f) for f in features], origin)

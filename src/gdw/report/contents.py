@@ -150,7 +150,7 @@ def _issues(run: Run, data: str) -> tuple[list[dict[str, Any]], str | None]:
 def _previews(run: Run, data: str, top: pd.DataFrame) -> tuple[list[Preview | None], str | None]:
     nothing: list[Preview | None] = [None] * len(top)
     try:
-        source = run.schema.load(data, label=None)
+        source = run.schema.load(data, label=None, options=run.data_config.read_options)
     except DataError as error:
         return nothing, str(error)
     shown: list[Preview | None] = list(previews(source, list(top["where"])))

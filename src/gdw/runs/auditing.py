@@ -60,6 +60,7 @@ def audit(run: str | os.PathLike[str] | Run, *, data: str | None = None) -> RunA
             label_names=schema.label_names,
             names_declared=schema.names_declared,
             spoiled=config.noise is not None,
+            options=config.read_options,
         )
     except DataError as error:
         if data is not None:

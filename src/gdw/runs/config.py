@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from gdw._version import __version__
+from gdw.data.read_options import Quoting, ReadOptions
 from gdw.data.rows import suffixes_in_words
 from gdw.errors import ConfigError
 from gdw.options import Group, Options
@@ -68,6 +69,22 @@ class DataConfig(Options):
     limit: _Count | None = Field(
         default=None, description="Use only this many rows of the data, drawn at random."
     )
+    delimiter: str | None = Field(
+        default=None,
+        description="The character between two cells of text files, such as ';', or the word tab. A comma in "
+        ".csv and a tab in .tsv files if not given. This and the next two options hold for all files of the "
+        "run.",
+    )
+    quoting: Quoting | None = Field(
+        default=None,
+        description="The quotes in text files. double: a cell in double quotes may contain delimiters and "
+        "line breaks. none: quotes are ordinary characters. If not given: double, but a quoted cell that "
+        "contains whole rows is refused.",
+    )
+    encoding: str | None = Field(
+        default=None,
+        description="The encoding of text files, such as windows-1252 or utf-16. UTF-8 if not given.",
+    )
     image_size: _Count | None = Field(
         default=None,
         description="Resize images to squares with sides of this many pixels. 32 or 224 if not given, "
@@ -116,6 +133,16 @@ class DataConfig(Options):
     def _text_of_number(cls, value: object) -> object:
         # YAML reads `imbalance: 50` as a number.
         return str(value) if isinstance(value, (int, float)) else value
+
+    @model_validator(mode="after")
+    def _read_options_are_known(self) -> DataConfig:
+        ReadOptions(self.delimiter, self.quoting, self.encoding)
+        return self
+
+    @property
+    def read_options(self) -> ReadOptions:
+        """How the text files of the run are read."""
+        return ReadOptions(self.delimiter, self.quoting, self.encoding)
 
 
 class ModelConfig(Options):

@@ -118,7 +118,7 @@ def _read(
     test = None
     if config.test is not None:
         label = held_out_label(config, config.test, option="--test-label")
-        test = schema.load(config.test, label=label)
+        test = schema.load(config.test, label=label, options=config.read_options)
     try:
         train, clean = _split(config, source, schema, seed=seed, needs_clean=needs_clean)
     except (ConfigError, DataError) as error:
@@ -158,6 +158,7 @@ def _load(config: DataConfig, seed: int) -> Source:
         label_as_classes=config.label_as_classes,
         limit=config.limit,
         seed=seed,
+        options=config.read_options,
     )
 
 
@@ -180,7 +181,8 @@ def _split(
         return source, None
     meta = None
     if config.meta is not None:
-        meta = schema.load(config.meta, label=config.meta_label or config.label)
+        label = config.meta_label or config.label
+        meta = schema.load(config.meta, label=label, options=config.read_options)
     return train_and_clean(
         source,
         meta=meta,
@@ -220,7 +222,7 @@ def held_out_label(config: DataConfig, path: str, *, option: str) -> str:
     Raises:
         DataError: the file has none of these columns.
     """
-    rows = open_rows(path)
+    rows = open_rows(path, config.read_options)
     usual = config.test_label or config.label
     for name in (usual, config.meta_label):
         if name is not None and rows.resolve_label(name) in rows.columns:

@@ -197,7 +197,9 @@ class Run:
         Raises:
             DataError: another form of data, a label that training did not see, or a damaged image.
         """
-        source = self.schema.load(path, label=label, limit=limit)
+        source = self.schema.load(
+            path, label=label, limit=limit, options=self.data_config.read_options
+        )
         if source.kind == "image":
             from gdw.data.images import check_images
 

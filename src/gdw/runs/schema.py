@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gdw.data.loading import load
+from gdw.data.read_options import ReadOptions
 from gdw.data.source import Source
 from gdw.errors import DataError, nearest
 from gdw.files.documents import Document
@@ -46,26 +47,42 @@ class Schema:
         return cls(source.kind, source.feature_columns, kept, names, source.names_declared)
 
     def load(
-        self, path: str, *, label: str | None, limit: int | None = None, seed: int = 0
+        self,
+        path: str,
+        *,
+        label: str | None,
+        options: ReadOptions,
+        limit: int | None = None,
+        seed: int = 0,
     ) -> Source:
         """Read another file of this form.
 
         Args:
             path: the file or folder.
             label: its label column; None to read no labels.
+            options: the delimiter, quotes and encoding of a text file.
             limit: read only that many rows, drawn at random from `seed`.
             seed: of the draw.
 
         Raises:
             DataError: another kind of data, a missing column, or a label that training did not see.
         """
-        options: dict[str, Any] = {"names_declared": self.names_declared}
+        columns: dict[str, Any] = {}
         if self.kind == "table":
-            options["features"] = list(self.feature_columns)
+            columns["features"] = list(self.feature_columns)
         elif self.kind in ("image", "text") and not Path(path).is_dir():
-            options[self.kind] = self._column_in(path)
+            columns[self.kind] = self._column_in(path, options)
         names: Sequence[str] | None = None if label is None else self.label_names
-        source = load(path, label=label, label_names=names, limit=limit, seed=seed, **options)
+        source = load(
+            path,
+            label=label,
+            label_names=names,
+            names_declared=self.names_declared,
+            limit=limit,
+            seed=seed,
+            options=options,
+            **columns,
+        )
         if source.kind != self.kind:
             raise DataError(
                 f"{path} is {source.kind} data, but the model was trained on {self.kind} data: "
@@ -99,11 +116,11 @@ class Schema:
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise _FILE.damaged(path, error) from error
 
-    def _column_in(self, path: str) -> str | None:
+    def _column_in(self, path: str, options: ReadOptions) -> str | None:
         """The input column of the file at `path`; None leaves images to be recognised by their content."""
         from gdw.data.rows import open_rows
 
-        columns = open_rows(path).columns
+        columns = open_rows(path, options).columns
         wanted = self.feature_columns[0]
         if wanted in columns:
             return wanted

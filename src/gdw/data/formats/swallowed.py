@@ -32,19 +32,24 @@ def swallowed_cell(table: Any, delimiter: str, line_end: str) -> SwallowedCell |
         if not pc.any(pc.match_substring(column, line_end)).as_py():
             continue
         breaks = pc.count_substring(column, line_end)
-        delimiters = pc.count_substring(column, delimiter)
-        fits = pc.and_(pc.greater(breaks, 0), pc.equal(delimiters, pc.multiply(breaks, width - 1)))
-        for row in pc.indices_nonzero(fits).to_pylist():
-            lines = [line.split(delimiter) for line in column[row].as_py().split(line_end)]
+        fewest = pc.subtract(pc.multiply(breaks, width - 1), number)
+        fits = pc.greater_equal(pc.count_substring(column, delimiter), fewest)
+        rows = pc.indices_nonzero(pc.and_(fits, pc.greater(breaks, 0)))
+        for row, cell in zip(rows.to_pylist(), column.take(rows).to_pylist(), strict=True):
+            lines = [line.split(delimiter) for line in cell.split(line_end)]
             if _completes_rows(lines, number, width) and _values_recur(lines, number, table):
                 return SwallowedCell(row, number, len(lines) - 1)
     return None
 
 
 def _completes_rows(lines: list[list[str]], column: int, width: int) -> bool:
-    """Whether the lines of a cell are the end of a row, whole rows, and the beginning of a row."""
+    """Whether the lines of a cell are the end of a row, whole rows, and the beginning of a row.
+
+    After whole rows the last line may have more delimiters: the next quote may be in another column.
+    """
     first, *whole, last = (len(line) for line in lines)
-    return first == width - column and last == column + 1 and all(count == width for count in whole)
+    ends = last > column if whole else last == column + 1
+    return first == width - column and ends and all(count == width for count in whole)
 
 
 def _values_recur(lines: list[list[str]], column: int, table: Any) -> bool:

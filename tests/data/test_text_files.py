@@ -1,0 +1,197 @@
+"""Text files that other programs write: rows swallowed by quotes, other delimiters, other encodings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gdw.data.read_options import ReadOptions
+from gdw.data.rows import open_rows
+from gdw.errors import ConfigError, DataError
+
+DEFAULT = ReadOptions()
+LABELS = ("neg", "pos")
+
+
+def values(path: Path, column: str, options: ReadOptions = DEFAULT) -> list[object]:
+    rows = open_rows(path, options)
+    return rows.values(column, np.arange(len(rows)))
+
+
+def refused(path: Path, options: ReadOptions = DEFAULT) -> str:
+    with pytest.raises(DataError) as raised:
+        open_rows(path, options)
+    message = str(raised.value)
+    assert "\n" not in message
+    return message
+
+
+def written(path: Path, separator: str, texts: dict[int, str], rows: int = 30) -> Path:
+    """Rows `id`, `text`, `label`; `texts` replaces some texts."""
+    lines = [
+        separator.join((str(i), texts.get(i, f"comment {i}"), LABELS[i % 2])) for i in range(rows)
+    ]
+    path.write_text("\n".join([separator.join(("id", "text", "label")), *lines]) + "\n")
+    return path
+
+
+@pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", "\t")])
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {9: '"opened', 20: '"opened again'},
+        {9: '"opened', 20: 'closed here"'},
+        {9: '"opened', 10: '"opened again'},
+        {9: '"opened', 20: '"'},
+        {9: ' "opened', 20: ' "opened again'},
+        {3: '5" of rain', 9: '"opened', 20: '"closed" and 5" of rain'},
+    ],
+)
+def test_rows_that_a_quote_swallows_are_noticed(
+    tmp_path: Path, suffix: str, separator: str, texts: dict[int, str]
+) -> None:
+    path = written(tmp_path / f"d{suffix}", separator, texts)
+    message = refused(path)
+    assert f"line 11 of {path} begins a quoted cell" in message
+    for advice in ("(--quoting none, ", "(--quoting double, "):
+        assert advice in message
+    read = values(path, "text", ReadOptions(quoting="none"))
+    assert read == [texts.get(i, f"comment {i}").strip() for i in range(30)]
+    assert len(values(path, "label", ReadOptions(quoting="double"))) < 30
+
+
+@pytest.mark.parametrize("place", [0, 12, 29])
+def test_a_quote_that_is_never_closed_is_named_where_it_begins(tmp_path: Path, place: int) -> None:
+    literal = {3: 'two "literal" ones'} if place > 3 else {}
+    path = written(tmp_path / "d.csv", ",", {place: '"opened', **literal})
+    assert f"line {place + 2} of {path} is broken: its cell begins with a quote" in refused(path)
+    # A literal quote makes the number of quotes even, so that Arrow would not notice.
+    path = written(
+        tmp_path / "d.csv", ",", {place: '"opened', **dict.fromkeys(literal, 'one " here')}
+    )
+    assert f"line {place + 2} of {path} is broken" in refused(path)
+    header = tmp_path / "h.csv"
+    header.write_text('text,"label\n1,a\n')
+    assert "line 1 of" in refused(header)
+
+
+def test_a_label_that_is_never_closed(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text('x 5",label\n' + "1,a\n" * 5 + '2,"b\n' + "3,a\n" * 5)
+    assert f"line 7 of {path} is broken: its cell begins with a quote" in refused(path)
+
+
+def test_a_swallowed_cell_may_end_in_a_broken_row(tmp_path: Path) -> None:
+    path = written(tmp_path / "d.csv", ",", {9: '"opened', 20: 'x,"y'})
+    assert f"line 11 of {path} begins a quoted cell that contains 11 line breaks" in refused(path)
+
+
+def test_rows_of_another_width_name_the_line_where_the_cell_begins(tmp_path: Path) -> None:
+    path = written(tmp_path / "d.csv", ",", {9: '"opened'})
+    path.write_text(path.read_text().replace("\n20,", '\n"20,'))
+    message = refused(path)
+    assert (
+        f"line 11 of {path} has 4 values, but the header has 3: a quoted cell begins at line 11"
+        in message
+    )
+    assert "--quoting none" in message
+
+
+def test_texts_with_line_breaks_and_commas_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    texts = ["Hello, friend\nbye", "one\ntwo, three", "a, b\n\nc, d\ne", "x", "a,b\nc"]
+    lines = [f'"{text}",{LABELS[i % 2]}' for i, text in enumerate(texts)]
+    path.write_text("text,label\n" + "\n".join(lines))
+    assert values(path, "text") == texts
+
+
+def test_excel_and_commas_at_the_end(tmp_path: Path) -> None:
+    rows = "a b,x\nc,y\n"
+    for text in (
+        "sep=,\ntext,label\n" + rows,
+        "\ufeffsep=;\r\n" + ("text,label\n" + rows).replace(",", ";"),
+        "text,label,,\n" + rows.replace("\n", ",,\n"),
+        "text,label\n" + rows.replace("\n", ",\n"),
+    ):
+        path = tmp_path / "d.csv"
+        path.write_text(text, encoding="utf-8")
+        assert open_rows(path).columns == ("text", "label")
+        assert values(path, "label") == ["x", "y"]
+
+
+def test_delimiters(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    for delimiter, name in ((";", "';'"), ("\t", "tab"), ("|", "'|'")):
+        path.write_text(f"a{delimiter}label\n1{delimiter}x\n")
+        assert f"name the delimiter (--delimiter {name}, delimiter=)" in refused(path)
+        assert values(path, "label", ReadOptions(name.strip("'"))) == ["x"]
+    path.write_text('a label\n1 "x y"\n2 z\n')
+    assert values(path, "label", ReadOptions("space")) == ["x y", "z"]
+    for wrong in ('"', "\n", "", "::", "é"):
+        with pytest.raises(ConfigError, match="should be a single ASCII character"):
+            ReadOptions(wrong)
+
+
+TEXTS = {
+    "windows-1252": "Müller près de Köln",
+    "windows-1251": "Привет, мир и все люди",
+    "shift_jis": "これは日本語のテキストです",
+    "gb18030": "这是一个中文句子",
+    "euc_kr": "한국어 문장입니다",
+}
+
+
+@pytest.mark.parametrize("suffix", [".tsv", ".jsonl"])
+@pytest.mark.parametrize("encoding", [*TEXTS, "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_the_advice_on_an_encoding_shows_the_text(
+    tmp_path: Path, suffix: str, encoding: str
+) -> None:
+    text, path = TEXTS.get(encoding, "plain"), tmp_path / f"d{suffix}"
+    lines = [f"{text} {i}" for i in range(3)]
+    if suffix == ".jsonl":
+        content = "\n".join(
+            json.dumps({"text": t, "label": "x"}, ensure_ascii=False) for t in lines
+        )
+    else:
+        content = "text\tlabel\n" + "".join(f"{line}\tx\n" for line in lines)
+    path.write_bytes(content.encode(encoding))
+    message = refused(path)
+    assert message.startswith(f"{path} is not UTF-8 text, ")
+    assert f"{encoding}" in message
+    assert "--encoding" in message
+    shown = text[:8] if encoding in TEXTS else "text"
+    assert shown in message
+    assert values(path, "text", ReadOptions(encoding=encoding)) == lines
+
+
+def test_a_wrong_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_bytes("a,label\nKöln,x\n".encode("windows-1252"))
+    message = refused(path, ReadOptions(encoding="shift_jis"))
+    assert "is not shift_jis text, line 2 has the byte 0xf6" in message
+    assert "'Köln,x' in windows-1252" in message
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@given(
+    content=st.binary(max_size=60), head=st.sampled_from([b"", b"a,b\n", b'{"a": 1}\n', b'{"a":'])
+)
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_any_bytes_give_rows_or_one_line(
+    tmp_path: Path, suffix: str, content: bytes, head: bytes
+) -> None:
+    path = tmp_path / f"d{suffix}"
+    path.write_bytes(head + content)
+    options = [DEFAULT, ReadOptions(quoting="none"), ReadOptions(encoding="utf-16")]
+    for option in [*options, ReadOptions(encoding="windows-1252", quoting="double")]:
+        try:
+            rows = open_rows(path, option)
+        except DataError:
+            continue
+        for column in rows.columns:
+            rows.values(column, np.arange(len(rows)))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gdw.reweight import METHODS
-from gdw.train.config import OPTIONS_OF_THE_TRAINER
+from gdw.train.config import NOT_IN_TRAINING
 from tests.cli.conftest import Run
 from tests.cli.test_mistakes import one_line
 
@@ -45,7 +45,7 @@ def test_a_method_is_described_with_all_options_that_can_be_set(gdw: Run, name: 
         if line[:3].strip() and line[:2] == "  "
     ]
     fields = METHODS[name].Options.model_fields
-    assert listed == [option for option in fields if option not in OPTIONS_OF_THE_TRAINER]
+    assert listed == [option for option in fields if option not in NOT_IN_TRAINING]
     words = " ".join(shown.split())
     for option in listed:
         assert " ".join(str(fields[option].description).split()) in words
@@ -53,7 +53,7 @@ def test_a_method_is_described_with_all_options_that_can_be_set(gdw: Run, name: 
 
 def test_types_and_defaults_of_options(gdw: Run) -> None:
     shown = gdw("methods", "gdw").output
-    assert "  clip: number, default 0.2\n" in shown
+    assert "  clip: number, at least 0, default 0.2\n" in shown
     assert "  preset: paper|short, default paper\n" in shown
     assert "  zero_mean: true or false, default true\n" in shown
     assert "  weighting_network: default mlp\n" in shown

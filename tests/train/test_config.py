@@ -28,10 +28,13 @@ from gdw.train import TrainConfig
             {"method": "gdw", "method_options": {"clipp": 1}},
             "no option 'clipp'.*Did you mean 'clip'?",
         ),
-        ({"method_options": {"forward": None}}, "must not hold 'forward': give it to the trainer"),
+        (
+            {"method_options": {"forward": None}},
+            "forward is not an option of a method in training: use forward=",
+        ),
         (
             {"method_options": {"loss": "cross_entropy"}},
-            "must not hold 'loss': the trainer trains on",
+            "loss is not an option of a method in training: the trainer trains on",
         ),
         (
             {"nesterov": True, "momentum": 0},

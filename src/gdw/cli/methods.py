@@ -36,19 +36,19 @@ def _list() -> None:
 
 
 def _describe(name: str) -> None:
-    from gdw.train.config import OPTIONS_OF_THE_TRAINER
+    from gdw.train.config import NOT_IN_TRAINING
 
     method = METHODS.require(name)
     typer.echo(f"{name}: {METHODS.summary(name)}\n\n{_description(method)}\n")
     options = {
         option: field
         for option, field in method.Options.model_fields.items()
-        if option not in OPTIONS_OF_THE_TRAINER
+        if option not in NOT_IN_TRAINING
     }
     typer.echo("Options, each set with --set NAME=VALUE:" if options else "It has no options.")
     for option, field in options.items():
         default = _yaml(field.get_default(call_default_factory=True))
-        details = [*_values(field.annotation), f"default {default}"]
+        details = [*_values(field.annotation), *_bounds(field.metadata), f"default {default}"]
         typer.echo(f"  {option}: {', '.join(details)}")
         typer.echo(textwrap.indent(textwrap.fill(field.description or "", 88), "      "))
 
@@ -72,8 +72,19 @@ def _values(annotation: Any) -> list[str]:
     return [" or ".join(word for word in words if word)] if any(words) else []
 
 
+def _bounds(metadata: list[Any]) -> list[str]:
+    """The bounds of a number, in words."""
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    return [
+        f"{word} {getattr(bound, name):g}"
+        for bound in metadata
+        for name, word in words.items()
+        if hasattr(bound, name)
+    ]
+
+
 def _yaml(value: Any) -> str:
     """A default as `--set` would take it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return "none" if value is None else str(value)
+    return "not set" if value is None else str(value)

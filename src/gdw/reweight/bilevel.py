@@ -40,13 +40,13 @@ class BilevelOptions(WeightingOptions):
     )
     head: str | None = Field(
         None,
-        description='With "head": name of the module to restrict to. None: the last `nn.Linear`.',
+        description='With "head": name of the module to restrict to; by default the last `nn.Linear`.',
     )
     retain_graph: bool | None = Field(
         None,
         description=(
             'With "finite_difference": keep the training graph during the meta pass (twice the memory). '
-            "None: only in coarser precision than float32."
+            "By default only in coarser precision than float32."
         ),
     )
     meta_features_every: Count = Field(
@@ -76,7 +76,9 @@ class NetworkOptions(BilevelOptions):
 
     weighting_network: NetworkChoice = Field(
         "mlp",
-        description='Maps losses `(N, 1)` to weights `(N, 1)`: a module, or "mlp" (1-100-1).',
+        description=(
+            'Maps losses `(N, 1)` to weights `(N, 1)`: "mlp" (one hidden layer of 100 units), or a module.'
+        ),
     )
     weighting_lr: NotNegative = Field(
         1e-3, description="Learning rate of its optimizer (Adam, weight decay 1e-4)."

@@ -55,8 +55,8 @@ class GDWOptions(NetworkOptions):
     weighting_network: NetworkChoice = Field(
         "mlp",
         description=(
-            'Maps losses `(N, 1)` to first-stage weights `(N, 1)`: a module, "mlp" (1-100-1), or "none" '
-            "(all first-stage weights are one)."
+            'Maps losses `(N, 1)` to first-stage weights `(N, 1)`: "mlp" (one hidden layer of 100 units), '
+            '"none" (all first-stage weights are one), or a module.'
         ),
     )
 
@@ -110,7 +110,7 @@ class GDW(NetworkReweighter):
         training_pass = self._forward(batch, indices)  # 1: logits, D1
         proposed, first = self._first_stage(training_pass)  # 1: ω_i = v(ℓ_i)
         if not self._is_meta_step():
-            return self._backward(training_pass, first, first_stage=first)
+            return self._backward(training_pass, first, first_stage=first)  # 6, if meta_every > 1
         g, meta_loss, logits = self._hypergradient(training_pass, first, meta_batch)  # 2, 3
         self._learn(proposed, g)  # 4
         weights = self._second_stage(first, g, training_pass.class_gradient)  # 5
@@ -120,7 +120,7 @@ class GDW(NetworkReweighter):
             first_stage=first,
             hypergradient=g,
             meta_loss=meta_loss,
-            logits=logits,
+            logits=logits,  # with the graph for 6, if the engine kept that of its own pass
         )
 
     def _second_stage(self, first: Tensor, g: Tensor, class_gradient: Tensor) -> Tensor:

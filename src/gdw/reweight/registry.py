@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Container, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gdw.errors import ConfigError, nearest
@@ -34,7 +34,7 @@ _NOISE, _IMBALANCE = "Label noise", "Class imbalance"
 
 # fmt: off
 _ENTRIES: dict[str, Entry] = {
-    "robust": Entry("robust:Robust", _MAIN, "recommended: class-level weights in closed form, from posterior labels"),
+    "robust": Entry("robust:Robust", _MAIN, "recommended: estimates the true label of each example, which gives class-level weights in closed form"),
     "gdw": Entry("gdw:GDW", _MAIN, "GDW: class-level weights learned by a bilevel step, as published"),
     "gdw_unconstrained": Entry("gdw:UnconstrainedGDW", _MAIN, "GDW without the zero-mean constraint (an ablation)"),
     "mwn": Entry("meta_weight_net:MetaWeightNet", _MAIN, "Meta-Weight-Net: instance weights from a network that reads the loss"),
@@ -132,8 +132,10 @@ class Methods(MutableMapping[str, "type[Reweighter]"]):
 METHODS = Methods(_ENTRIES)
 
 
-def check_options(method: str, options: Mapping[str, Any]) -> None:
+def check_options(method: str, options: Mapping[str, Any], *, hidden: Container[str] = ()) -> None:
     """Check that the method exists and that it accepts these options. No model is built.
+
+    `hidden` holds the options that messages do not name, because they cannot be given here.
 
     Raises:
         ConfigError: an unknown method or option, with the nearest known one, or a value that does not fit.
@@ -142,8 +144,9 @@ def check_options(method: str, options: Mapping[str, Any]) -> None:
     for name in options:
         if name not in known.model_fields:
             hint = nearest(name, known.model_fields) or METHODS.hint(name)
+            takes = ", ".join(field for field in known.model_fields if field not in hidden)
             raise ConfigError(
-                f"method {method!r} has no option {name!r}: it takes {', '.join(known.model_fields)}.{hint}"
+                f"method {method!r} has no option {name!r}: it takes {takes or 'none'}.{hint}"
             )
     try:
         known(**options)

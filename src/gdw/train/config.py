@@ -32,9 +32,9 @@ _FREE_TO_CHANGE = frozenset(
 )
 
 
-OPTIONS_OF_THE_TRAINER = {
-    "forward": "give it to the trainer itself",
-    "label_smoothing": "give it to the trainer itself",
+NOT_IN_TRAINING = {
+    "forward": "use forward= of gdw.Trainer",
+    "label_smoothing": "use --label-smoothing, or label_smoothing= of gdw.Trainer",
     "loss": "the trainer trains on class labels with the cross-entropy; use the method in a loop of your own",
 }
 """Options of the methods that `method_options` must not hold, and what to do instead."""
@@ -177,10 +177,10 @@ class TrainConfig(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainConfig:
-        for name, remedy in OPTIONS_OF_THE_TRAINER.items():
+        for name, remedy in NOT_IN_TRAINING.items():
             if name in self.method_options:
-                raise ValueError(f"method_options must not hold {name!r}: {remedy}")
-        check_options(self.method, self.method_options)
+                raise ValueError(f"{name} is not an option of a method in training: {remedy}")
+        check_options(self.method, self.method_options, hidden=NOT_IN_TRAINING)
         if self.nesterov and (self.optimizer != "sgd" or self.momentum == 0):
             raise ValueError("nesterov needs optimizer 'sgd' and a momentum above 0")
         if self.warmup_epochs >= self.epochs:

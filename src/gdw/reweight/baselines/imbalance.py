@@ -36,7 +36,7 @@ def checked_counts(class_counts: Any) -> Tensor | None:
 ClassCounts = Annotated[Any, AfterValidator(checked_counts)]
 
 _COUNTS = (
-    "Number of examples of each class, `(C,)`. None: counted in the given labels by `prepare`."
+    "Number of examples of each class, `(C,)`. By default they are counted in the given labels."
 )
 _BETA = (
     "0: all classes alike; towards 1: by inverse frequency. Beyond `1 / (1 − β)` examples of a class, more "

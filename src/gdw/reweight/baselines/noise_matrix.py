@@ -58,7 +58,7 @@ class NoiseMatrixOptions(MethodOptions):
     matrix: Annotated[Any, AfterValidator(checked_matrix)] = Field(
         None,
         description=(
-            "`(C, C)`, row j the probabilities of each given label for class j. None: estimated by `prepare`."
+            "`(C, C)`, row j the probabilities of each given label for class j. By default it is estimated."
         ),
     )
 

@@ -24,7 +24,7 @@ class PosteriorOptions(MethodOptions):
     fold_epochs: Count | None = Field(
         None,
         description=(
-            "Passes of each model over its clean examples. None: together as many examples as the run, "
+            "Passes of each model over its clean examples. By default together as many examples as the run, "
             "each at least the epochs of the run."
         ),
     )

@@ -62,7 +62,7 @@ class RobustOptions(MethodOptions):
 
 
 class Robust(Reweighter):
-    """The recommended method: class-level weights in closed form, from posterior labels.
+    """The recommended method: class-level weights in closed form, from estimates of the true labels.
 
     Training towards a soft label q is a class-level weighting of the plain gradient,
     `p − q = ω ⊙ (p − y)`. `prepare` estimates q for every training example from its given label, from models

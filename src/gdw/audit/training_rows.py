@@ -46,6 +46,7 @@ def training_rows(
     label: str,
     label_names: tuple[str, ...],
     names_declared: bool,
+    labels_merged: bool = False,
     spoiled: bool,
     options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
 ) -> TrainingRows:
@@ -57,6 +58,7 @@ def training_rows(
         label: the label column.
         label_names: the names of the classes.
         names_declared: as `gdw.data.Source.names_declared`.
+        labels_merged: as `gdw.data.Source.labels_merged`.
         spoiled: the run changed the labels for an experiment, so they are not compared.
         options: how the run read the file.
 
@@ -65,7 +67,8 @@ def training_rows(
     """
     rows = open_rows(path, options)
     column = rows.resolve_label(label)
-    source = Source("table", shown(path), (), None, np.arange(len(rows)), (), rows)
+    every = np.arange(len(rows))
+    source = Source("table", shown(path), (), None, every, (), rows, labels_merged=labels_merged)
     codes = source.codes(column, label_names, names_declared=names_declared)
     numbers = np.arange(len(evidence)) if evidence.rows is None else evidence.rows
     if len(numbers) and int(numbers.max()) >= len(rows):

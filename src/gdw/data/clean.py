@@ -103,7 +103,13 @@ def _with_names_of(source: Source, meta: Source) -> Source:
     assert meta.labels is not None
     column = LabelColumn(meta.label_names, meta.labels, meta.names_declared)
     declared = source.names_declared
-    codes = recode(column, source.label_names, where=meta.where, names_declared=declared)
+    codes = recode(
+        column,
+        source.label_names,
+        where=meta.where,
+        names_declared=declared,
+        merged=source.labels_merged,
+    )
     return meta.with_labels(codes, source.label_names, names_declared=declared)
 
 

@@ -2,6 +2,7 @@
 
 A label is the text in the file, even if it is `NA`, `None` or `nan`. Only an empty cell, a null and a NaN
 number are missing labels. Whole numbers have one spelling: `1`, `1.0` and the integer 1 are the class `1`.
+Text is in the Unicode form NFC, so that `é` is one label, whether it is written as one character or as two.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gdw.errors import DataError, nearest
-from gdw.files.wording import listed
+from gdw.files.wording import composed, listed
 
 UNLABELLED = -1
+# Invisible characters that Unicode counts as letters or marks: fillers, joiners, variation selectors.
+_UNSEEN = frozenset("\u034f\u115f\u1160\u3164\uffa0") | {chr(c) for c in range(0xFE00, 0xFE10)}
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d*)")
 _WHOLE_AS_DECIMAL = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0*)?")
 
@@ -80,12 +84,25 @@ def sorted_names(names: set[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def label_key(name: str) -> str:
+    """What names have in common that differ only in case, white space or invisible characters.
+
+    >>> label_key("Sea\\u200b lion") == label_key("sealion")
+    True
+    """
+    visible = (
+        c for c in name if not c.isspace() and c not in _UNSEEN and category(c) not in ("Cf", "Cc")
+    )
+    return composed("".join(visible).casefold()) or name
+
+
 def recode(
     column: LabelColumn,
     label_names: Sequence[str],
     *,
     where: Callable[[int], str],
     names_declared: bool = False,
+    merged: bool = False,
 ) -> NDArray[np.int64]:
     """The labels of `column` as codes into other class names.
 
@@ -99,6 +116,8 @@ def recode(
         label_names: the class names of the new codes.
         where: from the number of a row to its place in words.
         names_declared: whether a file declares the order of `label_names`.
+        merged: whether a label that differs from a name only in case, white space or invisible characters
+            means this name.
 
     Returns:
         Codes, int64 `(N,)`. Missing labels stay `UNLABELLED`.
@@ -106,9 +125,15 @@ def recode(
     Raises:
         DataError: a label is not in `label_names`. The message says where, and which name is similar.
     """
-    code_of = {name: code for code, name in enumerate(label_names)}
+    code_of = {composed(name): code for code, name in enumerate(label_names)}
     used = np.unique(column.codes[column.codes != UNLABELLED]).tolist()
-    table = [code_of.get(name, UNLABELLED) for name in column.names]
+    table = [code_of.get(composed(name), UNLABELLED) for name in column.names]
+    if merged:
+        code_of = {label_key(name): code for name, code in code_of.items()}
+        table = [
+            code_of.get(label_key(name), UNLABELLED) if code == UNLABELLED else code
+            for name, code in zip(column.names, table, strict=True)
+        ]
     if any(table[code] == UNLABELLED for code in used):
         by_number = _by_number(column, label_names, used, names_declared)
         if by_number is None:
@@ -125,6 +150,12 @@ def _unknown(name: str, label_names: Sequence[str]) -> str:
         return (
             f"the label {name!r} is not a known class: expected one of the names {listed(label_names)}, "
             "found a number, and no file declares which number means which name; write the names here too"
+        )
+    alike = next((known for known in label_names if label_key(known) == label_key(name)), None)
+    if alike is not None:
+        return (
+            f"the label {name!r} is not a known class: it differs from {alike!r} only in case, white space "
+            "or invisible characters; write it the same way, or train with --merge-labels (merge_labels=True)"
         )
     return (
         f"the label {name!r} is not a known class.{nearest(name, label_names)} "
@@ -167,7 +198,7 @@ def _as_text(value: Any) -> str | None:
         value = value.decode("utf-8", errors="replace")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value).strip() or None
+    return composed(str(value).strip()) or None
 
 
 def _one_spelling(names: list[str | None]) -> list[str | None]:

@@ -17,7 +17,7 @@ from gdw.data.columns import (
     mostly_distinct,
 )
 from gdw.data.images import IMAGE_SUFFIXES
-from gdw.data.label_checks import require_classes
+from gdw.data.label_checks import require_classes, with_variants
 from gdw.data.notes import column_notes, index_note, row_number_note
 from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Kind, Rows, open_rows
@@ -64,6 +64,7 @@ def load(
     label_names: Sequence[str] | None = None,
     names_declared: bool = False,
     label_as_classes: bool = False,
+    merge_labels: bool = False,
     limit: int | None = None,
     seed: int = 0,
     options: ReadOptions = ReadOptions(),  # noqa: B008 - frozen
@@ -84,6 +85,8 @@ def load(
             taken for names.
         label_as_classes: whether labels that look like measured numbers, or that hardly repeat, are classes.
             By default, they are refused.
+        merge_labels: whether labels that differ only in case, white space or invisible characters are one
+            class, with the most frequent spelling as its name.
         limit: keep a random subset of this many rows, in the order of the file. The subset is stratified by
             label, unless `limit` is smaller than the number of classes.
         seed: of the random subset.
@@ -105,10 +108,13 @@ def load(
     numbers = np.arange(len(rows))
     notes = rows.notes + inputs.notes
     source = Source(inputs.kind, origin, (), None, numbers, inputs.columns, rows, notes=notes)
+    source = replace(source, labels_merged=merge_labels)
     if label is not None:
         source = source.label_column(label, label_names, names_declared=names_declared)
-        if label_names is None and not label_as_classes:
-            require_classes(source, label)
+        if label_names is None:
+            if not label_as_classes:
+                require_classes(source, label)
+            source = with_variants(source, merge=merge_labels)
     if inputs.kind == "table":
         source = _typed(source, origin, first=label_names is None)
     return source if limit is None else _limited(source, limit, seed)

@@ -43,6 +43,7 @@ class Source:
         column_types: for a table, the type of each feature column.
         names_declared: whether the file declares which class number has which name (a Hugging Face
             `ClassLabel`). Otherwise names are sorted, and class numbers say nothing about them.
+        labels_merged: whether labels that differ only in case, white space or invisible characters are one.
         notes: one line each for the user, on how the columns were chosen.
     """
 
@@ -55,6 +56,7 @@ class Source:
     rows: Rows = field(repr=False)
     column_types: Mapping[str, ColumnType] = field(default_factory=dict, repr=False)
     names_declared: bool = False
+    labels_merged: bool = False
     notes: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
@@ -130,10 +132,7 @@ class Source:
     def images(
         self, indices: NDArray[np.int64], *, grey: GreyRange | None = None
     ) -> list[Image.Image]:
-        """The pictures in RGB; for `grey` see `gdw.data.images.decode`.
-
-        Raises `DataError` naming the first one that cannot be read.
-        """
+        """The pictures in RGB, see `gdw.data.images.decode`; `DataError` names one that cannot be read."""
         self._expect("image")
         values = self.rows.values(self.feature_columns[0], self.row_numbers[indices])
         pictures = []
@@ -231,7 +230,13 @@ class Source:
             return self.with_labels(read.codes, read.names, names_declared=read.declared)
         if tuple(label_names) == self.label_names:
             names_declared = names_declared or self.names_declared
-        codes = recode(read, label_names, where=self.where, names_declared=names_declared)
+        codes = recode(
+            read,
+            label_names,
+            where=self.where,
+            names_declared=names_declared,
+            merged=self.labels_merged,
+        )
         return self.with_labels(codes, label_names, names_declared=names_declared)
 
     def codes(

@@ -59,6 +59,7 @@ def audit(run: str | os.PathLike[str] | Run, *, data: str | None = None) -> RunA
             label=config.label,
             label_names=schema.label_names,
             names_declared=schema.names_declared,
+            labels_merged=schema.labels_merged,
             spoiled=config.noise is not None,
             options=config.read_options,
         )

@@ -44,6 +44,10 @@ class DataConfig(Options):
         description="Take each value of the label column as a class, even if the values look like measured "
         "numbers or hardly repeat.",
     )
+    merge_labels: bool = Field(
+        default=False,
+        description="Make one class of labels that differ only in case, white space or invisible characters.",
+    )
     test: str | None = Field(
         default=None,
         description="A file or folder with true labels. The accuracy on it is measured after each epoch.",

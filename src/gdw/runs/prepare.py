@@ -156,6 +156,7 @@ def _load(config: DataConfig, seed: int) -> Source:
         drop=config.drop,
         set_aside=_set_aside(config),
         label_as_classes=config.label_as_classes,
+        merge_labels=config.merge_labels,
         limit=config.limit,
         seed=seed,
         options=config.read_options,

@@ -30,6 +30,8 @@ class Schema:
         label_names: class k is `label_names[k]`.
         names_declared: whether the data declare the names of their class numbers themselves, as
             `gdw.data.Source.names_declared`.
+        labels_merged: whether labels that differ only in case, white space or invisible characters are one
+            class.
     """
 
     kind: str
@@ -37,14 +39,21 @@ class Schema:
     column_types: dict[str, str]
     label_names: tuple[str, ...]
     names_declared: bool = False
+    labels_merged: bool = False
 
     @classmethod
     def of(cls, source: Source) -> Schema:
         """The form of `source`."""
         types = {name: str(source.column_types[name]) for name in source.column_types}
         kept = {name: types[name] for name in source.feature_columns if name in types}
-        names = source.label_names
-        return cls(source.kind, source.feature_columns, kept, names, source.names_declared)
+        return cls(
+            source.kind,
+            source.feature_columns,
+            kept,
+            source.label_names,
+            source.names_declared,
+            source.labels_merged,
+        )
 
     def load(
         self,
@@ -78,6 +87,7 @@ class Schema:
             label=label,
             label_names=names,
             names_declared=self.names_declared,
+            merge_labels=self.labels_merged,
             limit=limit,
             seed=seed,
             options=options,
@@ -112,6 +122,7 @@ class Schema:
                 label_names=tuple(map(str, content["label_names"])),
                 # Early files lack this entry. Without it class numbers are not taken for names.
                 names_declared=content.get("names_declared") is True,
+                labels_merged=content.get("labels_merged") is True,
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise _FILE.damaged(path, error) from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -16,25 +17,31 @@ from gdw.data.source import Source
 from gdw.errors import DataError
 
 CHUNK = 16384
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
 class TextEncoder:
     """Encodes texts as TF-IDF rows of unit length, float32 `(N, F)`, in a sparse matrix.
 
-    The terms are words and pairs of neighbouring words, with sublinear counts (1 + log of the count). Words
-    that do not occur in the training data are ignored. If most texts have no spaces (one word, or a script
-    without spaces between words), the terms are runs of one to three characters instead.
+    Texts are brought to the Unicode form NFC, and a word is a letter or digit with the letters, digits and
+    combining marks that follow it. The terms are words and pairs of neighbouring words, with sublinear counts
+    (1 + log of the count). Words that do not occur in the training data are ignored. If most texts have no
+    spaces (one word, or a script without spaces between words), the terms are runs of one to three
+    characters instead.
 
     Attributes:
         vocabulary: the F terms.
         idf: float64 `(F,)`, the inverse document frequency of each term.
         by_character: whether the terms are runs of characters.
+        version: the version of the rules for terms. In version 1, of gdw 0.1.0, texts stay as they are, and
+            combining marks are not parts of words.
     """
 
     vocabulary: tuple[str, ...]
     idf: NDArray[np.float64]
     by_character: bool
+    version: int = VERSION
     name: ClassVar[str] = "text"
     kind: ClassVar[Literal["text"]] = "text"
     mean_std: ClassVar[None] = None
@@ -48,7 +55,7 @@ class TextEncoder:
         texts = source.texts(np.arange(len(source)))
         spaced = sum(len(text.split()) > 1 for text in texts)
         by_character = 2 * spaced < len(texts)
-        vectorizer = _vectorizer(by_character, max_features=max_features)
+        vectorizer = _vectorizer(by_character, VERSION, max_features=max_features)
         try:
             vectorizer.fit(texts)
         except ValueError as error:
@@ -60,7 +67,7 @@ class TextEncoder:
 
     @cached_property
     def _fitted(self) -> Any:
-        vectorizer = _vectorizer(self.by_character, vocabulary=self.vocabulary)
+        vectorizer = _vectorizer(self.by_character, self.version, vocabulary=self.vocabulary)
         vectorizer.idf_ = self.idf
         return vectorizer
 
@@ -77,6 +84,7 @@ class TextEncoder:
     def save(self, folder: Path) -> None:
         settings = {
             "by_character": self.by_character,
+            "version": self.version,
             "vocabulary": list(self.vocabulary),
             "idf": self.idf.tolist(),
         }
@@ -88,15 +96,42 @@ class TextEncoder:
         idf = np.array(settings["idf"], dtype=np.float64)
         if not vocabulary or idf.shape != (len(set(vocabulary)),):
             raise ValueError(f"{len(vocabulary)} words do not match idf of shape {idf.shape}")
-        return cls(vocabulary, idf, bool(settings["by_character"]))
+        version = int(settings.get("version", 1))
+        if not 1 <= version <= VERSION:
+            raise ValueError(f"the rules for terms have the unknown version {version}")
+        return cls(vocabulary, idf, bool(settings["by_character"]), version)
 
 
-def _vectorizer(by_character: bool, **options: Any) -> Any:
+def _vectorizer(by_character: bool, version: int, **options: Any) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     if by_character:
         options |= {"analyzer": "char_wb", "ngram_range": (1, 3)}
     else:
         # The default pattern of scikit-learn drops words of one letter, such as "I".
-        options |= {"ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"}
+        pattern = r"(?u)\b\w+\b" if version == 1 else rf"(?u)\w[\w{_marks()}]*"
+        options |= {"ngram_range": (1, 2), "token_pattern": pattern}
+    if version > 1:
+        options["preprocessor"] = _normalised
     return TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options)
+
+
+def _normalised(text: str) -> str:
+    return unicodedata.normalize("NFC", text).lower()
+
+
+@lru_cache
+def _marks() -> str:
+    """The combining marks, as ranges for a regular expression: vowel signs, points and accents.
+
+    Without the variation selectors, which choose how the same character is drawn.
+    """
+    marks = [
+        code
+        for code in range(0x20000)
+        if unicodedata.category(chr(code)) in ("Mn", "Mc") and not 0xFE00 <= code <= 0xFE0F
+    ]
+    known = set(marks)
+    starts = [code for code in marks if code - 1 not in known]
+    ends = [code for code in marks if code + 1 not in known]
+    return "".join(f"{chr(start)}-{chr(end)}" for start, end in zip(starts, ends, strict=True))

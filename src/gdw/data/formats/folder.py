@@ -14,7 +14,7 @@ from gdw.data.images import IMAGE_SUFFIXES
 from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Kind, Rows, suffixes
 from gdw.errors import DataError
-from gdw.files.wording import listed, shown
+from gdw.files.wording import composed, listed, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -185,7 +185,7 @@ def _images(folder: Path) -> tuple[list[Path], list[Path]]:
 def _targets(plan: CopyPlan, paths: Sequence[Path]) -> dict[int, Path]:
     """The new relative path of each row to copy."""
     # A label is the printable form of a folder's name; the folder of the copy has the name itself.
-    folder_of = {shown(path.parts[0]): path.parts[0] for path in reversed(paths)}
+    folder_of = {composed(shown(path.parts[0])): path.parts[0] for path in reversed(paths)}
     targets = {row: paths[row] for row in range(len(paths)) if plan.keep[row]}
     # Some file systems do not distinguish upper and lower case.
     taken = {_folded(path) for row, path in targets.items() if row not in plan.relabel}

@@ -13,6 +13,7 @@ from gdw.data import fit_encoder, load, load_encoder, train_and_clean
 from gdw.data.encode.encoder import SETTINGS
 from gdw.data.encode.text import TextEncoder, _marks
 from gdw.data.labels import label_key
+from gdw.data.read_options import ReadOptions
 from gdw.data.source import Source
 from gdw.errors import DataError
 from gdw.runs.schema import Schema
@@ -159,7 +160,9 @@ def test_later_files_of_a_merged_run(tmp_path: Path) -> None:
     )
     Schema.of(source).save(tmp_path)
     schema = Schema.read(tmp_path)
-    later = schema.load(str(labelled(tmp_path / "y.csv", "CAT ", "Dog")), label="label")
+    later = schema.load(
+        str(labelled(tmp_path / "y.csv", "CAT ", "Dog")), label="label", options=ReadOptions()
+    )
     assert later.labels is not None
     assert later.labels[:2].tolist() == [0, 1]
     clean = load(labelled(tmp_path / "z.csv", "CAT", "dog"), label="label")
@@ -169,4 +172,4 @@ def test_later_files_of_a_merged_run(tmp_path: Path) -> None:
     path = labelled(tmp_path / "w.csv", "cat", "dog")
     unmerged = Schema.of(load(path, label="label"))
     with pytest.raises(DataError, match=r"'CAT' .* differs from 'cat' only in case.*merge-labels"):
-        unmerged.load(str(tmp_path / "y.csv"), label="label")
+        unmerged.load(str(tmp_path / "y.csv"), label="label", options=ReadOptions())

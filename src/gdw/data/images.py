@@ -49,7 +49,7 @@ _FORMATS = {
 # Files of this format have no mark at their beginning, so that damaged files of others would look like one.
 _TGA = (".tga", ".icb", ".vda", ".vst")
 
-IMAGE_SUFFIXES = (*(suffix for suffixes in _FORMATS.values() for suffix in suffixes), *_TGA)
+IMAGE_SUFFIXES = (*chain.from_iterable(_FORMATS.values()), *_TGA)
 
 _ROWS_AT_ONCE = 1024
 _IMAGES_PER_TASK = 32

@@ -1,6 +1,6 @@
 """Pure tensor functions of the method: no modules, no state, no modes, any device, any class count."""
 
-from gdw.functional.class_gradient import (
+from gdw.functional.losses import (
     IGNORE_INDEX,
     autograd_class_gradient,
     class_gradient,

@@ -1,24 +1,158 @@
-"""The loss to train: its value per example, its class-level gradient, and whether that sums to zero."""
+"""Losses of examples, and their gradient at the logits, one entry per class: `D1 = ∂ℓ/∂z`.
+
+Shapes: logits `(N, C, ...)` with the classes in dimension 1; a dense output (segmentation, tokens) has
+further dimensions after it, and each of its positions counts as an example. Targets are either class
+indices `(N, ...)`, integers, or class probabilities `(N, C, ...)`, floating point.
+
+Source: Chen et al., "Generalized DataWeighting via Class-Level Gradient Manipulation", NeurIPS 2021,
+section 3 (arXiv 2111.00056).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gdw.errors import ConfigError, nearest
-from gdw.functional.class_gradient import (
-    IGNORE_INDEX,
-    autograd_class_gradient,
-    cross_entropy,
-    cross_entropy_with_gradient,
-    sums_to_zero,
-)
+from gdw.errors import ConfigError, DataError, nearest
+
+IGNORE_INDEX = -100
+"""Targets with this index have no loss and no gradient and are not counted (as in `F.cross_entropy`)."""
 
 PerExample = Callable[[Tensor, Tensor], Tensor]
 _WithGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """Softmax cross-entropy of each example, not averaged.
+
+    Args:
+        logits: `(N, C, ...)`, floating point; half precision is computed in float32.
+        targets: `(N, ...)` integer class indices, or `(N, C, ...)` class probabilities.
+        label_smoothing: the share of the target that is spread evenly over all classes.
+
+    Returns:
+        `(N, ...)` losses; zero where the target is `IGNORE_INDEX`.
+
+    Raises:
+        DataError: the shapes do not fit, or (on the CPU) an index lies outside `0..C-1`.
+    """
+    _check_targets(logits, targets)
+    wide = _at_least_float32(logits)
+    target = targets.long() if _is_index(targets) else targets.to(wide.dtype)
+    return F.cross_entropy(
+        wide, target, reduction="none", ignore_index=IGNORE_INDEX, label_smoothing=label_smoothing
+    )
+
+
+def class_probabilities(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """The target distribution `q` that the loss compares the softmax with, `(N, C, ...)`.
+
+    One-hot for index targets (all zero where ignored), smoothed if asked; dtype of the computation.
+    """
+    wide = _at_least_float32(logits)
+    if _is_index(targets):
+        counted = targets != IGNORE_INDEX
+        q = torch.zeros_like(wide)
+        q.scatter_(1, targets.long().clamp(min=0).unsqueeze(1), counted.unsqueeze(1).to(wide.dtype))
+    else:
+        q = targets.to(wide.dtype)
+    if label_smoothing:
+        q = q * (1 - label_smoothing) + q.sum(1, keepdim=True) * (label_smoothing / q.shape[1])
+    return q
+
+
+def class_gradient(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+    """Class-level gradient of softmax cross-entropy, `D1 = p · Σq − q`, in closed form.
+
+    For one-hot targets this is the `p − y` of the paper (section 3.1). It sums to zero over the classes.
+
+    Args:
+        logits: `(N, C, ...)`; no gradient flows back from the result.
+        targets: `(N, ...)` integer class indices, or `(N, C, ...)` class probabilities.
+        label_smoothing: as in `cross_entropy`.
+
+    Returns:
+        `(N, C, ...)`, float32 or wider; zero where the target is `IGNORE_INDEX`.
+
+    Raises:
+        DataError: the shapes do not fit, or (on the CPU) an index lies outside `0..C-1`.
+    """
+    _check_targets(logits, targets)
+    with torch.no_grad():
+        wide = _at_least_float32(logits.detach())
+        q = class_probabilities(wide, targets, label_smoothing=label_smoothing)
+        return wide.softmax(1).mul_(q.sum(1, keepdim=True)).sub_(q)
+
+
+def cross_entropy_with_gradient(
+    logits: Tensor, targets: Tensor, *, label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Compute `cross_entropy` and `class_gradient` from one softmax: `(N, ...)` and `(N, C, ...)`, detached.
+
+    With many classes each `(N, C)` tensor costs as much as a layer, so this makes few of them. Arguments and
+    errors: see the two functions.
+    """
+    _check_targets(logits, targets)
+    with torch.no_grad():
+        wide = _at_least_float32(logits.detach())
+        log_p = wide.log_softmax(1)
+        if not _is_index(targets) or label_smoothing:
+            q = class_probabilities(wide, targets, label_smoothing=label_smoothing)
+            losses = (q * log_p).sum(1).neg_()
+            return losses, log_p.exp_().mul_(q.sum(1, keepdim=True)).sub_(q)
+        ignored = (targets == IGNORE_INDEX).unsqueeze(1)
+        label = targets.long().unsqueeze(1).masked_fill(ignored, 0)
+        losses = log_p.gather(1, label).masked_fill_(ignored, 0).neg_().squeeze(1)
+        gradient = log_p.exp_()
+        gradient.scatter_add_(1, label, torch.full_like(label, -1, dtype=wide.dtype))
+        return losses, gradient.masked_fill_(ignored, 0)
+
+
+def autograd_class_gradient(
+    loss: PerExample, logits: Tensor, targets: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Losses and class-level gradients of any per-example loss, by autograd at the logits.
+
+    Args:
+        loss: maps `(logits, targets)` to the loss of each example, `(N, ...)`; example i's loss may
+            depend on example i's logits alone.
+        logits: `(N, C, ...)`.
+        targets: whatever `loss` takes.
+
+    Returns:
+        The losses `(N, ...)` and `D1` `(N, C, ...)`, both detached.
+
+    Raises:
+        DataError: `loss` did not return one value per example.
+    """
+    with torch.enable_grad():
+        leaf = _at_least_float32(logits.detach()).requires_grad_()
+        losses = loss(leaf, targets)
+        expected = (logits.shape[0], *logits.shape[2:])
+        if losses.shape != expected:
+            raise DataError(
+                f"the loss must return one value per example, shape {tuple(expected)}, "
+                f"but returned shape {tuple(losses.shape)}: use reduction='none'"
+            )
+        (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+    return losses.detach(), gradient
+
+
+def sums_to_zero(class_gradient: Tensor, *, tolerance: float = 1e-4) -> bool:
+    """Whether every example's class-level gradient sums to zero over the classes.
+
+    True for losses that do not change when all logits are shifted together (softmax losses), false for
+    per-class losses such as sigmoid binary cross-entropy. `class_gradient`: `(N, C, ...)`.
+    """
+    total = class_gradient.sum(1).abs()
+    size = class_gradient.abs().sum(1)
+    # For a confident prediction only rounding errors remain: the entries are differences from one.
+    rounding = 10 * torch.finfo(class_gradient.dtype).eps
+    return bool((total <= tolerance * size + rounding).all())
 
 
 @dataclass(frozen=True)
@@ -89,3 +223,39 @@ def count_examples(losses: Tensor, targets: Tensor) -> Tensor:
     if targets.shape == losses.shape and not targets.is_floating_point():
         return (targets != IGNORE_INDEX).sum().clamp(min=1).to(losses.dtype)
     return losses.new_tensor(losses.numel())
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
+
+
+def _is_index(targets: Tensor) -> bool:
+    return not targets.is_floating_point()
+
+
+def _check_targets(logits: Tensor, targets: Tensor) -> None:
+    if logits.dim() < 2:
+        raise DataError(
+            f"logits must have shape (N, C) or (N, C, ...), got {tuple(logits.shape)}: "
+            "a binary classifier needs two logits"
+        )
+    index_shape = (logits.shape[0], *logits.shape[2:])
+    expected = index_shape if _is_index(targets) else tuple(logits.shape)
+    if targets.shape != expected:
+        form = "class indices" if _is_index(targets) else "class probabilities"
+        raise DataError(
+            f"targets given as {form} must have shape {tuple(expected)} for logits of shape "
+            f"{tuple(logits.shape)}, got {tuple(targets.shape)}"
+        )
+    # On an accelerator the comparison would wait for the device, which checks by itself.
+    if _is_index(targets) and targets.device.type == "cpu" and targets.numel():
+        _check_range(targets, logits.shape[1])
+
+
+def _check_range(targets: Tensor, classes: int) -> None:
+    wrong = ((targets < 0) & (targets != IGNORE_INDEX)) | (targets >= classes)
+    if wrong.any():
+        raise DataError(
+            f"there are {classes} logits (classes 0 to {classes - 1}) but a target is class "
+            f"{int(targets[wrong][0])}: give the model one output for each class"
+        )

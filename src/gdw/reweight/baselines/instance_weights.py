@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gdw.functional import broadcast_instance_weights
-from gdw.functional.class_gradient import IGNORE_INDEX
+from gdw.functional.losses import IGNORE_INDEX
 from gdw.hypergradient import TrainingPass
 from gdw.hypergradient.inputs import Batch
 from gdw.reweight.base import StepResult

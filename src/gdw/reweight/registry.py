@@ -197,19 +197,23 @@ def modernised(method: str, options: Mapping[str, Any]) -> tuple[str, dict[str, 
     Returns:
         The method and options to use, and one line that says what changed; None if nothing did.
     """
-    options = dict(options)
-    posterior = options.get("posterior")
-    if method != "gdw" or (options.get("preset") != "robust" and posterior is None):
-        return method, options, None
-    options.pop("posterior", None)
-    given = {k: v for k, v in options.items() if v is not None and v != _DEFAULTS.get(k)}
-    bilevel = [name for name in _BILEVEL if name in given]
+    posterior, preset = options.get("posterior"), options.get("preset")
+    if method != "gdw" or (preset != "robust" and posterior is None):
+        return method, dict(options), None
+    options = {name: value for name, value in options.items() if name != "posterior"}
     wants_posterior = posterior is True or isinstance(posterior, Mapping)
-    if posterior is False or (bilevel and not wants_posterior):
-        if options.get("preset") == "robust":
-            options["preset"] = "short"
-            return method, options, "preset 'robust' of method 'gdw' is now called 'short'"
-        return method, options, "method 'gdw' has no option 'posterior' any more: leave it out"
-    kept = {k: options[k] for k in ("forward", "label_smoothing") if k in options}
-    parts = dict(posterior) if isinstance(posterior, Mapping) else {}
-    return "robust", {**kept, **parts}, "method 'gdw' with preset 'robust' is now method 'robust'"
+    if posterior is not False and (wants_posterior or not _sets_bilevel(options)):
+        kept = {name: options[name] for name in ("forward", "label_smoothing") if name in options}
+        parts = posterior if isinstance(posterior, Mapping) else {}
+        note = "method 'gdw' with preset 'robust' is now method 'robust'"
+        return "robust", {**kept, **parts}, note
+    if preset == "robust":
+        note = "preset 'robust' of method 'gdw' is now called 'short'"
+        return method, {**options, "preset": "short"}, note
+    return method, options, "method 'gdw' has no option 'posterior' any more: leave it out"
+
+
+def _sets_bilevel(options: Mapping[str, Any]) -> bool:
+    """Whether an option of the bilevel step is set to another value than the default of 0.1.0."""
+    given = {name: value for name, value in options.items() if value is not None}
+    return any(name in given and given[name] != _DEFAULTS.get(name) for name in _BILEVEL)

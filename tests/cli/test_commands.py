@@ -153,6 +153,22 @@ def test_the_command_itself_pulls_in_nothing_heavy() -> None:
     assert heavy.isdisjoint(out.stdout.split())
 
 
+def test_odd_cells_and_classes_are_named_in_one_line_each(train: Run, gdw: Run, here: Path) -> None:
+    rows = (here / "data.csv").read_text().splitlines()
+    for number in (5, 6, 9):
+        rows[number] = "unknown," + rows[number].split(",", 1)[1]
+    (here / "odd.csv").write_text("\n".join(rows))
+    done = train("--drop", "note", data="odd.csv")
+    assert done.exit_code == 0, done.output
+    note = "cells that are not numbers are missing values: 3 in 'weight', such as 'unknown'"
+    assert done.stdout.splitlines().count(note) == 1
+    assert sum(line.startswith("classes: '") for line in done.stdout.splitlines()) == 1
+    predicted = gdw("predict", "run", "odd.csv", "--output", "p.csv")
+    measured = gdw("evaluate", "run", "odd.csv")
+    for later in (predicted, measured):
+        assert (later.exit_code, later.stderr) == (0, f"gdw: note: {note}\n")
+
+
 @pytest.mark.parametrize(
     "words", [["--help"], *([name, "--help"] for name in COMMANDS)], ids=" ".join
 )

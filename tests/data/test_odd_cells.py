@@ -148,3 +148,17 @@ def test_the_sizes_of_classes() -> None:
     note = size_note([f"c{k}" for k in range(12)], labels)
     assert note.startswith("classes: 'c10' 11, 'c9' 10, 'c0' 9, ")
     assert note.endswith(", 4 more of 1 to 3 each")
+
+
+def test_later_files_say_what_is_missing_by_the_types_of_training(tmp_path: Path) -> None:
+    from gdw.data.read_options import ReadOptions
+    from gdw.runs.schema import Schema
+
+    schema = Schema("table", ("x", "y"), {"x": "number", "y": "category"}, ("a", "b"))
+    ys = [*("unknown" for _ in range(2)), *range(N - 2)]
+    path = table(tmp_path / "x.csv", with_odd("-"), y=ys)
+    for label in (None, "label"):
+        later = schema.load(str(path), label=label, options=ReadOptions())
+        note = "cells that are not numbers are missing values: 1 in 'x', such as '-'"
+        assert later.notes == (note,)
+        assert later.frame()["y"][0] == "unknown"

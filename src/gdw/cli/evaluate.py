@@ -43,15 +43,19 @@ def evaluate(
     Prints accuracy, balanced accuracy, log-likelihood, calibration error, and the recall of each class.
     Without --limit the results are also saved in the run folder (evaluation.json) for gdw report.
     """
+    from gdw.cli.errors import note
     from gdw.runs import evaluate as evaluate_source
     from gdw.runs import evaluate_file, load
 
     opened = load(run)
     chosen = label or _label_column(opened.data_config, data)
+    source = opened.read(data, label=chosen, limit=limit)
+    for text in source.notes:
+        note(text)
     if limit is None:
-        figures = evaluate_file(opened, data, label=chosen)
+        figures = evaluate_file(opened, data, source=source)
     else:
-        figures = evaluate_source(opened, opened.read(data, label=chosen, limit=limit))
+        figures = evaluate_source(opened, source)
     if json_ == "-":
         typer.echo(json.dumps(figures, ensure_ascii=False))
         return

@@ -26,12 +26,16 @@ def predict(
 
     Writes one row for each example: the predicted label and the probability of each class.
     """
+    from gdw.cli.errors import note
     from gdw.runs import load
     from gdw.runs import predict as predict_source
     from gdw.runs.predicting import check_output, write_predictions
 
     check_output(output)
     opened = load(run)
-    frame = predict_source(opened, opened.read(data, label=None, limit=limit))
+    source = opened.read(data, label=None, limit=limit)
+    for text in source.notes:
+        note(text)
+    frame = predict_source(opened, source)
     write_predictions(frame, output)
     typer.echo(f"{len(frame):,} predictions written: {output}")

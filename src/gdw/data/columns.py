@@ -139,11 +139,9 @@ def to_pandas(
     if untyped:
         values = _clean_cells(values)
     if type_ == "number":
-        if untyped and odd_missing:
+        if odd_missing:
             values = without_odd_cells(values)
-        elif untyped and not _all_numbers(values):
-            values = without_markers(values)
-        return _finite(_to_numbers(values).to_pandas())
+        return _finite(_to_numbers(values, untyped=untyped).to_pandas())
     if type_ == "missing":
         # Nothing is learned from a column that is empty in the first file, whatever another file has there.
         nothing: pd.Series[Any] = pd.Series(np.full(len(values), np.nan))
@@ -221,7 +219,7 @@ def _finite(numbers: Any) -> pd.Series[Any]:
     return finite
 
 
-def _to_numbers(values: Any) -> Any:
+def _to_numbers(values: Any, *, untyped: bool) -> Any:
     """Whole numbers if all of them are whole, so that they print as they were written; else floats."""
     import pyarrow as pa
 
@@ -229,7 +227,11 @@ def _to_numbers(values: Any) -> Any:
         return values
     if pa.types.is_null(values.type):
         return values.cast(pa.float64())
-    numbers = _cast(values, pa.float64())
+    try:
+        numbers = values.cast(pa.float64())
+    except pa.ArrowInvalid:
+        values = without_markers(values) if untyped else values
+        numbers = _cast(values, pa.float64())
     try:
         return values.cast(pa.int64()) if is_text(values.type) else numbers
     except pa.ArrowInvalid:

@@ -26,19 +26,17 @@ def column_notes(rows: Rows, types: Mapping[str, ColumnType]) -> tuple[str, ...]
     notes = []
     if empty:
         notes.append(f"not used, because all cells are empty: {_counted(empty)}")
-    odd = {name: rows.cells(name).odd for name in types} if rows.untyped else {}
-    for few, consequence in (
-        (True, "cells that are not numbers are missing values"),
-        (False, "read as names, because many cells are not numbers"),
-    ):
-        cells = [
-            f"{found.count:,} in {name!r}, such as {found.example!r}"
-            for name, found in odd.items()
-            if found is not None and found.few is few
-        ]
-        if cells:
-            notes.append(f"{consequence}: {_shortened(cells)}")
+    notes += odd_cells_note(rows, types)
+    mixed = _odd_cells(rows, [name for name, type_ in types.items() if type_ == "category"])
+    if mixed:
+        notes.append(f"read as names, because many cells are not numbers: {_shortened(mixed)}")
     return tuple(notes)
+
+
+def odd_cells_note(rows: Rows, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
+    """How many cells of the columns of numbers in `types` are missing values because they are no numbers."""
+    odd = _odd_cells(rows, [name for name, type_ in types.items() if type_ == "number"])
+    return (f"cells that are not numbers are missing values: {_shortened(odd)}",) if odd else ()
 
 
 def index_note(rows: Rows, index: Sequence[str]) -> tuple[str, ...]:
@@ -106,6 +104,16 @@ def _whole(rows: Rows, name: str, chosen: NDArray[np.int64]) -> NDArray[np.int64
         return None
     numbers: NDArray[np.int64] = values.to_numpy()
     return numbers if len(np.unique(numbers)) == len(numbers) else None
+
+
+def _odd_cells(rows: Rows, names: Sequence[str]) -> list[str]:
+    """The number of odd cells of each column that has some, and one of them."""
+    odd = {name: rows.cells(name).odd for name in names} if rows.untyped else {}
+    return [
+        f"{found.count:,} in {name!r}, such as {found.example!r}"
+        for name, found in odd.items()
+        if found is not None
+    ]
 
 
 def _counted(names: Sequence[str]) -> str:

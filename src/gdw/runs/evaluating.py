@@ -44,13 +44,16 @@ def evaluate(run: Run, source: Source) -> dict[str, Any]:
     }
 
 
-def evaluate_file(run: Run, path: str, *, label: str | None = None) -> dict[str, Any]:
+def evaluate_file(
+    run: Run, path: str, *, label: str | None = None, source: Source | None = None
+) -> dict[str, Any]:
     """Measure the model of `run` on a file, and keep the figures as `evaluation.json` in the run folder.
 
     Args:
         run: a finished run.
         path: a file or folder of the same form as the training data.
         label: its label column; by default that of the test data, the training data or the clean examples.
+        source: the content of the file, if it has been read already.
 
     Returns:
         The figures of `evaluate`, and the path as `data`.
@@ -59,8 +62,10 @@ def evaluate_file(run: Run, path: str, *, label: str | None = None) -> dict[str,
         DataError: the data do not fit the model.
         RunError: the run has not finished, or is damaged.
     """
-    column = label or held_out_label(run.data_config, path, option="--test-label")
-    figures = {**evaluate(run, run.read(path, label=column)), "data": path}
+    if source is None:
+        column = label or held_out_label(run.data_config, path, option="--test-label")
+        source = run.read(path, label=column)
+    figures = {**evaluate(run, source), "data": path}
     FIGURES.write(run.folder.file(EVALUATION), finite_or_null(figures))
     run.forget("evaluation")
     return figures

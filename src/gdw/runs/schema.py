@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gdw.data.loading import load
+from gdw.data.notes import odd_cells_note
 from gdw.data.read_options import ReadOptions
 from gdw.data.source import Source
 from gdw.errors import DataError, nearest
@@ -98,8 +99,11 @@ class Schema:
                 f"{path} is {source.kind} data, but the model was trained on {self.kind} data: "
                 "give a file of the same form"
             )
+        if self.kind != "table":
+            return source
         types: Any = self.column_types
-        return source.typed(types) if self.kind == "table" else source
+        notes = source.rows.notes + odd_cells_note(source.rows, types)
+        return replace(source.typed(types), notes=notes)
 
     def save(self, folder: Path) -> None:
         """Write `schema.json` into `folder`."""

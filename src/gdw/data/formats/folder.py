@@ -143,7 +143,7 @@ def _notes(folder: Path, others: Sequence[Path], classes: set[str]) -> tuple[str
     if others:
         count: dict[str, int] = {}
         for path in others:
-            suffix = path.suffix.lower() or "no suffix"
+            suffix = shown(path.suffix.lower()) or "no suffix"
             count[suffix] = count.get(suffix, 0) + 1
         kinds = [f"{number:,} {suffix}" for suffix, number in sorted(count.items())]
         more = f" and {len(kinds) - _SHOWN} more" if len(kinds) > _SHOWN else ""

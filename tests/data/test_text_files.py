@@ -177,6 +177,43 @@ def test_a_wrong_encoding_is_refused(tmp_path: Path) -> None:
     assert "'Köln,x' in windows-1252" in message
 
 
+def test_utf8_is_not_read_as_an_encoding_of_one_byte_per_character(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("a,label\nx,y\nKöln,x\n", encoding="utf-8")
+    message = refused(path, ReadOptions(encoding="windows-1252"))
+    assert (
+        "is UTF-8 text: it would read 'KÃ¶ln,x' in windows-1252, but 'Köln,x' in UTF-8" in message
+    )
+    path.write_text("a,label\n1,x\n", encoding="utf-8")
+    assert values(path, "label", ReadOptions(encoding="latin-1")) == ["x"]
+
+
+def test_advice_for_a_long_line_that_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_bytes(("text,label\n" + "日本語の文章です。" * 3000 + ",x\n").encode("shift_jis"))
+    assert "日本語の" in refused(path)
+
+
+def test_most_rows_swallowed(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    lines = ['"first,a', *(f"text {i},{'bc'[i % 2]}" for i in range(9)), '"last,d']
+    path.write_text("text,label\n" + "\n".join(lines) + "\n")
+    assert f"line 2 of {path} begins a quoted cell that contains 10 line breaks" in refused(path)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a": ', "}"), ('{"a":\n', "}\n")])
+def test_deep_json_is_one_line(tmp_path: Path, opening: str, closing: str) -> None:
+    path = tmp_path / "d.jsonl"
+    first = '{"x": [[1]], "y": ":[ :[ {{{"}\n' * 50
+    for depth in (500, 20_000):
+        path.write_text(
+            first + '{"x": ' + opening * depth + "1" + closing * depth + ', "y": "a"}\n'
+        )
+        assert "is nested more than 100 levels deep" in refused(path)
+    path.write_text(first)
+    assert values(path, "y") == [":[ :[ {{{"] * 50
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(
     content=st.binary(max_size=60), head=st.sampled_from([b"", b"a,b\n", b'{"a": 1}\n', b'{"a":'])

@@ -16,7 +16,7 @@ from typing import Any
 
 from gdw.data.formats.encodings import is_utf8, not_in_encoding, utf8_content, write_encoded
 from gdw.data.formats.format import CopyPlan, Format
-from gdw.data.formats.records import Content, Record, Records
+from gdw.data.formats.records import Content, Record, Records, count, line_of
 from gdw.data.formats.swallowed import swallowed_cell
 from gdw.data.read_options import ReadOptions
 from gdw.data.rows import TableRows
@@ -113,7 +113,7 @@ def _needs_care(records: Records) -> bool:
     """Whether a quote follows a space, or is never closed: Arrow would take all the rest for one cell."""
     if not records.quoted or records.content.find(b'"') < 0:
         return False
-    return records.count(b'"') % 2 == 1 or records.has_spaced_quotes()
+    return count(records.content, b'"') % 2 == 1 or records.has_spaced_quotes()
 
 
 def _read_fast(layout: _Layout, options: ReadOptions) -> Any:
@@ -128,7 +128,7 @@ def _read_fast(layout: _Layout, options: ReadOptions) -> Any:
             source,
             read_options=arrow_csv.ReadOptions(
                 column_names=[str(number) for number in range(len(names))],
-                skip_rows=records.line_of(layout.start) - 1,
+                skip_rows=line_of(records.content, layout.start) - 1,
                 block_size=_BYTES_AT_ONCE,
             ),
             parse_options=arrow_csv.ParseOptions(
@@ -143,9 +143,16 @@ def _read_fast(layout: _Layout, options: ReadOptions) -> Any:
         )
     except pa.ArrowInvalid:
         return None
-    if len(table) and re.search("[\r\n]", table.column(len(names) - 1)[-1].as_py()):
+    last = table.column(len(names) - 1)[-1].as_py() if len(table) else ""
+    if ("\n" in last or "\r" in last) and not _ends_in_single_quote(records.content):
         return None  # The last quote of the file may not be closed.
     return table.rename_columns(names)
+
+
+def _ends_in_single_quote(content: Content) -> bool:
+    """Whether the file ends with a quote that closes a cell, and not with two quotes that stand for one."""
+    end = content[-_BYTES_AT_ONCE:].rstrip(b"\r\n")
+    return end.endswith(b'"') and not end.endswith(b'""')
 
 
 def _read_careful(layout: _Layout, options: ReadOptions) -> Any:
@@ -199,20 +206,23 @@ def _require_closed(path: Path, records: Records, record: Record) -> None:
     quote = records.unclosed(record)
     if quote is not None:
         raise DataError(
-            f"line {records.line_of(quote)} of {shown(path)} is broken: its cell begins with a quote that is "
-            f"never closed; close it, or {_QUOTES_ARE_TEXT}"
+            f"line {line_of(records.content, quote)} of {shown(path)} is broken: its cell begins with a "
+            f"quote that is never closed; close it, or {_QUOTES_ARE_TEXT}"
         )
 
 
 def _wrong_width(layout: _Layout, record: Record, width: int) -> str:
     records = layout.records
-    place = f"line {records.line_of(record.start)} of {shown(layout.path)}"
+    place = f"line {line_of(records.content, record.start)} of {shown(layout.path)}"
     counts = f"has {width} values, but the header has {len(layout.names)}"
     begin = records.broken_cell(record)
     if begin is None:
         hint = f", or {_QUOTES_ARE_TEXT}" if b'"' in record.raw and records.quoted else ""
         return f"{place} {counts}: check its quotes and separators{hint}"
-    first, last = records.line_of(begin), records.line_of(record.start + len(record.body))
+    first, last = (
+        line_of(records.content, begin),
+        line_of(records.content, record.start + len(record.body)),
+    )
     return (
         f"{place} {counts}: a quoted cell begins at line {first}, and the row ends at line {last}; close the "
         f"quote of line {first}, or {_QUOTES_ARE_TEXT}"
@@ -230,7 +240,7 @@ def _refuse_swallowed_rows(layout: _Layout, table: Any) -> None:
         return
     filled = (record for record in layout.rows() if record.body)
     record = next(record for row, record in enumerate(filled) if row == cell.row)
-    line = records.line_of(record.start + records.span(record, cell.column)[0])
+    line = line_of(records.content, record.start + records.span(record, cell.column)[0])
     raise DataError(
         f"line {line} of {shown(layout.path)} begins a quoted cell that contains {cell.breaks} line breaks, "
         f"and its lines look like rows of their own: close the quote, or {_QUOTES_ARE_TEXT}, or keep the "

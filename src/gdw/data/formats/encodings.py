@@ -27,9 +27,10 @@ _ENDIAN = {
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
 _LIKELY = (
-    "windows-1252", "windows-1250", "windows-1251", "shift_jis", "gb18030", "euc_kr", "big5",
+    "utf-8", "windows-1252", "windows-1250", "windows-1251", "shift_jis", "gb18030", "euc_kr", "big5",
     "windows-1253", "windows-1254", "windows-1255", "windows-1256", "koi8_r", "mac_roman",
 )  # fmt: skip
+_ONE_BYTE = ("cp125", "cp8", "cp437", "iso8859", "koi8", "mac")
 _SAMPLE = 4096
 _SHOWN_READINGS = 3
 _SHOWN_CHARACTERS = 40
@@ -60,9 +61,10 @@ def utf8_content(path: Path, encoding: str | None) -> Iterator[Content]:
     raw = path.read_bytes()
     try:
         text = raw.decode(_exact_encoding(raw, encoding))
-        yield text.encode()
     except UnicodeError:
         raise DataError(not_in_encoding(path, encoding)) from None
+    _refuse_utf8(path, raw, encoding)
+    yield text.encode()
 
 
 def write_encoded(
@@ -88,6 +90,26 @@ def write_encoded(
     target.write_bytes(b"".join(pieces).decode().encode(exact))
 
 
+def _refuse_utf8(path: Path, raw: bytes, encoding: str) -> None:
+    """Raise `DataError` if UTF-8 text would be read as an encoding of one byte per character.
+
+    Every text can be read as such an encoding, but a text in it is hardly ever UTF-8 by chance.
+    """
+    if not codecs.lookup(encoding).name.startswith(_ONE_BYTE) or raw.isascii():
+        return
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return
+    place = next(i for i, character in enumerate(text) if not character.isascii())
+    line = text[text.rfind("\n", 0, place) + 1 :].split("\n")[0].rstrip("\r")
+    wrong = line.encode().decode(encoding, errors="replace")
+    raise DataError(
+        f"{shown(path)} is UTF-8 text: it would read {_around(wrong)!r} in {encoding}, but {_around(line)!r} "
+        "in UTF-8; leave the encoding out (--encoding, encoding=), or save all files of the run as UTF-8"
+    )
+
+
 def is_utf8(encoding: str | None) -> bool:
     """Whether the encoding is UTF-8, with a byte order mark or without one."""
     return encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
@@ -102,7 +124,7 @@ def not_in_encoding(path: Path, encoding: str | None) -> str:
     name = encoding or "UTF-8"
     line, start, byte = _first_wrong_line(raw, encoding or "utf-8")
     place = f"line {line} has the byte 0x{byte:02x}"
-    readings = _readings(raw[start : start + _SAMPLE].splitlines()[0], without=name)
+    readings = _readings(raw[start : start + _SAMPLE].split(b"\n")[0].rstrip(b"\r"), without=name)
     if not readings:
         return f"{shown(path)} is not {name} text, {place}: is it a text file? Save it as UTF-8"
     words = ", ".join(f"{text!r} in {candidate}" for candidate, text in readings)
@@ -160,10 +182,11 @@ def _readings(line: bytes, *, without: str) -> list[tuple[str, str]]:
     readings: dict[str, str] = {}
     for encoding in _LIKELY:
         try:
-            text = line.decode(encoding)
+            # The end of a long line may be cut in the middle of a character.
+            text = codecs.getincrementaldecoder(encoding)().decode(line, final=len(line) < _SAMPLE)
         except UnicodeDecodeError:
             continue
-        if text not in readings.values() and encoding != without:
+        if text not in readings.values() and encoding != without.lower():
             readings[encoding] = text
     ranked = sorted(readings.items(), key=lambda reading: _strangeness(reading[1]))
     return [(encoding, _around(text)) for encoding, text in ranked[:_SHOWN_READINGS]]

@@ -10,7 +10,12 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gdw.data.formats.records import Content
+from gdw.data.formats.records import Content, count
+
+_BYTES_AT_ONCE = 1 << 24
+
+DEEPEST = 100
+"""How deep lists and objects may be nested."""
 
 _STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
 # An object without objects in it. Most rows are of this kind, and one match finds their end.
@@ -56,6 +61,50 @@ def value_end(content: Content, start: int) -> int:
             if depth == 0:
                 return token.end()
     return -1
+
+
+def too_deep(content: Content, limit: int = DEEPEST) -> int | None:
+    """Where a list or object begins that is nested deeper than `limit`; None if there is none.
+
+    The parsers of Arrow and Python fail for deep nesting, some of them by ending the process.
+    """
+    brackets = count(content, b"{") + count(content, b"[")
+    if brackets <= limit + count(content, b"}\n{") + count(content, b"}\r\n{"):
+        return None  # A quick answer for flat objects: almost every bracket begins one.
+    return _exactly_too_deep(content, limit) if _may_be_too_deep(content, limit) else None
+
+
+def _may_be_too_deep(content: Content, limit: int) -> bool:
+    """Whether counting the brackets of each line does not rule it out; they may be a part of texts."""
+    import numpy as np
+
+    depth, start, size = 0, 0, len(content)
+    while start < size:
+        end = content.find(b"\n", start + _BYTES_AT_ONCE) + 1 or size
+        data = np.frombuffer(content[start:end], np.uint8)
+        lines = np.append(np.flatnonzero(data == ord("\n")) + 1, len(data))
+
+        def in_lines(one: str, other: str, data: Any = data, lines: Any = lines) -> Any:
+            places = np.flatnonzero((data == ord(one)) | (data == ord(other)))
+            return np.diff(np.searchsorted(places, lines), prepend=0)
+
+        opened = in_lines("{", "[")
+        after = depth + np.cumsum(opened - in_lines("}", "]"))
+        before = np.append(depth, after[:-1])
+        lowest = np.minimum.accumulate(np.minimum(before, 0))
+        if (before - lowest + opened).max() > limit:
+            return True
+        depth, start = int(after[-1] - min(after.min(), 0)), end
+    return False
+
+
+def _exactly_too_deep(content: Content, limit: int) -> int | None:
+    depth = 0
+    for token in _TOKEN.finditer(content):
+        depth += (token[0] in (b"{", b"[")) - (token[0] in (b"}", b"]"))
+        if depth > limit:
+            return token.start()
+    return None
 
 
 def value_span(item: bytes, key: str) -> tuple[int, int] | None:

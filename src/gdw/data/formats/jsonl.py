@@ -9,8 +9,15 @@ from typing import Any
 
 from gdw.data.formats.encodings import is_utf8, not_in_encoding, utf8_content, write_encoded
 from gdw.data.formats.format import CopyPlan, Format
-from gdw.data.formats.json_objects import objects, spelled_like, value_end, value_span
-from gdw.data.formats.records import Content
+from gdw.data.formats.json_objects import (
+    DEEPEST,
+    objects,
+    spelled_like,
+    too_deep,
+    value_end,
+    value_span,
+)
+from gdw.data.formats.records import Content, line_of
 from gdw.data.read_options import ReadOptions
 from gdw.data.rows import TableRows
 from gdw.errors import DataError
@@ -25,6 +32,12 @@ def open_jsonl(path: Path, options: ReadOptions) -> TableRows:
     import pyarrow as pa
 
     with utf8_content(path, options.encoding) as content:
+        deep = too_deep(content)
+        if deep is not None:
+            raise DataError(
+                f"line {line_of(content, deep)} of {shown(path)} is nested more than {DEEPEST} levels deep: "
+                "expected an object of texts and numbers"
+            )
         try:
             source = _source(path, content, options)
             table = _read(source, None)
@@ -127,8 +140,6 @@ def _fault(path: Path, content: Content) -> str | None:
             item = json.loads(text)
         except ValueError as error:
             return f"{place} is not valid JSON: {_one_line(error)}"
-        except RecursionError:
-            return f"{place} is nested too deeply: expected an object of texts and numbers"
         if not isinstance(item, dict):
             return f'{place} should be a JSON object such as {{"text": ..., "label": ...}}'
         for key, value in item.items():

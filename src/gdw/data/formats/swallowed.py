@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 _LINES_COMPARED = 50
+_LARGEST_REPETITION = 100  # Arrow's regular expressions grow with the number of repetitions.
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,26 @@ def swallowed_cell(table: Any, delimiter: str, line_end: str) -> SwallowedCell |
 
     width = table.num_columns
     for number, column in enumerate(table.columns if width > 1 else []):
-        if not pc.any(pc.match_substring(column, line_end)).as_py():
+        rows = pc.indices_nonzero(pc.match_substring(column, line_end))
+        if not len(rows):
             continue
-        breaks = pc.count_substring(column, line_end)
-        fewest = pc.subtract(pc.multiply(breaks, width - 1), number)
-        fits = pc.greater_equal(pc.count_substring(column, delimiter), fewest)
-        rows = pc.indices_nonzero(pc.and_(fits, pc.greater(breaks, 0)))
-        for row, cell in zip(rows.to_pylist(), column.take(rows).to_pylist(), strict=True):
+        cells = column.take(rows)
+        fits = pc.match_substring_regex(cells, _first_line(number, width, delimiter, line_end))
+        candidates = zip(rows.filter(fits).to_pylist(), cells.filter(fits).to_pylist(), strict=True)
+        for row, cell in candidates:
             lines = [line.split(delimiter) for line in cell.split(line_end)]
             if _completes_rows(lines, number, width) and _values_recur(lines, number, table):
                 return SwallowedCell(row, number, len(lines) - 1)
     return None
+
+
+def _first_line(column: int, width: int, delimiter: str, line_end: str) -> str:
+    """A pattern for cells whose first line ends a row; this rules out most texts quickly."""
+    missing = min(width - 1 - column, _LARGEST_REPETITION)
+    separator = re.escape(delimiter)
+    cell = f"[^{separator}{line_end}]*"
+    end = "" if missing == _LARGEST_REPETITION else line_end
+    return f"^{cell}(?:{separator}{cell}){{{missing}}}{end}"
 
 
 def _completes_rows(lines: list[list[str]], column: int, width: int) -> bool:
@@ -53,7 +64,7 @@ def _completes_rows(lines: list[list[str]], column: int, width: int) -> bool:
 
 
 def _values_recur(lines: list[list[str]], column: int, table: Any) -> bool:
-    """Whether at least half of the values that the lines have in some column occur in that column."""
+    """Whether in some column at least half of the values of the lines occur in other rows or lines."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -62,8 +73,13 @@ def _values_recur(lines: list[list[str]], column: int, table: Any) -> bool:
         if not filled:
             continue
         cells = pc.utf8_trim_whitespace(table.column(number))
-        known = pc.sum(pc.is_in(pa.array(filled, pa.string()), value_set=cells)).as_py()
-        if known * 2 >= len(filled):
+        known = pc.is_in(pa.array(filled, pa.string()), value_set=cells).to_pylist()
+        # The quote may have swallowed so much that hardly any other row is left to compare with.
+        recurring = sum(
+            in_cells or filled.count(value) > 1
+            for value, in_cells in zip(filled, known, strict=True)
+        )
+        if recurring * 2 >= len(filled):
             return True
     return False
 

@@ -229,3 +229,14 @@ def test_a_damaged_file_is_not_taken_for_a_format_without_a_mark(tmp_path: Path)
     image_folder(tmp_path, {"a/1.png": content, "b/1.png": RED})
     with pytest.raises(DataError, match=r"a/1.png: .*none of JPEG"):
         check_images(load(tmp_path, label="label"))
+
+
+def test_a_few_other_files_do_not_hide_a_column_of_images(tmp_path: Path) -> None:
+    image_folder(tmp_path, {f"{i}.png": RED for i in range(19)} | {"19.heic": b"no image"})
+    path = tmp_path / "x.csv"
+    names = [*(f"{i}.png" for i in range(19)), "19.heic"]
+    path.write_text("\n".join(["file,label", *(f"{n},{'ab'[i % 2]}" for i, n in enumerate(names))]))
+    source = load(path, label="label")
+    assert source.kind == "image"
+    with pytest.raises(DataError, match=r"row 20 of x.csv: cannot read the image '19.heic'"):
+        check_images(source)

@@ -80,3 +80,18 @@ def test_names_with_commas_that_were_taken_apart(tmp_path: Path) -> None:
     assert kept("a,b") == ("diagnosis, later", "a")
     chosen = load(path, label="label", features=["a", "diagnosis", "later"])
     assert chosen.feature_columns == ("a", "diagnosis, later")
+
+
+def test_many_columns_take_time_in_proportion(tmp_path: Path) -> None:
+    import time
+
+    def seconds(width: int) -> float:
+        names = [f"c{i}" for i in range(width)]
+        path = tmp_path / f"{width}.csv"
+        path.write_text("\n".join([",".join([*names, "label"]), ",".join(["1"] * width + ["x"])]))
+        start = time.process_time()
+        load(path, label="label", drop=names[1:])
+        return time.process_time() - start
+
+    seconds(10)
+    assert seconds(20_000) < 20 * seconds(2_000) + 1

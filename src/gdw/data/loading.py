@@ -30,6 +30,8 @@ from gdw.seeding import generator
 # The names under which pandas writes the row index of a data frame.
 _INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")
 _SAMPLE = 1000
+# A few files of another kind in a column of image files are faults, which the check of the images names.
+_IMAGE_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -271,7 +273,8 @@ def _holds_images(values: Any) -> bool:
     if not is_text(kind):
         return False
     sample = _sample(values)
-    return bool(sample) and all(name.lower().endswith(IMAGE_SUFFIXES) for name in sample)
+    images = sum(name.lower().endswith(IMAGE_SUFFIXES) for name in sample)
+    return bool(sample) and images >= _IMAGE_SHARE * len(sample)
 
 
 def _sample(values: Any) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,19 +79,18 @@ class Rows(ABC):
         Raises:
             DataError: there is no such column. The message names the most similar one.
         """
+        known = set(self.columns)
         whole = {tuple(map(str.strip, name.split(","))): name for name in self.columns}
+        longest = max(map(len, whole), default=1)
         resolved: list[str] = []
         position = 0
         while position < len(names):
             name, parts = names[position], 1
-            for length in range(len(names) - position, 0, -1):
-                if name in self.columns:
-                    break
-                joined = ",".join(names[position : position + length]).split(",")
-                match = whole.get(tuple(map(str.strip, joined)))
-                if match is not None:
-                    name, parts = match, length
-            if name not in self.columns:
+            while name not in known and parts <= longest:
+                joined = ",".join(names[position : position + parts]).split(",")
+                name = whole.get(tuple(map(str.strip, joined)), name)
+                parts += name not in known
+            if name not in known:
                 raise DataError(
                     f"{origin} has no column {name!r}.{nearest(name, self.columns)} "
                     f"Its columns: {listed(self.columns)}"
@@ -116,7 +116,7 @@ class TableRows(Rows):
         class_names: dict[str, tuple[str, ...]] | None = None,
     ) -> None:
         names = table.column_names
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         if repeated:
             raise DataError(
                 f"{shown(path)} has more than one column named {listed(repeated)}: rename them"

@@ -121,7 +121,8 @@ class Source:
         Raises:
             DataError: a column is missing.
         """
-        for name in types:
+        known = set(self.columns)
+        for name in (name for name in types if name not in known):
             self._require(name)
         return replace(self, feature_columns=tuple(types), column_types=dict(types))
 

@@ -93,7 +93,8 @@ class TableEncoder:
 
     def _conform(self, source: Source) -> Source:
         require_kind(source, "table")
-        absent = [name for name in self.types if name not in source.columns]
+        columns = set(source.columns)
+        absent = [name for name in self.types if name not in columns]
         if absent:
             raise DataError(
                 f"expected the columns of training, found no {listed(absent)} in {source.origin}; its "

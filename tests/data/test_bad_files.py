@@ -155,6 +155,10 @@ def test_columns_of_the_wrong_kind(tmp_path: Path) -> None:
     check(path, "text column 'n' of .* does not hold text", text="n")
     check(path, "image column 'n' of .* should hold bytes, paths", image="n")
     check(path, "column 'list' of .* but a label is a single name or number", label="list")
+    sums = {"sum": [b"\x00\x01" * 8, b"\xff" * 16], "n": [1, 2], "label": [0, 1]}
+    path = parquet(tmp_path / "sums.parquet", sums)
+    check(path, "column 'sum' of .* holds binary values, which cannot be a feature .* drop it")
+    assert load(path, label="label", drop=["sum"]).feature_columns == ("n",)
     two = parquet(tmp_path / "two.parquet", {"a": [png()] * 2, "b": [png()] * 2, "label": [0, 1]})
     check(two, "has several image columns, 'a', 'b': name the one to use")
 

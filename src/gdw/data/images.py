@@ -161,6 +161,19 @@ def open_image(value: Any, folder: Path) -> Image.Image:
     return Image.open(source, formats=_decoders(name))
 
 
+def is_image(content: bytes) -> bool:
+    """Whether Pillow recognises the beginning of `content` as that of an image; the rest may be damaged."""
+    from PIL import Image
+
+    try:
+        with open_image(content, Path()):
+            return True
+    except (*DAMAGED, DataError):
+        return False
+    except Image.DecompressionBombError:
+        return True
+
+
 def _locate(value: Any, folder: Path) -> tuple[Any, str]:
     """What Pillow opens, and the name of the file as a part of a message (empty for bytes without a path)."""
     path = value

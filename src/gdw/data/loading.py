@@ -16,7 +16,7 @@ from gdw.data.columns import (
     is_text,
     mostly_distinct,
 )
-from gdw.data.images import IMAGE_SUFFIXES
+from gdw.data.images import IMAGE_SUFFIXES, is_image
 from gdw.data.label_checks import require_classes, with_variants
 from gdw.data.notes import column_notes, index_note, row_number_note
 from gdw.data.read_options import ReadOptions
@@ -30,6 +30,7 @@ from gdw.seeding import generator
 # The names under which pandas writes the row index of a data frame.
 _INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")
 _SAMPLE = 1000
+_BYTES_SAMPLE = 20
 # A few files of another kind in a column of image files are faults, which the check of the images names.
 _IMAGE_SHARE = 0.9
 
@@ -269,7 +270,8 @@ def _holds_images(values: Any) -> bool:
         fields = {kind.field(i).name for i in range(kind.num_fields)}
         return bool(fields) and fields <= {"bytes", "path"}
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return True
+        # Other bytes, such as checksums, are no images.
+        return any(is_image(value) for value in _sample(values, _BYTES_SAMPLE))
     if not is_text(kind):
         return False
     sample = _sample(values)
@@ -277,9 +279,9 @@ def _holds_images(values: Any) -> bool:
     return bool(sample) and images >= _IMAGE_SHARE * len(sample)
 
 
-def _sample(values: Any) -> list[str]:
-    """Up to `_SAMPLE` texts that are not empty, from all parts of the column: files are often sorted."""
-    rows = np.unique(np.linspace(0, len(values) - 1, _SAMPLE).astype(np.int64))
+def _sample(values: Any, size: int = _SAMPLE) -> list[Any]:
+    """Up to `size` values that are not empty, from all parts of the column: files are often sorted."""
+    rows = np.unique(np.linspace(0, len(values) - 1, size).astype(np.int64))
     return [value for value in values.take(rows).to_pylist() if value]
 
 

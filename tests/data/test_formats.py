@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -17,7 +18,14 @@ from hypothesis import strategies as st
 
 from gdw.data import load
 from gdw.data.formats import FORMATS, CopyPlan, Format
-from gdw.data.formats.delimited import _layout, _read_careful, _read_fast, _trimmed
+from gdw.data.formats.delimited_layout import find_layout
+from gdw.data.formats.delimited_tables import (
+    _csv_rows,
+    _record_rows,
+    read_careful,
+    read_fast,
+    trimmed,
+)
 from gdw.data.read_options import ReadOptions
 from gdw.data.rows import TableRows, format_of, open_rows, suffixes, suffixes_in_words
 from gdw.errors import DataError
@@ -117,16 +125,39 @@ def test_both_readers_agree_with_what_was_written(
     path.write_text(text.getvalue(), encoding="utf-8", newline="")
     names = ["a", "b", "c"]
     expected = [[cell.strip() for cell in row] for row in rows]
-    layout = _layout(path, path.read_bytes(), ReadOptions(), ",")
+    layout = find_layout(path, path.read_bytes(), ReadOptions(), ",")
     assert layout.names == names
-    careful = _trimmed(_read_careful(layout, ReadOptions()))
+    careful = trimmed(read_careful(layout, ReadOptions()))
     assert [list(row.values()) for row in careful.to_pylist()] == expected
-    fast = _read_fast(layout, ReadOptions())
-    if fast is None:
-        assert "\n" in rows[-1][-1]  # Arrow does not notice a last quote that is not closed.
-        return
-    fast = _trimmed(fast)
+    fast = trimmed(read_fast(layout, ReadOptions()))
     assert [list(row.values()) for row in fast.to_pylist()] == expected
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
+@given(
+    text=st.text(st.sampled_from(' a,;"\n\r\t'), max_size=30),
+    quoting=st.sampled_from(["double", "none"]),
+    delimiter=st.sampled_from([",", " "]),
+)
+def test_all_readers_find_the_same_rows(
+    tmp_path: Path, text: str, quoting: Any, delimiter: str
+) -> None:
+    path, options = tmp_path / "x.csv", ReadOptions(delimiter, quoting)
+    path.write_bytes(f"l{delimiter}r\n{text}".encode())
+    layout = find_layout(path, path.read_bytes(), options, ",")
+    try:
+        rows = list(_record_rows(layout))
+    except DataError:
+        with pytest.raises(DataError):
+            open_rows(path, options)
+        return
+    expected = [[cell.decode().strip() for cell in row] for row in rows]
+    with contextlib.suppress(csv.Error):
+        assert [[cell.strip() for cell in row] for row in _csv_rows(layout, options)] == expected
+    if expected:
+        opened = open_rows(path, options)
+        columns = [opened.values(name, np.arange(len(expected))) for name in ("l", "r")]
+        assert [list(row) for row in zip(*columns, strict=True)] == expected
 
 
 def test_a_byte_order_mark_and_windows_lines(tmp_path: Path) -> None:

@@ -188,6 +188,12 @@ def test_utf8_is_not_read_as_an_encoding_of_one_byte_per_character(tmp_path: Pat
     assert values(path, "label", ReadOptions(encoding="latin-1")) == ["x"]
 
 
+def test_a_binary_file_under_the_name_of_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_bytes(b"PK\x03\x04\x14\x00\x06\x00\x08\x00\xff\xfe\x9d\x81\n,a")
+    assert refused(path) == f"{path} is not UTF-8 text but binary: save its data as UTF-8 text"
+
+
 def test_advice_for_a_long_line_that_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_bytes(("text,label\n" + "日本語の文章です。" * 3000 + ",x\n").encode("shift_jis"))

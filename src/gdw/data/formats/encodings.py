@@ -122,6 +122,8 @@ def not_in_encoding(path: Path, encoding: str | None) -> str:
     if wide is not None and is_utf8(encoding):
         return _advice(path, *wide)
     name = encoding or "UTF-8"
+    if b"\0" in raw[:_SAMPLE]:
+        return f"{shown(path)} is not {name} text but binary: save its data as UTF-8 text"
     line, start, byte = _first_wrong_line(raw, encoding or "utf-8")
     place = f"line {line} has the byte 0x{byte:02x}"
     readings = _readings(raw[start : start + _SAMPLE].split(b"\n")[0].rstrip(b"\r"), without=name)

@@ -164,7 +164,9 @@ def _wide_encoding(sample: bytes) -> tuple[str, str] | None:
     even, odd = sample[::2], sample[1::2]
     for zeros, others, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
         if zeros and zeros.count(0) > len(zeros) / 3 and others.count(0) <= len(others) / 20:
-            return "it looks like UTF-16 without a mark", encoding
+            text = sample.decode(encoding, errors="ignore")
+            if all(character.isprintable() or character.isspace() for character in text):
+                return "it looks like UTF-16 without a mark", encoding
     return None
 
 

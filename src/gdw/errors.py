@@ -1,4 +1,4 @@
-"""The errors of `gdw`. Every error that it raises on purpose derives from `GDWError`.
+"""The errors of `gdw`, and words of their messages. Every error raised on purpose derives from `GDWError`.
 
 The command line prints the message of a `GDWError` in one line and exits with status 2. Any other exception
 is a bug of `gdw` and keeps its traceback. Each class also derives from the built-in exception that a Python
@@ -8,7 +8,10 @@ user expects, so `except ValueError` works too.
 from __future__ import annotations
 
 import difflib
+import os
+import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class GDWError(Exception):
@@ -50,3 +53,21 @@ def nearest(found: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(found.lower(), list(by_lower), n=1, cutoff=0.6)
     return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def shown(path: str | Path) -> str:
+    """Return the path as text that fits on one line, whatever characters it contains."""
+    text = os.fsencode(path).decode("utf-8", errors="replace")
+    return text if text.isprintable() else repr(text)
+
+
+def composed(text: str) -> str:
+    """The text in the Unicode form NFC, where `é` is one character. File names on macOS have two."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def listed(names: Iterable[str], limit: int = 12) -> str:
+    """Return the names as text, `'a', 'b', 'c' and 4 more`; at most `limit` of them."""
+    quoted = [repr(name) for name in names]
+    rest = len(quoted) - limit
+    return ", ".join(quoted[:limit]) + (f" and {rest} more" if rest > 0 else "")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gdw.data import load
-from gdw.data.notes import size_note
+from gdw.data.checks import size_note
 from gdw.errors import DataError
 
 from .files import image_folder, png

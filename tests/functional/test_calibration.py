@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gdw.errors import DataError
 from gdw.functional import calibration
-from gdw.functional.calibration import log_linear_pool
+from gdw.functional.posterior import log_linear_pool
 
 F64 = torch.float64
 EVEN = torch.full((3,), 1 / 3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gdw.functional.label_noise import confidently_other
+from gdw.functional.posterior import confidently_other
 
 
 def _case(classes: int = 4) -> tuple[Tensor, Tensor]:

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from gdw.errors import DataError
-from gdw.functional.calibration import apply_temperature, fit_temperature
-from gdw.functional.label_noise import noise_posterior
+from gdw.functional.posterior import apply_temperature, fit_temperature, noise_posterior
 
 F64 = torch.float64
 T = torch.tensor([[0.6, 0.3, 0.1], [0.05, 0.9, 0.05], [0.4, 0.0, 0.6]], dtype=F64)

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 import gdw
 from gdw.errors import ConfigError, DataError, MissingDependencyError
-from gdw.functional.calibration import apply_temperature, fit_temperature
-from gdw.functional.label_noise import noise_posterior
+from gdw.functional.posterior import apply_temperature, fit_temperature, noise_posterior
 from gdw.reweight import METHODS, Plain, Predict, Preparation, StepResult, Subset
 from gdw.reweight.preparation import all_but, stratified_folds
 from gdw.train import Trainer

@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from gdw.errors import ConfigError, DataError, DivergenceError
-from gdw.functional.calibration import apply_temperature, fit_temperature
-from gdw.functional.label_noise import NoisePosterior
+from gdw.functional.posterior import NoisePosterior, apply_temperature, fit_temperature
 from gdw.reweight import Predict
 from gdw.reweight.robust import search
 from gdw.reweight.robust.method import RobustOptions

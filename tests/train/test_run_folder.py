@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from gdw.errors import ModelError, RunError
-from gdw.files.atomic import write_atomically, write_text_atomically
+from gdw.files.documents import write_atomically, write_text_atomically
 from gdw.train import RunFolder
 
 

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from gdw.audit.training_rows import TrainingRows
 from gdw.data.formats import CopyPlan
 from gdw.data.rows import format_of
-from gdw.errors import ConfigError, DataError
-from gdw.files.wording import shown
+from gdw.errors import ConfigError, DataError, shown
 
 __all__ = ["Cleaned", "Mode", "apply", "check_output"]
 

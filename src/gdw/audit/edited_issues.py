@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import Where, issue_frame
 from gdw.data.rows import Rows, open_rows
-from gdw.errors import DataError, RunError, nearest
+from gdw.errors import DataError, RunError, listed, nearest, shown
 from gdw.files.formula import unescaped
-from gdw.files.wording import listed, shown
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from gdw._version import __version__
 from gdw.errors import RunError
-from gdw.files.atomic import write_atomically
-from gdw.files.documents import one_line, require_format
+from gdw.files.documents import one_line, require_format, write_atomically
 
 EVIDENCE = "evidence.safetensors"
 FORMAT = 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import TrueClassProbabilities, true_class_probabilities
 from gdw.errors import ConfigError
-from gdw.files.atomic import write_atomically
+from gdw.files.documents import write_atomically
 
 _VALUES_AT_ONCE = 1 << 22
 

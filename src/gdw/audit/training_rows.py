@@ -12,8 +12,7 @@ from gdw.audit.evidence import Evidence
 from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Rows, open_rows
 from gdw.data.source import Source
-from gdw.errors import DataError
-from gdw.files.wording import shown
+from gdw.errors import DataError, shown
 
 
 @dataclass(frozen=True, eq=False)

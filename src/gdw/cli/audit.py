@@ -113,7 +113,7 @@ def audit(
 
 
 def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:
-    from gdw.files.wording import shown
+    from gdw.errors import shown
 
     copy = run_audit.write_copy(mode.value, frame, output)
     changed = (
@@ -201,7 +201,7 @@ def _confusions(cells: Cells, names: tuple[str, ...]) -> Any:
 
 def _how_to_read(cells: Cells, names: tuple[str, ...], verified: int) -> str:
     """The first row of the table of confusions in words, and how precise it is."""
-    from gdw.files.wording import shown
+    from gdw.errors import shown
 
     first = cells.confusions(1)[0]
     share, low, high = (
@@ -222,6 +222,6 @@ def _plain(text: str) -> str:
     """Text of the user's data, without control characters and without markup for rich."""
     from rich.markup import escape
 
-    from gdw.files.wording import shown
+    from gdw.errors import shown
 
     return escape(shown(text))

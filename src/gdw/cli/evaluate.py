@@ -61,7 +61,7 @@ def evaluate(
         return
     _show(figures, f"{run} on {data}")
     if json_ is not None:
-        from gdw.files.atomic import write_text_atomically
+        from gdw.files.documents import write_text_atomically
 
         text = json.dumps(figures, ensure_ascii=False, indent=1)
         write_text_atomically(Path(json_), text)

@@ -211,7 +211,7 @@ def _introduce(training: Training, prepared: PreparedData, network: Any) -> None
         f"{len(names):,} classes"
     )
     if prepared.source.labels is not None:
-        from gdw.data.notes import size_note
+        from gdw.data.checks import size_note
 
         typer.echo(size_note(names, prepared.source.labels))
     if training.config.data.noise:

@@ -13,8 +13,7 @@ from gdw.data.columns import ConversionError, column_type, to_pandas
 from gdw.data.labels import LabelColumn, recode
 from gdw.data.source import Source
 from gdw.data.split import split_clean
-from gdw.errors import ConfigError, DataError, nearest
-from gdw.files.wording import listed
+from gdw.errors import ConfigError, DataError, listed, nearest
 
 _TRUE = frozenset(("true", "t", "yes", "y", "1", "1.0"))
 _FALSE = frozenset(("false", "f", "no", "n", "0", "0.0", "", "none", "nan"))

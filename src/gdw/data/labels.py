@@ -17,8 +17,7 @@ from unicodedata import category
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.errors import DataError, nearest
-from gdw.files.wording import composed, listed
+from gdw.errors import DataError, composed, listed, nearest
 
 UNLABELLED = -1
 # Invisible characters that Unicode counts as letters or marks: fillers, joiners, variation selectors.

@@ -9,6 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from gdw.data.checks import (
+    column_notes,
+    index_note,
+    require_classes,
+    row_number_note,
+    with_variants,
+)
 from gdw.data.columns import (
     feature_types,
     is_identifier,
@@ -17,14 +24,11 @@ from gdw.data.columns import (
     mostly_distinct,
 )
 from gdw.data.images import IMAGE_SUFFIXES, is_image
-from gdw.data.label_checks import require_classes, with_variants
-from gdw.data.notes import column_notes, index_note, row_number_note
 from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Kind, Rows, open_rows
 from gdw.data.source import Source
 from gdw.data.split import stratified_subset
-from gdw.errors import ConfigError, DataError, nearest
-from gdw.files.wording import listed, shown
+from gdw.errors import ConfigError, DataError, listed, nearest, shown
 from gdw.seeding import generator
 
 # The names under which pandas writes the row index of a data frame.

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gdw.data.read_options import ReadOptions
-from gdw.errors import DataError, nearest
-from gdw.files.wording import listed, shown
+from gdw.errors import DataError, listed, nearest, shown
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,8 +15,7 @@ from gdw.data.formats.npz import ArrayRows, check_arrays
 from gdw.data.images import decode
 from gdw.data.labels import UNLABELLED, read_labels, recode
 from gdw.data.rows import Kind, Rows
-from gdw.errors import DataError, nearest
-from gdw.files.wording import listed
+from gdw.errors import DataError, listed, nearest
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gdw.errors import DataError
 from gdw.experiments.dataset_builders import save_npz
-from gdw.files.atomic import write_atomically
+from gdw.files.documents import write_atomically
 
 _PIXELS = 3 * 32 * 32
 _TRAIN = {10: [f"data_batch_{i}.bin" for i in range(1, 6)], 100: ["train.bin"]}

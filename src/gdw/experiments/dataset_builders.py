@@ -18,7 +18,7 @@ from gdw.data.loading import load
 from gdw.data.split import split_clean
 from gdw.errors import ConfigError, nearest
 from gdw.experiments.protocol import ProtocolPaths
-from gdw.files.atomic import write_atomically
+from gdw.files.documents import write_atomically
 from gdw.options import Options
 
 Log = Callable[[str], None]

@@ -17,8 +17,13 @@ from gdw.errors import GDWError, RunError
 from gdw.experiments.cell_settings import CellSettings, differences
 from gdw.experiments.cells import Cell
 from gdw.experiments.protocol import SECTIONS, Protocol
-from gdw.files.atomic import write_text_atomically
-from gdw.files.documents import Document, finite_or_null, one_line, require_format
+from gdw.files.documents import (
+    Document,
+    finite_or_null,
+    one_line,
+    require_format,
+    write_text_atomically,
+)
 from gdw.train.run_folder import CONFIG, RunFolder
 
 FORMAT = 1

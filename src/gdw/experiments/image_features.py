@@ -18,7 +18,7 @@ from gdw.data.loading import load
 from gdw.data.source import Source
 from gdw.errors import DataError, MissingDependencyError
 from gdw.experiments.dataset_builders import DatasetBuilder, Log, RowCount, save_npz
-from gdw.files.atomic import write_atomically
+from gdw.files.documents import write_atomically
 
 SIDE = 96
 # The values that the package documents in its "Example: Classification".

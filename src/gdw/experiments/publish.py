@@ -17,8 +17,7 @@ from gdw.experiments.result_pages import facts, markdown, write_page
 from gdw.experiments.result_tables import METRICS
 from gdw.experiments.results import Group, Results, Score, mean_ranks
 from gdw.experiments.significance import compare
-from gdw.files.atomic import write_atomically, write_text_atomically
-from gdw.files.documents import finite_or_null
+from gdw.files.documents import finite_or_null, write_atomically, write_text_atomically
 
 _COLUMNS = (
     *(metric.name for metric in METRICS),

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from gdw.errors import DataError
 from gdw.experiments.dataset_builders import DatasetBuilder, Log
-from gdw.files.atomic import write_atomically
+from gdw.files.documents import write_atomically
 
 _LISTINGS = {"path": "train.parquet", "meta": "clean.parquet", "test": "test.parquet"}
 _ARRAYS = {"path": "train.npz", "test": "test.npz"}

@@ -12,7 +12,7 @@ from typing import Any
 
 from gdw._version import __version__
 from gdw.errors import ConfigError
-from gdw.files.atomic import write_text_atomically
+from gdw.files.documents import write_text_atomically
 from gdw.report.contents import contents
 from gdw.runs.evaluating import evaluate_file
 from gdw.runs.run import Run, load

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gdw.functional.calibration import apply_temperature, fit_temperature
+from gdw.functional.posterior import apply_temperature, fit_temperature
 from gdw.seeding import generator
 
 

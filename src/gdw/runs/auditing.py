@@ -24,8 +24,7 @@ from gdw.audit.evidence import Evidence
 from gdw.audit.issues import THRESHOLD, label_issues
 from gdw.audit.matrix import Cells, noise_cells
 from gdw.audit.training_rows import TrainingRows, training_rows
-from gdw.errors import ConfigError, DataError
-from gdw.files.wording import shown
+from gdw.errors import ConfigError, DataError, shown
 from gdw.runs.run import Run, load
 
 if TYPE_CHECKING:

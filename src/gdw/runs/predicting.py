@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gdw.data.source import Source
 from gdw.errors import ConfigError, nearest
-from gdw.files.atomic import write_atomically
+from gdw.files.documents import write_atomically
 from gdw.files.formula import escaped
 from gdw.runs.run import Run
 from gdw.train.evaluation import predict_probabilities

@@ -21,9 +21,8 @@ from gdw.data.loading import load
 from gdw.data.noise import parse_noise
 from gdw.data.rows import open_rows
 from gdw.data.source import Source
-from gdw.errors import ConfigError, DataError, RunError
+from gdw.errors import ConfigError, DataError, RunError, listed
 from gdw.files.documents import Document
-from gdw.files.wording import listed
 from gdw.runs.config import DataConfig
 from gdw.runs.schema import Schema
 

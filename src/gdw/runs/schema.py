@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from gdw.data.checks import odd_cells_note
 from gdw.data.loading import load
-from gdw.data.notes import odd_cells_note
 from gdw.data.read_options import ReadOptions
 from gdw.data.source import Source
 from gdw.errors import DataError, nearest

@@ -19,8 +19,7 @@ from torch import nn
 
 from gdw._version import __version__
 from gdw.errors import ConfigError, RunError
-from gdw.files.atomic import write_atomically
-from gdw.files.documents import require_format
+from gdw.files.documents import require_format, write_atomically
 from gdw.train.config import TrainConfig
 from gdw.train.processes import Processes
 from gdw.train.run_folder import RunFolder

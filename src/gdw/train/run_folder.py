@@ -13,8 +13,7 @@ import yaml
 from torch import nn
 
 from gdw.errors import ModelError, RunError
-from gdw.files.atomic import write_atomically, write_text_atomically
-from gdw.files.documents import finite_or_null, one_line
+from gdw.files.documents import finite_or_null, one_line, write_atomically, write_text_atomically
 
 CONFIG = "config.yaml"
 HISTORY = "history.jsonl"

@@ -16,8 +16,7 @@ from gdw.data.examples import Inputs
 from gdw.data.rows import Kind
 from gdw.data.source import Source
 from gdw.errors import ConfigError, DataError, RunError
-from gdw.files.atomic import write_atomically
-from gdw.files.documents import Document
+from gdw.files.documents import Document, write_atomically
 
 MeanStd = tuple[Sequence[float], Sequence[float]]
 """The mean and the standard deviation of each channel of images, for pixels in [0, 1]."""

@@ -21,8 +21,7 @@ from gdw.data.encode.encoder import (
 )
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
-from gdw.errors import DataError, nearest
-from gdw.files.wording import listed
+from gdw.errors import DataError, listed, nearest
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -15,8 +15,7 @@ from gdw.data.formats.records import Record, Records, line_of
 from gdw.data.formats.swallowed import swallowed_cell
 from gdw.data.read_options import ReadOptions
 from gdw.data.rows import TableRows
-from gdw.errors import DataError
-from gdw.files.wording import shown
+from gdw.errors import DataError, shown
 
 
 def open_delimited(path: Path, options: ReadOptions, *, delimiter: str) -> TableRows:

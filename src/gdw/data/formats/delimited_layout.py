@@ -10,8 +10,7 @@ from pathlib import Path
 from gdw.data.formats.encodings import not_in_encoding
 from gdw.data.formats.records import Content, Record, Records, line_of
 from gdw.data.read_options import ReadOptions
-from gdw.errors import DataError
-from gdw.files.wording import shown
+from gdw.errors import DataError, shown
 
 QUOTES_ARE_TEXT = 'read quotes as ordinary characters (--quoting none, quoting="none")'
 

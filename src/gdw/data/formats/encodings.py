@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gdw.data.formats.records import Content
-from gdw.errors import DataError
-from gdw.files.wording import shown
+from gdw.errors import DataError, shown
 
 # The longer marks come first: the mark of UTF-32 begins with the mark of UTF-16.
 _MARKS = (

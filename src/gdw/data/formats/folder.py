@@ -13,8 +13,7 @@ from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.images import IMAGE_SUFFIXES
 from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Kind, Rows, suffixes
-from gdw.errors import DataError
-from gdw.files.wording import composed, listed, shown
+from gdw.errors import DataError, composed, listed, shown
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdw.data.read_options import ReadOptions
-from gdw.errors import DataError
-from gdw.files.atomic import write_atomically
-from gdw.files.wording import shown
+from gdw.errors import DataError, shown
+from gdw.files.documents import write_atomically
 
 if TYPE_CHECKING:
     import numpy as np

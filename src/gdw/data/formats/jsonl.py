@@ -20,8 +20,7 @@ from gdw.data.formats.json_objects import (
 from gdw.data.formats.records import Content, line_of
 from gdw.data.read_options import ReadOptions
 from gdw.data.rows import TableRows
-from gdw.errors import DataError
-from gdw.files.wording import shown
+from gdw.errors import DataError, shown
 
 _BYTES_AT_ONCE = 1 << 26
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Kind, Rows
-from gdw.errors import DataError
-from gdw.files.wording import listed, shown
+from gdw.errors import DataError, listed, shown
 
 if TYPE_CHECKING:
     import numpy as np

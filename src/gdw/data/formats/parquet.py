@@ -9,8 +9,7 @@ from typing import Any
 from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.read_options import ReadOptions
 from gdw.data.rows import TableRows
-from gdw.errors import DataError
-from gdw.files.wording import shown
+from gdw.errors import DataError, shown
 
 # Files that need more memory than this are converted once by `datasets` into its cache and memory-mapped.
 IN_MEMORY_BYTES = 1 << 30

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from gdw.errors import DataError
-from gdw.functional.label_noise import noise_posterior
+from gdw.functional.posterior import noise_posterior
 from gdw.reweight.baselines.loss_method import LossMethod, soft_cross_entropy
 from gdw.reweight.options import Count, MethodOptions, Whole
 from gdw.reweight.preparation import Preparation, as_probabilities, clean_prior, clean_probabilities
@@ -35,7 +35,7 @@ class PosteriorLabels(LossMethod):
 
     `p_clean` is the mean of models of the clean examples, one per fold, with a fitted temperature. The noise
     matrix T and the true class frequencies π are estimated from the whole training set by EM, see
-    `gdw.functional.label_noise`. Training on q is a class-level weighting of the plain gradient:
+    `gdw.functional.posterior`. Training on q is a class-level weighting of the plain gradient:
     `D1 = p − q`.
     """
 

@@ -25,8 +25,12 @@ import torch
 from torch import Tensor
 
 from gdw.errors import DataError, DivergenceError
-from gdw.functional.calibration import log_linear_pool
-from gdw.functional.label_noise import NoisePosterior, confidently_other, noise_posterior
+from gdw.functional.posterior import (
+    NoisePosterior,
+    confidently_other,
+    log_linear_pool,
+    noise_posterior,
+)
 from gdw.reweight.preparation import (
     Preparation,
     Subset,

@@ -1,15 +1,52 @@
-"""Validated records of options whose errors are one line that names the option."""
+"""Validated records of options whose errors are one line that names the option.
+
+Each option is declared once, with its type, bounds, default and description.
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, TypeAlias, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import ErrorDetails
 
 from gdw.errors import ConfigError, nearest
+
+
+def _number(value: Any) -> Any:
+    """Refuse true and false; read text such as `1e-3`, which YAML does not take for a number."""
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            raise ValueError("expected a number") from None
+    return value
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("expected a whole number")
+    return value
+
+
+Number: TypeAlias = Annotated[float, BeforeValidator(_number)]
+NotNegative: TypeAlias = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+Share: TypeAlias = Annotated[Number, Field(ge=0, le=1)]
+Whole: TypeAlias = Annotated[int, BeforeValidator(_whole)]
+Count: TypeAlias = Annotated[Whole, Field(ge=1)]
 
 
 class Group(str):
@@ -61,6 +98,27 @@ def plain_types(annotation: Any) -> list[Any]:
     if origin in (Union, UnionType):
         return [kind for part in get_args(annotation) for kind in plain_types(part)]
     return [] if annotation in (None, NoneType) else [annotation]
+
+
+def signature_of(options: type[Options]) -> inspect.Signature:
+    """The signature `(model, optimizer, *, option=default, ...)` of a method with these options."""
+    positional = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        for name in ("model", "optimizer")
+    ]
+    keywords = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.get_default())
+        for name, field in options.model_fields.items()
+    ]
+    return inspect.Signature([*positional, *keywords])
+
+
+def described(options: type[Options]) -> str:
+    """The options as the lines of a docstring, one option per line."""
+    return "\n".join(
+        f"        {name}: {field.description} Default: {field.get_default()!r}."
+        for name, field in options.model_fields.items()
+    )
 
 
 def _plain(value: Any) -> Any:

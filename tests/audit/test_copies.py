@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gdw.data.formats import CopyPlan
-from gdw.data.read_options import ReadOptions
 from gdw.data.rows import format_of, open_rows
+from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError
 
 LABELS = ("cat", "dog", "Ünö", 'a "b"')

@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 
 from gdw.data import load
 from gdw.data.formats import FORMATS, CopyPlan, Format
-from gdw.data.formats.delimited_layout import find_layout
-from gdw.data.formats.delimited_tables import (
+from gdw.data.formats.delimited import (
     _csv_rows,
     _record_rows,
     read_careful,
     read_fast,
     trimmed,
 )
-from gdw.data.read_options import ReadOptions
+from gdw.data.formats.records import find_layout
 from gdw.data.rows import TableRows, format_of, open_rows, suffixes, suffixes_in_words
+from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError
 
 from .files import parquet

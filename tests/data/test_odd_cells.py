@@ -151,7 +151,7 @@ def test_the_sizes_of_classes() -> None:
 
 
 def test_later_files_say_what_is_missing_by_the_types_of_training(tmp_path: Path) -> None:
-    from gdw.data.read_options import ReadOptions
+    from gdw.data.text_files import ReadOptions
     from gdw.runs.schema import Schema
 
     schema = Schema("table", ("x", "y"), {"x": "number", "y": "category"}, ("a", "b"))

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gdw.data.read_options import ReadOptions
 from gdw.data.rows import open_rows
+from gdw.data.text_files import ReadOptions
 from gdw.errors import ConfigError, DataError
 
 DEFAULT = ReadOptions()

@@ -13,8 +13,8 @@ from gdw.data import fit_encoder, load, load_encoder, train_and_clean
 from gdw.data.encode.encoder import SETTINGS
 from gdw.data.encode.text import TextEncoder, _marks
 from gdw.data.labels import label_key
-from gdw.data.read_options import ReadOptions
 from gdw.data.source import Source
+from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError
 from gdw.runs.schema import Schema
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gdw.data import load
-from gdw.data.read_options import ReadOptions
+from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError
 from gdw.runs.schema import SCHEMA, Schema
 from tests.data.files import parquet

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.audit.evidence import Evidence
-from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Rows, open_rows
 from gdw.data.source import Source
+from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, shown
 
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from gdw.data.loading import load
     from gdw.data.noise import Noise, parse_noise, transition_matrix
     from gdw.data.pairing import Pair, PairedBatches, pair
-    from gdw.data.read_options import ReadOptions
     from gdw.data.rows import Kind
     from gdw.data.source import Source, from_arrays
     from gdw.data.split import split_clean, stratified_subset
+    from gdw.data.text_files import ReadOptions
 
 _HOME = {
     "CyclingBatches": "gdw.data.examples",
@@ -36,7 +36,7 @@ _HOME = {
     "Noise": "gdw.data.noise",
     "Pair": "gdw.data.pairing",
     "PairedBatches": "gdw.data.pairing",
-    "ReadOptions": "gdw.data.read_options",
+    "ReadOptions": "gdw.data.text_files",
     "Source": "gdw.data.source",
     "assemble": "gdw.data.clean",
     "check_images": "gdw.data.images",

@@ -24,10 +24,10 @@ from gdw.data.columns import (
     mostly_distinct,
 )
 from gdw.data.images import IMAGE_SUFFIXES, is_image
-from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Kind, Rows, open_rows
 from gdw.data.source import Source
 from gdw.data.split import stratified_subset
+from gdw.data.text_files import ReadOptions
 from gdw.errors import ConfigError, DataError, listed, nearest, shown
 from gdw.seeding import generator
 

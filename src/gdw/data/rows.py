@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gdw.data.read_options import ReadOptions
+from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, listed, nearest, shown
 
 if TYPE_CHECKING:

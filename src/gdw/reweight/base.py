@@ -15,7 +15,8 @@ from gdw.errors import ConfigError
 from gdw.functional.losses import resolve_loss
 from gdw.hypergradient import Problem, TrainingPass
 from gdw.hypergradient.inputs import Batch
-from gdw.reweight.options import MethodOptions, WeightingOptions, described, signature_of
+from gdw.options import described, signature_of
+from gdw.reweight.options import MethodOptions, WeightingOptions
 from gdw.reweight.preparation import Preparation
 
 

@@ -15,8 +15,9 @@ from gdw.functional import broadcast_instance_weights
 from gdw.hypergradient import ENGINES, HEAD, Collective, TrainingPass
 from gdw.hypergradient.engines import Engine, Hypergradient
 from gdw.hypergradient.inputs import Batch
+from gdw.options import Count, NotNegative
 from gdw.reweight.base import Reweighter
-from gdw.reweight.options import Count, MethodOptions, NotNegative, WeightingOptions
+from gdw.reweight.options import MethodOptions, WeightingOptions
 
 
 def _checked_network(choice: Any) -> Any:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from gdw.functional import second_stage_weights, zero_mean
 from gdw.hypergradient.inputs import Batch
+from gdw.options import NotNegative, Number
 from gdw.reweight.base import StepResult
 from gdw.reweight.bilevel import NetworkChoice, NetworkOptions, NetworkReweighter
-from gdw.reweight.options import MethodOptions, NotNegative, Number
+from gdw.reweight.options import MethodOptions
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},

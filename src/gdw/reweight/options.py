@@ -1,40 +1,14 @@
-"""Option records of methods: each option is declared once, with its type, default, bounds and description."""
+"""The options that all methods share. A method declares its own in a subclass of these records."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, TypeAlias
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from gdw.errors import nearest
-from gdw.options import Options
-
-
-def _number(value: Any) -> Any:
-    """Refuse true and false; read text such as `1e-3`, which YAML does not take for a number."""
-    if isinstance(value, bool):
-        raise ValueError("expected a number")
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            raise ValueError("expected a number") from None
-    return value
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("expected a whole number")
-    return value
-
-
-Number: TypeAlias = Annotated[float, BeforeValidator(_number)]
-NotNegative: TypeAlias = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
-Share: TypeAlias = Annotated[Number, Field(ge=0, le=1)]
-Whole: TypeAlias = Annotated[int, BeforeValidator(_whole)]
-Count: TypeAlias = Annotated[Whole, Field(ge=1)]
+from gdw.options import Number, Options
 
 LOSSES = ("cross_entropy", "binary_cross_entropy")
 
@@ -74,25 +48,4 @@ class WeightingOptions(MethodOptions):
             '"cross_entropy" (targets: class indices or probabilities), "binary_cross_entropy" '
             "(multi-label), or a function `(logits, targets) -> (N, ...)`."
         ),
-    )
-
-
-def signature_of(options: type[MethodOptions]) -> inspect.Signature:
-    """The signature `(model, optimizer, *, option=default, ...)` of a method with these options."""
-    positional = [
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        for name in ("model", "optimizer")
-    ]
-    keywords = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=field.get_default())
-        for name, field in options.model_fields.items()
-    ]
-    return inspect.Signature([*positional, *keywords])
-
-
-def described(options: type[MethodOptions]) -> str:
-    """The options as the lines of a docstring, one option per line."""
-    return "\n".join(
-        f"        {name}: {field.description} Default: {field.get_default()!r}."
-        for name, field in options.model_fields.items()
     )

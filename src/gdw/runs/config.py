@@ -10,8 +10,8 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from gdw._version import __version__
-from gdw.data.read_options import Quoting, ReadOptions
 from gdw.data.rows import suffixes_in_words
+from gdw.data.text_files import Quoting, ReadOptions
 from gdw.errors import ConfigError
 from gdw.options import Group, Options
 from gdw.train.config import TrainConfig

@@ -9,8 +9,8 @@ from typing import Any
 
 from gdw.data.checks import odd_cells_note
 from gdw.data.loading import load
-from gdw.data.read_options import ReadOptions
 from gdw.data.source import Source
+from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, nearest
 from gdw.files.documents import Document
 

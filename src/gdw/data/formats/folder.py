@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.images import IMAGE_SUFFIXES
-from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Kind, Rows, suffixes
+from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, composed, listed, shown
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdw.data.read_options import ReadOptions
+from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, shown
 from gdw.files.documents import write_atomically
 

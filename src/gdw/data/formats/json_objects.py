@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from gdw.data.formats.records import Content, count
+from gdw.data.formats.records import count
+from gdw.data.text_files import Content
 
 _BYTES_AT_ONCE = 1 << 24
 

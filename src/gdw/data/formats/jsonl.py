@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gdw.data.formats.encodings import is_utf8, not_in_encoding, utf8_content, write_encoded
 from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.formats.json_objects import (
     DEEPEST,
@@ -17,9 +16,16 @@ from gdw.data.formats.json_objects import (
     value_end,
     value_span,
 )
-from gdw.data.formats.records import Content, line_of
-from gdw.data.read_options import ReadOptions
+from gdw.data.formats.records import line_of
 from gdw.data.rows import TableRows
+from gdw.data.text_files import (
+    Content,
+    ReadOptions,
+    is_utf8,
+    not_in_encoding,
+    utf8_content,
+    write_encoded,
+)
 from gdw.errors import DataError, shown
 
 _BYTES_AT_ONCE = 1 << 26

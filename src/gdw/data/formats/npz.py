@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdw.data.formats.format import CopyPlan, Format
-from gdw.data.read_options import ReadOptions
 from gdw.data.rows import Kind, Rows
+from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, listed, shown
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gdw.data.formats.format import CopyPlan, Format
-from gdw.data.read_options import ReadOptions
 from gdw.data.rows import TableRows
+from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, shown
 
 # Files that need more memory than this are converted once by `datasets` into its cache and memory-mapped.

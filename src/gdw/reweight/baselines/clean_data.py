@@ -6,7 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from gdw.reweight.options import MethodOptions, Share, WeightingOptions
+from gdw.options import Share
+from gdw.reweight.options import MethodOptions, WeightingOptions
 from gdw.reweight.plain import Plain
 
 

@@ -13,8 +13,9 @@ from torch.optim import Optimizer
 
 from gdw.functional import broadcast_instance_weights
 from gdw.hypergradient import Problem, TrainingPass
+from gdw.options import Count, Share
 from gdw.reweight.baselines.instance_weights import InstanceWeighted, labelled
-from gdw.reweight.options import Count, MethodOptions, Share, WeightingOptions
+from gdw.reweight.options import MethodOptions, WeightingOptions
 
 
 class CoTeachingOptions(WeightingOptions):

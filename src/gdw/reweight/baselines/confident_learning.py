@@ -11,8 +11,9 @@ from torch import Tensor
 
 from gdw.errors import DataError, MissingDependencyError
 from gdw.hypergradient import TrainingPass
+from gdw.options import Whole
 from gdw.reweight.baselines.instance_weights import InstanceWeighted, labelled
-from gdw.reweight.options import MethodOptions, WeightingOptions, Whole
+from gdw.reweight.options import MethodOptions, WeightingOptions
 from gdw.reweight.preparation import Preparation, Subset, out_of_fold
 
 

@@ -13,9 +13,10 @@ from torch.optim import Optimizer
 from gdw.errors import ConfigError
 from gdw.functional import class_probabilities
 from gdw.hypergradient import TrainingPass
+from gdw.options import NotNegative, Number, Share
 from gdw.reweight.baselines.instance_weights import InstanceWeighted
 from gdw.reweight.baselines.loss_method import LossMethod, per_class, soft_cross_entropy
-from gdw.reweight.options import MethodOptions, NotNegative, Number, Share, WeightingOptions
+from gdw.reweight.options import MethodOptions, WeightingOptions
 from gdw.reweight.preparation import Preparation, as_probabilities
 
 

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from gdw.options import NotNegative, Number, Share
 from gdw.reweight.baselines.loss_method import LossMethod, soft_cross_entropy
-from gdw.reweight.options import MethodOptions, NotNegative, Number, Share
+from gdw.reweight.options import MethodOptions
 
 # Keeps the logarithm of one minus an agreement finite, and its slope.
 _SMALLEST = 1e-4

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from gdw.errors import DataError
 from gdw.functional.posterior import noise_posterior
+from gdw.options import Count, Whole
 from gdw.reweight.baselines.loss_method import LossMethod, soft_cross_entropy
-from gdw.reweight.options import Count, MethodOptions, Whole
+from gdw.reweight.options import MethodOptions
 from gdw.reweight.preparation import Preparation, as_probabilities, clean_prior, clean_probabilities
 
 

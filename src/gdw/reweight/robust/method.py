@@ -14,8 +14,9 @@ from torch.optim import Optimizer
 
 from gdw.errors import ConfigError
 from gdw.hypergradient.inputs import Batch, join_batches
+from gdw.options import Whole
 from gdw.reweight.base import Reweighter, StepResult
-from gdw.reweight.options import MethodOptions, Whole
+from gdw.reweight.options import MethodOptions
 from gdw.reweight.plain import Plain, unprepared
 from gdw.reweight.preparation import Preparation
 from gdw.reweight.robust.search import find_targets

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gdw.errors import DataError
-from gdw.functional import calibration
+from gdw.functional import posterior
 from gdw.functional.posterior import log_linear_pool
 
 F64 = torch.float64
@@ -68,7 +68,7 @@ def test_no_weights_of_a_grid_make_the_labels_likelier() -> None:
 
 def test_weights_of_many_rows_come_from_some(monkeypatch: pytest.MonkeyPatch) -> None:
     p, given = _world(9000)
-    monkeypatch.setattr(calibration, "MAX_FITTED_ENTRIES", 9000)
+    monkeypatch.setattr(posterior, "MAX_FITTED_ENTRIES", 9000)
     pooled, weights = log_linear_pool(
         [p], given, transition=T, prior=EVEN, class_weight=torch.ones(3)
     )

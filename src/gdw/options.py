@@ -147,7 +147,7 @@ def _describe(detail: ErrorDetails, options: type[Options]) -> str:
     if detail["type"] == "missing":
         return f"{name}: expected a value, found none"
     if detail["type"] == "literal_error":
-        hint = nearest(value, _choices(name, options)) if isinstance(value, str) else ""
+        hint = nearest(str(value), _choices(name, options))
         return f"{name}: expected {detail['ctx']['expected']}, found {value!r}.{hint}"
     if detail["type"] == "value_error":
         return f"{name}: found {value!r}, {detail['ctx']['error']}"

@@ -168,10 +168,15 @@ def _check(evidence: Evidence) -> None:
             raise ValueError(
                 f"{name}: expected shape {shape}, found {array.shape} of {array.dtype}"
             )
+    _check_values(evidence)
+
+
+def _check_values(evidence: Evidence) -> None:
+    last = evidence.num_classes - 1
     for name in ("given", "top_classes", "posterior_classes", "clean_true", "clean_given"):
         array = getattr(evidence, name)
-        if array is not None and array.size and not 0 <= array.min() <= array.max() < c:
-            raise ValueError(f"{name}: expected classes from 0 to {c - 1}")
+        if array is not None and array.size and not 0 <= array.min() <= array.max() <= last:
+            raise ValueError(f"{name}: expected classes from 0 to {last}")
     if evidence.rows is not None and evidence.rows.size and evidence.rows.min() < 0:
         raise ValueError("rows: expected numbers from 0")
     for name in ("p_given", "top_probabilities", "posterior_given", "posterior_probabilities"):

@@ -213,6 +213,12 @@ def _scaled(counts: Any, factors: Floats) -> Any:
     return diags_array(factors) @ counts
 
 
+def _are_labels(array: Ints, classes: int) -> bool:
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        return False
+    return not array.size or bool(0 <= array.min() <= array.max() < classes)
+
+
 def _checked(
     clean: tuple[ArrayLike | None, ArrayLike] | None, classes: int
 ) -> tuple[Ints | None, Ints | None]:
@@ -220,10 +226,7 @@ def _checked(
         return None, None
     given, true = (None if part is None else np.asarray(part) for part in clean)
     for part in (given, true):
-        if part is None:
-            continue
-        fits = part.ndim == 1 and part.dtype.kind in "iu" and true is not None
-        if not fits or (part.size and not 0 <= part.min() <= part.max() < classes):
+        if part is not None and (true is None or not _are_labels(part, classes)):
             raise DataError(
                 f"clean: expected labels (given, true), integers from 0 to {classes - 1} of shape (M,), "
                 f"found {part.dtype} of shape {part.shape}"

@@ -101,15 +101,20 @@ def audit(
         typer.echo(f"predicted probabilities for cleanlab: {pred_probs}")
     if apply is not None and output is not None:
         _apply(run_audit, apply, frame, output)
-    elif issues is None and frame["is_label_issue"].any():
-        typer.echo(
-            "next: check label_issues.csv, then run "
-            f"gdw audit {shlex.quote(str(run))} --apply KEEP --output FILE"
-        )
+    elif issues is None:
+        _say_what_is_next(run, frame)
     rest = time.perf_counter() - began - judged
     typer.echo(
         f"time: finding label issues {judged:.1f} s, printing and writing copies {rest:.1f} s"
     )
+
+
+def _say_what_is_next(run: Path, frame: pd.DataFrame) -> None:
+    if frame["is_label_issue"].any():
+        typer.echo(
+            "next: check label_issues.csv, then run "
+            f"gdw audit {shlex.quote(str(run))} --apply KEEP --output FILE"
+        )
 
 
 def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:

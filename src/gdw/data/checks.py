@@ -78,13 +78,8 @@ def with_variants(source: Source, *, merge: bool) -> Source:
     counts = np.bincount(source.labels, minlength=len(source.label_names))
     if not variants:
         return replace(source, labels_merged=merge)
-    described = [
-        " and ".join(f"{source.label_names[code]!r} ({counts[code]:,})" for code in codes)
-        for codes in variants[:_SHOWN]
-    ]
-    more = f"; {len(variants) - _SHOWN} more" if len(variants) > _SHOWN else ""
     alike = "labels that differ only in case, white space or invisible characters"
-    known = f"{'; '.join(described)}{more}"
+    known = _described(variants, source.label_names, counts)
     if not merge:
         note = (
             f"{alike} are separate classes: {known}; --merge-labels (merge_labels=True) merges them"
@@ -92,6 +87,17 @@ def with_variants(source: Source, *, merge: bool) -> Source:
         return replace(source, notes=(*source.notes, note))
     merged = _merged(source, groups, counts)
     return replace(merged, notes=(*source.notes, f"merged {alike}: {known}"), labels_merged=True)
+
+
+def _described(
+    variants: Sequence[Sequence[int]], names: Sequence[str], counts: NDArray[np.int64]
+) -> str:
+    described = [
+        " and ".join(f"{names[code]!r} ({counts[code]:,})" for code in codes)
+        for codes in variants[:_SHOWN]
+    ]
+    more = f"; {len(variants) - _SHOWN} more" if len(variants) > _SHOWN else ""
+    return f"{'; '.join(described)}{more}"
 
 
 def _merged(

@@ -120,14 +120,19 @@ def _with_features_of(source: Source, meta: Source) -> Source:
             "both must be of one kind"
         )
     if meta.kind == "array":
-        shape, expected = meta.array().shape[1:], source.array().shape[1:]
-        if shape != expected:
-            raise DataError(
-                f"examples of {meta.origin} have the shape {shape}, expected {expected} as in "
-                f"{source.origin}"
-            )
-    if meta.kind != "table":
-        return meta
+        _check_shape(source, meta)
+    return _with_columns_of(source, meta) if meta.kind == "table" else meta
+
+
+def _check_shape(source: Source, meta: Source) -> None:
+    shape, expected = meta.array().shape[1:], source.array().shape[1:]
+    if shape != expected:
+        raise DataError(
+            f"examples of {meta.origin} have the shape {shape}, expected {expected} as in {source.origin}"
+        )
+
+
+def _with_columns_of(source: Source, meta: Source) -> Source:
     missing = [name for name in source.feature_columns if name not in meta.columns]
     if missing:
         raise DataError(

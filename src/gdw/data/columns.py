@@ -60,18 +60,15 @@ def column_type(values: Any, *, untyped: bool) -> ColumnType | None:
 
     if untyped:
         return read_cells(values).type
-    kind = values.type
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     if values.null_count == len(values):
         return "missing"
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return "number"
-    if pa.types.is_boolean(kind) or is_text(kind):
-        return "category"
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return "date"
-    return None
+    of: dict[ColumnType, tuple[Any, ...]] = {
+        "number": (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
+        "category": (pa.types.is_boolean, is_text),
+        "date": (pa.types.is_timestamp, pa.types.is_date),
+    }
+    return next((name for name, checks in of.items() if any(check(kind) for check in checks)), None)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import chain
@@ -102,7 +103,15 @@ def check_images(source: Source, *, threads: int | None = None) -> None:
     """
     if source.kind != "image":
         return
-    first, count = "", 0
+    faults = list(_all_faults(source, threads))
+    if faults:
+        position, fault = faults[0]
+        more = "" if len(faults) == 1 else f" ({len(faults)} images cannot be read)"
+        raise DataError(f"{source.where(position)}: {fault}{more}: repair or remove it")
+
+
+def _all_faults(source: Source, threads: int | None) -> Iterator[tuple[int, str]]:
+    """The number of each row whose image cannot be read, and why."""
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         for start in range(0, len(source), _ROWS_AT_ONCE):
             rows = source.row_numbers[start : start + _ROWS_AT_ONCE]
@@ -114,11 +123,7 @@ def check_images(source: Source, *, threads: int | None = None) -> None:
             faults = pool.map(_faults, tasks, [source.rows.folder] * len(tasks))
             for position, fault in enumerate(chain.from_iterable(faults), start):
                 if fault is not None:
-                    first = first or f"{source.where(position)}: {fault}"
-                    count += 1
-    if count:
-        more = "" if count == 1 else f" ({count} images cannot be read)"
-        raise DataError(f"{first}{more}: repair or remove it")
+                    yield position, fault
 
 
 def _faults(values: list[Any], folder: Path) -> list[str | None]:

@@ -59,17 +59,23 @@ def read_labels(values: Any, declared: Sequence[str] | None = None) -> LabelColu
 
     if pa.types.is_nested(values.type):
         raise DataError(f"holds {values.type} values, but a label is a single name or number")
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    encoded = values.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
+    encoded = _encoded(values)
     spelled = _one_spelling([_as_text(value) for value in encoded.dictionary.to_pylist()])
     names = sorted_names({name for name in spelled if name is not None})
     code_of = {name: code for code, name in enumerate(names)}
     table = [UNLABELLED if name is None else code_of[name] for name in spelled]
     rows = encoded.indices.fill_null(len(table)).to_numpy(zero_copy_only=False)
     return LabelColumn(names, np.array([*table, UNLABELLED], dtype=np.int64)[rows])
+
+
+def _encoded(values: Any) -> Any:
+    """A `pyarrow.ChunkedArray` as one dictionary array."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    encoded = values.combine_chunks().dictionary_encode()
+    return encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
 
 
 def sorted_names(names: set[str]) -> tuple[str, ...]:
@@ -125,14 +131,12 @@ def recode(
         DataError: a label is not in `label_names`. The message says where, and which name is similar.
     """
     code_of = {composed(name): code for code, name in enumerate(label_names)}
+    key_of = {label_key(name): code for name, code in code_of.items()} if merged else {}
     used = np.unique(column.codes[column.codes != UNLABELLED]).tolist()
-    table = [code_of.get(composed(name), UNLABELLED) for name in column.names]
-    if merged:
-        code_of = {label_key(name): code for name, code in code_of.items()}
-        table = [
-            code_of.get(label_key(name), UNLABELLED) if code == UNLABELLED else code
-            for name, code in zip(column.names, table, strict=True)
-        ]
+    table = [
+        code_of.get(composed(name), key_of.get(label_key(name), UNLABELLED))
+        for name in column.names
+    ]
     if any(table[code] == UNLABELLED for code in used):
         by_number = _by_number(column, label_names, used, names_declared)
         if by_number is None:
@@ -169,12 +173,16 @@ def _by_number(
     if column.declared:
         code_of = {name: code for code, name in enumerate(label_names)}
         table = [code_of.get(str(code), UNLABELLED) for code in range(len(column.names))]
-    elif not names_declared or any(_WHOLE.fullmatch(name) for name in label_names):
+    elif not names_declared or any(map(_WHOLE.fullmatch, label_names)):
         return None
     else:
-        numbers = [int(n) if _WHOLE.fullmatch(n) else UNLABELLED for n in column.names]
-        table = [n if 0 <= n < len(label_names) else UNLABELLED for n in numbers]
+        table = [_number_below(len(label_names), name) for name in column.names]
     return None if any(table[code] == UNLABELLED for code in used) else table
+
+
+def _number_below(count: int, name: str) -> int:
+    number = int(name) if _WHOLE.fullmatch(name) else UNLABELLED
+    return number if 0 <= number < count else UNLABELLED
 
 
 def _declared(values: Any, names: tuple[str, ...]) -> LabelColumn:

@@ -166,11 +166,7 @@ def recognise_inputs(rows: Rows, options: ColumnOptions, origin: str) -> InputCo
     if len(named) > 1:
         raise ConfigError(f"{listed(named)} exclude each other: name one kind of input")
     if rows.kind is not None:
-        if named and named != [rows.kind]:
-            raise ConfigError(
-                f"{origin} holds {rows.kind} data: {named[0]!r} columns cannot be chosen from it"
-            )
-        return InputColumns(rows.kind, rows.columns[:1])
+        return _only_column(rows, rows.kind, named, origin)
     column = options.image or options.text
     chosen = [column] if column else options.features
     if chosen is None:
@@ -179,6 +175,15 @@ def recognise_inputs(rows: Rows, options: ColumnOptions, origin: str) -> InputCo
     _check_named(rows, options, columns, origin)
     kind: Kind = "image" if options.image else "text" if options.text else "table"
     return InputColumns(kind, columns)
+
+
+def _only_column(rows: Rows, kind: Kind, named: Sequence[str], origin: str) -> InputColumns:
+    """The inputs of a format that determines them."""
+    if named and named != [kind]:
+        raise ConfigError(
+            f"{origin} holds {kind} data: {named[0]!r} columns cannot be chosen from it"
+        )
+    return InputColumns(kind, rows.columns[:1])
 
 
 def _check_named(rows: Rows, options: ColumnOptions, columns: Sequence[str], origin: str) -> None:
@@ -194,6 +199,10 @@ def _check_named(rows: Rows, options: ColumnOptions, columns: Sequence[str], ori
             )
         if name == options.label:
             raise ConfigError(f"the label column {name!r} cannot be an input as well")
+    _check_type(rows, options, origin)
+
+
+def _check_type(rows: Rows, options: ColumnOptions, origin: str) -> None:
     if options.text and not is_text(rows.arrow(options.text).type):
         raise DataError(f"the text column {options.text!r} of {origin} does not hold text")
     if options.image:

@@ -206,13 +206,18 @@ def _wide_encoding(sample: bytes) -> tuple[str, str] | None:
     for mark, encoding in _MARKS:
         if sample.startswith(mark):
             return f"it begins with the mark of {encoding.upper()}", encoding
+    unmarked = _unmarked_utf16(sample)
+    return None if unmarked is None else ("it looks like UTF-16 without a mark", unmarked)
+
+
+def _unmarked_utf16(sample: bytes) -> str | None:
     # Most characters of a table are ASCII: in UTF-16 every other byte is then zero.
     even, odd = sample[::2], sample[1::2]
     for zeros, others, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
         if zeros and zeros.count(0) > len(zeros) / 3 and others.count(0) <= len(others) / 20:
             text = sample.decode(encoding, errors="ignore")
             if all(character.isprintable() or character.isspace() for character in text):
-                return "it looks like UTF-16 without a mark", encoding
+                return encoding
     return None
 
 
@@ -244,18 +249,20 @@ def _readings(line: bytes, *, without: str) -> list[tuple[str, str]]:
 
 def _strangeness(text: str) -> float:
     """How unlike a text is: from 0; each character beyond ASCII that does not fit its neighbours counts."""
-    strange, beyond = 0.0, 0
-    for before, character, after in zip(" " + text, text, text[1:] + " ", strict=False):
-        if character.isascii():
-            continue
-        beyond += 1
-        if not character.isalpha():
-            strange += 0.5 if unicodedata.category(character)[0] in "PN" else 1
-            continue
-        neighbours = [c for c in (before, after) if c.isalpha()]
-        strange += 0.5 * sum(_script(c) != _script(character) for c in neighbours)
-        strange += 0.5 * (character.isupper() and before.islower())
-    return strange / max(beyond, 1)
+    strange = [
+        _misfit(before, character, after)
+        for before, character, after in zip(" " + text, text, text[1:] + " ", strict=False)
+        if not character.isascii()
+    ]
+    return sum(strange) / max(len(strange), 1)
+
+
+def _misfit(before: str, character: str, after: str) -> float:
+    if not character.isalpha():
+        return 0.5 if unicodedata.category(character)[0] in "PN" else 1.0
+    scripts = [_script(c) for c in (before, after) if c.isalpha()]
+    others = len(scripts) - scripts.count(_script(character))
+    return 0.5 * (others + (character.isupper() and before.islower()))
 
 
 def _script(character: str) -> str:

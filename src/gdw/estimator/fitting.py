@@ -148,12 +148,10 @@ def _split(
         first of the training examples), and the sample weights of the training examples.
     """
     everything = np.arange(len(data.examples))
-    doubted = everything if data.trusted is None else np.flatnonzero(~data.trusted)
+    verified = everything[:0] if data.trusted is None else np.flatnonzero(data.trusted)
+    doubted = np.setdiff1d(everything, verified)
     given = data.examples.select(doubted)
-    clean, verified = data.meta, None
-    if data.trusted is not None:
-        verified = np.flatnonzero(data.trusted)
-        clean = data.examples.select(verified)
+    clean = data.meta if data.trusted is None else data.examples.select(verified)
     weights = _mean_one(data.weights, doubted)
     method = METHODS[config.method]
     if add_clean and method.takes_clean(config.method_options):
@@ -161,15 +159,12 @@ def _split(
             f"method {config.method!r} trains on the clean examples anyway: leave add_clean out, "
             "or they count twice"
         )
-    if clean is None:
-        clean = _own_clean(given, config, build, weights) if method.needs_clean else None
-        if add_clean and clean is None:
-            raise ConfigError(
-                "add_clean needs clean examples: give meta= or trusted=, or leave it out"
-            )
-        return given, clean, doubted, weights
-    if add_clean:
-        order = doubted if verified is None else np.concatenate([doubted, verified])
+    if clean is None and method.needs_clean:
+        return given, _own_clean(given, config, build, weights), doubted, weights
+    if add_clean and clean is None:
+        raise ConfigError("add_clean needs clean examples: give meta= or trusted=, or leave it out")
+    if add_clean and clean is not None:
+        order = np.concatenate([doubted, verified])
         return given.joined(clean), clean, doubted, _mean_one(data.weights, order)
     return given, clean, doubted, weights
 

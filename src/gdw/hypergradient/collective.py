@@ -89,9 +89,7 @@ class Collective:
         for p, total, g, count in zip(parameters, summed, local, used.tolist(), strict=True):
             if not count:
                 continue
-            # Optimizers for sparse gradients accept no others.
-            sparse = None if g is None or not g.is_sparse else g.sparse_dim()
-            added = total if sparse is None else total.to_sparse(sparse)
+            added = _as_sparse_as(g, total)
             p.grad = added if p.grad is None else p.grad + added
 
     def share(self, tensors: Sequence[Tensor]) -> None:
@@ -104,6 +102,13 @@ class Collective:
     def sum_scalar(self, value: Tensor) -> Tensor:
         """Return a scalar tensor summed over all processes."""
         return self.sum([value])[0]
+
+
+def _as_sparse_as(gradient: Tensor | None, total: Tensor) -> Tensor:
+    """`total`, sparse where `gradient` is: optimizers for sparse gradients accept no others."""
+    if gradient is None or not gradient.is_sparse:
+        return total
+    return total.to_sparse(gradient.sparse_dim())
 
 
 def dense(gradient: Tensor) -> Tensor:

@@ -201,8 +201,7 @@ def modernised(method: str, options: Mapping[str, Any]) -> tuple[str, dict[str, 
     if method != "gdw" or (preset != "robust" and posterior is None):
         return method, dict(options), None
     options = {name: value for name, value in options.items() if name != "posterior"}
-    wants_posterior = posterior is True or isinstance(posterior, Mapping)
-    if posterior is not False and (wants_posterior or not _sets_bilevel(options)):
+    if _meant_robust(options, posterior):
         kept = {name: options[name] for name in ("forward", "label_smoothing") if name in options}
         parts = posterior if isinstance(posterior, Mapping) else {}
         note = "method 'gdw' with preset 'robust' is now method 'robust'"
@@ -211,6 +210,12 @@ def modernised(method: str, options: Mapping[str, Any]) -> tuple[str, dict[str, 
         note = "preset 'robust' of method 'gdw' is now called 'short'"
         return method, {**options, "preset": "short"}, note
     return method, options, "method 'gdw' has no option 'posterior' any more: leave it out"
+
+
+def _meant_robust(options: Mapping[str, Any], posterior: Any) -> bool:
+    if posterior is False:
+        return False
+    return posterior is True or isinstance(posterior, Mapping) or not _sets_bilevel(options)
 
 
 def _sets_bilevel(options: Mapping[str, Any]) -> bool:

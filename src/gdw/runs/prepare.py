@@ -127,9 +127,8 @@ def _read(
         raise type(error)(
             f"{error} (--limit {config.limit} drew {drawn} of {classes} classes)"
         ) from None
-    for part in (train, clean, test):
-        if part is not None and part.kind == "image":
-            check_images(part)
+    for part in filter(None, (train, clean, test)):
+        check_images(part)  # does nothing unless they are images
     return train, clean, test, schema
 
 

@@ -227,13 +227,14 @@ def check_before_training(
                     logits = forward(model, batch[0])
             known = getattr(dataset, "targets", None)
             check_classes(logits, known if isinstance(known, Tensor) else batch[1], name)
-            if name in _BATCH_SIZES:
-                if config.augment != "none":
-                    _check_images(batch[0], name, config.augment)
-                if _fewest(dataset, name, config, processes) == 1 and _has_batchnorm(model):
-                    one = next(feed.batches(dataset, [[0]]))
-                    inputs, _ = feed.place(one, device=device, dtype=dtype)
-                    _check_single(model, inputs, forward, name, config=config, processes=processes)
+            if name not in _BATCH_SIZES:
+                continue
+            if config.augment != "none":
+                _check_images(batch[0], name, config.augment)
+            if _fewest(dataset, name, config, processes) == 1 and _has_batchnorm(model):
+                one = next(feed.batches(dataset, [[0]]))
+                inputs, _ = feed.place(one, device=device, dtype=dtype)
+                _check_single(model, inputs, forward, name, config=config, processes=processes)
 
 
 def _check_images(inputs: Any, name: str, augment: str) -> None:

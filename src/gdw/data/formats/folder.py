@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,43 +120,52 @@ def _hint(folder: Path) -> str:
 
 def _refuse_split(folder: Path, paths: Sequence[Path]) -> None:
     """Refuse a folder of `train`, `test`, ... that hold the same class folders: the classes are those."""
-    classes: dict[str, set[str]] = {}
-    for path in paths:
-        classes.setdefault(path.parts[0], set()).add(path.parts[1] if len(path.parts) > 2 else "")
-    parts = {name: found for name, found in classes.items() if name.lower() in _PARTS}
-    first = next((name for name in parts if name.lower() in _PARTS[:2]), None)
-    others = [name for name in parts if name != first]
-    if first is None or not others or len(parts) < len(classes):
+    classes = _folders_in_folders(paths)
+    if not {name.lower() for name in classes} <= set(_PARTS):
         return
-    if "" not in classes[first] and any(classes[first] & classes[name] for name in others):
-        held_out = next((name for name in others if name.lower().startswith("test")), others[0])
-        raise DataError(
-            f"the folders {listed(sorted(parts))} of {shown(folder)} are the parts of a split, and the "
-            f"classes are the folders in them: give {shown(folder / first)} as the data, and --test "
-            f"{shown(folder / held_out)}"
-        )
+    train = [name for name in classes if name.lower() in _PARTS[:2]][:1]
+    others = [name for name in classes if name not in train]
+    if not train or not _share_classes(classes[train[0]], [classes[name] for name in others]):
+        return
+    held_out = next((name for name in others if name.lower().startswith("test")), others[0])
+    raise DataError(
+        f"the folders {listed(sorted(classes))} of {shown(folder)} are the parts of a split, and the "
+        f"classes are the folders in them: give {shown(folder / train[0])} as the data, and --test "
+        f"{shown(folder / held_out)}"
+    )
+
+
+def _folders_in_folders(paths: Sequence[Path]) -> dict[str, set[str]]:
+    """The names of the folders in each folder that have images; an empty name: it has images itself."""
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        found.setdefault(path.parts[0], set()).add(path.parts[1] if len(path.parts) > 2 else "")
+    return found
+
+
+def _share_classes(first: set[str], others: Sequence[set[str]]) -> bool:
+    return "" not in first and any(first & other for other in others)
 
 
 def _notes(folder: Path, others: Sequence[Path], classes: set[str]) -> tuple[str, ...]:
     """What is not used: files that are not images by their suffix, and class folders without images."""
-    notes = []
-    if others:
-        count: dict[str, int] = {}
-        for path in others:
-            suffix = shown(path.suffix.lower()) or "no suffix"
-            count[suffix] = count.get(suffix, 0) + 1
-        kinds = [f"{number:,} {suffix}" for suffix, number in sorted(count.items())]
-        more = f" and {len(kinds) - _SHOWN} more" if len(kinds) > _SHOWN else ""
-        files = "1 file is" if len(others) == 1 else f"{len(others):,} files are"
-        notes.append(
-            f"{files} not used, because the suffix is not that of an image: {', '.join(kinds[:_SHOWN])}"
-            f"{more}; the first is {shown(min(others, key=os.fsencode))}"
-        )
+    notes = [_unused(others)] if others else []
     folders = {entry.name for entry in folder.iterdir() if entry.is_dir()}
     empty = sorted(name for name in folders - classes if not name.startswith("."))
     if empty:
         notes.append(f"no class, because the folder has no images: {listed(map(shown, empty))}")
     return tuple(notes)
+
+
+def _unused(files: Sequence[Path]) -> str:
+    count = Counter(shown(path.suffix.lower()) or "no suffix" for path in files)
+    kinds = [f"{number:,} {suffix}" for suffix, number in sorted(count.items())]
+    more = f" and {len(kinds) - _SHOWN} more" if len(kinds) > _SHOWN else ""
+    are = "1 file is" if len(files) == 1 else f"{len(files):,} files are"
+    return (
+        f"{are} not used, because the suffix is not that of an image: {', '.join(kinds[:_SHOWN])}{more}; "
+        f"the first is {shown(min(files, key=os.fsencode))}"
+    )
 
 
 def _images(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -190,15 +200,18 @@ def _targets(plan: CopyPlan, paths: Sequence[Path]) -> dict[int, Path]:
     taken = {_folded(path) for row, path in targets.items() if row not in plan.relabel}
     for row, label in plan.relabel.items():
         old = paths[row]
-        folder = folder_of.get(label, label)
-        target = Path(folder, *old.parts[1:])
-        if target.is_absolute() or ".." in target.parts or len(Path(folder).parts) != 1:
-            raise DataError(
-                f"the label {label!r} is not the name of a folder, so {shown(old)} cannot be copied into it"
-            )
+        target = Path(_folder_name(folder_of.get(label, label), label, old), *old.parts[1:])
         targets[row] = _untaken(target, old, taken)
         taken.add(_folded(targets[row]))
     return targets
+
+
+def _folder_name(folder: str, label: str, old: Path) -> str:
+    if Path(folder).is_absolute() or ".." in Path(folder).parts or len(Path(folder).parts) != 1:
+        raise DataError(
+            f"the label {label!r} is not the name of a folder, so {shown(old)} cannot be copied into it"
+        )
+    return folder
 
 
 def _untaken(target: Path, old: Path, taken: set[bytes]) -> Path:

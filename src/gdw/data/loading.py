@@ -106,21 +106,19 @@ def load(
         DataError: the file cannot be read, or its columns do not fit.
         ConfigError: the options contradict each other.
     """
-    origin = shown(path)
-    rows = open_rows(path, options)
+    rows, origin = open_rows(path, options), shown(path)
     label = None if label is None else rows.resolve_label(label)
     left_out = [*rows.resolve_names(drop, origin), *set_aside]
     chosen = None if features is None else rows.resolve_names([str(f) for f in features], origin)
     inputs = recognise_inputs(rows, ColumnOptions(label, image, text, chosen, left_out), origin)
-    numbers = np.arange(len(rows))
-    notes = rows.notes + inputs.notes
+    numbers, notes = np.arange(len(rows)), rows.notes + inputs.notes
     source = Source(inputs.kind, origin, (), None, numbers, inputs.columns, rows, notes=notes)
     source = replace(source, labels_merged=merge_labels)
     if label is not None:
         source = source.label_column(label, label_names, names_declared=names_declared)
+        if label_names is None and not label_as_classes:
+            require_classes(source, label)
         if label_names is None:
-            if not label_as_classes:
-                require_classes(source, label)
             source = with_variants(source, merge=merge_labels)
     if inputs.kind == "table":
         source = _typed(source, origin, first=label_names is None)

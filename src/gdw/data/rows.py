@@ -206,7 +206,7 @@ def suffixes_in_words() -> str:
     """The suffixes of all file formats, for a sentence.
 
     >>> suffixes_in_words()
-    '.csv, .tsv, .parquet, .jsonl or .npz'
+    '.csv, .tsv, ... or ...'
     """
     *most, last = suffixes()
     return f"{', '.join(most)} or {last}"

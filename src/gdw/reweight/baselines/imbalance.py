@@ -17,6 +17,7 @@ from gdw.options import NotNegative, Number, Share
 from gdw.reweight.baselines.instance_weights import InstanceWeighted
 from gdw.reweight.baselines.loss_method import LossMethod, per_class, soft_cross_entropy
 from gdw.reweight.options import MethodOptions, WeightingOptions
+from gdw.reweight.plain import PreparedPlain
 from gdw.reweight.preparation import Preparation, as_probabilities
 
 
@@ -73,10 +74,8 @@ class CountedOptions(WeightingOptions):
     class_counts: ClassCounts = Field(None, description=_COUNTS)
 
 
-class ClassWeighted(InstanceWeighted):
-    """Weights by class, with mean one over the training set. A soft label gets the mean of its classes."""
-
-    Options: ClassVar[type[MethodOptions]] = CountedOptions
+class Counted(PreparedPlain):
+    """A method that uses the number of training examples of each class: the option, or counted labels."""
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, **options: Any) -> None:
         super().__init__(model, optimizer, **options)
@@ -85,6 +84,12 @@ class ClassWeighted(InstanceWeighted):
 
     def prepare(self, preparation: Preparation) -> None:
         self._kept.setdefault("class_counts", given_counts(preparation))
+
+
+class ClassWeighted(Counted, InstanceWeighted):
+    """Weights by class, with mean one over the training set. A soft label gets the mean of its classes."""
+
+    Options: ClassVar[type[MethodOptions]] = CountedOptions
 
     @abstractmethod
     def _class_weights(self, counts: Tensor) -> Tensor:
@@ -155,18 +160,10 @@ class CountedLossOptions(MethodOptions):
     class_counts: ClassCounts = Field(None, description=_COUNTS)
 
 
-class CountedLoss(LossMethod):
+class CountedLoss(Counted, LossMethod):
     """A loss that uses the number of training examples of each class."""
 
     Options: ClassVar[type[MethodOptions]] = CountedLossOptions
-
-    def __init__(self, model: nn.Module, optimizer: Optimizer, **options: Any) -> None:
-        super().__init__(model, optimizer, **options)
-        if self.options.class_counts is not None:
-            self._kept["class_counts"] = self.options.class_counts
-
-    def prepare(self, preparation: Preparation) -> None:
-        self._kept.setdefault("class_counts", given_counts(preparation))
 
 
 class LDAMOptions(CountedLossOptions):

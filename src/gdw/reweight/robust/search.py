@@ -89,6 +89,7 @@ def find_targets(preparation: Preparation, options: Any) -> PosteriorTargets:
     if options.leave_out:
         weight[_contradicted(p * (posterior.class_prior / rho), posterior, given)] = trust
     offset = _offset(posterior, rho)
+    preparation.say(f"step {steps} of {steps}: training")
     return PosteriorTargets(
         labels=posterior.responsibilities.float(),
         offset=offset if options.balance else torch.zeros_like(offset),

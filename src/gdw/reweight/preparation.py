@@ -77,7 +77,7 @@ class Preparation(Protocol):
             seed: shuffles the subsets, independently of the order of the run.
             what: a message for the person who waits.
             offset: `(C,)`, added to the logits of given examples during training, see
-                `gdw.reweight.robust.gradient`.
+                `gdw.reweight.robust.targets`.
             noise: `T`, `(C, C)`, the label noise that given labels are corrected for.
 
         Returns:

@@ -200,7 +200,7 @@ def test_arrays_that_cannot_be_used(
 
 
 def test_bad_values_far_into_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gdw.data.formats.npz._ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("gdw.data.arrays._ROWS_AT_ONCE", 3)
     X = np.zeros((10, 2))
     X[7, 1] = -np.inf
     with pytest.raises(DataError, match=r"row 8 of arrays, column 2: X\[7, 1\] is -inf"):

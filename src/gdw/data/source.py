@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gdw.data.arrays import ArrayRows, check_arrays
 from gdw.data.columns import ColumnType, ConversionError, to_pandas
-from gdw.data.formats.npz import ArrayRows, check_arrays
 from gdw.data.images import decode
 from gdw.data.labels import UNLABELLED, read_labels, recode
 from gdw.data.rows import Kind, Rows

@@ -128,7 +128,8 @@ def _read(
             f"{error} (--limit {config.limit} drew {drawn} of {classes} classes)"
         ) from None
     for part in filter(None, (train, clean, test)):
-        check_images(part)  # does nothing unless they are images
+        if part.kind == "image":
+            check_images(part)
     return train, clean, test, schema
 
 

@@ -10,9 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gdw.errors import RunError
 from gdw.reweight import METHODS
 from gdw.train import RunFolder, Trainer
 from tests.train.small import (
+    CLASSES,
+    FEATURES,
     At,
     assert_same,
     config,
@@ -39,6 +42,16 @@ def test_stopping_and_resuming_is_training_straight_through(
     assert second.epochs_done == 4
     assert timeless(second.history) == timeless(whole.history)
     assert timeless(RunFolder.open(tmp_path / "run").history()) == timeless(whole.history)
+
+
+def test_a_model_of_another_form_is_refused_and_nothing_changes(tmp_path: Path) -> None:
+    fit(network(plain=True), config(), output=tmp_path / "run", stop_after=2)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    message = r"'0.weight' of the model had the shape \(8, \d\) and has \(9, \d\) now"
+    other = nn.Sequential(nn.Linear(FEATURES, 9), nn.Tanh(), nn.Linear(9, CLASSES))
+    with pytest.raises(RunError, match=message):
+        fit(other, config(), output=tmp_path / "run", resume=True)
+    assert before == {path: path.read_bytes() for path in before}
 
 
 @pytest.mark.parametrize("method", ["plain", "gdw"])

@@ -105,11 +105,13 @@ class TrainingOutput:
         self.folder = self._processes.on_first(find)
         self._checkpoints = Checkpoints(self.folder.checkpoints, kept=self._kept)
 
-    def resume(self, config: TrainConfig, sizes: Mapping[str, int]) -> dict[str, Any] | None:
+    def resume(
+        self, config: TrainConfig, sizes: Mapping[str, int], model: nn.Module
+    ) -> dict[str, Any] | None:
         """Read the newest checkpoint and cut the history back to it; None without any checkpoint.
 
         Raises:
-            RunError: the options or the number of examples differ from those of the run.
+            RunError: the options, the number of examples or the model's shapes are not those of the run.
         """
         folder, checkpoints = self.folder, self._checkpoints
         if folder is None or checkpoints is None:
@@ -119,6 +121,7 @@ class TrainingOutput:
             state = checkpoints.load_newest()
             if state is not None:
                 _require_same_training(folder, state, config, sizes)
+                _require_same_model(folder, state, model)
             epochs = 0 if state is None else state["position"]["epoch"]
             return state, folder.truncate_history(epochs)
 
@@ -166,6 +169,20 @@ def _require_same_training(
         raise RunError(
             f"{folder.path} cannot be resumed with other settings: {', '.join(conflicts)}; "
             "use those of the run, or choose another output folder"
+        )
+
+
+def _require_same_model(folder: RunFolder, state: Mapping[str, Any], model: nn.Module) -> None:
+    """Another version may read a column in another way, and a model of one's own may have changed."""
+    then = {name: tuple(value.shape) for name, value in state["model"].items()}
+    now = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    name = next((name for name in {**then, **now} if then.get(name) != now.get(name)), None)
+    if name is not None:
+        raise RunError(
+            f"{folder.path} cannot be resumed: {name!r} of the model had the shape {then.get(name)} and has "
+            f"{now.get(name)} now. The model has changed, or another version of gdw read the data in another "
+            f"way (the run is of gdw {state.get('gdw_version', '0.1.0')}, this is {__version__}): use that "
+            "version, or train again into a new folder"
         )
 
 

@@ -150,7 +150,7 @@ class Trainer:
         # Opened last, so that an error above leaves no folder.
         written.open(output, config, resume=resume)
         with seeded(config.seed + processes.rank, processes.device):
-            state = written.resume(config, sets.sizes()) if resume else None
+            state = written.resume(config, sets.sizes(), model) if resume else None
             if state is not None:
                 loop.restore(state)
             else:

@@ -63,12 +63,10 @@ def require_classes(source: Source, column: str) -> None:
     )
 
 
-def with_variants(source: Source, *, merge: bool) -> Source:
+def with_variants(source: Source) -> Source:
     """The source with a note on labels that differ only in case, white space or invisible characters.
 
-    Args:
-        source: the data to train on.
-        merge: whether to merge them into the most frequent spelling.
+    With `source.labels_merged`, they are merged into the most frequent spelling. `source` is to train on.
     """
     assert source.labels is not None, "the source was read with its label column"
     groups: dict[str, list[int]] = {}
@@ -77,16 +75,16 @@ def with_variants(source: Source, *, merge: bool) -> Source:
     variants = [codes for codes in groups.values() if len(codes) > 1]
     counts = np.bincount(source.labels, minlength=len(source.label_names))
     if not variants:
-        return replace(source, labels_merged=merge)
+        return source
     alike = "labels that differ only in case, white space or invisible characters"
     known = _described(variants, source.label_names, counts)
-    if not merge:
+    if not source.labels_merged:
         note = (
             f"{alike} are separate classes: {known}; --merge-labels (merge_labels=True) merges them"
         )
         return replace(source, notes=(*source.notes, note))
     merged = _merged(source, groups, counts)
-    return replace(merged, notes=(*source.notes, f"merged {alike}: {known}"), labels_merged=True)
+    return replace(merged, notes=(*source.notes, f"merged {alike}: {known}"))
 
 
 def _described(

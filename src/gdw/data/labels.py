@@ -131,11 +131,11 @@ def recode(
         DataError: a label is not in `label_names`. The message says where, and which name is similar.
     """
     code_of = {composed(name): code for code, name in enumerate(label_names)}
-    key_of = {label_key(name): code for name, code in code_of.items()} if merged else {}
+    key = label_key if merged else composed
+    key_of = {key(name): code for name, code in code_of.items()}
     used = np.unique(column.codes[column.codes != UNLABELLED]).tolist()
     table = [
-        code_of.get(composed(name), key_of.get(label_key(name), UNLABELLED))
-        for name in column.names
+        code_of.get(composed(name), key_of.get(key(name), UNLABELLED)) for name in column.names
     ]
     if any(table[code] == UNLABELLED for code in used):
         by_number = _by_number(column, label_names, used, names_declared)

@@ -111,15 +111,14 @@ def load(
     left_out = [*rows.resolve_names(drop, origin), *set_aside]
     chosen = None if features is None else rows.resolve_names([str(f) for f in features], origin)
     inputs = recognise_inputs(rows, ColumnOptions(label, image, text, chosen, left_out), origin)
-    numbers, notes = np.arange(len(rows)), rows.notes + inputs.notes
-    source = Source(inputs.kind, origin, (), None, numbers, inputs.columns, rows, notes=notes)
-    source = replace(source, labels_merged=merge_labels)
+    source = Source(inputs.kind, origin, (), None, np.arange(len(rows)), inputs.columns, rows)
+    source = replace(source, notes=rows.notes + inputs.notes, labels_merged=merge_labels)
     if label is not None:
         source = source.label_column(label, label_names, names_declared=names_declared)
         if label_names is None and not label_as_classes:
             require_classes(source, label)
         if label_names is None:
-            source = with_variants(source, merge=merge_labels)
+            source = with_variants(source)
     if inputs.kind == "table":
         source = _typed(source, origin, first=label_names is None)
     return source if limit is None else _limited(source, limit, seed)

@@ -147,9 +147,8 @@ def _split(
         The training examples, the clean examples, the rows of `data` whose labels are in doubt (the
         first of the training examples), and the sample weights of the training examples.
     """
-    everything = np.arange(len(data.examples))
-    verified = everything[:0] if data.trusted is None else np.flatnonzero(data.trusted)
-    doubted = np.setdiff1d(everything, verified)
+    trusted = np.zeros(len(data.examples), dtype=bool) if data.trusted is None else data.trusted
+    verified, doubted = np.flatnonzero(trusted), np.flatnonzero(~trusted)
     given = data.examples.select(doubted)
     clean = data.meta if data.trusted is None else data.examples.select(verified)
     weights = _mean_one(data.weights, doubted)

@@ -7,7 +7,7 @@ import shlex
 import warnings
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ EVALUATION = "evaluation.json"
 FIGURES = Document(format=1, remedy="run gdw evaluate again")
 """The format of `evaluation.json`."""
 
+_Record = TypeVar("_Record", DataConfig, ModelConfig)
+
 
 class Run:
     """A run folder. Each part is read from its file at the first use and then kept.
@@ -75,16 +77,16 @@ class Run:
     @cached_property
     def data_config(self) -> DataConfig:
         """The options of the data, without reading those of the model and the training."""
-        try:
-            return DataConfig(**self._sections.get("data", {}))
-        except (ConfigError, TypeError) as error:
-            raise self._damaged_config(error) from error
+        return self._section("data", DataConfig)
 
     @cached_property
     def model_config(self) -> ModelConfig:
         """The options of the model."""
+        return self._section("model", ModelConfig)
+
+    def _section(self, name: str, record: type[_Record]) -> _Record:
         try:
-            return ModelConfig(**self._sections.get("model", {}))
+            return record(**self._sections.get(name, {}))
         except (ConfigError, TypeError) as error:
             raise self._damaged_config(error) from error
 

@@ -71,3 +71,13 @@ def listed(names: Iterable[str], limit: int = 12) -> str:
     quoted = [repr(name) for name in names]
     rest = len(quoted) - limit
     return ", ".join(quoted[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def brief(value: object, limit: int = 200) -> str:
+    """The value as in Python code, cut to `limit` characters.
+
+    >>> brief([1] * 1000, limit=12)
+    '[1, 1, 1, 1,...'
+    """
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}..."

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from gdw.errors import ConfigError, nearest
+from gdw.errors import ConfigError, brief, nearest
 
 
 def _number(value: Any) -> Any:
@@ -148,11 +148,11 @@ def _describe(detail: ErrorDetails, options: type[Options]) -> str:
         return f"{name}: expected a value, found none"
     if detail["type"] == "literal_error":
         hint = nearest(str(value), _choices(name, options))
-        return f"{name}: expected {detail['ctx']['expected']}, found {value!r}.{hint}"
+        return f"{name}: expected {detail['ctx']['expected']}, found {brief(value)}.{hint}"
     if detail["type"] == "value_error":
-        return f"{name}: found {value!r}, {detail['ctx']['error']}"
+        return f"{name}: found {brief(value)}, {detail['ctx']['error']}"
     expected = detail["msg"][:1].lower() + detail["msg"][1:]
-    return f"{name}: {expected}, found {value!r}"
+    return f"{name}: {expected}, found {brief(value)}"
 
 
 def _choices(name: str, options: type[Options]) -> list[str]:

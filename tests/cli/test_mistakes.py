@@ -193,7 +193,9 @@ def test_a_configuration_file_that_does_not_fit(gdw: Run, here: Path) -> None:
         gdw("train", "data.csv", "--config", "c.yaml", "--output", "run"), r"Did you mean 'epochs'"
     )
     (here / "c.yaml").write_text("{")
-    one_line(gdw("train", "data.csv", "--config", "c.yaml", "--output", "run"), r"not valid YAML")
+    one_line(
+        gdw("train", "data.csv", "--config", "c.yaml", "--output", "run"), r"cannot be read as YAML"
+    )
     (here / "c.yaml").write_text("data: 3")
     one_line(gdw("train", "--config", "c.yaml", "--output", "run"), r"'data' must hold options")
     one_line(

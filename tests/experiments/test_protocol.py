@@ -179,7 +179,7 @@ def test_a_bare_name_finds_a_shipped_protocol(tmp_path: Path) -> None:
         find_protocol("smok")
     broken = tmp_path / "broken.yaml"
     broken.write_text("methods: [", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"broken.yaml is not valid YAML"):
+    with pytest.raises(ConfigError, match=r"broken.yaml cannot be read as YAML"):
         read_protocol(broken)
     broken.write_text("name: x\nmethod: {}\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"broken.yaml: .*unknown protocol option 'method'"):

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from gdw.cli.record_flags import add_record_flags
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, brief
+from gdw.files.yaml_files import parse_yaml
 from gdw.options import Options
 from gdw.reweight.registry import METHODS
 from gdw.runs.config import DataConfig, ModelConfig, RunConfig, read_config_file
@@ -194,9 +194,11 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
         if not equals or not name:
             raise ConfigError(f"--set takes NAME=VALUE, such as folds=2, found {pair!r}")
         try:
-            settings[name.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {name}: cannot read the value {value!r} as YAML") from None
+            settings[name.strip()] = parse_yaml(value)
+        except ValueError as error:
+            raise ConfigError(
+                f"--set {name}: cannot read the value {brief(value)} as YAML: {error}"
+            ) from None
     return settings
 
 

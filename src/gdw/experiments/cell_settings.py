@@ -97,7 +97,8 @@ def _sections(protocol: Protocol, cell: Cell, entry: DataEntry) -> dict[str, dic
         if value is not None:
             data[axis] = value
     if entry.truth is not None:
-        data["drop"] = [*data.get("drop", []), entry.truth]
+        drop = data.get("drop", [])
+        data["drop"] = [*drop, entry.truth] if isinstance(drop, list) else drop
     training = {
         "progress": "none",
         "checkpoints_kept": 1,

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
+from math import prod
 from typing import Any
 
 from gdw.errors import ConfigError, nearest
 from gdw.experiments.protocol import Protocol
 
 AXES = ("data", "noise", "imbalance", "method", "seed")
+_MOST_CELLS = 100_000
 
 
 @dataclass(frozen=True, order=True)
@@ -117,6 +119,11 @@ def expand(protocol: Protocol, only: Sequence[str] = ()) -> list[Cell]:
 
 def _all_cells(protocol: Protocol) -> Iterator[Cell]:
     formerly = {name: protocol.method_entry(name).formerly for name in protocol.methods}
+    count = sum(prod(len(values) for _, values in block) for block in protocol.blocks())
+    if count > _MOST_CELLS:
+        raise ConfigError(
+            f"{protocol.name} has {count:,} cells: expected at most {_MOST_CELLS:,}; split the protocol"
+        )
     for block in protocol.blocks():
         for seed, data, noise, imbalance, method in product(
             block.seeds, block.data, block.noise, block.imbalance, block.methods

@@ -24,6 +24,7 @@ from gdw.files.documents import (
     require_format,
     write_text_atomically,
 )
+from gdw.files.yaml_files import read_yaml
 from gdw.train.run_folder import CONFIG, RunFolder
 
 FORMAT = 1
@@ -165,13 +166,12 @@ class GridFolder:
         """
         path = self.path / PROTOCOL
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = read_yaml(path)
             number, version = int(content.pop("format")), content.pop("gdw_version", None)
         except FileNotFoundError:
             raise RunError(f"{self.path} holds no grid: expected {PROTOCOL} in it") from None
         except (
             OSError,
-            yaml.YAMLError,
             AttributeError,
             LookupError,
             TypeError,

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-import yaml
 from pydantic import Field, field_validator
 
 from gdw.errors import ConfigError, nearest
-from gdw.files.documents import one_line
+from gdw.files.yaml_files import read_options
 from gdw.options import Options
 
 PLACEHOLDER = "${data}"
@@ -139,9 +138,9 @@ class Protocol(Options):
         """The data set called `name`; options of `DataConfig` may stand next to those of the entry."""
         options = dict(self.data[name])
         fields = {k: options.pop(k) for k in list(options) if k in DataEntry.model_fields}
-        data = {**fields.pop("data", {}), **options}
         with error_prefix(f"data.{name}"):
-            return DataEntry(**fields, data=data)
+            entry = DataEntry(**fields)
+            return entry.model_copy(update={"data": {**entry.data, **options}})
 
     def method_entry(self, name: str) -> MethodEntry:
         """The method called `name`."""
@@ -273,14 +272,7 @@ def read_protocol(path: Path) -> Protocol:
     >>> read_protocol(find_protocol("smoke")).name
     'smoke'
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {one_line(error)}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} must hold a protocol: name, base, data, methods, seeds, ...")
+    content = read_options(path, "a protocol: name, base, data, methods, seeds, ...")
     content.setdefault("name", path.stem)
     with error_prefix(str(path)):
         return Protocol(**content).check()

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from gdw._version import __version__
 from gdw.data.rows import suffixes_in_words
 from gdw.data.text_files import Quoting, ReadOptions
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, brief
+from gdw.files.yaml_files import read_options
 from gdw.options import Group, Options
 from gdw.train.config import TrainConfig
 
@@ -198,7 +198,7 @@ class RunConfig:
                     f"unknown section {name!r}: a configuration has data, model and training"
                 )
             if not isinstance(section, Mapping):
-                raise ConfigError(f"section {name!r} must hold options, found {section!r}")
+                raise ConfigError(f"section {name!r} must hold options, found {brief(section)}")
         data, model, training = (
             dict(sections.get(name, {})) for name in ("data", "model", "training")
         )
@@ -226,7 +226,7 @@ class RunConfig:
         records = {"data": self.data, "model": self.model, "training": self.training}
         for name, section in sections.items():
             if name in records and not isinstance(section, Mapping):
-                raise ConfigError(f"section {name!r} must hold options, found {section!r}")
+                raise ConfigError(f"section {name!r} must hold options, found {brief(section)}")
         merged = {
             name: {**record.model_dump(), **sections.get(name, {})}
             for name, record in records.items()
@@ -262,15 +262,5 @@ def read_config_file(path: str | Path) -> dict[str, dict[str, Any]]:
     Raises:
         ConfigError: there is no such file, or it does not hold sections of options in YAML.
     """
-    path = Path(path)
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"no configuration file at {path}: check the path") from None
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} must hold the sections data, model and training")
+    content = read_options(Path(path), "the sections data, model and training")
     return {k: v for k, v in content.items() if k not in ("format", "gdw_version")}

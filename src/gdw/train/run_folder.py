@@ -14,6 +14,7 @@ from torch import nn
 
 from gdw.errors import ModelError, RunError
 from gdw.files.documents import finite_or_null, one_line, write_atomically, write_text_atomically
+from gdw.files.yaml_files import read_yaml
 
 CONFIG = "config.yaml"
 HISTORY = "history.jsonl"
@@ -121,8 +122,8 @@ class RunFolder:
         """
         path = self.file(CONFIG)
         try:
-            config = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            config = read_yaml(path)
+        except (OSError, ValueError) as error:
             raise RunError(f"{path} cannot be read: {one_line(error)}") from error
         if not isinstance(config, dict):
             raise RunError(f"{path} is damaged: expected a mapping of options")

@@ -159,11 +159,12 @@ def _difference_quotient(
 
 def _without_autocast(problem: Problem, training_pass: TrainingPass) -> Tensor:
     """The training logits, detached; in the precision of the parameters where autocast can be avoided."""
-    if problem.autocast.avoidable:
-        with torch.no_grad():
-            logits = _repeated(problem, training_pass)
-        if problem.autocast.avoidable:  # this pass may have shown that it is not
-            return logits
+    autocast = problem.autocast
+    with torch.no_grad():
+        if autocast.avoidable:
+            autocast.try_without(problem.model, lambda: _repeated(problem, training_pass))
+        if autocast.avoidable:
+            return _repeated(problem, training_pass)
     return training_pass.logits.detach()
 
 

@@ -11,6 +11,7 @@ from torch.nn.functional import one_hot
 from torch.utils._pytree import tree_map
 
 from gdw.errors import DataError, ModelError
+from gdw.hypergradient.precision import is_compiled
 
 Forward = Callable[[nn.Module, Any], Tensor]
 """`(model, inputs) -> logits (N, C, ...)`."""
@@ -182,7 +183,4 @@ class MemoryFormat:
 
 def _has_convolutions(model: nn.Module) -> bool:
     # A compiled model has chosen its formats.
-    compiled = any(
-        m._compiled_call_impl is not None or hasattr(m, "_orig_mod") for m in model.modules()
-    )
-    return not compiled and any(isinstance(m, nn.Conv2d) for m in model.modules())
+    return not is_compiled(model) and any(isinstance(m, nn.Conv2d) for m in model.modules())

@@ -5,12 +5,18 @@ The dtype of the logits is not enough: a forward pass under autocast may return 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.overrides import TorchFunctionMode
+
+SIXTEEN_BITS = (torch.float16, torch.bfloat16)
 
 # ‖ε d‖ / ‖θ‖ by the spacing of numbers near one. Chosen on ResNets with BatchNorm against float64: a smaller
 # step drowns in rounding errors, a larger one crosses more ReLU kinks.
@@ -24,46 +30,83 @@ _TF32 = 2.0**-10
 
 
 class Autocast:
-    """Records in one pass whether a model runs under autocast, and switches autocast off.
+    """Records in one pass whether a model computes in 16 bits, and switches autocast off.
 
     Attributes:
-        dtypes: the autocast dtypes under which the modules of the model were called.
-        inner: whether the model enters autocast by itself, where it cannot be switched off from outside.
+        dtypes: the autocast dtypes under which the model calls functions of PyTorch, and the 16-bit dtypes to
+            which it converts by itself.
+        fixed: whether the model computes in 16 bits also where autocast is switched off.
         off: whether autocast is switched off now.
     """
 
     def __init__(self) -> None:
         self.dtypes: set[torch.dtype] = set()
-        self.inner = False
-        self.off = False
-        self._seen = self._tried = False
+        self.fixed = self.off = self._tried = False
+        # Whether autocast was on around the passes that were watched.
+        self._watched: set[bool] = set()
+        self._functions: _Functions | None = None
 
     @property
     def avoidable(self) -> bool:
         """Whether the model runs under an autocast that `switched_off` can switch off."""
-        return bool(self.dtypes) and not self.inner
+        return bool(self.dtypes) and not self.fixed
+
+    def is_new(self, device: torch.device) -> bool:
+        """Whether no pass was watched yet with autocast switched as it is now."""
+        return torch.is_autocast_enabled(device.type) not in self._watched
 
     @contextmanager
-    def watching(self, model: nn.Module, device: torch.device) -> Iterator[None]:
-        """Inside, the first time, record the autocast dtype under which each module of `model` is called."""
-        if self._seen:
+    def watching(self, device: torch.device) -> Iterator[None]:
+        """Inside, record in which precision the functions of PyTorch are called, if that `is_new`."""
+        if not self.is_new(device):
             yield
             return
-
-        def note(_: nn.Module, __: Any) -> None:
-            if torch.is_autocast_enabled(device.type):
-                self.dtypes.add(torch.get_autocast_dtype(device.type))
-
-        with _called_first(model.modules(), note):
+        with _Functions(device.type) as functions:
             yield
-        self._seen = True
+        self._watched.add(torch.is_autocast_enabled(device.type))
+        self.dtypes |= functions.autocast | functions.converted
+        self.fixed |= bool(functions.converted)
+
+    def probe(self, device: torch.device, call: Callable[[], Any]) -> None:
+        """Watch a pass of a compiled model: as plain Python, since compiled functions are not seen."""
+        nothing = torch.empty(0)
+        # Nobody takes a gradient through this pass, so its graph need not hold tensors.
+        dropped = saved_tensors_hooks(lambda _: nothing, lambda _: nothing)
+        with uncompiled(), dropped, self.watching(device):
+            call()
+
+    def try_without(self, model: nn.Module, call: Callable[[], Any]) -> None:
+        """Call `call`, a pass inside `switched_off`, the first time, to see whether that works.
+
+        If the model needs autocast, converts to 16 bits by itself, or is compiled and enters autocast in its
+        own `forward`, then `fixed` is true afterwards.
+        """
+        if self._tried:
+            return
+        kind = next(model.parameters()).device.type
+        self._functions = functions = _Functions(kind, autocast=False)
+        try:
+            call()
+        except RuntimeError as error:
+            if "memory" in str(error):
+                raise
+            self.fixed = True
+        inner = bool(functions.autocast)
+        if inner and is_compiled(model):
+            warnings.warn(
+                "the compiled model enters autocast in its own forward, where a finite difference is "
+                "inaccurate: enter autocast around the call of the model instead, or use hypergradient='forward'",
+                stacklevel=2,
+            )
+            self.fixed = True
+        self.fixed |= functions.in_16_bits
+        if not inner or self.fixed:
+            self._functions = None
+        self._tried = True
 
     @contextmanager
     def switched_off(self, model: nn.Module, device: torch.device) -> Iterator[None]:
-        """Inside, a call of `model` computes in the precision of its parameters, also under autocast.
-
-        A model that enters autocast in its own `forward` still does so; `inner` is then true on exit.
-        """
+        """Inside, a call of `model` computes in the precision of its parameters, also under autocast."""
 
         def enter(_: nn.Module, __: Any) -> None:
             # Read here, because the user's forward function may enter autocast before it calls the model.
@@ -74,33 +117,84 @@ class Autocast:
             if entered:  # not if another hook failed before `enter`
                 torch.set_autocast_enabled(device.type, entered.pop())
 
-        def note(_: nn.Module, __: Any) -> None:
-            self.inner |= torch.is_autocast_enabled(device.type)
-
         entered: list[bool] = []
-        # Only once, because hooks on every module make a compiled model compile again.
-        children = [m for m in model.modules() if m is not model and not self._tried]
         with ExitStack() as undo:
-            undo.enter_context(_called_first(children, note))
-            undo.enter_context(_called_first([model], enter))
+            if self._functions is not None:
+                undo.enter_context(uncompiled())
+                undo.enter_context(self._functions)
+            undo.callback(model.register_forward_pre_hook(enter).remove)
             undo.callback(model.register_forward_hook(leave, always_call=True).remove)
             self.off = True
             try:
                 yield
             finally:
                 self.off = False
-        self._tried = True
+
+
+class _Functions(TorchFunctionMode):
+    """Inside, watches the functions of PyTorch that are called from Python.
+
+    Args:
+        kind: the type of the device, such as `"cuda"`.
+        autocast: False: compute them without autocast, wherever it was entered.
+
+    Attributes:
+        autocast: the autocast dtypes under which they were called.
+        converted: the 16-bit dtypes of results that were called without autocast and have a gradient.
+        in_16_bits: whether a result was in 16 bits.
+    """
+
+    def __init__(self, kind: str, *, autocast: bool = True) -> None:
+        super().__init__()
+        self._kind, self._allowed = kind, autocast
+        self.autocast: set[torch.dtype] = set()
+        self.converted: set[torch.dtype] = set()
+        self.in_16_bits = False
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        on = torch.is_autocast_enabled(self._kind)
+        with nullcontext() if self._allowed or not on else _without_autocast(self._kind):
+            result = function(*args, **(kwargs or {}))
+        for value in result if isinstance(result, tuple) else (result,):
+            if isinstance(value, Tensor) and value.is_floating_point():
+                self._note(value, on)
+        return result
+
+    def _note(self, value: Tensor, on: bool) -> None:
+        if on:
+            self.autocast.add(torch.get_autocast_dtype(self._kind))
+        if value.dtype in SIXTEEN_BITS:
+            self.in_16_bits = True
+            if not on and value.requires_grad:
+                self.converted.add(value.dtype)
 
 
 @contextmanager
-def _called_first(
-    modules: Iterable[nn.Module], hook: Callable[[nn.Module, Any], None]
-) -> Iterator[None]:
-    """Inside, `hook` is called before each of the modules."""
-    with ExitStack() as undo:
-        for module in modules:
-            undo.callback(module.register_forward_pre_hook(hook).remove)
+def _without_autocast(kind: str) -> Iterator[None]:
+    # `torch.autocast` would also clear its cache of converted parameters.
+    torch.set_autocast_enabled(kind, False)
+    try:
         yield
+    finally:
+        torch.set_autocast_enabled(kind, True)
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """Inside, compiled functions run as plain Python."""
+    # Its import takes seconds. Where nothing was compiled it is not loaded.
+    compiles = "torch._dynamo" in sys.modules
+    with torch.compiler.set_stance("force_eager") if compiles else nullcontext():
+        yield
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Whether the model or a part of it is compiled."""
+    return any(
+        m._compiled_call_impl is not None or hasattr(m, "_orig_mod") for m in model.modules()
+    )
 
 
 def relative_step(parameters: Sequence[Tensor], logits: Tensor, autocast: Autocast) -> float:

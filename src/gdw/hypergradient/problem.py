@@ -28,7 +28,7 @@ from gdw.hypergradient.inputs import (
     default_forward,
     tensor_versions,
 )
-from gdw.hypergradient.precision import Autocast, relative_step
+from gdw.hypergradient.precision import Autocast, is_compiled, relative_step
 from gdw.hypergradient.preserve import Buffers, RandomState, preserved_buffers
 from gdw.hypergradient.training_pass import TrainingPass
 
@@ -199,8 +199,12 @@ class Problem:
 
     def _watched_pass(self, inputs: Any) -> tuple[Tensor, Captured | None]:
         """The logits, and what the head received if there is one."""
+        device = self.devices()[0]
+        if self.autocast.is_new(device) and is_compiled(self.model):
+            with RandomState.capture(self.devices()).replayed(), preserved_buffers(self.model):
+                self.autocast.probe(device, lambda: self.logits(inputs))
         with (
-            self.autocast.watching(self.model, self.devices()[0]),
+            self.autocast.watching(device),
             self.capturing() if self.head else nullcontext() as captured,
         ):
             return self.logits(inputs), captured

@@ -111,8 +111,10 @@ def _meta_gradient(
 ) -> tuple[Tensor, list[Tensor]]:
     """The meta loss and its gradient at the current parameters, summed over the processes."""
     loss = problem.meta_loss(meta_batch, problem.logits)
-    gradient = torch.autograd.grad(loss, parameters, materialize_grads=True)
-    total, *summed = problem.collective.sum([loss.detach(), *(dense(t) for t in gradient)])
+    scale = problem.scale
+    gradient = torch.autograd.grad(scale.scaled(loss), parameters, materialize_grads=True)
+    local = [scale.divided(dense(t)) for t in gradient]
+    total, *summed = problem.collective.sum([loss.detach(), *local])
     return total, summed
 
 

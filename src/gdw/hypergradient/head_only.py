@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from gdw.errors import ConfigError, ModelError
 from gdw.functional import weighted_class_gradient
 from gdw.functional.losses import count_examples
-from gdw.hypergradient.engines import Hypergradient, finite_difference, replaying
+from gdw.hypergradient.engines import Hypergradient, Trainable, finite_difference, replaying
 from gdw.hypergradient.head import Captured
 from gdw.hypergradient.inputs import Batch, Forward, as_pair
 from gdw.hypergradient.preserve import RandomState, preserved_buffers, without_inference_path
@@ -95,11 +95,27 @@ class _Linear(NamedTuple):
         assert problem.head is not None
         linear = problem.head.module
         assert isinstance(linear, nn.Linear)
-        rates = {id(p): rate for p, rate in problem.trainable_in_head().values()}
+        rates = {id(p): rate for p, rate in _trainable_in_head(problem).values()}
         bias = None if linear.bias is None else linear.bias.detach().to(dtype)
         rate_b = 0.0 if bias is None else rates.get(id(linear.bias), 0.0)
         weight = linear.weight.detach().to(dtype)
         return cls(weight, bias, rates.get(id(linear.weight), 0.0), rate_b)
+
+
+def _trainable_in_head(problem: Problem) -> Trainable:
+    """The part of `problem.trainable()` that belongs to the head.
+
+    Raises:
+        ConfigError: the optimizer trains no parameter of the head.
+    """
+    assert problem.head is not None
+    in_head = {k: v for k, v in problem.trainable().items() if problem.head.owns(v[0])}
+    if not in_head:
+        raise ConfigError(
+            f"the optimizer trains no parameter of the head {problem.head.name!r}: name a module "
+            "that is trained, or use hypergradient='finite_difference'"
+        )
+    return in_head
 
 
 def _few_examples(part: _Linear, a: Tensor, features: Tensor, q: Tensor | None) -> bool:
@@ -191,7 +207,7 @@ def _replayed(
             with replaying(part, alone):
                 alone = replace(alone, logits=part.logits(alone.inputs))
         part_batch = ((seen, inputs), targets)
-        trainable = problem.trainable_in_head()
+        trainable = _trainable_in_head(problem)
         values, loss, _ = finite_difference(part, alone, weights, part_batch, trainable=trainable)
         return Hypergradient(values, loss, training_pass.logits)
     finally:

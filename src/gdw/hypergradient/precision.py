@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.autograd.graph import saved_tensors_hooks
+from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
+
+from gdw.errors import ConfigError
 
 SIXTEEN_BITS = (torch.float16, torch.bfloat16)
 
@@ -95,7 +100,8 @@ class Autocast:
         if inner and is_compiled(model):
             warnings.warn(
                 "the compiled model enters autocast in its own forward, where a finite difference is "
-                "inaccurate: enter autocast around the call of the model instead, or use hypergradient='forward'",
+                "inaccurate: enter autocast around the call of the model instead, or use "
+                "hypergradient='forward'",
                 stacklevel=2,
             )
             self.fixed = True
@@ -195,6 +201,84 @@ def is_compiled(model: nn.Module) -> bool:
     return any(
         m._compiled_call_impl is not None or hasattr(m, "_orig_mod") for m in model.modules()
     )
+
+
+class LossScale:
+    """The factor of a `torch.amp.GradScaler`: gradients are multiplied by it so that they fit into 16 bits.
+
+    `watch` makes sure that the steps of an optimizer undo the factor by which `backward` multiplied.
+    """
+
+    def __init__(self) -> None:
+        self._scaler: GradScaler | None = None
+        # By which the gradients since the last step of the optimizer were scaled.
+        self._since: list[GradScaler | None] = []
+
+    def use(self, scaler: GradScaler | None) -> None:
+        """From now on multiply gradients by the scale of `scaler`; None: by one."""
+        self._scaler = scaler if scaler is not None and scaler.is_enabled() else None
+
+    @property
+    def on(self) -> bool:
+        """Whether gradients are scaled."""
+        return self._scaler is not None
+
+    def scaled(self, tensor: Tensor) -> Tensor:
+        """The tensor times the scale."""
+        return tensor if self._scaler is None else self._scaler.scale(tensor)
+
+    def divided(self, tensor: Tensor) -> Tensor:
+        """The tensor divided by the scale."""
+        return tensor / self._scaler.scale(tensor.new_ones(())) if self._scaler else tensor
+
+    def note_backward(self) -> None:
+        """Gradients were accumulated for the optimizer."""
+        if self._scaler not in self._since:
+            self._since.append(self._scaler)
+
+    def watch(self, optimizer: Optimizer) -> None:
+        """At each step of `optimizer`, check that it undoes the scale, for as long as this object exists."""
+        while isinstance(inner := getattr(optimizer, "optimizer", None), Optimizer):
+            optimizer = inner  # such as that of Accelerate
+        reference = weakref.ref(self)
+
+        def check(stepping: Optimizer, *_: Any) -> None:
+            scale = None if torch.compiler.is_compiling() else reference()
+            if scale is not None:
+                scale._check_step(stepping)
+
+        weakref.finalize(self, optimizer.register_step_pre_hook(check).remove)
+
+    def _check_step(self, optimizer: Optimizer) -> None:
+        since, self._since = self._since, []
+        undone = _stepping_scaler()
+        for scaler in since:
+            if scaler is undone:
+                continue
+            if undone is not None:
+                undone.update()  # or else it would not divide at the next step, after the loop is mended
+                raise ConfigError(
+                    "this step divides the gradients by the scale of a GradScaler, but backward did not "
+                    "multiply by it: call backward(batch, meta_batch, scaler=scaler)"
+                )
+            # `unscale_` may have undone the scale before a step without the scaler.
+            if scaler is not None and not scaler._found_inf_per_device(optimizer):
+                raise ConfigError(
+                    "backward got scaler=... and multiplied the gradients by its scale, but this step does "
+                    "not divide by it: call scaler.step(optimizer) and scaler.update()"
+                )
+
+
+def _stepping_scaler() -> GradScaler | None:
+    """The enabled `GradScaler` whose `step` this is called from."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__") == GradScaler.__module__:
+            scaler = frame.f_locals.get("self")
+            if isinstance(scaler, GradScaler):
+                return scaler if scaler.is_enabled() else None
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
 
 
 def relative_step(parameters: Sequence[Tensor], logits: Tensor, autocast: Autocast) -> float:

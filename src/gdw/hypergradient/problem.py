@@ -28,7 +28,7 @@ from gdw.hypergradient.inputs import (
     default_forward,
     tensor_versions,
 )
-from gdw.hypergradient.precision import Autocast, is_compiled, relative_step
+from gdw.hypergradient.precision import Autocast, LossScale, is_compiled, relative_step
 from gdw.hypergradient.preserve import Buffers, RandomState, preserved_buffers
 from gdw.hypergradient.training_pass import TrainingPass
 
@@ -48,6 +48,7 @@ class Problem:
         head: the module that the hypergradient is restricted to; None for all parameters.
         collective: sums over processes.
         autocast: whether the model runs under autocast.
+        scale: the factor by which gradients are multiplied.
         memory_format: the memory format in which the model gets images.
         retain_graph: keep the training graph during the meta pass, see `finite_difference`. None: only
             where the step of that engine is coarse.
@@ -60,6 +61,7 @@ class Problem:
     head: Head | None = None
     collective: Collective = field(default_factory=Collective)
     autocast: Autocast = field(default_factory=Autocast)
+    scale: LossScale = field(default_factory=LossScale)
     memory_format: MemoryFormat = field(default_factory=MemoryFormat)
     retain_graph: bool | None = True
 
@@ -117,21 +119,6 @@ class Problem:
             for name, p in self.model.named_parameters()
             if p.requires_grad and id(p) in rates
         }
-
-    def trainable_in_head(self) -> dict[str, tuple[nn.Parameter, float]]:
-        """Return the part of `trainable` that belongs to the head.
-
-        Raises:
-            ConfigError: the optimizer trains no parameter of the head.
-        """
-        assert self.head is not None
-        in_head = {k: v for k, v in self.trainable().items() if self.head.owns(v[0])}
-        if not in_head:
-            raise ConfigError(
-                f"the optimizer trains no parameter of the head {self.head.name!r}: name a module "
-                "that is trained, or use hypergradient='finite_difference'"
-            )
-        return in_head
 
     def keeps_graph(self, training_pass: TrainingPass) -> bool:
         """Whether the model's gradient is taken through the graph of `training_pass` itself."""
@@ -242,7 +229,7 @@ class Problem:
             gradient = torch.autograd.grad(
                 training_pass.logits,
                 parameters,
-                _cotangent(training_pass, weights),
+                self._cotangent(training_pass, weights),
                 retain_graph=self.keeps_graph(training_pass),
                 materialize_grads=True,
             )
@@ -254,34 +241,40 @@ class Problem:
                 "use retain_graph=False, or set torch._functorch.config.donated_buffer = False before the "
                 "model is first called"
             ) from error
-        return self.collective.sum([dense(t) for t in gradient])
+        return self.collective.sum([self.scale.divided(dense(t)) for t in gradient])
 
     def accumulate(self, training_pass: TrainingPass, weights: Tensor) -> None:
         """Add `(1/n) Σ_i (ω_i ⊙ D1_i) D2_i` over the global batch to `.grad`; frees the training graph.
+
+        It is multiplied by the scale.
 
         Args:
             training_pass: its `logits` have the graph and its `class_gradient` is `D1`.
             weights: ω, `(N, C, ...)`.
         """
         if self.collective.world_size == 1:
-            weighted_backward(
-                training_pass.logits, weights, training_pass.class_gradient, training_pass.count
+            count = self.scale.divided(training_pass.count)
+            weighted_backward(training_pass.logits, weights, training_pass.class_gradient, count)
+        else:
+            parameters = [p for p, _ in self.trainable().values()]
+            local = torch.autograd.grad(
+                training_pass.logits,
+                parameters,
+                self._cotangent(training_pass, weights),
+                allow_unused=True,
             )
-            return
-        parameters = [p for p, _ in self.trainable().values()]
-        local = torch.autograd.grad(
-            training_pass.logits, parameters, _cotangent(training_pass, weights), allow_unused=True
-        )
-        self.collective.add_to_gradients(parameters, local)
+            self.collective.add_to_gradients(parameters, local)
+        self.scale.note_backward()
+
+    def _cotangent(self, training_pass: TrainingPass, weights: Tensor) -> Tensor:
+        """The gradient at the logits, multiplied by the scale."""
+        count = self.scale.divided(training_pass.count)
+        gradient = weighted_class_gradient(weights, training_pass.class_gradient, count)
+        return gradient.to(training_pass.logits.dtype)
 
     def devices(self) -> list[torch.device]:
         """The devices of the model's parameters."""
         return list({p.device for p in self.model.parameters()})
-
-
-def _cotangent(training_pass: TrainingPass, weights: Tensor) -> Tensor:
-    gradient = weighted_class_gradient(weights, training_pass.class_gradient, training_pass.count)
-    return gradient.to(training_pass.logits.dtype)
 
 
 def _rate(group: Mapping[str, Any]) -> float:

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, ModelError
 from gdw.functional.losses import resolve_loss
 from gdw.hypergradient import Problem, TrainingPass
 from gdw.hypergradient.inputs import Batch
@@ -86,6 +87,7 @@ class Reweighter(ABC):
         self._problem = Problem.of(
             model, optimizer, resolved, self.options.forward, **self._problem_options()
         )
+        self._problem.scale.watch(optimizer)
         self._steps = 0
         self._sample_weight: Tensor | None = None
 
@@ -165,7 +167,12 @@ class Reweighter(ABC):
         """Called before the first step of `epoch` (from 1) of `epochs`, also after a resume."""
 
     def backward(
-        self, batch: Batch, meta_batch: Batch | None = None, *, indices: Sequence[int] | None = None
+        self,
+        batch: Batch,
+        meta_batch: Batch | None = None,
+        *,
+        indices: Sequence[int] | None = None,
+        scaler: GradScaler | None = None,
     ) -> StepResult:
         """Add the weighted gradient of `batch` to `.grad`, like `loss.backward()`.
 
@@ -174,6 +181,8 @@ class Reweighter(ABC):
             meta_batch: the same, of clean examples.
             indices: the positions `(N,)` of the examples in the training set, for methods that keep
                 something for each example. Clean examples have positions after the training set.
+            scaler: the `GradScaler` of your loop, for float16. `.grad` is then multiplied by its scale, as
+                by `scaler.scale(loss).backward()`; call `scaler.step(optimizer)` and `scaler.update()`.
 
         Returns:
             The losses, logits and weights of the step.
@@ -184,7 +193,17 @@ class Reweighter(ABC):
             DataError: the targets do not fit the logits.
         """
         known = None if indices is None else torch.as_tensor(indices, dtype=torch.int64)
-        result = self._step(batch, meta_batch, known)
+        self._problem.scale.use(scaler)
+        try:
+            result = self._step(batch, meta_batch, known)
+        except RuntimeError as error:
+            if "fabric.backward" not in str(error):
+                raise
+            raise ModelError(
+                "with mixed precision, a model that fabric.setup wrapped lets only fabric.backward compute "
+                "gradients: make the reweighter with the model that you gave to fabric.setup, and call its "
+                "backward inside `with fabric.autocast():`"
+            ) from error
         self._steps += 1
         return result
 

@@ -8,6 +8,7 @@ user expects, so `except ValueError` works too.
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import unicodedata
 from collections.abc import Iterable
@@ -32,6 +33,31 @@ class ModelError(GDWError, RuntimeError):
 
 class RunError(GDWError):
     """A run folder exists already, is damaged, or was written by a newer version."""
+
+
+class OutputError(GDWError, OSError):
+    """A file or folder cannot be written: the disk is full, or the place is read-only or missing."""
+
+    @classmethod
+    def of(cls, reason: OSError, path: str | Path) -> OutputError:
+        """The error that `path` cannot be written for the reason of an error of the operating system."""
+        why = os.strerror(reason.errno) if reason.errno else str(reason)
+        return cls(reason.errno or 0, why, str(path))
+
+    def __str__(self) -> str:
+        advice = _OUTPUT_ADVICE.get(self.errno or 0, "")
+        return f"cannot write {shown(self.filename)}: {self.strerror}{advice}"
+
+
+_OUTPUT_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "; make room on that disk"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS), "; change its permissions or choose another place"
+    ),
+    **dict.fromkeys((errno.ENOENT, errno.ENOTDIR), "; make its folder or choose another place"),
+    errno.EEXIST: "; another process is using it",
+    errno.ELOOP: "; it is a link, and gdw writes through no links in its folders: remove it",
+}
 
 
 class MissingDependencyError(GDWError, ImportError):
@@ -59,6 +85,11 @@ def shown(path: str | Path) -> str:
     """Return the path as text that fits on one line, whatever characters it contains."""
     text = os.fsencode(path).decode("utf-8", errors="replace")
     return text if text.isprintable() else repr(text)
+
+
+def one_line(reason: object) -> str:
+    """An exception or text as one line; the name of an exception that says nothing."""
+    return " ".join(str(reason).split()) or type(reason).__name__
 
 
 def composed(text: str) -> str:

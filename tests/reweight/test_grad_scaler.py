@@ -72,7 +72,8 @@ def test_twenty_steps_with_a_scaler_are_twenty_steps_without(
 
 
 @pytest.mark.parametrize(
-    "loop", [{"clip": 0.1}, {"accumulate": 3}, {"scales_the_loss": True}, {"clip": 0.1, "accumulate": 2}]
+    "loop",
+    [{"clip": 0.1}, {"accumulate": 3}, {"scales_the_loss": True}, {"clip": 0.1, "accumulate": 2}],
 )
 def test_the_usual_loops(loop: dict[str, Any]) -> None:
     scaler = GradScaler("cpu", growth_interval=4)  # the scale grows five times
@@ -101,7 +102,9 @@ def test_a_scaler_that_backward_does_not_know_is_refused() -> None:
     # The loop is mended and goes on with the same scaler.
     optimizer.zero_grad()
     reweighter.backward(*pair, scaler=scaler)
-    gradient = [p.grad.clone() / scaler.get_scale() for p in model.parameters() if p.grad is not None]
+    gradient = [
+        p.grad.clone() / scaler.get_scale() for p in model.parameters() if p.grad is not None
+    ]
     scaler.step(optimizer)
     for p, g, was in zip(model.parameters(), gradient, before.values(), strict=True):
         torch.testing.assert_close(p.detach(), was - 0.1 * g)

@@ -163,3 +163,30 @@ def test_a_run_killed_while_made_leaves_the_place_free(
     assert (Path("run/encoder") / SETTINGS).exists()
     run(Training(configuration(data.model_copy(update={"features": ["weight"]})), "run"))
     assert load("run").schema.feature_columns == ("weight",)
+
+
+def test_two_starts_at_once(data: DataConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Training(configuration(data), "runs/a")
+    prepared = first.prepare()
+    with monkeypatch.context() as patch:
+        patch.setattr("gdw.runs.training.prepare", None)
+        for resume in (False, True):
+            advice = "holds no run" if resume else "this process is writing runs/a already"
+            with pytest.raises(RunError, match=advice):
+                Training(configuration(data), "runs/a", resume=resume).prepare()
+    first.fit(prepared, first.build_model(prepared), stop_after=1)
+    assert not Path("runs/a/.lock").exists()
+    again = Training(configuration(data), "runs/a", resume=True)
+    again.prepare()
+    with pytest.raises(RunError, match="this process is writing runs/a already"):
+        Training.resume("runs/a").prepare()
+
+
+def test_an_error_before_training_leaves_no_folder(data: DataConfig) -> None:
+    wrong = data.model_copy(update={"label": "weights"})
+    with pytest.raises(ValueError, match="Did you mean 'weight'"):
+        Training(configuration(wrong), "runs/a").prepare()
+    training = Training(configuration(data, model={"name": "mpl"}), "runs/a")
+    with pytest.raises(ValueError, match="Did you mean 'mlp'"):
+        training.build_model(training.prepare())
+    assert not Path("runs").exists()

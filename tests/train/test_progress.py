@@ -4,8 +4,8 @@ import io
 
 import pytest
 
+from gdw.train.evaluation import last_epochs_mean
 from gdw.train.monitoring import Lines, Silent, make_progress
-from gdw.train.output import last_epochs_mean
 from gdw.train.progress_bars import Bars
 
 RECORD = {

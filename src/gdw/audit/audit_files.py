@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import method_of_score
 from gdw.audit.matrix import Cells
-from gdw.errors import RunError
-from gdw.files.documents import Document, one_line, write_atomically
+from gdw.errors import RunError, one_line
+from gdw.files.documents import Document, write_atomically
 from gdw.files.formula import escaped, unescaped
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw._version import __version__
-from gdw.errors import RunError
-from gdw.files.documents import one_line, require_format, write_atomically
+from gdw.errors import RunError, one_line
+from gdw.files.documents import require_format, write_atomically
 
 EVIDENCE = "evidence.safetensors"
 FORMAT = 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shutil
 import time
 import traceback
@@ -45,11 +44,7 @@ class CellOutcome:
 
 
 class Stopwatch(Callback):
-    """Adds to each epoch's record the wall-clock time since the last one, with preparation and evaluation.
-
-    It also stops the run of a worker whose parent process has died. Otherwise the run would go on while the
-    next call of `gdw experiment` works on the same grid.
-    """
+    """Adds to each epoch's record the wall-clock time since the last one, with preparation and evaluation."""
 
     def __init__(self) -> None:
         self._since = time.perf_counter()
@@ -58,9 +53,6 @@ class Stopwatch(Callback):
         now = time.perf_counter()
         record["wall_seconds"] = now - self._since
         self._since = now
-        parent = multiprocessing.parent_process()
-        if parent is not None and not parent.is_alive():
-            raise KeyboardInterrupt
 
 
 def run_cell(folder: Path) -> CellOutcome:

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TextIO
 
-from gdw.errors import GDWError, RunError
+from gdw.errors import GDWError
 from gdw.experiments.cell_run import CellOutcome, run_cell
 from gdw.experiments.cell_settings import CellSettings, cell_settings
 from gdw.experiments.cells import Cell, expand
@@ -69,8 +68,9 @@ class Grid:
         Raises:
             RunError: another process works on the grid.
         """
-        self.folder.keep_protocol(self.protocol)
-        with _locked(self.folder.path):
+        lock = self.folder.lock()
+        try:
+            self.folder.keep_protocol(self.protocol)
             ready = self._with_dataset_files(self.pending, log)
             progress = _Progress(
                 self.folder, log, total=len(self.cells), left=len(ready), jobs=jobs
@@ -78,6 +78,8 @@ class Grid:
             threads = None if jobs == 1 else max(1, usable_cores() // jobs)
             with self._recorded_sitting(ready, jobs, threads):
                 self._run_cells(ready, jobs, threads, progress)
+        finally:
+            lock.release()
         return sum(self.folder.state(cell) == "failed" for cell in self.cells)
 
     def _run_cells(
@@ -157,30 +159,6 @@ def choose_jobs(configs: Sequence[RunConfig]) -> int:
     if not on_cpu and (torch.cuda.is_available() or torch.backends.mps.is_available()):
         return 1
     return max(1, min(usable_cores(), len(configs)))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Inside, no other process works on the grid in `folder`; `RunError` if one does already."""
-    with (folder / ".lock").open("w") as file:
-        if not _lock(file):
-            raise RunError(
-                f"another process is working on {folder}: wait until it has finished, or stop it"
-            )
-        yield
-
-
-def _lock(file: TextIO) -> bool:
-    """Lock `file` until it is closed; False if another process has locked it."""
-    try:
-        import fcntl
-    except ImportError:  # this system has no such locks
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 class _Progress:

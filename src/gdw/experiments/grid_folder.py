@@ -13,24 +13,25 @@ from typing import Any, Literal, cast
 import yaml
 
 from gdw._version import __version__
-from gdw.errors import GDWError, RunError
+from gdw.errors import GDWError, RunError, one_line
 from gdw.experiments.cell_settings import CellSettings, differences
 from gdw.experiments.cells import Cell
 from gdw.experiments.protocol import SECTIONS, Protocol
 from gdw.files.documents import (
     Document,
+    OutputLock,
     finite_or_null,
-    one_line,
     require_format,
     write_text_atomically,
 )
 from gdw.files.yaml_files import read_yaml
-from gdw.train.run_folder import CONFIG, RunFolder
+from gdw.train.run_folder import CONFIG, RunFolder, append_line, require_no_link
 
 FORMAT = 1
 DOCUMENT = Document(FORMAT, remedy="remove its folder and run the grid again")
 PROTOCOL = "protocol.yaml"
 SITTINGS = "sittings.jsonl"
+PLOTS = "plots"
 CELL = "cell.json"
 RESULT = "result.json"
 FAILURE = "failed.json"
@@ -151,6 +152,18 @@ class GridFolder:
             return None
         return PartialRun(tuple(math.nan if a is None else float(a) for a in curve), epochs)
 
+    def lock(self) -> OutputLock:
+        """Keep other processes from working on the grid.
+
+        Raises:
+            RunError: another process works on it, or a folder in it is a link.
+            OutputError: the folder cannot be written.
+        """
+        cells = self.path / "cells"
+        inside = [cells, self.data, self.path / PLOTS, *(cells.iterdir() if cells.is_dir() else ())]
+        require_no_link(*inside)
+        return OutputLock(self.path)
+
     def keep_protocol(self, protocol: Protocol) -> None:
         """Write `protocol` to `protocol.yaml`, for the results and for the reader."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -185,12 +198,7 @@ class GridFolder:
 
     def add_sitting(self, record: Mapping[str, Any]) -> None:
         """Add a record of one call of `gdw experiment`: when, how long, and on which machine it ran."""
-        path = self.path / SITTINGS
-        earlier = path.read_bytes() if path.is_file() else b"\n"
-        # Without the line break, a line that a crash cut short would make this one unreadable too.
-        line_break = "" if earlier.endswith(b"\n") else "\n"
-        with path.open("a", encoding="utf-8") as file:
-            file.write(f"{line_break}{json.dumps(dict(record))}\n")
+        append_line(self.path / SITTINGS, record)
 
     def sittings(self) -> tuple[list[dict[str, Any]], int]:
         """The records of `add_sitting`, and how many lines cannot be read.

@@ -14,6 +14,7 @@ from typing import Any
 
 from gdw.experiments.cell_run import CellOutcome, run_cell
 from gdw.experiments.cells import Cell
+from gdw.train.processes import Interrupt
 
 OnEnd = Callable[[Cell, CellOutcome], None]
 
@@ -34,7 +35,7 @@ def run_in_parallel(
     """
     workers = [_Worker() for _ in range(min(jobs, len(cells)))]
     try:
-        with _sigterm_as_ctrl_c():
+        with _signals_as_ctrl_c():
             _run_all(list(cells), workers, start, on_end)
     except KeyboardInterrupt:
         for worker in workers:
@@ -132,6 +133,7 @@ def _work(connection: Connection[Any, Any]) -> None:
         # The terminal sends Ctrl-C to every process of its group, and the parent asks its workers to stop
         # as well. The second signal would end them before they have written their checkpoint.
         os.setsid()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         try:
             folder = connection.recv()
@@ -143,14 +145,26 @@ def _work(connection: Connection[Any, Any]) -> None:
             return
 
 
+def _end_with_parent() -> None:
+    """End this process if its parent was killed: the next call of `gdw experiment` works on the same grid."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        # As after SIGKILL, what is on the disk is complete, and no checkpoint delays the next call.
+        os._exit(1)
+
+
 @contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
-    """Inside, SIGTERM raises `KeyboardInterrupt`; otherwise the workers would outlive this process."""
+def _signals_as_ctrl_c() -> Iterator[None]:
+    """Inside, SIGTERM and SIGHUP raise `KeyboardInterrupt`; else the workers would outlive this process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    numbers = [number for number in Interrupt.SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)

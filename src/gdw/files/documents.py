@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and JSON files with a format number.
+"""Files that are written whole or not at all, by one process at a time; JSON files with a format number.
 
 A reader never sees half a file, also if the process is killed. A JSON file that cannot be read gives one line
 of advice.
@@ -6,19 +6,37 @@ of advice.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import math
 import os
+import platform
+import re
+import stat
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gdw._version import __version__
-from gdw.errors import GDWError, RunError
+from gdw.errors import GDWError, OutputError, RunError, one_line, shown
+
+try:
+    import fcntl
+except ImportError:  # Windows, where the file of a lock vanishes with the process that made it
+    fcntl = None  # type: ignore[assignment]
 
 _UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_TEMPORARY = re.compile(r"\..+\.gdw-[a-z0-9_]{8}\.tmp", re.DOTALL)
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+if fcntl is None:
+    _LOCK_FLAGS |= os.O_EXCL | getattr(os, "O_TEMPORARY", 0)
+_NUMBER_OF_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 @dataclass(frozen=True)
@@ -103,41 +121,81 @@ def finite_or_null(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def one_line(reason: object) -> str:
-    """An exception or text as one line; the name of an exception that says nothing."""
-    return " ".join(str(reason).split()) or type(reason).__name__
-
-
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file at `path`, or leave `path` unchanged.
 
     `write` writes to a temporary path. The bytes are on the disk (`fsync`) before the file gets its name.
+    A link at `path` is replaced, and what it leads to stays as it is.
 
     Args:
         path: the file.
         write: writes the content to the path that it gets.
 
     Raises:
-        OSError: the disk is full or read-only. Other exceptions of `write` pass through.
+        OutputError: the disk is full or read-only. Other exceptions of `write` pass through.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    try:
+        _remove_abandoned(path.parent)
+        temporary, descriptor = _temporary_file(path)
+    except OSError as error:
+        raise OutputError.of(error, path) from error
     try:
         write(temporary)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
-        raise
+        reason = _system_error(error)
+        if reason is None or reason.filename not in (None, str(temporary)):
+            raise
+        raise OutputError.of(reason, path) from error
+    finally:
+        os.close(descriptor)
     _sync_folder(path.parent)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
     """Write `text` at `path` in UTF-8, or leave `path` unchanged."""
     write_atomically(path, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def _temporary_file(path: Path) -> tuple[Path, int]:
+    """A new file beside `path`, and a descriptor that locks it: it belongs to a process that is alive."""
+    while True:
+        descriptor, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.gdw-", suffix=".tmp"
+        )
+        # Another process may take it for abandoned in the moment before it is locked.
+        if try_lock(descriptor) is not False and Path(name).exists():
+            return Path(name), descriptor
+        os.close(descriptor)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporary files in `folder` of processes that were killed."""
+    for entry in os.scandir(folder):
+        if not _TEMPORARY.fullmatch(entry.name) or not entry.is_file(follow_symlinks=False):
+            continue
+        with contextlib.suppress(OSError):
+            descriptor = os.open(entry.path, os.O_RDWR)
+            try:
+                if try_lock(descriptor):
+                    Path(entry.path).unlink()
+            finally:
+                os.close(descriptor)
+
+
+def _system_error(error: BaseException) -> OSError | None:
+    """The error of the operating system behind `error`, which a library may have wrapped, or None."""
+    if isinstance(error, (OSError, GDWError)):
+        return error if isinstance(error, OSError) else None
+    wrapped = _NUMBER_OF_ERROR.search(str(error))  # of safetensors
+    if wrapped is not None:
+        return OSError(int(wrapped[1]), os.strerror(int(wrapped[1])))
+    # torch.save reports a failed write as a position in the file that it did not expect.
+    return error.__context__ if isinstance(error.__context__, OSError) else None
 
 
 def _umask() -> int:
@@ -156,3 +214,87 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class OutputLock:
+    """Makes this process the only one that writes an output, until `release` or its end, however it ends.
+
+    `release` removes the file of the lock, and the folders that the lock made if they are still empty.
+
+    Args:
+        output: a folder, made if necessary, whose lock is its file `.lock`; or a file, with one next to it.
+        is_folder: which of both.
+
+    Raises:
+        RunError: another process is writing the output, or this one is already.
+        OutputError: the place cannot be written.
+    """
+
+    def __init__(self, output: Path, *, is_folder: bool = True) -> None:
+        file = output / ".lock" if is_folder else output.with_name(f".{output.name}.lock")
+        file, descriptor = file.absolute(), None
+        made = [folder for folder in file.parents if not folder.exists()]
+        try:
+            while descriptor is None:
+                file.parent.mkdir(parents=True, exist_ok=True)
+                descriptor = _open_lock(file, output)
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, _holder() + time.strftime(", since %F %T").encode())
+        except OSError as error:
+            raise OutputError.of(error, file) from error
+        self.release = weakref.finalize(self, _unlock, descriptor, file, made)
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=partial(_leave_to_parent, self.release, descriptor))
+
+
+def _holder() -> bytes:
+    return f"process {os.getpid()} on {platform.node()}".encode()
+
+
+def _open_lock(file: Path, output: Path) -> int | None:
+    """A descriptor that locks `file`; None if another process removed the file in this moment."""
+    try:
+        descriptor = os.open(file, _LOCK_FLAGS, 0o666)
+    except FileNotFoundError:
+        return None
+    if try_lock(descriptor) is False:
+        holder = os.read(descriptor, 200)
+        os.close(descriptor)
+        who = "this" if holder.startswith(_holder()) else "another"
+        raise RunError(
+            f"{who} process is writing {shown(output)} already ({shown(holder.decode(errors='replace'))}): "
+            "wait until it has finished, stop it, or choose another output"
+        )
+    status = os.fstat(descriptor)
+    if status.st_nlink == 1 and stat.S_ISREG(status.st_mode):
+        return descriptor
+    os.close(descriptor)
+    if status.st_nlink == 0:
+        return None
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _unlock(descriptor: int, file: Path, made: Sequence[Path]) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink()
+    os.close(descriptor)
+    with contextlib.suppress(OSError):
+        for folder in made:
+            folder.rmdir()
+
+
+def _leave_to_parent(release: weakref.finalize[..., OutputLock], descriptor: int) -> None:
+    """In a forked process, such as a worker of a data loader: it neither keeps the lock nor ends it."""
+    if release.detach() is not None:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool | None:
+    """Lock an open file until it is closed; False if it is locked already, None if locks do not work here."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return False if error.errno in (errno.EAGAIN, errno.EACCES) else None
+    return True

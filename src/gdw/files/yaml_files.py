@@ -12,7 +12,6 @@ from typing import Any
 import yaml
 
 from gdw.errors import ConfigError, brief, shown
-from gdw.files.documents import one_line
 
 _LARGEST_TEXT = 1 << 20
 _DEEPEST = 50

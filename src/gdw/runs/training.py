@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from gdw.audit.evidence import EVIDENCE, Evidence
 from gdw.audit.recorder import Recorder
 from gdw.data.encode.encoder import SETTINGS
 from gdw.errors import ConfigError, RunError
+from gdw.files.documents import OutputLock
 from gdw.models.build import build_model, choose_model
 from gdw.reweight import METHODS
 from gdw.runs.config import RunConfig
@@ -27,7 +29,7 @@ from gdw.runs.run import ENCODER, Run
 from gdw.runs.schema import SCHEMA
 from gdw.train.monitoring import Callback
 from gdw.train.output import FitResult
-from gdw.train.run_folder import CONFIG, RunFolder
+from gdw.train.run_folder import CONFIG, RunFolder, lock_run, require_no_link
 from gdw.train.trainer import Trainer
 
 
@@ -44,6 +46,7 @@ class Training:
         self.config = config
         self.output = Path(output)
         self._resume = resume
+        self._lock: OutputLock | None = None
         self.trainer = Trainer(config=config.training)
 
     @classmethod
@@ -68,16 +71,23 @@ class Training:
         return self.trainer.processes.is_first
 
     def prepare(self) -> PreparedData:
-        """Start the other processes, if any, and read and check the data. Nothing is written.
+        """Start the other processes, if any, and read and check the data.
+
+        Until `fit` ends, no other process can write to the output. After an error here it is as before.
 
         Raises:
-            RunError: the output holds a run already; or, to resume, holds none, or one with other options or
-                other data.
+            RunError: another process writes the output, or it holds a run already; or, to resume, holds none,
+                or one with other options or other data.
             DataError, ConfigError: the data cannot be trained on.
+            OutputError: the output cannot be written.
         """
         self.trainer.launch()
+        with self._released_on_error():
+            self.trainer.processes.on_first(self._claim)
+            return self._prepared()
+
+    def _prepared(self) -> PreparedData:
         on_first = self.trainer.processes.on_first
-        on_first(self._require_same_options if self._resume else self._require_free)
         training = self.config.training
         method = METHODS[training.method]
         method.check_installed()
@@ -101,15 +111,16 @@ class Training:
     def build_model(self, prepared: PreparedData) -> nn.Module:
         """Build the network for the data, initialised from the seed of the run."""
         model = self.config.model
-        return build_model(
-            self.model_name(prepared),
-            input_shape=prepared.encoder.input_shape,
-            num_classes=len(prepared.schema.label_names),
-            mean_std=prepared.encoder.mean_std,
-            pretrained=model.pretrained,
-            weights=model.weights,
-            seed=self.config.training.seed,
-        )
+        with self._released_on_error():
+            return build_model(
+                self.model_name(prepared),
+                input_shape=prepared.encoder.input_shape,
+                num_classes=len(prepared.schema.label_names),
+                mean_std=prepared.encoder.mean_std,
+                pretrained=model.pretrained,
+                weights=model.weights,
+                seed=self.config.training.seed,
+            )
 
     def fit(
         self,
@@ -131,19 +142,22 @@ class Training:
             GDWError: as `gdw.Trainer.fit`.
         """
         recorder = Recorder(len(prepared.source))
-        result = self.trainer.fit(
-            model,
-            prepared.train,
-            prepared.meta,
-            test=prepared.test,
-            output=lambda: self._folder(prepared),
-            resume=self._resume,
-            stop_after=stop_after,
-            callbacks=[recorder, *callbacks],
-        )
-        if result.epochs_done == self.config.training.epochs:
-            evidence = self._with_rows(recorder.evidence(), prepared)
-            self.trainer.processes.on_first(lambda: evidence.save(self.output / EVIDENCE))
+        try:
+            result = self.trainer.fit(
+                model,
+                prepared.train,
+                prepared.meta,
+                test=prepared.test,
+                output=lambda: self._folder(prepared),
+                resume=self._resume,
+                stop_after=stop_after,
+                callbacks=[recorder, *callbacks],
+            )
+            if result.epochs_done == self.config.training.epochs:
+                evidence = self._with_rows(recorder.evidence(), prepared)
+                self.trainer.processes.on_first(lambda: evidence.save(self.output / EVIDENCE))
+        finally:
+            self._release()
         return result
 
     def _with_rows(self, evidence: Evidence, prepared: PreparedData) -> Evidence:
@@ -159,8 +173,25 @@ class Training:
             given = clean.codes(column, clean.label_names, names_declared=clean.names_declared)
         return replace(evidence, rows=rows, clean_true=clean.labels, clean_given=given)
 
-    def _require_free(self) -> None:
-        RunFolder.require_free(self.output)
+    def _claim(self) -> None:
+        """Lock the output; a second call does nothing."""
+        if self._lock is None:
+            self._lock = lock_run(self.output, resume=self._resume)
+            if self._resume:
+                self._require_same_options()
+
+    @contextmanager
+    def _released_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._release()
+            raise
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _require_same_options(self) -> None:
         written = Run(self.output, resume=True).config
@@ -182,12 +213,14 @@ class Training:
 
         def fill(run: RunFolder) -> None:
             folder = run.file(ENCODER)
+            require_no_link(folder)
             folder.mkdir(exist_ok=True)
             for name, save in parts.items():
                 # A resumed run keeps the files its model was trained with; a new one replaces leftovers.
                 if not (self._resume and (folder / name).is_file()):
                     save(folder)
 
+        self._claim()
         if not self._resume:
             return RunFolder.create(self.output, self.config.plain(), fill=fill)
         run = RunFolder.open(self.output, resume=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -230,3 +230,29 @@ def _rank_and_size() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
+
+
+def last_epochs_mean(history: Sequence[Mapping[str, Any]], last: int) -> dict[str, Any]:
+    """The mean of every metric over the last `last` records of a history.
+
+    A metric must be in all of these records. Lists, such as the recall of each class, are averaged
+    element by element. If a value is missing (None), the mean is None. `epoch`, `step` and `lr` are not
+    metrics and are left out.
+    """
+    records = history[-last:]
+    if not records:
+        return {}
+    names = [
+        name
+        for name in records[-1]
+        if name not in ("epoch", "step", "lr") and all(name in record for record in records)
+    ]
+    return {name: _mean([record[name] for record in records]) for name in names}
+
+
+def _mean(values: list[Any]) -> Any:
+    if any(value is None for value in values):
+        return None
+    if isinstance(values[0], list):
+        return [_mean(list(column)) for column in zip(*values, strict=True)]
+    return sum(values) / len(values)

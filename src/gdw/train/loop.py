@@ -20,7 +20,7 @@ from gdw.train.config import TrainConfig
 from gdw.train.evaluation import evaluate
 from gdw.train.feed import BatchStreams
 from gdw.train.monitoring import Callback, EpochSums, Progress, TrainingView
-from gdw.train.output import TrainingOutput
+from gdw.train.output import TrainingOutput, require_sound
 from gdw.train.processes import Interrupt, Processes, random_state, restore_random_state
 
 
@@ -230,6 +230,7 @@ class Loop:
         If the number of processes has changed, the first process takes over the sums of the epoch, and
         each process continues with random numbers (dropout) from its own seed.
         """
+        require_sound(state, self._optimizer, self._config.epochs, self.batches_per_epoch)
         self.position = TrainingPosition(**state["position"])
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])

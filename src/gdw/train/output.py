@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import os
-import pickle
 import re
-import struct
 import warnings
 import zipfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from gdw._version import __version__
-from gdw.errors import ConfigError, RunError
-from gdw.files.documents import require_format, write_atomically
+from gdw.errors import ConfigError, GDWError, OutputError, RunError
+from gdw.files.documents import OutputLock, require_format, write_atomically
 from gdw.train.config import TrainConfig
+from gdw.train.evaluation import last_epochs_mean
 from gdw.train.processes import Processes
-from gdw.train.run_folder import RunFolder
+from gdw.train.run_folder import (
+    RunFolder,
+    lock_run,
+    make_folder,
+    require_same_model,
+    require_same_training,
+)
+
+T = TypeVar("T")
 
 CHECKPOINT_FORMAT = 1
 
@@ -30,20 +39,6 @@ Output: TypeAlias = str | os.PathLike[str] | Callable[[], RunFolder]
 """A run folder by its path, or a function that makes it."""
 
 _NAME = re.compile(r"step-(\d+)\.pt")
-
-# What `zipfile` and `torch.load` raise for a file that is cut short, altered, or not a checkpoint.
-_DAMAGE = (
-    OSError,
-    RuntimeError,
-    EOFError,
-    LookupError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -87,103 +82,127 @@ class TrainingOutput:
         self._processes = processes
         self._kept = kept
         self._checkpoints: Checkpoints | None = None
+        self._lock: OutputLock | None = None
 
-    def open(self, output: Output | None, config: TrainConfig, *, resume: bool) -> None:
-        """Make the run folder `output`, or find it with `resume`."""
+    @contextmanager
+    def opened(self, output: Output | None, config: TrainConfig, *, resume: bool) -> Iterator[None]:
+        """Make the run folder `output`, or find it with `resume`; inside, no other process writes there."""
         if output is None:
             if resume:
                 raise ConfigError("resume needs the run folder to continue: give output=...")
+            yield
             return
 
         def find() -> RunFolder:
             if callable(output):
                 return output()
+            self._lock = lock_run(output, resume=resume)
             if resume:
                 return RunFolder.open(output, resume=True)
             return RunFolder.create(output, config.plain())
 
-        self.folder = self._processes.on_first(find)
-        self._checkpoints = Checkpoints(self.folder.checkpoints, kept=self._kept)
+        try:
+            self.folder = self._processes.on_first(find)
+            self._checkpoints = Checkpoints(self.folder.checkpoints, kept=self._kept)
+            yield
+        finally:
+            if self._lock is not None:
+                self._lock.release()
 
     def resume(
-        self, config: TrainConfig, sizes: Mapping[str, int], model: nn.Module
-    ) -> dict[str, Any] | None:
-        """Read the newest checkpoint and cut the history back to it; None without any checkpoint.
+        self,
+        restore: Callable[[dict[str, Any]], None],
+        config: TrainConfig,
+        sizes: Mapping[str, int],
+        model: nn.Module,
+    ) -> bool:
+        """Give the newest sound checkpoint to `restore`, and cut the history back to it; False without any.
 
         Raises:
-            RunError: the options, the number of examples or the model's shapes are not those of the run.
+            RunError: the options, the number of examples or the model's shapes are not those of the run, or
+                every checkpoint is damaged.
         """
         folder, checkpoints = self.folder, self._checkpoints
         if folder is None or checkpoints is None:
+            return False
+
+        def attempt(state: dict[str, Any]) -> Exception | None:
+            try:
+                require_same_training(folder, state, config, sizes)
+                require_same_model(folder, state, model)
+                restore(state)
+            except GDWError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of its readers
+                return error
             return None
 
-        def read() -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-            state = checkpoints.load_newest()
-            if state is not None:
-                _require_same_training(folder, state, config, sizes)
-                _require_same_model(folder, state, model)
-            epochs = 0 if state is None else state["position"]["epoch"]
-            return state, folder.truncate_history(epochs)
-
-        state, self.history = self._processes.on_first(read)
-        return state
+        states, on_first = checkpoints.newest_first(), self._processes.on_first
+        while (newest := on_first(lambda: next(states, None))) is not None:
+            failure = attempt(newest[1])
+            if not self._processes.any(failure is not None)[0]:
+                break
+            _warn_of_damage(newest[0], failure)
+        epochs = 0 if newest is None else newest[1]["position"]["epoch"]
+        self.history = on_first(lambda: folder.truncate_history(epochs))
+        return newest is not None
 
     def append(self, record: dict[str, Any]) -> None:
         """Add the record of an epoch to the history."""
         self.history.append(record)
         folder = self.folder
         if folder is not None:
-            self._processes.on_first(lambda: folder.append_history(record))
+            self._on_first(lambda: folder.append_history(record))
 
     def save_checkpoint(self, make_state: Callable[[], dict[str, Any]], *, step: int) -> None:
         """Write a checkpoint of the state that `make_state` returns."""
         checkpoints = self._checkpoints
         if checkpoints is not None:
-            self.newest = self._processes.on_first(
-                lambda: checkpoints.save(make_state(), step=step)
-            )
+            self.newest = self._on_first(lambda: checkpoints.save(make_state(), step=step))
 
     def save_model(self, model: nn.Module) -> None:
         """Write the present weights to `model.safetensors`."""
         folder = self.folder
         if folder is not None:
-            self._processes.on_first(lambda: folder.save_model(model))
+            self._on_first(lambda: folder.save_model(model))
+
+    def _on_first(self, write: Callable[[], T]) -> T:
+        """Call `write` on the first process; if it cannot write, say how the training goes on."""
+
+        def advised() -> T:
+            try:
+                return write()
+            except OutputError as error:
+                advice = "then continue with --resume (resume=True): earlier files are intact"
+                raise RunError(f"{error}; {advice}") from error
+
+        return self._processes.on_first(advised)
 
     def result(self, *, last_epochs: int, **counts: Any) -> FitResult:
         """The result of `fit`; `counts` are its fields about epochs and signals."""
         last = min(last_epochs, len(self.history))
-        final = last_epochs_mean(self.history, last)
-        return FitResult(history=self.history, final=final, averaged_epochs=last, **counts)
+        return FitResult(self.history, last_epochs_mean(self.history, last), last, **counts)
 
 
-def _require_same_training(
-    folder: RunFolder, state: Mapping[str, Any], config: TrainConfig, sizes: Mapping[str, int]
+def require_sound(
+    state: Mapping[str, Any], optimizer: Optimizer, epochs: int, batches: int
 ) -> None:
-    conflicts = config.conflicts(state["config"])
-    conflicts += [
-        f"{name} examples (were {state['sizes'][name]}, now {size})"
-        for name, size in sizes.items()
-        if state["sizes"][name] != size
-    ]
-    if conflicts:
-        raise RunError(
-            f"{folder.path} cannot be resumed with other settings: {', '.join(conflicts)}; "
-            "use those of the run, or choose another output folder"
-        )
-
-
-def _require_same_model(folder: RunFolder, state: Mapping[str, Any], model: nn.Module) -> None:
-    """Another version may read a column in another way, and a model of one's own may have changed."""
-    then = {name: tuple(value.shape) for name, value in state["model"].items()}
-    now = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    name = next((name for name in {**then, **now} if then.get(name) != now.get(name)), None)
-    if name is not None:
-        raise RunError(
-            f"{folder.path} cannot be resumed: {name!r} of the model had the shape {then.get(name)} and has "
-            f"{now.get(name)} now. The model has changed, or another version of gdw read the data in another "
-            f"way (the run is of gdw {state.get('gdw_version', '0.1.0')}, this is {__version__}): use that "
-            "version, or train again into a new folder"
-        )
+    """Raise an exception if `state` cannot be that of a training of `epochs` times `batches`."""
+    position, limits = (
+        state["position"],
+        {"epoch": epochs, "batch": batches, "step": epochs * batches},
+    )
+    inside = all(type(position[k]) is int and 0 <= position[k] <= limits[k] for k in limits)
+    if not inside or state["scheduler"]["last_epoch"] != position["step"]:
+        raise ValueError(f"position {position}")
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for number, values in state["optimizer"]["state"].items():
+        shapes = [value.shape for value in values.values() if isinstance(value, Tensor)]
+        if not all(shape in (parameters[number].shape, ()) for shape in shapes):
+            raise ValueError(f"optimizer state of the shapes {shapes}")
+    for now, then in zip(optimizer.param_groups, state["optimizer"]["param_groups"], strict=True):
+        if not all(math.isfinite(then[k]) for k, value in now.items() if isinstance(value, float)):
+            raise ValueError(f"options of the optimizer {then}")
 
 
 class DamagedCheckpointWarning(UserWarning):
@@ -216,18 +235,18 @@ class Checkpoints:
         Later steps belong to a part of the training that is being repeated.
 
         Raises:
-            RunError: the file cannot be written.
+            OutputError: the file cannot be written.
         """
         path = self._folder / f"step-{step:09d}.pt"
         content = {"format": CHECKPOINT_FORMAT, "gdw_version": __version__, **state}
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda file: torch.save(content, file))
-        except OSError as error:
-            raise RunError(
-                f"cannot write the checkpoint {path}: {error.strerror}; earlier checkpoints are intact, "
-                "make room and continue with --resume"
-            ) from error
+
+        def write(temporary: Path) -> None:
+            # With a path instead of a file, torch.save would not tell why it failed.
+            with temporary.open("wb") as file:
+                torch.save(content, file)
+
+        make_folder(self._folder)
+        write_atomically(path, write)
         written = self.paths()
         position = written.index(path)
         surplus = written[: max(0, position + 1 - self._kept)]
@@ -235,30 +254,37 @@ class Checkpoints:
             old.unlink(missing_ok=True)
         return path
 
-    def load_newest(self) -> dict[str, Any] | None:
-        """The newest checkpoint that can be read, on the CPU; None if there is no file yet.
+    def newest_first(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """The checkpoints that can be read, on the CPU, the newest first; none if there is no file yet.
 
         A damaged file is skipped with a `DamagedCheckpointWarning`.
 
         Raises:
-            RunError: no file can be read, or a newer version of gdw wrote one.
+            RunError: there are files, but no further one can be read; or a newer version of gdw wrote one.
         """
         paths = self.paths()
         for path in reversed(paths):
             try:
-                return _read_checkpoint(path)
-            except _DAMAGE as error:
-                warnings.warn(
-                    f"the checkpoint {path} is damaged ({type(error).__name__}): "
-                    "going back to the one before",
-                    DamagedCheckpointWarning,
-                    stacklevel=2,
-                )
+                state = _read_checkpoint(path)
+            except GDWError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of its readers
+                _warn_of_damage(path, error)
+            else:
+                yield path, state
         if paths:
             raise RunError(
                 f"no checkpoint in {self._folder} can be read: start the run again in another folder"
             )
-        return None
+
+
+def _warn_of_damage(path: Path, error: Exception | None) -> None:
+    reason = "" if error is None else f" ({type(error).__name__})"
+    warnings.warn(
+        f"the checkpoint {path} is damaged{reason}: going back to the one before",
+        DamagedCheckpointWarning,
+        stacklevel=3,
+    )
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
@@ -272,29 +298,3 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
         raise ValueError("expected a dictionary")
     require_format(state["format"], CHECKPOINT_FORMAT, path, version=state.get("gdw_version"))
     return state
-
-
-def last_epochs_mean(history: Sequence[Mapping[str, Any]], last: int) -> dict[str, Any]:
-    """The mean of every metric over the last `last` records of a history.
-
-    A metric must be in all of these records. Lists, such as the recall of each class, are averaged
-    element by element. If a value is missing (None), the mean is None. `epoch`, `step` and `lr` are not
-    metrics and are left out.
-    """
-    records = history[-last:]
-    if not records:
-        return {}
-    names = [
-        name
-        for name in records[-1]
-        if name not in ("epoch", "step", "lr") and all(name in record for record in records)
-    ]
-    return {name: _mean([record[name] for record in records]) for name in names}
-
-
-def _mean(values: list[Any]) -> Any:
-    if any(value is None for value in values):
-        return None
-    if isinstance(values[0], list):
-        return [_mean(list(column)) for column in zip(*values, strict=True)]
-    return sum(values) / len(values)

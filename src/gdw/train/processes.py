@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
@@ -169,24 +170,30 @@ def _devices_and_nodes(config: TrainConfig) -> tuple[int, int]:
     return local, world // local
 
 
-class Interrupt:
-    """A context in which Ctrl-C (SIGINT) or SIGTERM asks the training to stop at the next step.
+_HANGUP = (signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()
 
-    The first signal sets `requested`, the second one raises `KeyboardInterrupt`. On exit the previous
-    signal handlers are restored. Outside the main thread, where Python receives no signals, the context
-    does nothing.
+
+class Interrupt:
+    """A context in which a signal to stop asks the training to stop at the next step.
+
+    The signals are Ctrl-C (SIGINT), SIGTERM, and SIGHUP, which a terminal sends when it is closed (with
+    `nohup` it stays ignored). The first signal sets `requested`. The second one raises `KeyboardInterrupt`;
+    SIGHUP does not, as it may come twice. On exit the previous signal handlers are restored. Outside the main
+    thread, where Python receives no signals, the context does nothing.
     """
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, *_HANGUP)
 
     def __init__(self) -> None:
         self.requested = False
         self._previous: dict[signal.Signals, Any] = {}
+        self._terminals = [number for number in (1, 2) if _is_terminal(number)]
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
             for number in self.SIGNALS:
-                self._previous[number] = signal.signal(number, self._receive)
+                if number not in _HANGUP or signal.getsignal(number) is not signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(
@@ -200,10 +207,22 @@ class Interrupt:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._previous.clear()
 
-    def _receive(self, _number: int, _frame: FrameType | None) -> None:
-        if self.requested:
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
+        if number in _HANGUP:
+            # A message to a terminal that is gone would be an error before the checkpoint is written.
+            with Path(os.devnull).open("wb") as nowhere:
+                for terminal in self._terminals:
+                    os.dup2(nowhere.fileno(), terminal)
+        elif self.requested:
             raise KeyboardInterrupt
         self.requested = True
+
+
+def _is_terminal(descriptor: int) -> bool:
+    try:
+        return os.isatty(descriptor)
+    except OSError:
+        return False
 
 
 def random_state(device: torch.device) -> dict[str, Any]:

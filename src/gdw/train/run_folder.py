@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -12,9 +13,11 @@ from typing import Any
 import yaml
 from torch import nn
 
-from gdw.errors import ModelError, RunError
-from gdw.files.documents import finite_or_null, one_line, write_atomically, write_text_atomically
+from gdw._version import __version__
+from gdw.errors import ModelError, OutputError, RunError, one_line, shown
+from gdw.files.documents import OutputLock, finite_or_null, write_atomically, write_text_atomically
 from gdw.files.yaml_files import read_yaml
+from gdw.train.config import TrainConfig
 
 CONFIG = "config.yaml"
 HISTORY = "history.jsonl"
@@ -52,18 +55,16 @@ class RunFolder:
                 is killed before, the folder is not a run yet and the same path can be used again.
 
         Raises:
-            RunError: `path` holds a run, is a file, or cannot be written.
+            RunError: `path` holds a run, or is a file.
+            OutputError: `path` cannot be written.
         """
         cls.require_free(path)
         run = cls(path)
-        try:
-            run.path.mkdir(parents=True, exist_ok=True)
-            if fill is not None:
-                fill(run)
-            text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-            write_text_atomically(run.file(CONFIG), text)
-        except OSError as error:
-            raise RunError(f"cannot write the run folder {run.path}: {error.strerror}") from error
+        make_folder(run.path)
+        if fill is not None:
+            fill(run)
+        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+        write_text_atomically(run.file(CONFIG), text)
         return run
 
     @classmethod
@@ -74,7 +75,8 @@ class RunFolder:
             RunError: `path` holds a run or is a file.
         """
         run = cls(path)
-        held = [name for name in (CONFIG, HISTORY, CHECKPOINTS, MODEL) if run.file(name).exists()]
+        names = (CONFIG, HISTORY, CHECKPOINTS, MODEL)
+        held = [name for name in names if os.path.lexists(run.file(name))]
         if held:
             raise RunError(
                 f"{run.path} already holds a run ({', '.join(held)}): continue it with --resume "
@@ -96,6 +98,8 @@ class RunFolder:
             raise RunError(f"no run folder at {run.path}: check the path{advice}")
         if not run.file(CONFIG).is_file():
             raise RunError(f"{run.path} holds no run: expected {CONFIG} in it")
+        if resume:
+            require_no_link(run.checkpoints)
         return run
 
     def __fspath__(self) -> str:
@@ -131,11 +135,7 @@ class RunFolder:
 
     def append_history(self, record: Mapping[str, Any]) -> None:
         """Add one line to `history.jsonl` and flush it to the disk. NaN and infinity become null."""
-        line = json.dumps(finite_or_null(record), ensure_ascii=False, allow_nan=False)
-        with self.file(HISTORY).open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        append_line(self.file(HISTORY), finite_or_null(record))
 
     def history(self) -> list[dict[str, Any]]:
         """The records of `history.jsonl`, one per epoch, in order.
@@ -195,3 +195,103 @@ class RunFolder:
         except RuntimeError as error:
             first, *_ = str(error).splitlines()
             raise ModelError(f"{path} does not fit the model: {first}") from error
+
+
+def lock_run(path: str | os.PathLike[str], *, resume: bool) -> OutputLock:
+    """Keep other processes from writing the new run at `path`, or with `resume` the one that is there.
+
+    Raises:
+        RunError: another process is writing it; or `path` is not free, or holds no run to resume.
+        OutputError: the folder cannot be written.
+    """
+    if resume:
+        RunFolder.open(path, resume=True)
+        return OutputLock(Path(path))
+    RunFolder.require_free(path)
+    lock = OutputLock(Path(path))
+    try:
+        # A run that started and ended since the first look is one now.
+        RunFolder.require_free(path)
+    except RunError:
+        lock.release()
+        raise
+    return lock
+
+
+def require_same_training(
+    folder: RunFolder, state: Mapping[str, Any], config: TrainConfig, sizes: Mapping[str, int]
+) -> None:
+    conflicts = config.conflicts(state["config"])
+    conflicts += [
+        f"{name} examples (were {state['sizes'][name]}, now {size})"
+        for name, size in sizes.items()
+        if state["sizes"][name] != size
+    ]
+    if conflicts:
+        raise RunError(
+            f"{folder.path} cannot be resumed with other settings: {', '.join(conflicts)}; "
+            "use those of the run, or choose another output folder"
+        )
+
+
+def require_same_model(folder: RunFolder, state: Mapping[str, Any], model: nn.Module) -> None:
+    """Another version may read a column in another way, and a model of one's own may have changed."""
+    then = {name: tuple(value.shape) for name, value in state["model"].items()}
+    now = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    name = next((name for name in {**then, **now} if then.get(name) != now.get(name)), None)
+    if name is not None:
+        raise RunError(
+            f"{folder.path} cannot be resumed: {name!r} of the model had the shape {then.get(name)} and has "
+            f"{now.get(name)} now. The model has changed, or another version of gdw read the data in another "
+            f"way (the run is of gdw {state.get('gdw_version', '0.1.0')}, this is {__version__}): use that "
+            "version, or train again into a new folder"
+        )
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents unless it exists; `OutputError` if it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError.of(error, path) from error
+
+
+def require_no_link(*folders: Path) -> None:
+    """Check that none of the folders in a run or grid is a link: gdw would write or remove files elsewhere.
+
+    Raises:
+        RunError: one of them is.
+    """
+    for folder in folders:
+        if folder.is_symlink():
+            raise RunError(
+                f"{shown(folder)} is a link, and gdw writes into the output itself only: replace it by a "
+                "folder, or choose another output"
+            )
+
+
+def append_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Add `record` as a line to a file of JSON lines and flush it to the disk, or leave the file unchanged.
+
+    Raises:
+        OutputError: the disk is full or read-only, or `path` is a link.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        with os.fdopen(os.open(path, flags, 0o666), "ab+", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(0, end - 1))
+            # Without the line break, a line that a crash cut short would make this one unreadable too.
+            line_break = "" if file.read(1) in (b"", b"\n") else "\n"
+            line = (
+                f"{line_break}{json.dumps(record, ensure_ascii=False, allow_nan=False)}\n".encode()
+            )
+            try:
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(end)
+                raise
+    except OSError as error:
+        raise OutputError.of(error, path) from error

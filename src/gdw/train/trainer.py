@@ -30,7 +30,7 @@ from gdw.train.processes import Interrupt, Processes, seeded
 
 
 class StoppedInPreparation(KeyboardInterrupt):
-    """Ctrl-C or SIGTERM stopped a training while its method was preparing, before the first step."""
+    """Ctrl-C, SIGTERM or SIGHUP stopped a training while its method was preparing, before the first step."""
 
 
 class Trainer:
@@ -116,8 +116,8 @@ class Trainer:
             callbacks: see `Callback`.
 
         Returns:
-            The history and the mean of the last epochs. On the first Ctrl-C or SIGTERM `fit` finishes the
-            step, writes a checkpoint and returns; the second one raises `KeyboardInterrupt`. In any case
+            The history and the mean of the last epochs. On the first Ctrl-C, SIGTERM or SIGHUP `fit` finishes
+            the step, writes a checkpoint and returns; the second one raises `KeyboardInterrupt`. In any case
             `model.safetensors` holds the weights at return, and the process-wide random state is restored.
 
         Raises:
@@ -148,16 +148,13 @@ class Trainer:
             callbacks=callbacks,
         )
         # Opened last, so that an error above leaves no folder.
-        written.open(output, config, resume=resume)
-        with seeded(config.seed + processes.rank, processes.device):
-            state = written.resume(config, sets.sizes(), model) if resume else None
-            if state is not None:
-                loop.restore(state)
-            else:
-                self.prepare(reweighter, model, sets)
-            before = loop.position.epoch
-            interrupted, signalled = self._run(loop, until)
-        written.save_model(model)
+        with written.opened(output, config, resume=resume):
+            with seeded(config.seed + processes.rank, processes.device):
+                if not (resume and written.resume(loop.restore, config, sets.sizes(), model)):
+                    self.prepare(reweighter, model, sets)
+                before = loop.position.epoch
+                interrupted, signalled = self._run(loop, until)
+            written.save_model(model)
         return written.result(
             last_epochs=config.last_epochs,
             interrupted=interrupted,

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from gdw.errors import ConfigError, brief, shown
+from gdw.errors import ConfigError, brief, one_line, shown
 
 _LARGEST_TEXT = 1 << 20
 _DEEPEST = 50

@@ -101,9 +101,12 @@ def test_what_fails_on_one_process_fails_on_both(pair: tuple[Path, dict[str, Any
     for message in report["refused"]:
         assert message.startswith("RunError:")
         assert "already holds a run" in message
+    first, second = report["unusable"]
+    assert second.startswith("DataError: train: row 20 holds nan in column 0 in its inputs")
+    assert first == second.replace("DataError", "RunError")
     for message in report["diverged"]:
         assert message.startswith(
-            "DivergenceError: training diverged: the loss is not finite in epoch 1"
+            "DivergenceError: training stopped: the loss is not finite in epoch 1, step 1. train: row "
         )
 
 

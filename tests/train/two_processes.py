@@ -85,9 +85,13 @@ def main(folder: Path) -> None:
     report["refused"] = processes.gather(_error_of(lambda: fit("plain", output=folder / "plain")))
     inputs, targets = data()
     if processes.rank == 1:
-        inputs.fill_(torch.nan)
-    report["diverged"] = processes.gather(
+        inputs[20:] = torch.nan
+    report["unusable"] = processes.gather(
         _error_of(lambda: Trainer(config()).fit(network(), (inputs, targets)))
+    )
+    items = list(zip(inputs, targets.tolist(), strict=True))
+    report["diverged"] = processes.gather(
+        _error_of(lambda: Trainer(config()).fit(network(), items))
     )
     report["tiny"] = processes.gather(trainer.evaluate(network(plain=True), data(1)))
     if processes.is_first:

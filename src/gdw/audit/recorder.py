@@ -163,10 +163,10 @@ class VisitSums:
     NAMES = ("visits", "given", "weight_given", "weight_top", "by_label", "label_visits")
 
     def __init__(self, examples: int, classes: int, *, dense_bytes: int) -> None:
-        self.visits = torch.zeros(examples)
-        self.given = torch.zeros(examples)
-        self.weight_given = torch.zeros(examples)
-        self.weight_top = torch.zeros(examples)
+        self.visits = torch.zeros(examples, dtype=torch.float32)
+        self.given = torch.zeros(examples, dtype=torch.float32)
+        self.weight_given = torch.zeros(examples, dtype=torch.float32)
+        self.weight_top = torch.zeros(examples, dtype=torch.float32)
         square = classes if classes <= CLASSES_WITH_WEIGHTS else 0
         self.by_label = torch.zeros(square, square, dtype=torch.float64)
         self.label_visits = torch.zeros(square, dtype=torch.float64)
@@ -223,7 +223,7 @@ class DenseSums:
     """Sums of the predicted probabilities of all C classes, for N examples."""
 
     def __init__(self, examples: int, classes: int) -> None:
-        self._sums = torch.zeros(examples, classes)
+        self._sums = torch.zeros(examples, classes, dtype=torch.float32)
 
     def add(self, rows: Tensor, p: Tensor) -> None:
         """Add `p` `(B, C)` to the sums of `rows` `(B,)`, which are all different."""

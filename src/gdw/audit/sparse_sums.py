@@ -26,7 +26,7 @@ class SparseSums:
     def __init__(self, examples: int, slots: int) -> None:
         # -1 marks a free slot.
         self._classes = torch.full((examples, slots), -1, dtype=torch.int32)
-        self._sums = torch.zeros(examples, slots)
+        self._sums = torch.zeros(examples, slots, dtype=torch.float32)
 
     def add(self, rows: Tensor, p: Tensor) -> None:
         known, sums = self._classes[rows].long(), self._sums[rows]

@@ -75,10 +75,13 @@ class Examples(Dataset[tuple[Tensor, Tensor]]):
         inputs, targets = self.__getitems__([index])
         return inputs[0], targets[0]
 
-    def select(self, rows: NDArray[np.int64] | Tensor) -> Examples:
-        """The examples at `rows`, int64 `(n,)`, in that order. Inputs are not copied."""
+    def select(self, rows: NDArray[np.int64] | Tensor, name: str = "") -> Examples:
+        """The examples at `rows`, int64 `(n,)`, in that order. Inputs are not copied.
+
+        `name` is that of these examples in error messages.
+        """
         chosen = torch.as_tensor(rows, dtype=torch.int64)
-        return Examples(SelectedInputs(self.inputs, chosen.numpy()), self.targets[chosen])
+        return Examples(SelectedInputs(self.inputs, chosen.numpy(), name), self.targets[chosen])
 
     def joined(self, *others: Examples) -> Examples:
         """These examples, followed by those of `others`. Inputs are not copied.
@@ -100,10 +103,10 @@ class Examples(Dataset[tuple[Tensor, Tensor]]):
 
 
 class SelectedInputs:
-    """Some rows of other inputs, without a copy."""
+    """Some rows of other inputs, without a copy. `name` is that of the others, for error messages."""
 
-    def __init__(self, inputs: Inputs | Tensor, rows: NDArray[np.int64]) -> None:
-        self._inputs, self._rows = inputs, rows
+    def __init__(self, inputs: Inputs | Tensor, rows: NDArray[np.int64], name: str = "") -> None:
+        self._inputs, self._rows, self._name = inputs, rows, name
         self.on_demand = getattr(inputs, "on_demand", False)
 
     def __len__(self) -> int:
@@ -111,6 +114,10 @@ class SelectedInputs:
 
     def __getitem__(self, indices: Sequence[int] | NDArray[np.int64], /) -> Tensor:
         return self._inputs[self._rows[np.asarray(indices, dtype=np.int64)]]
+
+    def origin(self, row: int) -> tuple[str, int]:
+        """The name of the inputs that row `row` is from, and its number there."""
+        return self._name, int(self._rows[row])
 
 
 class JoinedInputs:
@@ -130,6 +137,12 @@ class JoinedInputs:
 
     def __len__(self) -> int:
         return int(self._ends[-1])
+
+    def origin(self, row: int) -> tuple[str, int]:
+        """The name of the inputs that row `row` is from, and its number there."""
+        k = int(np.searchsorted(self._ends, row, side="right"))
+        part, inside = self._parts[k], row - int(self._ends[k]) + len(self._parts[k])
+        return part.origin(inside) if hasattr(part, "origin") else ("", inside)
 
     def __getitem__(self, indices: Sequence[int] | NDArray[np.int64], /) -> Any:
         """`(B, ...)` in the order of `indices`, which count from the end when negative.

@@ -159,7 +159,7 @@ def clean_probabilities(
     """
     everything = Subset("given", torch.arange(len(preparation.given)))
     parts = stratified_folds(true.argmax(1), folds, seed=preparation.seed)
-    left_out = torch.empty(true.shape)
+    left_out = torch.empty(true.shape, dtype=torch.float32)
     predictions: list[Tensor] = []
     for number, part in enumerate(parts):
         inside = all_but(part, len(true))

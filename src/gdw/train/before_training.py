@@ -26,10 +26,11 @@ from gdw.train.evaluation import (
     check_classes,
     device_and_dtype,
     evaluation_mode,
+    logits_of,
     predict_probabilities,
+    require_finite,
 )
 from gdw.train.processes import seeded
-from gdw.train.user_data import DatasetInputs
 
 Build = Callable[[nn.Module, Optimizer], Reweighter]
 FitPlainly = Callable[[TrainConfig, nn.Module, Examples, "Build | None"], None]
@@ -181,12 +182,13 @@ class TrainerPreparation:
 
     def _examples(self, subset: Subset) -> Examples:
         given = subset.part == "given"
-        dataset = self._sets.train if given else self._sets.meta
+        dataset: Any = self._sets.train if given else self._sets.meta
         targets = self.given if given else self.clean
         assert targets is not None, "a method that asks for clean examples says so by needs_clean"
         # The targets may be on a device, but those of a subset are on the CPU.
-        inputs: Any = dataset.inputs if isinstance(dataset, Examples) else DatasetInputs(dataset)
-        selected = Examples(inputs, targets).select(subset.indices)
+        selected = Examples(dataset.inputs, targets).select(
+            subset.indices, "train" if given else "meta"
+        )
         return selected if subset.targets is None else Examples(selected.inputs, subset.targets)
 
 
@@ -210,6 +212,7 @@ def check_before_training(
         processes: how many processes share each batch.
 
     Raises:
+        DataError: an input is not finite, and the model has no finite output for it.
         ModelError: a class has no logit.
         ConfigError: augmentation of inputs that are not images; or batches of a single example per process,
             which the model's BatchNorm cannot normalise.
@@ -220,13 +223,16 @@ def check_before_training(
         for name, dataset in sets.items():
             if dataset is None:
                 continue
-            few = list(range(min(_TRIED, len(dataset))))
+            doubtful = getattr(dataset, "worth_trying", [])
+            few = [*range(min(_TRIED, len(dataset))), *doubtful]
             batch = feed.place(next(feed.batches(dataset, [few])), device=device, dtype=dtype)
-            if logits is None:
+            if logits is None or doubtful:
                 with evaluation_mode(model):
-                    logits = forward(model, batch[0])
-            known = getattr(dataset, "targets", None)
-            check_classes(logits, known if isinstance(known, Tensor) else batch[1], name)
+                    logits = logits_of(model, batch[0], forward, name)
+            known = dataset.targets if isinstance(dataset, Examples) else dataset.known_targets
+            check_classes(logits, batch[1] if known is None else known, name)
+            if doubtful:
+                require_finite(logits, batch[0], few, dataset, name)
             if name not in _BATCH_SIZES:
                 continue
             if config.augment != "none":

@@ -39,7 +39,7 @@ def prepare(
 
     Args:
         reweighter: the method, made with your model and your optimizer.
-        train: the training set: a map-style data set of `(inputs, target)`, or a pair `(X, y)`.
+        train: the training set: a map-style data set, or a pair `(X, y)`, see `gdw.Trainer.fit`.
         meta: the clean examples, in the same form.
         epochs: how many epochs your loop will train.
         batch_size: the batch size of your loop.

@@ -20,7 +20,12 @@ BINS = 15
 
 
 def evaluate(
-    model: nn.Module, data: Data, *, batch_size: int = 512, forward: Forward | None = None
+    model: nn.Module,
+    data: Data,
+    *,
+    batch_size: int = 512,
+    forward: Forward | None = None,
+    name: str = "data",
 ) -> dict[str, Any]:
     """Evaluate `model` on `data`.
 
@@ -33,13 +38,15 @@ def evaluate(
         data: a map-style data set of `(inputs, target)`, or a pair `(X, y)`.
         batch_size: examples per batch.
         forward: `(model, inputs) -> logits`, if `model(inputs)` is not enough.
+        name: what the data are, for error messages.
 
     Returns:
         `accuracy`, `balanced_accuracy`, `nll`, `ece` and the `recall` of each class, see
         `ClassificationMetrics`.
 
     Raises:
-        ModelError: a target has no logit.
+        DataError: an input is not finite, and the model's output for it is not.
+        ModelError: a target has no logit, or another output is not finite.
 
     Example:
         >>> import torch
@@ -48,7 +55,7 @@ def evaluate(
         >>> evaluate(model, (logits, torch.tensor([0, 1, 1, 1])))["accuracy"]
         0.75
     """
-    dataset = as_dataset(data, "data")
+    dataset = as_dataset(data, name)
     rank, size = _rank_and_size()
     share = range(rank, len(cast(Sized, dataset)), size)
     # A process without a share still runs the model on one example, to learn the number of classes.
@@ -57,10 +64,11 @@ def evaluate(
     device, dtype = device_and_dtype(model)
     metrics: ClassificationMetrics | None = None
     with evaluation_mode(model), torch.no_grad():
-        for batch in batches(dataset, parts):
+        for part, batch in zip(parts, batches(dataset, parts), strict=True):
             inputs, targets = place(batch, device=device, dtype=dtype)
-            logits = (forward or default_forward)(model, inputs)
-            check_classes(logits, targets, "data")
+            logits = logits_of(model, inputs, forward or default_forward, name)
+            check_classes(logits, targets, name)
+            require_finite(logits, inputs, part, dataset, name)
             metrics = metrics or _metrics(logits)
             metrics.update(logits[: len(share)], targets[: len(share)])
     assert metrics is not None, "as_dataset refuses empty data"
@@ -84,7 +92,8 @@ def predict_probabilities(
         The positions of a batch in `data`, as a slice, and its probabilities: `(B, C)` float32 on the CPU.
 
     Raises:
-        ModelError: the logits do not have the shape `(B, C)`.
+        DataError: an input is not finite, and the model's output for it is not.
+        ModelError: the logits do not have the shape `(B, C)`, or others are not finite.
     """
     dataset = as_dataset(data, "data")
     device, dtype = device_and_dtype(model)
@@ -93,8 +102,9 @@ def predict_probabilities(
         # The caller's code between two batches must not run without gradients, or in evaluation mode.
         with evaluation_mode(model), torch.no_grad():
             inputs, _ = place(batch, device=device, dtype=dtype)
-            logits = (forward or default_forward)(model, inputs)
+            logits = logits_of(model, inputs, forward or default_forward, "data")
             _require_matrix(logits)
+            require_finite(logits, inputs, rows, dataset)
             probabilities = logits.float().softmax(1).cpu()
         yield slice(rows[0], rows[-1] + 1), probabilities
 
@@ -119,6 +129,20 @@ def device_and_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype]:
     return torch.device("cpu"), torch.float32
 
 
+def logits_of(model: nn.Module, inputs: Any, forward: Forward, name: str) -> Tensor:
+    """`forward(model, inputs)`.
+
+    Raises:
+        ModelError: the model does not take the names of a mapping as keywords, or whole numbers.
+    """
+    try:
+        return forward(model, inputs)
+    except (TypeError, RuntimeError) as error:
+        from gdw.train.model_errors import explained
+
+        raise explained(error, inputs, name) from error.__cause__
+
+
 def check_classes(logits: Tensor, targets: Tensor, name: str) -> None:
     """Check that there is a logit for every target.
 
@@ -129,19 +153,35 @@ def check_classes(logits: Tensor, targets: Tensor, name: str) -> None:
     _require_matrix(logits)
     classes = logits.shape[1]
     if targets.is_floating_point():
-        if targets.dim() != 2 or targets.shape[1] != classes:
-            raise ModelError(
-                f"{name}: floating-point targets are class probabilities of shape (N, {classes}), "
-                f"found {tuple(targets.shape)}; class indices must be integers"
-            )
-        return
-    low, high = int(targets.min()), int(targets.max())
-    if low < 0 or high >= classes:
-        wrong = low if low < 0 else high
-        raise ModelError(
-            f"{name}: found class {wrong}, but the model has {classes} logits (classes 0 to "
-            f"{classes - 1}): give the model one output for each class"
-        )
+        fits = targets.dim() == 2 and targets.shape[1] == classes
+    else:
+        fits = targets.dim() == 1 and int(targets.min()) >= 0 and int(targets.max()) < classes
+    if not fits:
+        from gdw.train.model_errors import misfit
+
+        raise misfit(targets, classes, name)
+
+
+def require_finite(
+    logits: Tensor, inputs: Any, rows: Sequence[int], dataset: Any, name: str = "data"
+) -> None:
+    """Check that there are class probabilities for each example of a batch.
+
+    Args:
+        logits: `(B, C)`; -infinity rules a class out.
+        inputs: of the batch.
+        rows: the positions of the examples in `dataset`.
+        dataset: what `as_dataset` returned.
+        name: of the data set, for error messages.
+
+    Raises:
+        DataError: an input of an example without probabilities is not finite.
+        ModelError: its inputs are.
+    """
+    if not bool(logits.isfinite().all()):
+        from gdw.train.not_finite import refuse_without_probabilities
+
+        refuse_without_probabilities(logits, inputs, rows, dataset, name)
 
 
 def _require_matrix(logits: Tensor) -> None:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal, TypeAlias, cast
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset, default_collate
+from torch.utils.data import DataLoader, Dataset
 
 from gdw.data.examples import CyclingBatches, EpochBatches, Examples, identity
 from gdw.errors import DataError
@@ -29,48 +28,32 @@ AHEAD = 2
 
 
 def as_dataset(data: Data, name: str) -> Dataset[Any]:
-    """`data` as a map-style data set: unchanged, or `Examples` of a pair `(X, y)`.
+    """`data` as a data set of whole batches: `Examples`, or a `gdw.train.user_dataset.UserDataset`.
 
     Args:
-        data: a map-style data set of `(inputs, target)`, or a pair of arrays, tensors, data frames or
-            series: `X` `(N, ...)` and `y` `(N,)` class indices or `(N, C)` class probabilities. Features
-            keep their dtype here; `place` converts them to the model's.
+        data: a map-style data set of `(inputs, target)` or of mappings (see `gdw.train.dataset_items`), or a
+            pair of arrays, tensors, data frames or series: `X` `(N, ...)` and `y` `(N,)` class indices or
+            `(N, C)` class probabilities. Features keep their dtype here; `place` converts them.
         name: "train", "meta", "test" or "data", for error messages.
 
     Raises:
         DataError: the data set is empty, the lengths differ, or values are not numbers.
     """
-    if isinstance(data, (tuple, list)):
-        from gdw.train.user_data import as_examples
-
-        dataset: Dataset[Any] = as_examples(data, name)
+    if isinstance(data, Examples):
+        dataset: Dataset[Any] = data
     else:
-        array = isinstance(data, (Tensor, np.ndarray)) or hasattr(data, "iloc")
-        if array or not hasattr(data, "__len__") or not hasattr(data, "__getitem__"):
-            raise DataError(
-                f"{name}: expected a map-style data set (with __len__ and __getitem__) or a pair (X, y), "
-                f"found {type(data).__name__}"
-            )
-        dataset = data
+        from gdw.train.given_data import as_known_dataset
+
+        dataset = as_known_dataset(data, name)
     if not len(cast(Any, dataset)):
         raise DataError(f"{name}: expected at least one example, found none")
     return dataset
 
 
 def targets_of(dataset: Any) -> Tensor:
-    """The targets of a map-style data set, on the CPU. Without a tensor `targets`, all of it is read."""
-    known = getattr(dataset, "targets", None)
-    if isinstance(known, Tensor):
-        return known.cpu()
-    parts = consecutive(len(dataset), 512)
-    return torch.cat([targets.cpu() for _, targets in batches(dataset, parts)])
-
-
-def select(dataset: Any, indices: Tensor) -> Any:
-    """The examples at `indices`, `(n,)` int64, of a map-style data set."""
-    if isinstance(dataset, Examples):
-        return dataset.select(indices)
-    return Subset(dataset, indices.tolist())
+    """The targets of what `as_dataset` returned, on the CPU."""
+    targets: Tensor = dataset.targets
+    return targets.cpu()
 
 
 def join(train: Any, meta: Any) -> Any:
@@ -79,15 +62,12 @@ def join(train: Any, meta: Any) -> Any:
     Raises:
         DataError: their inputs have different shapes, or one is a pair `(X, y)` and the other is not.
     """
-    kinds = isinstance(train, Examples), isinstance(meta, Examples)
-    if all(kinds):
-        return train.joined(meta)
-    if any(kinds):
+    if isinstance(train, Examples) != isinstance(meta, Examples):
         raise DataError(
-            f"train and meta are trained on together, but are a {type(train).__name__} and a "
-            f"{type(meta).__name__}: give both as pairs (X, y), or both as data sets of one kind"
+            "train and meta are trained on together, but one is a pair (X, y) and the other a data set: give "
+            "both as pairs, or both as data sets"
         )
-    return ConcatDataset([train, meta])
+    return train.joined(meta)
 
 
 def consecutive(length: int, size: int) -> list[list[int]]:
@@ -104,22 +84,22 @@ def batches(
     `workers` or, without any, by a thread, so that the model does not wait.
 
     Args:
-        dataset: a map-style data set of `(inputs, target)`.
+        dataset: what `as_dataset` returned, or takes.
         sampler: the indices of each batch.
         workers: the number of loader processes.
         seed: seeds the workers. PyTorch would draw their seeds from its global generator.
     """
-    whole = isinstance(dataset, Examples)
+    whole = as_dataset(dataset, "data")
     loader: DataLoader[Any] = DataLoader(
-        dataset,
+        whole,
         batch_sampler=cast(Any, sampler),
-        collate_fn=identity if whole else _collate,
+        collate_fn=identity,
         num_workers=workers,
         worker_init_fn=_leave_signals_to_parent,
         generator=torch.Generator().manual_seed(seed),
     )
     # Other data sets may draw random numbers; with a thread their order would depend on its timing.
-    slow = whole and getattr(cast(Examples, dataset).inputs, "on_demand", False)
+    slow = getattr(cast(Any, whole).inputs, "on_demand", False)
     return _read_ahead(iter(loader)) if slow and not workers else iter(loader)
 
 
@@ -178,11 +158,6 @@ def _leave_signals_to_parent(_worker: int) -> None:
     """Ctrl-C reaches every process of a terminal, but the workers must live until the step ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _collate(examples: list[Any]) -> Batch:
-    inputs, targets = default_collate(examples)
-    return inputs, targets
 
 
 @dataclass(frozen=True)
@@ -258,6 +233,20 @@ class BatchStreams:
         for number, (indices, (inputs, original)) in numbered:
             batch = (inputs, original if targets is None else targets[indices])
             yield self._prepare(batch, "meta", number)
+
+    def not_finite(
+        self, indices: list[int], batch: Batch, meta_batch: Batch | None, epoch: int, number: int
+    ) -> str:
+        """Which inputs of batch `number` of `epoch` and its meta batch are not finite; "" without any."""
+        from gdw.train.not_finite import cause_in_inputs
+
+        meta = ("meta", self.sets.meta)
+        cause = cause_in_inputs(batch, indices, [("train", self.sets.train), meta])
+        if cause or meta_batch is None:
+            return cause
+        start = epoch * self.batches_per_epoch + number
+        order = next(iter(self._cycle(self._config.meta_batch_size, start=start)))
+        return cause_in_inputs(meta_batch, order, [meta])
 
     def _epoch(self, epoch: int, *, start: int) -> EpochBatches:
         return EpochBatches(

@@ -140,18 +140,21 @@ class Loop:
         interrupt: Interrupt,
     ) -> bool:
         """One optimizer step on the next `count` batches. Returns whether any process got a signal."""
-        finite = True
+        causes: list[str] = []
         for _ in range(count):
             indices, batch = next(batches)
             meta_batch = None if meta is None else next(meta)
             result = self._reweighter.backward(batch, meta_batch, indices=indices)
             for callback in self._callbacks:
                 callback.on_batch(self.position.epoch + 1, indices, result)
-            finite = self._sums.add(result, batch[1]) and finite
+            if not self._sums.add(result, batch[1]):
+                place = self.position.epoch, self.position.batch
+                causes.append(self._streams.not_finite(indices, batch, meta_batch, *place))
             self.position.batch += 1
-        stopped, diverged = self._processes.any(interrupt.requested, not finite)
-        if diverged:
-            raise self._divergence("the loss is not finite")
+        stopped, odd = self._processes.any(interrupt.requested, bool(causes))
+        if odd:
+            cause = max(self._processes.gather(max(causes, default="")))
+            raise self._divergence("the loss is not finite", cause)
         self._update(count)
         return stopped
 
@@ -192,7 +195,7 @@ class Loop:
         test, size = self._streams.sets.test, self._config.eval_batch_size
         if test is None:
             return {}
-        figures = evaluate(self._model, test, batch_size=size, forward=self._forward)
+        figures = evaluate(self._model, test, batch_size=size, forward=self._forward, name="test")
         return {f"test_{name}": value for name, value in figures.items()}
 
     def checkpoint(self) -> None:
@@ -258,13 +261,13 @@ class Loop:
         if not all(bool(torch.isfinite(p).all()) for p in self._model.parameters()):
             raise self._divergence("the model's parameters are not finite")
 
-    def _divergence(self, reason: str) -> DivergenceError:
+    def _divergence(self, reason: str, cause: str = "") -> DivergenceError:
         epoch, step = self.position.epoch + 1, self.position.batch
-        newest = self._output.newest
-        kept = f"; the last good checkpoint is {newest}" if newest else ""
+        kept = f"; the last good checkpoint is {newest}" if (newest := self._output.newest) else ""
+        advice = f"Try a lower lr (now {self._config.lr:g}) or clip_grad_norm"
         return DivergenceError(
-            f"training diverged: {reason} in epoch {epoch}, step {step}{kept}. "
-            f"Try a lower lr (now {self._config.lr:g}) or clip_grad_norm",
+            f"training {'stopped' if cause else 'diverged'}: {reason} in epoch {epoch}, "
+            f"step {step}{kept}. {cause or advice}",
             epoch=epoch,
             step=step,
         )
@@ -274,11 +277,9 @@ def make_scheduler(
     optimizer: Optimizer, *, total: int, warmup: int, schedule: Literal["cosine", "constant"]
 ) -> LambdaLR:
     """A scheduler that multiplies the learning rates by `lr_factor`; step it after each step."""
-
-    def factor(step: int) -> float:
-        return lr_factor(step, total=total, warmup=warmup, schedule=schedule)
-
-    return LambdaLR(optimizer, factor)
+    return LambdaLR(
+        optimizer, lambda step: lr_factor(step, total=total, warmup=warmup, schedule=schedule)
+    )
 
 
 def lr_factor(

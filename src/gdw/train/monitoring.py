@@ -14,8 +14,8 @@ from gdw.hypergradient.inputs import Forward
 from gdw.reweight import Reweighter, StepResult
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import predict_probabilities
-from gdw.train.feed import select, targets_of
-from gdw.train.processes import Processes
+from gdw.train.feed import targets_of
+from gdw.train.processes import Processes, random_state_kept
 
 
 class TrainingView:
@@ -47,9 +47,10 @@ class TrainingView:
     def targets(self) -> Tensor:
         """The targets of the training set: classes `(N,)` or class probabilities `(N, C)`, on the CPU.
 
-        A data set that has no tensor `targets` is read from end to end.
+        A data set of the user's own may be read from end to end. The random state is left unchanged.
         """
-        return targets_of(self._train)
+        with random_state_kept():
+            return targets_of(self._train)
 
     def label_posterior(self) -> Tensor | None:
         """The method's class probabilities for the training set, see `Reweighter.label_posterior`."""
@@ -66,7 +67,7 @@ class TrainingView:
         """
         predictions = predict_probabilities(
             self._model,
-            select(self._train, indices),
+            self._train.select(indices),
             batch_size=self._batch_size,
             forward=self._forward,
         )

@@ -117,6 +117,20 @@ class Processes:
         dist.all_gather_object(values, value)
         return values
 
+    def together(self, act: Callable[[], object]) -> None:
+        """Call `act` on every process. If one of them finds an error, every process raises it."""
+        own: GDWError | None = None
+        try:
+            act()
+        except GDWError as error:
+            own = error
+        found = self.gather(None if own is None else str(own))
+        if own is not None:
+            raise own
+        for message in found:
+            if message is not None:
+                raise RunError(message)
+
     def on_first(self, act: Callable[[], T]) -> T:
         """Call `act` on the first process only. Every process gets its result, or raises."""
         if self.size == 1:
@@ -249,6 +263,16 @@ def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
         cpu=state["torch"],
         devices=tuple((device, own) for own in state["device"] if device.type != "cpu"),
     ).restore()
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """A context on whose exit the process-wide generators of the CPU are as they were."""
+    before = RandomState.capture()
+    try:
+        yield
+    finally:
+        before.restore()
 
 
 @contextmanager

@@ -99,9 +99,11 @@ class Trainer:
 
         Args:
             model: returns logits `(N, C)`. It is moved to the device, and to float64 for precision "64".
-            train: the training set: a `gdw.data.Examples`, another map-style data set of
-                `(inputs, target)`, or a pair `(X, y)` of tensors, arrays or data frames of numbers; `y` holds
-                classes from 0 to C-1 or class probabilities `(N, C)`.
+            train: the training set: a `gdw.data.Examples`, another map-style data set, or a pair `(X, y)` of
+                tensors, arrays or data frames of numbers; `y` holds classes from 0 to C-1 or class
+                probabilities `(N, C)`. Items of a data set are `(inputs, target)`, or mappings (as of Hugging
+                Face), dataclasses or named tuples with a `label`, `target` or `y`; what is left is the
+                input, or several inputs by name, which the model gets as keywords.
             meta: the clean examples, in the same form. Methods that do not need them ignore them; for a
                 fair comparison add them to `train`.
             test: evaluated after every epoch. (`meta` is not evaluated, because the weights are fitted to it.
@@ -211,8 +213,10 @@ class Trainer:
         if not model.training:
             model.train()
         processes.share(model)
-        check_before_training(
-            model, vars(sets), self.forward, config=config, processes=processes.size
+        processes.together(
+            lambda: check_before_training(
+                model, vars(sets), self.forward, config=config, processes=processes.size
+            )
         )
 
     def _reweighter(self, model: nn.Module, optimizer: Optimizer) -> Reweighter:

@@ -1,4 +1,4 @@
-"""Pairs `(X, y)` of arrays, and the user's own data sets, for `Examples`."""
+"""Pairs `(X, y)` of arrays as `Examples`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import default_collate
 
 from gdw.data.examples import Examples
 from gdw.errors import DataError
-from gdw.hypergradient.inputs import plain_tree
+from gdw.train.dataset_items import checked_targets
+from gdw.train.not_finite import first_not_finite
 
 
 def as_examples(pair: Sequence[Any], name: str) -> Examples:
@@ -32,7 +32,11 @@ def as_examples(pair: Sequence[Any], name: str) -> Examples:
         raise DataError(
             f"{name}: X has {len(inputs)} rows, y has {len(targets)}: the numbers must be equal"
         )
-    return Examples(inputs, targets if targets.is_floating_point() else targets.long())
+    try:
+        targets = checked_targets(targets, range(len(targets)))
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+    return ArrayExamples(inputs, targets if targets.is_floating_point() else targets.long())
 
 
 def as_numbers(values: Any, name: str, fix: str) -> Tensor:
@@ -48,8 +52,16 @@ def as_numbers(values: Any, name: str, fix: str) -> Tensor:
     """
     if isinstance(values, Tensor):
         return values
+    if isinstance(values, Sequence) and len(values) and isinstance(values[0], Tensor):
+        # A list of tensors, or a column of a Hugging Face data set in the format "torch".
+        return _stacked_tensors(list(values), name)
     try:
-        array = np.asarray(values)
+        # A column of a Hugging Face data set is read whole, not one by one.
+        array = np.asarray(
+            values
+            if isinstance(values, (list, tuple, str)) or not isinstance(values, Sequence)
+            else values[:]
+        )
         if array.dtype == object:
             # Columns of several types, and pandas' nullable ones, arrive as objects.
             array = _retyped(array)
@@ -60,6 +72,13 @@ def as_numbers(values: Any, name: str, fix: str) -> Tensor:
         raise DataError(f"{name} should hold numbers, found {wrong}: {fix}")
     # PyTorch shares the memory, but neither negative strides nor read-only memory.
     return torch.as_tensor(np.require(array, requirements=["C", "W"]))
+
+
+def _stacked_tensors(values: list[Tensor], name: str) -> Tensor:
+    try:
+        return torch.stack(values)
+    except RuntimeError:
+        raise DataError(f"{name} has rows of unequal shape: expected an array (N, ...)") from None
 
 
 def _retyped(objects: NDArray[Any]) -> NDArray[Any]:
@@ -73,15 +92,11 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (bool, int, float, np.number, np.bool_))
 
 
-class DatasetInputs:
-    """The inputs of a map-style data set of `(inputs, target)`, so that it can be used in `Examples`."""
+class ArrayExamples(Examples):
+    """The examples of a pair `(X, y)`."""
 
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self._dataset)
-
-    def __getitem__(self, indices: Sequence[int] | NDArray[np.int64], /) -> Any:
-        """The inputs of a batch: a tensor, or a tuple or mapping of tensors."""
-        return plain_tree(default_collate([self._dataset[int(i)][0] for i in indices]))
+    @property
+    def worth_trying(self) -> list[int]:
+        """The first row that holds a value that is not finite, if there is one."""
+        row = first_not_finite(self.inputs)
+        return [] if row is None else [row]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from gdw.errors import DataError
 from gdw.functional import class_gradient
 from gdw.reweight import GDW, PRESETS, WeightingNetwork
 from tests import textbook
@@ -172,7 +173,8 @@ def test_ignored_positions_count_in_no_mean_and_an_empty_batch_does_no_harm() ->
     empty = setting.reweighter.backward((x, torch.full_like(y, -100)), (x, y))
     assert empty.loss == 0
     assert all(p.grad is not None and not p.grad.any() for p in model.parameters())
-    setting.reweighter.backward((x * torch.inf, y), (x, y))
+    with pytest.raises(DataError, match="contain NaN or infinity"):
+        setting.reweighter.backward((x * torch.inf, y), (x, y))
     after = setting.reweighter.state_dict()["learned_weights"]["network"].values()
     assert all(t.isfinite().all() for t in after)
     assert len(network) == len(list(after))

@@ -18,6 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gdw.errors import ConfigError, DataError, nearest
+from gdw.functional.wrong_targets import (
+    unknown_class,
+    wrong_binary_shape,
+    wrong_device,
+    wrong_shape,
+)
 
 IGNORE_INDEX = -100
 """Targets with this index have no loss and no gradient and are not counted (as in `F.cross_entropy`)."""
@@ -163,11 +169,14 @@ class Loss:
         per_example: the differentiable loss of each example.
         closed_form: maps `(logits, targets)` to losses and `D1`, detached; None: autograd at the logits.
         zero_sum: whether `D1` sums to zero over the classes; None: checked on the gradient itself.
+        ignore_index: the class index by which the user marks targets without a label. The loss itself gets
+            `IGNORE_INDEX` for it.
     """
 
     per_example: PerExample
     closed_form: _WithGradient | None = None
     zero_sum: bool | None = None
+    ignore_index: int = IGNORE_INDEX
 
     def with_gradient(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The losses `(N, ...)` and `D1` `(N, C, ...)`, both detached from the graph."""
@@ -183,13 +192,31 @@ class Loss:
 def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """Sigmoid binary cross-entropy summed over the classes, `(N, ...)`: multi-label classification.
 
-    `targets`: `(N, C, ...)`, floating point in [0, 1].
+    `targets`: `(N, C, ...)`, from 0 to 1.
+
+    Raises:
+        DataError: the shapes differ, or (on the CPU) a target is not from 0 to 1.
     """
+    if targets.shape != logits.shape:
+        raise wrong_binary_shape(logits, targets)
+    if targets.device != logits.device:
+        raise wrong_device(logits, targets)
+    if targets.device.type == "cpu" and ((targets < 0) | (targets > 1)).any():
+        raise DataError(
+            "binary_cross_entropy needs targets from 0 to 1, found targets from "
+            f"{targets.min().item():g} to {targets.max().item():g}"
+        )
+    targets = targets.to(logits.dtype)
     return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1)
 
 
-def resolve_loss(loss: str | PerExample, *, label_smoothing: float = 0.0) -> Loss:
+def resolve_loss(
+    loss: str | PerExample, *, label_smoothing: float = 0.0, ignore_index: int | None = None
+) -> Loss:
     """Make a `Loss` from its name (`"cross_entropy"`, `"binary_cross_entropy"`) or from a function.
+
+    `ignore_index` marks targets without a label; by default it is that of a module such as
+    `nn.CrossEntropyLoss(ignore_index=255, reduction="none")`, or else `IGNORE_INDEX`.
 
     Raises:
         ConfigError: the name is unknown, or label smoothing is set for a loss that has none.
@@ -199,6 +226,7 @@ def resolve_loss(loss: str | PerExample, *, label_smoothing: float = 0.0) -> Los
             lambda z, y: cross_entropy(z, y, label_smoothing=label_smoothing),
             lambda z, y: cross_entropy_with_gradient(z, y, label_smoothing=label_smoothing),
             zero_sum=True,
+            ignore_index=IGNORE_INDEX if ignore_index is None else ignore_index,
         )
     if label_smoothing:
         raise ConfigError("label_smoothing goes with loss='cross_entropy' only")
@@ -210,7 +238,17 @@ def resolve_loss(loss: str | PerExample, *, label_smoothing: float = 0.0) -> Los
             f"unknown loss {loss!r}: expected one of {', '.join(known)}, or a function "
             f"(logits, targets) -> loss per example.{nearest(loss, known)}"
         )
-    return Loss(loss)
+    own = getattr(loss, "ignore_index", IGNORE_INDEX)
+    index = own if ignore_index is None else ignore_index
+    if own == IGNORE_INDEX:
+        return Loss(loss, ignore_index=index)
+
+    def translated(logits: Tensor, targets: Tensor) -> Tensor:
+        if _is_index(targets):
+            targets = targets.masked_fill(targets == IGNORE_INDEX, own)
+        return loss(logits, targets)
+
+    return Loss(translated, ignore_index=index)
 
 
 def count_examples(losses: Tensor, targets: Tensor) -> Tensor:
@@ -234,28 +272,15 @@ def _is_index(targets: Tensor) -> bool:
 
 
 def _check_targets(logits: Tensor, targets: Tensor) -> None:
-    if logits.dim() < 2:
-        raise DataError(
-            f"logits must have shape (N, C) or (N, C, ...), got {tuple(logits.shape)}: "
-            "a binary classifier needs two logits"
-        )
     index_shape = (logits.shape[0], *logits.shape[2:])
-    expected = index_shape if _is_index(targets) else tuple(logits.shape)
-    if targets.shape != expected:
-        form = "class indices" if _is_index(targets) else "class probabilities"
-        raise DataError(
-            f"targets given as {form} must have shape {tuple(expected)} for logits of shape "
-            f"{tuple(logits.shape)}, got {tuple(targets.shape)}"
-        )
+    expected = index_shape if _is_index(targets) else logits.shape
+    if logits.dim() < 2 or targets.shape != expected:
+        raise wrong_shape(logits, targets)
+    if targets.device != logits.device:
+        raise wrong_device(logits, targets)
     # On an accelerator the comparison would wait for the device, which checks by itself.
     if _is_index(targets) and targets.device.type == "cpu" and targets.numel():
-        _check_range(targets, logits.shape[1])
-
-
-def _check_range(targets: Tensor, classes: int) -> None:
-    wrong = ((targets < 0) & (targets != IGNORE_INDEX)) | (targets >= classes)
-    if wrong.any():
-        raise DataError(
-            f"there are {classes} logits (classes 0 to {classes - 1}) but a target is class "
-            f"{int(targets[wrong][0])}: give the model one output for each class"
-        )
+        classes = logits.shape[1]
+        wrong = ((targets < 0) & (targets != IGNORE_INDEX)) | (targets >= classes)
+        if wrong.any():
+            raise unknown_class(int(targets[wrong][0]), classes)

@@ -70,6 +70,20 @@ class Collective:
             empty[start : start + local] = tensor
         return self.sum(whole)
 
+    def mean_over(self, kept: Tensor, count: Tensor) -> Tensor:
+        """Weights that turn a mean over all `count` examples into a mean over those `kept`.
+
+        Args:
+            kept: `(N, ...)` for the examples of this process: booleans, or shares from 0 to 1.
+            count: the number of examples of the global batch, a scalar tensor.
+
+        Returns:
+            `(N, ...)` of the dtype of `count`; all zero if no example is kept on any process.
+        """
+        chosen = kept.to(count.dtype)
+        total = self.sum_scalar(chosen.sum())
+        return chosen * torch.where(total > 0, count / total, 0.0)
+
     def add_to_gradients(
         self, parameters: Sequence[nn.Parameter], local: Sequence[Tensor | None]
     ) -> None:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from gdw.errors import ModelError
 from gdw.hypergradient.collective import dense
 from gdw.hypergradient.inputs import Batch
 from gdw.hypergradient.precision import Autocast, relative_step
 from gdw.hypergradient.preserve import (
     MovableParameters,
+    equal,
+    generator_states,
     preserved_buffers,
     without_inference_path,
 )
@@ -49,6 +52,10 @@ JacobianProduct = Callable[
     [Problem, TrainingPass, MovableParameters, Sequence[Tensor]], tuple[Tensor, Tensor]
 ]
 """Returns `u = J (η ⊙ direction)`, `(N, C, ...)`, and the logits to take the model's gradient through."""
+
+Repeated = TypeVar("Repeated")
+
+_ATTEMPTS = 3
 
 
 def finite_difference(
@@ -130,6 +137,40 @@ def replaying(problem: Problem, training_pass: TrainingPass) -> Iterator[None]:
         yield
 
 
+def repeated(
+    problem: Problem, training_pass: TrainingPass, call: Callable[[], Repeated]
+) -> Repeated:
+    """Return the result of `call`, a forward pass that repeats the training pass.
+
+    If it drew other random numbers than the training pass, it is repeated again.
+
+    Raises:
+        ModelError: another thread draws from the generators that the model draws from.
+    """
+    for _ in range(_ATTEMPTS):
+        with replaying(problem, training_pass):
+            result = call()
+            after = generator_states(problem.devices())
+        if training_pass.drawn is None or equal(after, training_pass.drawn):
+            return result
+        if not _is_random(problem, training_pass):
+            return result
+    raise ModelError(
+        "another thread drew from PyTorch's global random generator while a random layer of the model "
+        "(dropout) had to repeat its draws: let that thread draw from a torch.Generator of its own, or move "
+        "it into another process"
+    )
+
+
+def _is_random(problem: Problem, training_pass: TrainingPass) -> bool:
+    """Whether other random numbers give other logits."""
+    with torch.no_grad(), replaying(problem, training_pass):
+        for device in problem.devices():
+            torch.rand(997, device=device)
+        logits = problem.logits(training_pass.inputs)
+    return not torch.allclose(logits, training_pass.logits.detach(), rtol=1e-4, atol=1e-6)
+
+
 def _difference_quotient(
     problem: Problem,
     training_pass: TrainingPass,
@@ -153,7 +194,7 @@ def _difference_quotient(
         torch.set_grad_enabled(not keeps_graph),
         theta.moved(directions, length / direction if direction > 0 else 0.0),
     ):
-        shifted = _repeated(problem, training_pass)
+        shifted = _logits(problem, training_pass)
     difference = shifted.detach().to(training_pass.class_gradient.dtype, copy=True).sub_(base)
     logits = training_pass.logits if keeps_graph else shifted
     return difference.mul_(direction / length), logits
@@ -164,15 +205,15 @@ def _without_autocast(problem: Problem, training_pass: TrainingPass) -> Tensor:
     autocast = problem.autocast
     with torch.no_grad():
         if autocast.avoidable:
-            autocast.try_without(problem.model, lambda: _repeated(problem, training_pass))
+            autocast.try_without(problem.model, lambda: _logits(problem, training_pass))
         if autocast.avoidable:
-            return _repeated(problem, training_pass)
+            return _logits(problem, training_pass)
     return training_pass.logits.detach()
 
 
-def _repeated(problem: Problem, training_pass: TrainingPass) -> Tensor:
+def _logits(problem: Problem, training_pass: TrainingPass) -> Tensor:
     """Repeat the training pass, without autocast where that is possible."""
     autocast, device = problem.autocast, problem.devices()[0]
     plain = autocast.switched_off(problem.model, device) if autocast.avoidable else nullcontext()
-    with replaying(problem, training_pass), plain:
-        return problem.logits(training_pass.inputs)
+    with plain:
+        return repeated(problem, training_pass, lambda: problem.logits(training_pass.inputs))

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from gdw.errors import ModelError
 from gdw.functional import weighted_class_gradient
-from gdw.hypergradient.engines import Hypergradient, directional, replaying
+from gdw.hypergradient.engines import Hypergradient, directional, repeated
 from gdw.hypergradient.inputs import Batch, Forward
 from gdw.hypergradient.preserve import MovableParameters, preserved_buffers
 from gdw.hypergradient.problem import Problem
@@ -38,8 +38,8 @@ def _double_backward(
     problem: Problem, training_pass: TrainingPass, weights: Tensor | None, meta_batch: Batch
 ) -> Hypergradient:
     trainable, class_gradient = problem.trainable(), training_pass.class_gradient
-    with replaying(problem, training_pass), sdpa_kernel(SDPBackend.MATH):
-        logits = problem.logits(training_pass.inputs)
+    with sdpa_kernel(SDPBackend.MATH):
+        logits = repeated(problem, training_pass, lambda: problem.logits(training_pass.inputs))
     omega = torch.zeros_like(class_gradient) if weights is None else weights.detach().clone()
     omega.requires_grad_()
     cotangent = weighted_class_gradient(omega, class_gradient, training_pass.count)
@@ -89,7 +89,6 @@ def _dual_product(
 ) -> tuple[Tensor, Tensor]:
     d = torch._foreach_mul(list(directions), theta.rates)
     with (
-        replaying(problem, training_pass),
         torch.no_grad(),
         # The fused attention kernels have no forward-mode derivative; the plain one has.
         sdpa_kernel(SDPBackend.MATH),
@@ -104,7 +103,11 @@ def _dual_product(
         }
         try:
             with _TangentDtype():
-                logits = _call_with(problem, duals, training_pass.inputs)
+                logits = repeated(
+                    problem,
+                    training_pass,
+                    lambda: _call_with(problem, duals, training_pass.inputs),
+                )
         except NotImplementedError as error:
             raise ModelError(
                 f"an operation of the model has no forward-mode derivative ({error}): "

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 from torch.utils._pytree import tree_map
 
-from gdw.errors import DataError, ModelError
+from gdw.errors import DataError, ModelError, listed
+from gdw.functional.losses import IGNORE_INDEX
 from gdw.hypergradient.precision import is_compiled
 
 Forward = Callable[[nn.Module, Any], Tensor]
@@ -48,25 +49,90 @@ def default_forward(model: nn.Module, inputs: Any) -> Tensor:
     if not isinstance(logits, Tensor):
         raise ModelError(
             f"the model must return logits (a tensor, or an object with .logits), "
-            f"got {type(output).__name__}: pass forward=lambda model, inputs: ..."
+            f"got {_output(output)}"
         )
     return logits
 
 
-def as_pair(batch: Batch, name: str) -> Batch:
-    """Return the batch as `(inputs, targets)`.
+def _output(output: Any) -> str:
+    """What a model returned in place of logits, and the `forward` that takes them from it."""
+    kind, call = type(output).__name__, "pass forward=lambda model, inputs: model(inputs)"
+    if isinstance(output, Mapping):
+        key = next((k for k, v in output.items() if isinstance(v, Tensor)), "logits")
+        return f"{kind} with the keys {listed(map(str, output))}: {call}[{key!r}]"
+    if isinstance(output, (tuple, list)):
+        return f"{kind} of length {len(output)}: {call}[0]"
+    return f"{kind}: {call}..."
+
+
+def as_pair(
+    batch: Batch,
+    name: str,
+    *,
+    ignore_index: int = IGNORE_INDEX,
+    device: torch.device | None = None,
+) -> Batch:
+    """Return the batch as `(inputs, targets)` with a tensor of targets.
+
+    Args:
+        batch: the batch.
+        name: what error messages call it.
+        ignore_index: targets of this class get the index `IGNORE_INDEX`.
+        device: where targets that are no tensor are put.
 
     Raises:
-        DataError: it is not a pair; the message calls it `name`.
+        DataError: it is not a pair, or the targets are not numbers.
     """
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise DataError(
-            f"{name} must be a pair (inputs, targets), found {type(batch).__name__}"
-            + (f" of length {len(batch)}" if hasattr(batch, "__len__") else "")
-            + "; for a mapping that holds its labels, pass (batch, batch.pop('labels'))"
-        )
+        raise DataError(f"{name} must be a pair (inputs, targets), found {_described(batch)}")
     inputs, targets = batch
+    if not isinstance(targets, Tensor):
+        targets = _as_tensor(targets, name, device)
+    if ignore_index != IGNORE_INDEX and not targets.is_floating_point():
+        targets = targets.long()
+        targets = targets.masked_fill(targets == ignore_index, IGNORE_INDEX)
     return inputs, targets
+
+
+def as_pairs(
+    batch: Batch, meta_batch: Batch | None, ignore_index: int, device: torch.device
+) -> tuple[Batch, Batch | None]:
+    """A training and a meta batch as pairs, see `as_pair`."""
+    pair = as_pair(batch, "the training batch", ignore_index=ignore_index, device=device)
+    if meta_batch is None:
+        return pair, None
+    return pair, as_pair(meta_batch, "the meta batch", ignore_index=ignore_index, device=device)
+
+
+def _described(batch: Any) -> str:
+    """What was found in place of a pair, and how to make a pair of it."""
+    kind = type(batch).__name__
+    if isinstance(batch, Mapping):
+        return f"{kind} with the keys {listed(map(str, batch))}: pass (batch, batch.pop('labels'))"
+    if isinstance(batch, (tuple, list)):
+        return (
+            f"{kind} of length {len(batch)}: several inputs are one tuple, ((a, b), targets), and positions "
+            "in the data set are given as backward(..., indices=...)"
+        )
+    if isinstance(batch, Tensor) and batch.dim() == 0:
+        return (
+            "a single number: backward takes the batch, not the loss, and computes the loss itself"
+        )
+    return f"{kind}: pass (inputs, targets)"
+
+
+def _as_tensor(targets: Any, name: str, device: torch.device | None) -> Tensor:
+    """Targets that are a list, an array or a series as a tensor."""
+    import numpy as np
+
+    try:
+        array = np.asarray(targets)
+        return torch.as_tensor(np.require(array, requirements=["C", "W"]), device=device)
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError(
+            f"the targets of {name} should be class numbers (N,) or probabilities (N, C), found "
+            f"{type(targets).__name__} that is no array of numbers"
+        ) from None
 
 
 def join_batches(first: Batch, second: Batch, rows: int) -> Batch:

@@ -134,6 +134,20 @@ def without_inference_path() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(before)
 
 
+def generator_states(devices: Sequence[torch.device]) -> list[Tensor]:
+    """The states of PyTorch's random generators: of the CPU and of those of `devices` that have their own."""
+    own = [device for device in devices if device.type not in ("cpu", "meta")]
+    return [
+        torch.get_rng_state(),
+        *(torch.get_device_module(device).get_rng_state(device) for device in own),
+    ]
+
+
+def equal(states: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
+    """Whether two lists of states are the same."""
+    return all(torch.equal(a, b) for a, b in zip(states, others, strict=True))
+
+
 @dataclass(frozen=True)
 class RandomState:
     """The state of every random generator that a layer may draw from."""
@@ -147,16 +161,19 @@ class RandomState:
     def capture(cls, devices: Sequence[torch.device] = ()) -> RandomState:
         """Return the current state of Python, of NumPy (if imported), of PyTorch's CPU and of `devices`."""
         numpy = sys.modules.get("numpy")
+        own = [device for device in devices if device.type not in ("cpu", "meta")]
+        cpu, *states = generator_states(own)
         return cls(
             python=random.getstate(),
             numpy=numpy.random.get_state() if numpy else None,
-            cpu=torch.get_rng_state(),
-            devices=tuple(
-                (device, torch.get_device_module(device).get_rng_state(device))
-                for device in devices
-                if device.type not in ("cpu", "meta")
-            ),
+            cpu=cpu,
+            devices=tuple(zip(own, states, strict=True)),
         )
+
+    def changed(self) -> list[Tensor] | None:
+        """The states of PyTorch's generators now, as of `generator_states`; None if they are these."""
+        now = generator_states([device for device, _ in self.devices])
+        return None if equal(now, [self.cpu, *(state for _, state in self.devices)]) else now
 
     def restore(self) -> None:
         """Set every generator to this state."""

@@ -91,6 +91,11 @@ class Problem:
         Raises:
             ConfigError: the optimizer trains none of the model's parameters, or there is no such head.
         """
+        if not isinstance(model, nn.Module) or not hasattr(optimizer, "param_groups"):
+            raise ConfigError(
+                "expected a model (torch.nn.Module) and its optimizer, in this order, found "
+                f"{type(model).__name__} and {type(optimizer).__name__}"
+            )
         inner = model.module if isinstance(model, DistributedDataParallel) else model
         part = None
         if head:
@@ -164,11 +169,17 @@ class Problem:
             state.restore()
             buffers.restore()
             logits, captured = self._watched_pass(inputs)
+        drawn = state.changed()
         self.memory_format.confirm()
         if tensor_versions(inputs) != versions:
             raise ModelError(
                 "the model changes its inputs in place, but they are needed again in the same step: "
                 "make it work on a copy (x = x.clone())"
+            )
+        if not logits.requires_grad:
+            raise ModelError(
+                "the logits have no gradient: call backward outside of torch.no_grad(), and detach nothing "
+                "in the model or in forward"
             )
         losses, gradient = self.loss.with_gradient(logits, targets)
         local_count = count_examples(losses, targets)
@@ -180,6 +191,7 @@ class Problem:
             mean_loss=losses.sum() / local_count,
             count=self.collective.sum_scalar(local_count),
             random_state=state,
+            drawn=drawn,
             buffers=buffers,
             captured=captured,
         )

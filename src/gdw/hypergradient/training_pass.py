@@ -23,6 +23,7 @@ class TrainingPass:
         mean_loss: mean over the labelled examples of this process, a scalar.
         count: the number of labelled examples in the global batch, a scalar tensor.
         random_state: the state of the random generators at the start of the pass.
+        drawn: the states of PyTorch's generators at its end; None if it drew no random numbers.
         buffers: the buffers of the model at the start of the pass.
         captured: what the head received; None without a head.
     """
@@ -34,6 +35,7 @@ class TrainingPass:
     mean_loss: Tensor
     count: Tensor
     random_state: RandomState
+    drawn: list[Tensor] | None
     buffers: Buffers
     captured: Captured | None = None
 

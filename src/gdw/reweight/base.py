@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from torch.optim import Optimizer
 from gdw.errors import ConfigError, ModelError
 from gdw.functional.losses import resolve_loss
 from gdw.hypergradient import Problem, TrainingPass
-from gdw.hypergradient.inputs import Batch
+from gdw.hypergradient.inputs import Batch, as_pairs
 from gdw.options import described, signature_of
 from gdw.reweight.options import MethodOptions, WeightingOptions
 from gdw.reweight.preparation import Preparation
@@ -40,11 +41,6 @@ class StepResult:
     hypergradient: Tensor | None
     first_stage_weights: Tensor | None
     weights: Tensor
-
-    def first(self, size: int) -> StepResult:
-        """The result for the first `size` examples; the losses do not change."""
-        cut = {k: v[:size] for k, v in vars(self).items() if isinstance(v, Tensor) and v.dim() > 1}
-        return replace(self, **cut)
 
 
 class Reweighter(ABC):
@@ -83,13 +79,18 @@ class Reweighter(ABC):
         """
         self.options: Any = self.Options(**options)
         loss = getattr(self.options, "loss", "cross_entropy")
-        resolved = resolve_loss(loss, label_smoothing=self.options.label_smoothing)
+        resolved = resolve_loss(
+            loss,
+            label_smoothing=self.options.label_smoothing,
+            ignore_index=self.options.ignore_index,
+        )
         self._problem = Problem.of(
             model, optimizer, resolved, self.options.forward, **self._problem_options()
         )
         self._problem.scale.watch(optimizer)
         self._steps = 0
         self._sample_weight: Tensor | None = None
+        self._batches: tuple[Batch, Batch | None] | None = None
 
     def _problem_options(self) -> dict[str, Any]:
         """Further keyword arguments of `Problem.of`."""
@@ -177,7 +178,8 @@ class Reweighter(ABC):
         """Add the weighted gradient of `batch` to `.grad`, like `loss.backward()`.
 
         Args:
-            batch: `(inputs, targets)`; inputs are a tensor, a tuple or a mapping of tensors.
+            batch: `(inputs, targets)`; inputs are a tensor, a tuple or a mapping of tensors, targets a
+                tensor, an array or a list.
             meta_batch: the same, of clean examples.
             indices: the positions `(N,)` of the examples in the training set, for methods that keep
                 something for each example. Clean examples have positions after the training set.
@@ -190,10 +192,13 @@ class Reweighter(ABC):
         Raises:
             ConfigError: the method needs a meta batch, or indices, and got none.
             ModelError: the output of the model is no logits, or the model cannot be run twice.
-            DataError: the targets do not fit the logits.
+            DataError: the targets do not fit the logits, or a batch contains NaN or infinity.
         """
         known = None if indices is None else torch.as_tensor(indices, dtype=torch.int64)
         self._problem.scale.use(scaler)
+        self._batches = batch, meta_batch = as_pairs(
+            batch, meta_batch, self._problem.loss.ignore_index, self._problem.devices()[0]
+        )
         try:
             result = self._step(batch, meta_batch, known)
         except RuntimeError as error:
@@ -204,6 +209,8 @@ class Reweighter(ABC):
                 "gradients: make the reweighter with the model that you gave to fabric.setup, and call its "
                 "backward inside `with fabric.autocast():`"
             ) from error
+        finally:
+            self._batches = None
         self._steps += 1
         return result
 
@@ -236,6 +243,14 @@ class Reweighter(ABC):
             logits: those to take the gradient through, if an engine returned others.
             reported: `StepResult.weights`, where they differ from `weights`.
         """
+        for loss in (training_pass.mean_loss, meta_loss):
+            # Another device would be waited for, so it is asked at some steps only.
+            if loss is None or (loss.device.type != "cpu" and self._steps % 50):
+                continue
+            if not math.isfinite(loss) and self._batches is not None:
+                from gdw.hypergradient.not_finite import blame_rows
+
+                blame_rows(self._problem, *self._batches)
         result = StepResult(
             loss=training_pass.mean_loss,
             meta_loss=meta_loss,
@@ -266,20 +281,6 @@ class Reweighter(ABC):
         factors[: len(indices)] = chosen.where(indices < len(weights), 1.0)
         shaped = factors.to(class_gradient).view(-1, *[1] * (class_gradient.dim() - 1))
         return replace(training_pass, class_gradient=class_gradient * shaped)
-
-    def _mean_over(self, kept: Tensor, count: Tensor) -> Tensor:
-        """Weights that turn a mean over all `count` examples into a mean over those `kept`.
-
-        Args:
-            kept: `(N, ...)` for the examples of this process: booleans, or shares from 0 to 1.
-            count: the number of examples of the global batch, a scalar tensor.
-
-        Returns:
-            `(N, ...)` of the dtype of `count`; all zero if no example is kept on any process.
-        """
-        chosen = kept.to(count.dtype)
-        total = self._problem.collective.sum_scalar(chosen.sum())
-        return chosen * torch.where(total > 0, count / total, 0.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs: counters, and what the method has learned."""

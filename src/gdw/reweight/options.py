@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, ConfigDict, Field
 
 from gdw.errors import nearest
-from gdw.options import Number, Options
+from gdw.options import Number, Options, Whole
 
 LOSSES = ("cross_entropy", "binary_cross_entropy")
 
@@ -33,6 +33,13 @@ class MethodOptions(Options):
 
     forward: Callable[..., Any] | None = Field(
         None, description="Function `(model, inputs) -> logits`, if `model(inputs)` is not enough."
+    )
+    ignore_index: Whole | None = Field(
+        None,
+        description=(
+            "Targets of this class index, such as 255 for void pixels, have no loss and no gradient and are "
+            "not counted. By default -100, or that of `loss`."
+        ),
     )
     label_smoothing: Annotated[Number, Field(ge=0, lt=1)] = Field(
         0.0, description="Share of each target that is spread evenly over all classes."

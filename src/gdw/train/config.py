@@ -34,6 +34,7 @@ _FREE_TO_CHANGE = frozenset(
 
 NOT_IN_TRAINING = {
     "forward": "use forward= of gdw.Trainer",
+    "ignore_index": "the trainer needs a label for every example; use the method in a loop of your own",
     "label_smoothing": "use --label-smoothing, or label_smoothing= of gdw.Trainer",
     "loss": "the trainer trains on class labels with the cross-entropy; use the method in a loop of your own",
 }

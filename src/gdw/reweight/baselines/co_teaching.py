@@ -65,7 +65,7 @@ class CoTeaching(InstanceWeighted):
         peer_pass = self._peer.training_pass((training_pass.inputs, targets))
         known = labelled(training_pass.losses, targets)
         for_peer, for_model = (
-            self._mean_over(self._easiest(losses, known), training_pass.count)
+            self._problem.collective.mean_over(self._easiest(losses, known), training_pass.count)
             for losses in (training_pass.losses, peer_pass.losses)
         )
         weights = broadcast_instance_weights(for_peer, peer_pass.class_gradient)

@@ -77,7 +77,9 @@ class ConfidentLearning(InstanceWeighted):
         kept = torch.where(chosen < len(kept), kept[chosen.clamp(max=len(kept) - 1)], True)
         losses = training_pass.losses
         shaped = kept.view(-1, *[1] * (losses.dim() - 1)).to(losses.device)
-        return self._mean_over(labelled(losses, targets) & shaped, training_pass.count)
+        return self._problem.collective.mean_over(
+            labelled(losses, targets) & shaped, training_pass.count
+        )
 
 
 def _find_label_issues() -> Callable[..., Any]:

@@ -124,11 +124,13 @@ class Robust(Reweighter):
             indices,
             label_smoothing=self.options.label_smoothing,
         )
-        counted = self._mean_over(weight, training_pass.count).to(weight).unsqueeze(1)
+        counted = (
+            self._problem.collective.mean_over(weight, training_pass.count).to(weight).unsqueeze(1)
+        )
         gradient = training_pass.class_gradient * counted
         training_pass = self._sample_weighted(training_pass, gradient, indices)
         ones = torch.ones_like(gradient)
-        return self._backward(training_pass, ones, reported=implied).first(size)
+        return _first(self._backward(training_pass, ones, reported=implied), size)
 
     def _clean_rows(self, targets: PosteriorTargets, given: int, meta: int) -> int:
         """How many of this process's `meta` clean examples join its `given` training examples.
@@ -167,6 +169,12 @@ class Robust(Reweighter):
             state = {**state, "method": type(self).__name__}
         super().load_state_dict(state)
         self._targets = PosteriorTargets.from_state(state["stage"])
+
+
+def _first(result: StepResult, size: int) -> StepResult:
+    """The result for the first `size` examples; the losses do not change."""
+    cut = {k: v[:size] for k, v in vars(result).items() if isinstance(v, Tensor) and v.dim() > 1}
+    return replace(result, **cut)
 
 
 class CorrectedPlain(Plain):

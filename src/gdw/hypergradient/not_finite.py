@@ -1,0 +1,92 @@
+"""Why a loss is NaN or infinite: which rows of a batch are to blame."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gdw.errors import DataError, ModelError
+from gdw.hypergradient.inputs import Batch
+from gdw.hypergradient.preserve import RandomState, preserved_buffers
+from gdw.hypergradient.problem import Problem
+
+_SHOWN = 5
+
+
+def blame_rows(problem: Problem, batch: Batch, meta_batch: Batch | None) -> None:
+    """Say which rows of a batch make the loss NaN. Return if it has other causes.
+
+    With parameters that are not finite, it is the training that diverged; that is the business of the loop.
+
+    Raises:
+        DataError: inputs or targets contain NaN or infinity.
+        ModelError: the model returns NaN for some rows whose inputs are finite.
+    """
+    if not all(p.isfinite().all() for p in problem.model.parameters()):
+        if problem.devices()[0].type != "cpu":
+            warnings.warn(
+                "the parameters of the model are NaN or infinite: the learning rate is too high, or a batch "
+                "contained NaN (on the CPU, backward names the batch and the rows)",
+                stacklevel=2,
+            )
+        return
+    batches = (
+        {"training batch": batch}
+        if meta_batch is None
+        else {"training batch": batch, "meta batch": meta_batch}
+    )
+    for name, (inputs, targets) in batches.items():
+        _require_finite(inputs, len(targets), f"the inputs of the {name}")
+        _require_finite(targets, len(targets), f"the targets of the {name}")
+    if problem.scale.on:
+        return  # an overflow in 16 bits, which the scaler handles
+    for name, pair in batches.items():
+        bad = _rows(_losses(problem, pair).isnan())
+        if 0 < len(bad) < len(pair[1]):
+            raise ModelError(
+                f"the model returns NaN for {_listed(bad)} of the {name}, though the inputs are finite: look "
+                "for a division by zero, a logarithm or a fully masked row in the model"
+            )
+
+
+def _require_finite(values: Any, rows: int, what: str) -> None:
+    for tensor in _tensors(values):
+        bad = ~tensor.isfinite()
+        if tensor.is_floating_point() and bad.any():
+            place = _listed(_rows(bad)) + " of " if tensor.dim() and len(tensor) == rows else ""
+            raise DataError(
+                f"{place}{what} contain NaN or infinity: fill such values, or leave the rows out"
+            )
+
+
+def _rows(bad: Tensor) -> list[int]:
+    rows: list[int] = bad.reshape(len(bad), -1).any(1).nonzero().flatten().tolist()
+    return rows
+
+
+def _listed(rows: list[int]) -> str:
+    shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
+    return f"row{'s' if len(rows) > 1 else ''} {shown} (counted from 0)"
+
+
+def _losses(problem: Problem, pair: Batch) -> Tensor:
+    """The loss of each example, `(N, ...)`; the model is left as it was."""
+    inputs, targets = pair
+    state = RandomState.capture(problem.devices())
+    with torch.no_grad(), state.replayed(), preserved_buffers(problem.model):
+        return problem.loss.per_example(problem.logits(inputs), targets)
+
+
+def _tensors(inputs: Any) -> Iterator[Tensor]:
+    if isinstance(inputs, Tensor):
+        yield inputs
+    elif isinstance(inputs, Mapping):
+        for value in inputs.values():
+            yield from _tensors(value)
+    elif isinstance(inputs, (tuple, list)):
+        for value in inputs:
+            yield from _tensors(value)

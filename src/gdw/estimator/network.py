@@ -16,6 +16,7 @@ from gdw.models import build_model
 from gdw.reweight import Reweighter
 from gdw.train import Callback, TrainConfig, Trainer
 from gdw.train.evaluation import predict_probabilities
+from gdw.train.processes import require_cpu_by_default
 
 Factory = Callable[[tuple[int, ...], int], nn.Module]
 """From the shape of one example and the number of classes to a network."""
@@ -29,6 +30,7 @@ def build_network(
     Raises:
         ConfigError: `model` is not a known name, or `module` is not a module.
     """
+    require_cpu_by_default()
     if module is None:
         return build_model(
             model,

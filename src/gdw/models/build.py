@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -108,15 +109,29 @@ def build_model(
         raise ConfigError(f"expected an input shape of sizes above 0, found {shape}")
     if name == "auto":
         name = choose_model(kind, shape)
-    if seed is None:
+    with _single_precision(), nullcontext() if seed is None else _seeded(seed):
         model = _build(name, shape, num_classes, mean_std, pretrained, weights is not None)
-    else:
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)
-            model = _build(name, shape, num_classes, mean_std, pretrained, weights is not None)
     if weights is not None:
         load_weights(model, Path(weights), num_classes=num_classes)
     return model
+
+
+@contextmanager
+def _single_precision() -> Iterator[None]:
+    """Encoded inputs are float32, whatever `torch.set_default_dtype` was given."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield
 
 
 def _build(

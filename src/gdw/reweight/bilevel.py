@@ -140,7 +140,9 @@ class WeightingNetwork(nn.Sequential):
     """
 
     def __init__(self, hidden: int = 100) -> None:
-        super().__init__(nn.Linear(1, hidden), nn.ReLU(), nn.Linear(hidden, 1), nn.Sigmoid())
+        # The first weights do not depend on the default dtype; `LearnedWeights` converts them.
+        wide, narrow = (nn.Linear(*s, dtype=torch.float32) for s in ((1, hidden), (hidden, 1)))
+        super().__init__(wide, nn.ReLU(), narrow, nn.Sigmoid())
 
 
 class LearnedWeights:

@@ -44,6 +44,7 @@ class Processes:
     """
 
     def __init__(self, config: TrainConfig) -> None:
+        require_cpu_by_default()
         devices, nodes = _devices_and_nodes(config)
         self._fabric = Fabric(
             accelerator=config.accelerator,
@@ -151,6 +152,15 @@ class Processes:
                 raise RunError(outcome[1])
         result: T = outcome[0]
         return result
+
+
+def require_cpu_by_default() -> None:
+    """Raise `ConfigError` if tensors are not made on the CPU by default, as the `DataLoader` needs it."""
+    if (default := torch.get_default_device()).type != "cpu":
+        raise ConfigError(
+            f"torch.set_default_device({str(default)!r}) is in force, which PyTorch's DataLoader cannot work "
+            "with: call torch.set_default_device('cpu'); accelerator= chooses the device of a training"
+        )
 
 
 @contextmanager

@@ -85,7 +85,7 @@ def find_targets(preparation: Preparation, options: Any) -> PosteriorTargets:
             # Models that overfit are overconfident about examples that they were trained without, and the
             # fit gives them a small exponent.
             trust = min(1.0, max(0.0, 2 * exponent - 1))
-    weight = torch.ones(len(given))
+    weight = torch.ones(len(given), dtype=torch.float32)
     if options.leave_out:
         weight[_contradicted(p * (posterior.class_prior / rho), posterior, given)] = trust
     offset = _offset(posterior, rho)

@@ -162,3 +162,37 @@ def test_later_files_say_what_is_missing_by_the_types_of_training(tmp_path: Path
         note = "cells that are not numbers are missing values: 1 in 'x', such as '-'"
         assert later.notes == (note,)
         assert later.frame()["y"][0] == "unknown"
+
+
+def typed(path: Path, x: Sequence[object]) -> Path:
+    """A Parquet or JSON Lines file whose column x is text."""
+    import pandas as pd
+
+    frame = pd.DataFrame({"x": list(map(str, x)), "label": LABELS[: len(x)]})
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_json(path, orient="records", lines=True)
+    return path
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.jsonl"])
+def test_text_that_holds_numbers_is_read_as_in_a_csv(tmp_path: Path, name: str) -> None:
+    source = load(typed(tmp_path / name, NUMBERS), label="label")
+    assert source.notes == ("text that holds numbers is read as numbers: 'x'",)
+    assert source.frame()["x"].tolist() == [float(x) for x in NUMBERS]
+    odd = load(typed(tmp_path / f"odd-{name}", with_odd("-", "~5")), label="label")
+    assert odd.notes == ("cells that are not numbers are missing values: 2 in 'x', such as '-'",)
+    assert np.flatnonzero(odd.frame()["x"].isna()).tolist() == [5, 6]
+    # The types of the training file hold for a text in which this column would not be recognised.
+    later = load(typed(tmp_path / f"later-{name}", ["7", "-"]), label=None, features=["x"])
+    assert later.typed({"x": "number"}).frame()["x"].tolist()[0] == 7.0
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.jsonl"])
+def test_codes_that_are_written_as_text_stay_names(tmp_path: Path, name: str) -> None:
+    for cells in ([i % 3 for i in range(N)], [f"0{1000 + i // 2}" for i in range(N)]):
+        source = load(typed(tmp_path / name, cells), label="label")
+        assert (source.column_types["x"], source.notes) == ("category", ())
+    with pytest.raises(DataError, match="almost no value of 'x' occurs twice"):
+        load(typed(tmp_path / name, [100_000 + i for i in range(N)]), label="label")

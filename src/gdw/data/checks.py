@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.data.columns import ColumnType
-from gdw.data.labels import label_key, sorted_names
+from gdw.data.labels import VARIANTS, one_spelling_each, sorted_names
 from gdw.data.rows import Rows
 from gdw.data.source import Source
 from gdw.errors import DataError, listed
@@ -69,49 +69,22 @@ def with_variants(source: Source) -> Source:
     With `source.labels_merged`, they are merged into the most frequent spelling. `source` is to train on.
     """
     assert source.labels is not None, "the source was read with its label column"
-    groups: dict[str, list[int]] = {}
-    for code, name in enumerate(source.label_names):
-        groups.setdefault(label_key(name), []).append(code)
-    variants = [codes for codes in groups.values() if len(codes) > 1]
-    counts = np.bincount(source.labels, minlength=len(source.label_names))
+    names, counts = (
+        source.label_names,
+        np.bincount(source.labels, minlength=len(source.label_names)),
+    )
+    spelling, variants = one_spelling_each(names, counts)
     if not variants:
         return source
-    alike = "labels that differ only in case, white space or invisible characters"
-    known = _described(variants, source.label_names, counts)
     if not source.labels_merged:
-        note = (
-            f"{alike} are separate classes: {known}; --merge-labels (merge_labels=True) merges them"
-        )
+        note = f"{VARIANTS} are separate classes: {variants}; --merge-labels (merge_labels=True) merges them"
         return replace(source, notes=(*source.notes, note))
-    merged = _merged(source, groups, counts)
-    return replace(merged, notes=(*source.notes, f"merged {alike}: {known}"))
-
-
-def _described(
-    variants: Sequence[Sequence[int]], names: Sequence[str], counts: NDArray[np.int64]
-) -> str:
-    described = [
-        " and ".join(f"{names[code]!r} ({counts[code]:,})" for code in codes)
-        for codes in variants[:_SHOWN]
-    ]
-    more = f"; {len(variants) - _SHOWN} more" if len(variants) > _SHOWN else ""
-    return f"{'; '.join(described)}{more}"
-
-
-def _merged(
-    source: Source, groups: Mapping[str, Sequence[int]], counts: NDArray[np.int64]
-) -> Source:
-    assert source.labels is not None, "the source was read with its label column"
-    spelling = [""] * len(source.label_names)
-    for codes in groups.values():
-        best = source.label_names[max(codes, key=lambda code: int(counts[code]))]
-        for code in codes:
-            spelling[code] = best
-    names = sorted_names(set(spelling))
-    code_of = {name: code for code, name in enumerate(names)}
+    kept = sorted_names(set(spelling))
+    code_of = {name: code for code, name in enumerate(kept)}
     labels = np.array([code_of[name] for name in spelling], dtype=np.int64)[source.labels]
     # The numbers of the file are not those of the merged names.
-    return source.with_labels(labels, names)
+    merged = source.with_labels(labels, kept)
+    return replace(merged, notes=(*source.notes, f"merged {VARIANTS}: {variants}"))
 
 
 def _are_decimals(names: tuple[str, ...]) -> bool:
@@ -125,6 +98,10 @@ def column_notes(rows: Rows, types: Mapping[str, ColumnType]) -> tuple[str, ...]
     notes = []
     if empty:
         notes.append(f"not used, because all cells are empty: {_counted(empty)}")
+    texts = [name for name in types if not rows.untyped and rows.holds_text_of_numbers(name)]
+    written = [name for name in texts if rows.cells(name).odd is None]
+    if written:
+        notes.append(f"text that holds numbers is read as numbers: {_counted(written)}")
     notes += odd_cells_note(rows, types)
     mixed = _odd_cells(rows, [name for name, type_ in types.items() if type_ == "category"])
     if mixed:
@@ -210,7 +187,11 @@ def _whole(rows: Rows, name: str, chosen: NDArray[np.int64]) -> NDArray[np.int64
 
 def _odd_cells(rows: Rows, names: Sequence[str]) -> list[str]:
     """The number of odd cells of each column that has some, and one of them."""
-    odd = {name: rows.cells(name).odd for name in names} if rows.untyped else {}
+    odd = {
+        name: rows.cells(name).odd
+        for name in names
+        if rows.untyped or rows.holds_text_of_numbers(name)
+    }
     return [
         f"{found.count:,} in {name!r}, such as {found.example!r}"
         for name, found in odd.items()

@@ -194,16 +194,24 @@ def _relabelled(source: Source, column: str | None) -> Source:
     return source if column is None else source.label_column(column, source.label_names)
 
 
-def _truth(value: Any, where: Callable[[int], str], i: int, column: str) -> bool:
+def truth(value: Any) -> bool | None:
+    """What a value of a column of verified rows means; None if it is neither true nor false.
+
+    >>> truth("yes"), truth(0), truth(""), truth("maybe")
+    (True, False, False, None)
+    """
     word = str(value).strip().lower()
-    if word in _TRUE:
-        return True
-    if word in _FALSE:
-        return False
-    raise DataError(
-        f"{where(i)}: the trusted column {column!r} should be true or false (yes/no, 1/0, or empty), "
-        f"found {value!r}"
-    )
+    return True if word in _TRUE else False if word in _FALSE else None
+
+
+def _truth(value: Any, where: Callable[[int], str], i: int, column: str) -> bool:
+    verified = truth(value)
+    if verified is None:
+        raise DataError(
+            f"{where(i)}: the trusted column {column!r} should be true or false (yes/no, 1/0, or empty), "
+            f"found {value!r}"
+        )
+    return verified
 
 
 def _check_classes(train: Source, clean: Source) -> None:

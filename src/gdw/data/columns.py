@@ -8,13 +8,20 @@ missing value.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from gdw.data.odd_cells import OddCells, half_numbers, odd_cells, without_markers, without_odd_cells
+from gdw.data.odd_cells import (
+    OddCells,
+    half_numbers,
+    hold_codes,
+    odd_cells,
+    without_markers,
+    without_odd_cells,
+)
 from gdw.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,6 +37,7 @@ MISSING_CELLS = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "Non
 # A small table may have different values by chance. In a larger one, this share is typical of an identifier.
 _IDENTIFIER_ROWS = 50
 _IDENTIFIER_SHARE = 0.95
+_SAMPLE = 1000
 
 # Scripts without spaces between words: Thai to Khmer, kana and Chinese characters.
 _UNSPACED = re.compile(
@@ -93,12 +101,34 @@ def read_cells(values: Any) -> Cells:
     return Cells("number" if odd is not None and odd.few else "category", odd)
 
 
+def is_text_of_numbers(values: Any, cells: Callable[[], Cells]) -> bool:
+    """Whether texts of a file with types hold numbers, but for a few odd cells, and are no codes.
+
+    A few whole numbers that repeat, whole numbers that hardly repeat, and numbers with leading zeros are
+    codes, as they were written as text.
+
+    Args:
+        values: a `pyarrow.ChunkedArray`.
+        cells: reads them as cells of delimited text.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(values.type) or not is_text(values.type):
+        return False
+    start = _clean_cells(values.slice(0, _SAMPLE).unique()).drop_null()
+    if len(start) == 0 or not half_numbers(start) or cells().type != "number":
+        return False
+    return not hold_codes(_clean_cells(values), ids=is_identifier(values, untyped=True))
+
+
 def feature_types(rows: Rows, columns: Sequence[str], origin: str) -> dict[str, ColumnType]:
     """The type of each feature column; `DataError` for one that cannot be a feature of a table."""
     types: dict[str, ColumnType] = {}
     for name in columns:
         values = rows.arrow(name)
         type_ = rows.cells(name).type if rows.untyped else column_type(values, untyped=False)
+        if type_ == "category" and rows.holds_text_of_numbers(name):
+            type_ = "number"
         if type_ is None:
             raise DataError(
                 f"column {name!r} of {origin} holds {values.type} values, which cannot be a feature of a "
@@ -133,6 +163,7 @@ def to_pandas(
 
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
+    untyped = untyped or (type_ == "number" and is_text(values.type))
     if untyped:
         values = _clean_cells(values)
     if type_ == "number":

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from gdw.errors import DataError, composed, listed, nearest
 
 UNLABELLED = -1
+_SHOWN = 8
+VARIANTS = "labels that differ only in case, white space or invisible characters"
 # Invisible characters that Unicode counts as letters or marks: fillers, joiners, variation selectors.
 _UNSEEN = frozenset("\u034f\u115f\u1160\u3164\uffa0") | {chr(c) for c in range(0xFE00, 0xFE10)}
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d*)")
@@ -99,6 +101,36 @@ def label_key(name: str) -> str:
         c for c in name if not c.isspace() and c not in _UNSEEN and category(c) not in ("Cf", "Cc")
     )
     return composed("".join(visible).casefold()) or name
+
+
+def one_spelling_each(names: Sequence[str], counts: NDArray[np.int64]) -> tuple[list[str], str]:
+    """For names that differ only in case, white space or invisible characters, the most frequent of them.
+
+    >>> one_spelling_each(["Cat", "cat", "dog"], np.array([1, 5, 3]))
+    (['cat', 'cat', 'dog'], "'Cat' (1) and 'cat' (5)")
+
+    Args:
+        names: the N names, all different.
+        counts: how often each occurs, `(N,)`.
+
+    Returns:
+        The spelling of each name, and the names that have several spellings, in words; empty if none has.
+    """
+    groups: dict[str, list[int]] = {}
+    for code, name in enumerate(names):
+        groups.setdefault(label_key(name), []).append(code)
+    spelling = list(names)
+    for codes in groups.values():
+        best = names[max(codes, key=lambda code: int(counts[code]))]
+        for code in codes:
+            spelling[code] = best
+    variants = [codes for codes in groups.values() if len(codes) > 1]
+    described = [
+        " and ".join(f"{names[code]!r} ({counts[code]:,})" for code in codes)
+        for codes in variants[:_SHOWN]
+    ]
+    more = f"; {len(variants) - _SHOWN} more" if len(variants) > _SHOWN else ""
+    return spelling, f"{'; '.join(described)}{more}"
 
 
 def recode(

@@ -26,13 +26,12 @@ from gdw.data.columns import (
 from gdw.data.images import IMAGE_SUFFIXES, is_image
 from gdw.data.rows import Kind, Rows, open_rows
 from gdw.data.source import Source
-from gdw.data.split import stratified_subset
+from gdw.data.split import limited
 from gdw.data.text_files import ReadOptions
 from gdw.errors import ConfigError, DataError, listed, nearest, shown
-from gdw.seeding import generator
 
 # The names under which pandas writes the row index of a data frame.
-_INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")
+INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")
 _SAMPLE = 1000
 _BYTES_SAMPLE = 20
 # A few files of another kind in a column of image files are faults, which the check of the images names.
@@ -41,13 +40,17 @@ _IMAGE_SHARE = 0.9
 
 @dataclass(frozen=True)
 class ColumnOptions:
-    """What the user says about the columns of a file; see `load`."""
+    """What the user says about the columns of a file, see `load`; `remedy` is advice on unused columns."""
 
     label: str | None
     image: str | None
     text: str | None
     features: Sequence[str] | None
     drop: Sequence[str]
+    remedy: str = (
+        "learn from one of them as text (--text, text=) or name the columns to use "
+        "(--features, features=)"
+    )
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def load(
             source = with_variants(source)
     if inputs.kind == "table":
         source = _typed(source, origin, first=label_names is None)
-    return source if limit is None else _limited(source, limit, seed)
+    return source if limit is None else limited(source, limit, seed)
 
 
 def _typed(source: Source, origin: str, *, first: bool) -> Source:
@@ -131,17 +134,6 @@ def _typed(source: Source, origin: str, *, first: bool) -> Source:
     if first and source.labels is not None:
         notes += row_number_note(source.rows, types, source.labels)
     return replace(source.typed(types), notes=notes)
-
-
-def _limited(source: Source, limit: int, seed: int) -> Source:
-    if limit < 1:
-        raise ConfigError(f"limit (--limit, limit=) must be at least 1, found {limit}")
-    if limit >= len(source):
-        return source
-    if source.labels is not None and limit >= len(np.unique(source.labels)):
-        return source.select(stratified_subset(source.labels, limit, seed))
-    chosen = generator(seed, "limit").choice(len(source), limit, replace=False)
-    return source.select(np.sort(chosen))
 
 
 def recognise_inputs(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
@@ -204,7 +196,7 @@ def _check_type(rows: Rows, options: ColumnOptions, origin: str) -> None:
         raise DataError(f"the text column {options.text!r} of {origin} does not hold text")
     if options.image:
         values = rows.arrow(options.image)
-        if not (_holds_images(values) or is_text(values.type)):
+        if not (holds_images(values) or is_text(values.type)):
             raise DataError(
                 f"the image column {options.image!r} of {origin} should hold bytes, paths or "
                 f"{{bytes, path}}, found {values.type}"
@@ -212,13 +204,13 @@ def _check_type(rows: Rows, options: ColumnOptions, origin: str) -> None:
 
 
 def _recognise(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
-    left_out = {options.label, *options.drop, *_INDEX_COLUMNS}
+    left_out = {options.label, *options.drop, *INDEX_COLUMNS}
     names = [name for name in rows.columns if name not in left_out]
     if not names:
         raise DataError(
             f"{origin} has no column left for the inputs. Its columns: {listed(rows.columns)}"
         )
-    index = index_note(rows, [n for n in _INDEX_COLUMNS if n not in (options.label, *options.drop)])
+    index = index_note(rows, [n for n in INDEX_COLUMNS if n not in (options.label, *options.drop)])
     image = _image_column(rows, names, origin)
     if image is not None:
         return _alone("image", image, names)
@@ -226,7 +218,7 @@ def _recognise(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
     text = _only_prose(rows, texts)
     if text is not None:
         return _alone("text", text, names)
-    table = _table(rows, names, texts, origin)
+    table = _table(rows, names, texts, origin, options.remedy)
     return replace(table, notes=index + table.notes)
 
 
@@ -237,7 +229,7 @@ def _alone(kind: Kind, column: str, names: Sequence[str]) -> InputColumns:
 
 
 def _image_column(rows: Rows, names: Sequence[str], origin: str) -> str | None:
-    images = [name for name in names if _holds_images(rows.arrow(name))]
+    images = [name for name in names if holds_images(rows.arrow(name))]
     if len(images) > 1:
         raise DataError(
             f"{origin} has several image columns, {listed(images)}: name the one to use"
@@ -255,12 +247,13 @@ def _only_prose(rows: Rows, texts: Sequence[str]) -> str | None:
     return None
 
 
-def _table(rows: Rows, names: Sequence[str], texts: Sequence[str], origin: str) -> InputColumns:
+def _table(
+    rows: Rows, names: Sequence[str], texts: Sequence[str], origin: str, fix: str
+) -> InputColumns:
     identifiers = [name for name in texts if is_identifier(rows.arrow(name), untyped=rows.untyped)]
     features = tuple(name for name in names if name not in identifiers)
     if not identifiers:
         return InputColumns("table", features)
-    fix = "learn from one of them as text (--text, text=) or name the columns to use (--features, features=)"
     if not features:
         raise DataError(
             f"{origin} has no column left for the inputs, because almost no value of {listed(identifiers)} "
@@ -272,7 +265,8 @@ def _table(rows: Rows, names: Sequence[str], texts: Sequence[str], origin: str) 
     return InputColumns("table", features, (note,))
 
 
-def _holds_images(values: Any) -> bool:
+def holds_images(values: Any) -> bool:
+    """Whether a column, a `pyarrow.ChunkedArray`, holds images: bytes, `{bytes, path}`, or names of files."""
     import pyarrow as pa
 
     kind = values.type
@@ -296,4 +290,6 @@ def _sample(values: Any, size: int = _SAMPLE) -> list[Any]:
 
 
 def _holds_numbers(rows: Rows, name: str) -> bool:
-    return rows.untyped and rows.cells(name).type != "category"
+    if rows.untyped:
+        return rows.cells(name).type != "category"
+    return rows.holds_text_of_numbers(name)

@@ -82,6 +82,22 @@ def odd_cells(cells: Any, counts: Any) -> OddCells | None:
     return OddCells(_sum(counts, odd), example, few=_are_few(_sum(counts, strange), rows))
 
 
+def hold_codes(cells: Any, *, ids: bool) -> bool:
+    """Whether cells that hold numbers are codes: a few whole ones that repeat, or numbers with leading zeros.
+
+    Args:
+        cells: a `pyarrow.ChunkedArray` without spaces around its texts; null for a missing value.
+        ids: whether they hardly repeat, so that whole numbers are codes too.
+    """
+    import pyarrow.compute as pc
+
+    numbers = cells.filter(pc.fill_null(_are_numbers(cells), False))
+    distinct = numbers.unique()
+    if pc.any(pc.match_substring_regex(distinct, _LEADING_ZERO)).as_py():
+        return True
+    return _few_whole(distinct, len(numbers)) or (ids and _are_whole(distinct))
+
+
 def without_markers(values: Any) -> Any:
     """The cells of a column of numbers, with null for the usual marks of missing values."""
     return _nulled(values, _are_markers(values))
@@ -106,10 +122,13 @@ def _hold_codes(cells: Any, counts: Any, numbers: Any, rows: int) -> bool:
 
 def _few_whole(numbers: Any, rows: int) -> bool:
     """Whether the distinct `numbers` of `rows` rows are a few whole numbers that repeat."""
+    return len(numbers) <= _CODES and rows > 2 * len(numbers) and _are_whole(numbers)
+
+
+def _are_whole(numbers: Any) -> bool:
     import pyarrow.compute as pc
 
-    whole = pc.all(pc.match_substring_regex(numbers, r"^-?\d+$")).as_py()
-    return bool(whole) and len(numbers) <= _CODES and rows > 2 * len(numbers)
+    return bool(pc.all(pc.match_substring_regex(numbers, r"^-?\d+$")).as_py())
 
 
 def _are_few(odd: int, rows: int) -> bool:

@@ -68,6 +68,17 @@ class Rows(ABC):
             known[column] = read_cells(self.arrow(column))
         return known[column]
 
+    def holds_text_of_numbers(self, column: str) -> bool:
+        """Whether a column of texts, in a file with types, is read as numbers; found once and then kept."""
+        from gdw.data.columns import is_text_of_numbers
+
+        known: dict[str, bool] = self.__dict__.setdefault("_texts_of_numbers", {})
+        if column not in known:
+            known[column] = not self.untyped and is_text_of_numbers(
+                self.arrow(column), lambda: self.cells(column)
+            )
+        return known[column]
+
     def class_names(self, column: str) -> tuple[str, ...] | None:  # noqa: ARG002
         """The class names that the file declares for a column of class numbers; None if it declares none."""
         return None

@@ -249,7 +249,9 @@ class Source:
 
     def _odd_missing(self, name: str) -> bool:
         """Whether a column holds numbers but for a few cells, so that these are missing values."""
-        if not self.rows.untyped or self.column_types[name] != "number":
+        if self.column_types[name] != "number":
+            return False
+        if not self.rows.untyped and not self.rows.holds_text_of_numbers(name):
             return False
         odd = self.rows.cells(name).odd
         return odd is not None and odd.few

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gdw.errors import ConfigError, DataError
 from gdw.seeding import generator
+
+if TYPE_CHECKING:
+    from gdw.data.source import Source
 
 
 def split_clean(
@@ -101,6 +105,24 @@ def stratified_subset(labels: NDArray[np.int64], size: int, seed: int) -> NDArra
     while sizes.sum() > size:
         sizes[np.argmax(np.where(sizes > 1, sizes - exact, -np.inf))] -= 1
     return _draw(labels, sizes, generator(seed, "subset"))
+
+
+def limited(source: Source, limit: int, seed: int) -> Source:
+    """A random choice of `limit` rows, in the order of the file; all rows if there are not more.
+
+    It is stratified by label, unless `limit` is smaller than the number of classes.
+
+    Raises:
+        ConfigError: `limit` is less than 1.
+    """
+    if limit < 1:
+        raise ConfigError(f"limit (--limit, limit=) must be at least 1, found {limit}")
+    if limit >= len(source):
+        return source
+    if source.labels is not None and limit >= len(np.unique(source.labels)):
+        return source.select(stratified_subset(source.labels, limit, seed))
+    chosen = generator(seed, "limit").choice(len(source), limit, replace=False)
+    return source.select(np.sort(chosen))
 
 
 def _draw(

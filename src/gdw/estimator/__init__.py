@@ -8,14 +8,15 @@ from gdw._lazy import lazy
 
 if TYPE_CHECKING:
     from gdw.estimator.classifier import GDWClassifier
-    from gdw.estimator.fitting import NoCleanExamplesWarning
+    from gdw.estimator.fitting import DataNoteWarning, NoCleanExamplesWarning
 
 _HOME = {
+    "DataNoteWarning": "gdw.estimator.fitting",
     "GDWClassifier": "gdw.estimator.classifier",
     "NoCleanExamplesWarning": "gdw.estimator.fitting",
 }
 
-__all__ = ["GDWClassifier", "NoCleanExamplesWarning"]
+__all__ = ["DataNoteWarning", "GDWClassifier", "NoCleanExamplesWarning"]
 
 
 __getattr__ = lazy(__name__, _HOME)

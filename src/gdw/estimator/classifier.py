@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,9 @@ from torch import nn
 
 from gdw.data.examples import Examples
 from gdw.estimator import fitting
+from gdw.estimator.containers import unwrapped
+from gdw.estimator.fitting import DataNoteWarning
+from gdw.estimator.given_labels import check_labels, known_spelling
 from gdw.estimator.network import Factory, build_network, network_from_bytes, network_to_bytes
 from gdw.estimator.validation import check_features
 from gdw.train.evaluation import predict_probabilities
@@ -60,6 +64,8 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     add_clean : bool, default=False
         Whether to add the clean examples to the training data. Methods that do this themselves, such as
         `"robust"`, refuse it.
+    merge_labels : bool, default=False
+        Whether labels that differ only in case, white space or invisible characters are one class.
     device : {"auto", "cpu", "cuda", "gpu", "mps"}, default="auto"
         Where to train.
     random_state : int or numpy.random.RandomState, default=None
@@ -123,6 +129,7 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         hypergradient: str | None = None,
         method_options: dict[str, Any] | None = None,
         add_clean: bool = False,
+        merge_labels: bool = False,
         device: str = "auto",
         random_state: int | np.random.RandomState | None = None,
         progress: bool = False,
@@ -140,6 +147,7 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.hypergradient = hypergradient
         self.method_options = method_options
         self.add_clean = add_clean
+        self.merge_labels = merge_labels
         self.device = device
         self.random_state = random_state
         self.progress = progress
@@ -161,19 +169,23 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Parameters
         ----------
-        X : {array-like, sparse matrix, data frame, list of str} with n_samples rows
-            Numbers `(n_samples, n_features)`, dense (NaN is a missing value) or sparse; a data frame of
-            numbers, dates and categories, possibly with missing values; a list of texts; or images
-            `(n_samples, H, W)` or `(n_samples, H, W, 3)`.
+        X : {array-like, sparse matrix, data frame, list} with n_samples rows
+            Numbers `(n_samples, n_features)`, dense (NaN is a missing value) or sparse; a list of texts;
+            images `(n_samples, H, W)` or `(n_samples, H, W, 3)`, or a list of images of Pillow or of their
+            files; or columns: a data frame of pandas or Polars, an Arrow table, a `datasets.Dataset`, a
+            mapping of columns. What the columns hold is recognised as `gdw train` does for a file: a
+            column of texts or images, or numbers, dates and categories, possibly with missing values. A
+            `DataNoteWarning` says what is not used.
         y : array-like of shape (n_samples,)
-            The labels: classes of any one type.
+            The labels: texts, numbers or booleans, in any of these containers.
         sample_weight : array-like of shape (n_samples,), default=None
             Factors of the gradients of the examples, not negative. They multiply the learned weights.
             Examples of weight zero are left out.
         meta : tuple (X, y), default=None
             Clean examples that are not in `X`, at least one of each class.
         trusted : array-like of bool of shape (n_samples,), default=None
-            True for the rows of `X` whose labels are verified. Their labels are not in doubt.
+            True for the rows of `X` whose labels are verified. Their labels are not in doubt. A missing
+            value is false; yes/no and 1/0 mean true and false too.
 
         Returns
         -------
@@ -239,8 +251,21 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         predicted: NDArray[Any] = self.classes_[np.concatenate(codes)]
         return predicted
 
+    def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The accuracy: the weighted share of rows whose predicted class is that in `y`."""
+        from sklearn.metrics import accuracy_score
+
+        check_is_fitted(self)
+        labels = check_labels(y, self)
+        labels = known_spelling(labels, self.classes_) if self.merge_labels else labels
+        return float(accuracy_score(labels, self.predict(X), sample_weight=sample_weight))
+
     def _encode(self, X: Any) -> Examples:
-        inputs = self._encoder.encode(check_features(self, X, self._encoder.form, fitting=False))
+        checked = check_features(self, unwrapped(X, "X"), self._encoder.form, fitting=False)
+        inputs, notes = self._encoder.encode(checked)
+        for note in notes:
+            # Shown where the user calls `predict`.
+            warnings.warn(note, DataNoteWarning, stacklevel=3)
         return Examples(inputs, torch.zeros(len(inputs), dtype=torch.int64))
 
     def __sklearn_tags__(self) -> Any:

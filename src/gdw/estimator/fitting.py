@@ -47,6 +47,10 @@ class NoCleanExamplesWarning(UserWarning):
     """`GDWClassifier.fit` got neither `meta` nor `trusted` and chose clean examples itself."""
 
 
+class DataNoteWarning(UserWarning):
+    """What `GDWClassifier` does not use of the data, or reads in another way than it looks."""
+
+
 def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
     """Train `estimator` and set its fitted attributes. `arguments` are those of `GDWClassifier.fit`."""
     from gdw.audit import Recorder, noise_matrix
@@ -54,6 +58,8 @@ def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
     # The parameters are checked before the data.
     config = _training_config(estimator)
     data = encode(estimator, X, y, **arguments)
+    for note in data.notes:
+        warnings.warn(note, DataNoteWarning, stacklevel=3)
     build = partial(
         build_network,
         estimator.model,

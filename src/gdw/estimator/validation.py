@@ -1,16 +1,21 @@
-"""Checking `X`, `y` and `trusted` by scikit-learn's rules, in `fit` and later."""
+"""The form of `X`, and its check by scikit-learn's rules, in `fit` and later."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdw.errors import DataError, nearest
+from gdw.data.loading import INDEX_COLUMNS
+from gdw.errors import DataError
+from gdw.estimator.containers import as_array, is_encoded_picture, is_frame, is_picture
+from gdw.estimator.sources import are_image_files
 
-Form = Literal["numbers", "sparse", "table", "texts", "images", "untouched"]
+Form = Literal["numbers", "sparse", "table", "texts", "pictures", "images", "untouched"]
 """What `X` is; "untouched": numbers for a network of the user's own."""
 
 _DESCRIPTIONS: dict[Form, str] = {
@@ -18,21 +23,21 @@ _DESCRIPTIONS: dict[Form, str] = {
     "sparse": "a sparse matrix (N, F)",
     "table": "a data frame",
     "texts": "a list of texts",
+    "pictures": "a list of images or of their files",
     "images": "images (N, H, W) or (N, H, W, 3)",
     "untouched": "an array or tensor (N, ...)",
 }
 
-# How many classes an error message lists.
-_LISTED = 10
-
 
 def recognise_form(X: Any, *, own_module: bool) -> Form:
-    """The form of training data; with `own_module` dense numbers stay as they are."""
+    """The form of training data, of `unwrapped`; with `own_module` dense numbers stay as they are."""
     if _is_sparse(X):
         return "sparse"
+    if _is_pictures(X):
+        return "pictures"
     if _is_texts(X):
         return "texts"
-    if _is_mixed(X) or (_is_frame(X) and not _all_numeric(X)):
+    if _is_mixed(X) or (is_frame(X) and not _is_numbers(X)):
         return "table"
     if own_module:
         return "untouched"
@@ -53,14 +58,20 @@ def check_features(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
 
     if form == "numbers" and not fitting and _is_sparse(X):
         X = X.toarray()
-    if form in ("texts", "table"):
-        X = _as_texts(X) if form == "texts" else _as_frame(X)
-        validate_data(estimator, X, reset=fitting, skip_check_array=True)
+    single = not fitting and getattr(estimator, "n_features_in_", None) == 1
+    if form == "table" and single and isinstance(X, (list, np.ndarray)) and _ndim(X) == 1:
+        X = [[value] for value in X]
+    if form in _AS_GIVEN:
+        X = _AS_GIVEN[form](X)
+        if form != "pictures":
+            validate_data(estimator, X, reset=fitting, skip_check_array=True)
         _require_rows(X, estimator)
         return X
     if form == "untouched" and isinstance(X, Tensor):
         _require_rows(X, estimator)
         return X
+    if isinstance(X, Tensor):
+        X = as_array(X)
     return _check_array(estimator, X, form, fitting=fitting)
 
 
@@ -68,6 +79,11 @@ def _check_array(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
     from sklearn.utils.validation import validate_data
 
     dense = form in ("numbers", "sparse")
+    if is_frame(X) and not X.shape[1]:
+        raise DataError(
+            f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required by "
+            f"{type(estimator).__name__}"
+        )
     if dense and _ndim(X) > 2:
         raise DataError(f"expected {_DESCRIPTIONS[form]} as in fit, found {_ndim(X)} dimensions")
     flat = dense or (form == "untouched" and _ndim(X) <= 2)
@@ -88,114 +104,7 @@ def select_rows(X: Any, rows: NDArray[np.int64]) -> Any:
     """The `rows` of what `check_features` returned."""
     if isinstance(X, list):
         return [X[row] for row in rows]
-    return X.iloc[rows] if _is_frame(X) else X[rows]
-
-
-def check_labels(y: Any, estimator: Any) -> NDArray[Any]:
-    """Check `y` and return it as an array of classes `(N,)`, of its own type.
-
-    Raises:
-        ValueError: there are no labels, some are missing, they are numbers but not classes, or there is
-            more than one column.
-    """
-    import pandas as pd
-    from sklearn.utils import assert_all_finite, column_or_1d
-    from sklearn.utils.multiclass import check_classification_targets
-
-    if y is None:
-        raise ValueError(
-            f"{type(estimator).__name__} requires y to be passed, but the target y is None"
-        )
-    labels: NDArray[Any] = column_or_1d(y, warn=True)
-    missing = np.flatnonzero(pd.isna(labels))
-    if len(missing):
-        raise DataError(
-            f"Input y contains NaN: {len(missing)} of {len(labels)} labels are missing, the first in row "
-            f"{missing[0]}; label these rows or leave them out"
-        )
-    if labels.dtype == object:
-        _require_one_type(labels)
-    assert_all_finite(labels, input_name="y")
-    check_classification_targets(labels)
-    return labels
-
-
-def code_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The classes `(C,)`, sorted, and the code of each label `(N,)`, from 0 to C-1.
-
-    Raises:
-        DataError: there are less than two classes.
-    """
-    classes, codes = np.unique(labels, return_inverse=True)
-    if len(classes) < 2:
-        number = f"1 class, {classes[0]!r}" if len(classes) else "none"
-        raise DataError(f"expected labels of at least two classes, found {number}")
-    return classes, codes.astype(np.int64)
-
-
-def code_known_labels(labels: NDArray[Any], classes: NDArray[Any], name: str) -> NDArray[np.int64]:
-    """The codes `(N,)` of other labels, in terms of `classes` `(C,)`.
-
-    Raises:
-        DataError: a label is not one of the classes; `name` says which labels they are.
-    """
-    code_of = {value: position for position, value in enumerate(classes.tolist())}
-    codes = np.empty(len(labels), dtype=np.int64)
-    for row, label in enumerate(labels.tolist()):
-        position = code_of.get(label)
-        if position is None:
-            known = [str(value) for value in code_of]
-            more = ", ..." if len(known) > _LISTED else ""
-            raise DataError(
-                f"{name}: the label {label!r} in row {row} never occurs in y.{nearest(str(label), known)} "
-                f"Classes of y: {', '.join(known[:_LISTED])}{more}"
-            )
-        codes[row] = position
-    return codes
-
-
-def check_trusted(trusted: Any, length: int) -> NDArray[np.bool_]:
-    """The mask `(N,)` of verified rows.
-
-    Raises:
-        DataError: `trusted` is not a mask of that length, or all rows or none are true.
-    """
-    mask = np.asarray(trusted)
-    if mask.shape != (length,) or not np.isin(mask, (0, 1)).all():
-        found = f"shape {mask.shape}" if mask.shape != (length,) else f"values of type {mask.dtype}"
-        raise DataError(
-            f"trusted: expected {length} times true or false, one for each row of X, found {found}"
-        )
-    _require_both(mask.astype(bool))
-    return mask.astype(bool)
-
-
-def _require_both(mask: NDArray[np.bool_]) -> None:
-    if mask.all() or not mask.any():
-        found = "every row" if mask.all() else "no row"
-        raise DataError(
-            f"trusted: {found} of X is trusted: expected some clean rows and some to train on"
-        )
-
-
-def require_each_class(codes: NDArray[np.int64], classes: NDArray[Any], name: str) -> None:
-    """Raise `DataError` if a class has no clean example. `codes` are those of the clean examples."""
-    missing = np.flatnonzero(np.bincount(codes, minlength=len(classes)) == 0)
-    if len(missing):
-        word = "1 class has" if len(missing) == 1 else f"{len(missing)} classes have"
-        first = ", ".join(repr(value) for value in classes[missing[:_LISTED]].tolist())
-        raise DataError(
-            f"{name}: {word} no clean example: {first}{', ...' if len(missing) > _LISTED else ''}. "
-            "Add at least one verified example of each"
-        )
-
-
-def _require_one_type(labels: NDArray[Any]) -> None:
-    texts = [isinstance(label, str) for label in labels]
-    if any(texts) and not all(texts):
-        row = texts.index(not texts[0])
-        found = f"{labels[0]!r} in row 0 and {labels[row]!r} in row {row}"
-        raise DataError(f"y: expected labels of one type, found {found}: write them all as text")
+    return X.iloc[rows] if is_frame(X) else X[rows]
 
 
 def _ndim(X: Any) -> int:
@@ -212,20 +121,34 @@ def _is_sparse(X: Any) -> bool:
     return bool(issparse(X))
 
 
-def _is_frame(X: Any) -> bool:
-    return hasattr(X, "iloc") and hasattr(X, "columns")
-
-
-def _all_numeric(X: Any) -> bool:
+def _is_numbers(X: Any) -> bool:
+    """Whether all columns of a data frame are numbers that are features."""
     from pandas.api.types import is_numeric_dtype
 
-    return all(is_numeric_dtype(dtype) for dtype in X.dtypes)
+    # Which columns are not features is found by the reader of tables.
+    return all(map(is_numeric_dtype, X.dtypes)) and not set(map(str, X.columns)) & set(
+        INDEX_COLUMNS
+    )
+
+
+def _is_pictures(X: Any) -> bool:
+    """Whether `X` is a sequence of images: of Pillow, as files, or as arrays of several sizes."""
+    if not isinstance(X, list) and (_ndim(X) != 1 or not _is_sequence(X)):
+        return False
+    first = next((value for value in X if value is not None), None)
+    if isinstance(first, str):
+        return are_image_files(X)
+    if is_picture(first) or isinstance(first, os.PathLike) or is_encoded_picture(first):
+        return True
+    return isinstance(first, np.ndarray) and first.ndim > 1 and len({np.shape(v) for v in X}) > 1
+
+
+def _is_sequence(X: Any) -> bool:
+    return isinstance(X, (list, np.ndarray)) or hasattr(X, "iloc")
 
 
 def _is_texts(X: Any) -> bool:
-    if hasattr(X, "ndim") and X.ndim != 1:
-        return False
-    if not isinstance(X, (list, tuple, np.ndarray)) and not hasattr(X, "iloc"):
+    if not _is_sequence(X) or getattr(X, "ndim", 1) != 1:
         return False
     return any(isinstance(value, str) for value in X)
 
@@ -234,7 +157,7 @@ def _is_mixed(X: Any) -> bool:
     """Whether rows hold names, or names and numbers."""
     if isinstance(X, np.ndarray):
         return X.ndim == 2 and _holds_texts(X)
-    rows = X if isinstance(X, (list, tuple)) else ()
+    rows = X if isinstance(X, list) else ()
     return any(
         isinstance(row, (list, tuple)) and any(isinstance(v, str) for v in row) for row in rows
     )
@@ -243,10 +166,11 @@ def _is_mixed(X: Any) -> bool:
 def _holds_texts(array: NDArray[Any]) -> bool:
     if array.dtype.kind == "O":
         return any(isinstance(value, str) for value in array.flat)
-    return array.dtype.kind == "U"
+    return array.dtype.kind in "UT"
 
 
 def _as_texts(X: Any) -> list[str | None]:
+    X = _one_column(X)
     if isinstance(X, str) or not hasattr(X, "__len__") or getattr(X, "ndim", 1) != 1:
         raise DataError(f"expected {_DESCRIPTIONS['texts']}, found {type(X).__name__}")
     return [_as_text(value, position) for position, value in enumerate(X)]
@@ -264,11 +188,29 @@ def _as_text(value: Any, position: int) -> str | None:
     )
 
 
+def _as_pictures(X: Any) -> list[Any]:
+    X = _one_column(X)
+    if not isinstance(X, list) and (_ndim(X) not in (1, 3, 4) or not _is_sequence(X)):
+        raise DataError(f"expected {_DESCRIPTIONS['pictures']}, found {type(X).__name__}")
+    return list(X)
+
+
+def _one_column(X: Any) -> Any:
+    """The column of a data frame, array or list of rows with a single one."""
+    if isinstance(X, list) and all(isinstance(row, (list, tuple)) and len(row) == 1 for row in X):
+        return [row[0] for row in X]
+    if getattr(X, "ndim", 1) != 2 or X.shape[1] != 1:
+        return X
+    return X.iloc[:, 0] if is_frame(X) else X[:, 0]
+
+
 def _as_frame(X: Any) -> Any:
     import pandas as pd
 
-    if _is_frame(X):
+    if is_frame(X):
         return X
+    if hasattr(X, "iloc"):
+        return X.to_frame()
     if _ndim(X) != 2:
         raise DataError(f"expected {_DESCRIPTIONS['table']} as in fit, found {type(X).__name__}")
     return pd.DataFrame(X).infer_objects()
@@ -280,3 +222,11 @@ def _require_rows(X: Any, estimator: Any) -> None:
             f"Found array with 0 sample(s) while a minimum of 1 is required by "
             f"{type(estimator).__name__}"
         )
+
+
+_AS_GIVEN: dict[Form, Callable[[Any], Any]] = {
+    "texts": _as_texts,
+    "pictures": _as_pictures,
+    "table": _as_frame,
+}
+"""The forms whose values scikit-learn does not check."""

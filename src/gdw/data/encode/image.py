@@ -59,6 +59,10 @@ class ImageEncoder:
     name: ClassVar[str] = "image"
     kind: ClassVar[Literal["image"]] = "image"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without the decoded images, which cannot be pickled.
+        return ImageEncoder, (self.image_size, self.mean_std, self.grey, self.memory_limit)
+
     @property
     def input_shape(self) -> tuple[int, ...]:
         return (3, self.image_size, self.image_size)

@@ -1,0 +1,172 @@
+"""Containers of data and labels: from those of other libraries to arrays, pandas, tensors and lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from gdw.errors import DataError, listed
+
+
+def unwrapped(values: Any, name: str) -> Any:
+    """The same values in a container that the estimator reads.
+
+    Arrow tables, Polars frames, data sets of Hugging Face, mappings of columns and lists of records become
+    data frames; their columns become series. Other sequences become lists, and lists of tensors become
+    tensors. Everything else is returned as it is.
+
+    Args:
+        values: the container.
+        name: what it is called in messages: "X", "y", ...
+
+    Raises:
+        DataError: it is a collection of data sets, or its columns differ in length.
+    """
+    # Some sparse matrices are mappings.
+    if isinstance(values, (np.ndarray, Tensor)) or hasattr(values, "tocsr"):
+        return values
+    if is_pandas(values):
+        return values if hasattr(values, "iloc") else _series(values)
+    if hasattr(values, "with_format") and hasattr(values, "column_names"):
+        values = _table_of_dataset(values, name)
+    if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
+        return _from_arrow(values)
+    if isinstance(values, Mapping):
+        return _frame_of_columns(values, name)
+    if isinstance(values, Sequence) and not isinstance(values, (str, bytes)):
+        return _unwrapped_list(list(values))
+    if values is None or not hasattr(values, "__array__"):
+        raise DataError(f"{name}: {_advice(values)}")
+    return values
+
+
+def _advice(values: Any) -> str:
+    found = type(values).__name__
+    if hasattr(values, "collect") and hasattr(values, "collect_schema"):
+        return f"expected a data frame, found a plan to make one ({found}): give the result of .collect()"
+    return f"expected an array, a data frame or a list, found {found}"
+
+
+def is_pandas(values: Any) -> bool:
+    """Whether `values` is a data frame, a series, an index or an array of pandas."""
+    return type(values).__module__.partition(".")[0] == "pandas"
+
+
+def is_frame(values: Any) -> bool:
+    """Whether `values` is a data frame."""
+    return hasattr(values, "iloc") and hasattr(values, "columns")
+
+
+def is_picture(value: Any) -> bool:
+    """Whether `value` is an image of Pillow."""
+    from PIL import Image
+
+    return isinstance(value, Image.Image)
+
+
+def is_encoded_picture(value: Any) -> bool:
+    """Whether `value` is an image as `datasets` stores it, a mapping with "bytes" and "path"."""
+    return isinstance(value, Mapping) and {"bytes", "path"} == set(value)
+
+
+def _series(values: Any) -> Any:
+    """An index or array of pandas as a series."""
+    import pandas as pd
+
+    if isinstance(values, pd.MultiIndex):
+        return values.to_frame(index=False)
+    return pd.Series(values).reset_index(drop=True)
+
+
+def _table_of_dataset(dataset: Any, name: str) -> Any:
+    """The Arrow table of a `datasets.Dataset`."""
+    if isinstance(dataset, Mapping):
+        first = next(iter(dataset), "train")
+        raise DataError(
+            f"{name}: expected one data set, found several, {listed(dataset)}: give one of them, "
+            f"such as {name}[{first!r}]"
+        )
+    if not hasattr(dataset, "__len__"):
+        raise DataError(
+            f"{name}: expected a data set of known length, found a stream ({type(dataset).__name__}): "
+            "load it without streaming=True"
+        )
+    return dataset.with_format("arrow")[:]
+
+
+def _from_arrow(values: Any) -> Any:
+    import pyarrow as pa
+
+    if hasattr(values, "column_names") or hasattr(values, "columns"):
+        table = pa.table(values)
+        plain = [pa.field(field.name, _plain(field.type)) for field in table.schema]
+        return table.cast(pa.schema(plain)).to_pandas()
+    if hasattr(values, "__arrow_c_stream__"):
+        values = pa.chunked_array(values)
+    else:
+        values = pa.array(values)
+    return values.cast(_plain(values.type)).to_pandas()
+
+
+def _plain(kind: Any) -> Any:
+    """The Arrow type that pandas has in place of `kind`: no views of texts, no dictionaries of them."""
+    import pyarrow as pa
+
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(pa.int32(), _plain(kind.value_type))
+    return kind
+
+
+def _frame_of_columns(columns: Mapping[Any, Any], name: str) -> Any:
+    import pandas as pd
+
+    plain = {key: _column(unwrapped(column, name)) for key, column in columns.items()}
+    lengths = {key: len(column) for key, column in plain.items() if hasattr(column, "__len__")}
+    if len(set(lengths.values())) > 1:
+        (first, rows), *others = lengths.items()
+        other, found = next((key, count) for key, count in others if count != rows)
+        raise DataError(
+            f"{name}: expected columns of one length, found {rows} values in {first!r} and {found} in "
+            f"{other!r}"
+        )
+    return pd.DataFrame(plain)
+
+
+def _column(values: Any) -> Any:
+    """A column for a data frame. The index of a series would move its rows."""
+    if isinstance(values, Tensor):
+        values = as_array(values)
+    if getattr(values, "ndim", 1) > 1:
+        return list(values)
+    return values.reset_index(drop=True) if hasattr(values, "iloc") else values
+
+
+def _unwrapped_list(values: list[Any]) -> Any:
+    if values and all(isinstance(value, Tensor) for value in values):
+        import torch
+
+        if len({value.shape for value in values}) == 1:
+            return torch.stack(values)
+        return [as_array(value) for value in values]
+    records = values and all(isinstance(value, Mapping) for value in values)
+    if records and not is_encoded_picture(values[0]):
+        import pandas as pd
+
+        return pd.DataFrame(values)
+    return values
+
+
+def as_array(tensor: Tensor) -> np.ndarray[Any, Any]:
+    """The values of a tensor on any device, of any dtype."""
+    import torch
+
+    tensor = tensor.detach().cpu()
+    tensor = tensor.to_dense() if tensor.layout != torch.strided else tensor
+    tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    array: np.ndarray[Any, Any] = tensor.numpy()
+    return array

@@ -1,0 +1,224 @@
+"""Checking `y`: labels of one type that scikit-learn can compare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gdw.data.labels import VARIANTS, label_key, one_spelling_each
+from gdw.errors import DataError, nearest
+from gdw.estimator.containers import as_array, is_frame, is_pandas, unwrapped
+
+# How many classes an error message lists.
+_LISTED = 10
+
+
+def check_labels(y: Any, estimator: Any, name: str = "y") -> NDArray[Any]:
+    """Check `y` and return it as an array of classes `(N,)`, of its own type.
+
+    Integers of pandas that may be missing become plain integers, and so on; texts of pandas are objects.
+
+    Raises:
+        ValueError: there are no labels, some are missing, they are of several types, they are numbers but
+            not classes, or there is more than one column.
+    """
+    import pandas as pd
+    from sklearn.utils import assert_all_finite, column_or_1d
+    from sklearn.utils.multiclass import check_classification_targets
+
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is None"
+        )
+    labels: NDArray[Any] = _label_array(unwrapped(y, name), name)
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise DataError(
+            f"{name} should be a 1d array, got an array of shape {labels.shape} instead: if each row is "
+            "one-hot or holds probabilities, give the number of the class, y.argmax(axis=1)"
+        )
+    if labels.dtype.kind in "Sc":
+        found = "bytes: decode them first" if labels.dtype.kind == "S" else "complex numbers"
+        raise DataError(
+            f"{name}: expected labels that are texts, numbers or booleans, found {found}"
+        )
+    labels = column_or_1d(labels, warn=True)
+    _require_complete(np.asarray(pd.isna(labels)), name)
+    if labels.dtype == object:
+        labels = _of_one_type(labels, name)
+    assert_all_finite(labels, input_name=name)
+    check_classification_targets(labels)
+    return labels
+
+
+def _label_array(y: Any, name: str) -> NDArray[Any]:
+    """The labels as an array. What is missing stays missing, so that its row can be named."""
+    if isinstance(y, Tensor):
+        return as_array(y)
+    if hasattr(y, "tocsr"):
+        y = y.toarray()
+    if is_frame(y) and y.shape[1] == 1:
+        return _label_array(y.iloc[:, 0], name)[:, None]
+    if is_pandas(y) and not is_frame(y):
+        return _of_series(y, name)
+    if isinstance(y, list):
+        array = np.asarray(y)
+        # NumPy would turn numbers next to texts into texts, and integers of more than 64 bits into floats.
+        return array if array.ndim != 1 else _with_its_types(y, array)
+    array = np.asarray(y)
+    return array.astype(object) if array.dtype.kind == "T" else array
+
+
+def _of_series(y: Any, name: str) -> NDArray[Any]:
+    import pandas as pd
+
+    _require_complete(y.isna().to_numpy(), name)
+    if isinstance(y.dtype, pd.CategoricalDtype):
+        y = y.astype(y.cat.categories.dtype)
+    plain = getattr(y.dtype, "numpy_dtype", None)
+    if isinstance(plain, np.dtype) and plain.kind in "biufM":
+        return np.asarray(y.to_numpy(dtype=plain))
+    return np.asarray(y)
+
+
+def _with_its_types(values: list[Any], array: NDArray[Any]) -> NDArray[Any]:
+    """`array`, made of `values`, if all are of one type; else an array of objects, which is checked later."""
+    kinds = set(map(type, values))
+    if all(issubclass(kind, str) for kind in kinds) and not kinds <= {str, np.str_}:
+        # NumPy would cut names of an enumeration to the length of their values.
+        return np.array([str.__str__(value) for value in values])
+    overflow = array.dtype.kind in "fO" and all(issubclass(kind, int) for kind in kinds)
+    if overflow or len({_type_name(value) for value in values}) > 1:
+        array = np.empty(len(values), dtype=object)
+        array[:] = values
+    return array
+
+
+def _require_complete(missing: NDArray[np.bool_], name: str) -> None:
+    rows = np.flatnonzero(missing)
+    if len(rows):
+        raise DataError(
+            f"Input {name} contains NaN: {len(rows)} of {len(missing)} labels are missing, the first in row "
+            f"{rows[0]}; label these rows or leave them out"
+        )
+
+
+def _of_one_type(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    """Labels `(N,)` that are objects, in the type of their own; texts stay objects."""
+    types = [_type_name(label) for label in labels]
+    if len(set(types)) > 1:
+        row = next(i for i, kind in enumerate(types) if kind != types[0])
+        raise DataError(
+            f"{name}: expected labels of one type, found {labels[0]!r} in row 0 and {labels[row]!r} in row "
+            f"{row}: write them all as text"
+        )
+    if not types or types[0] == "text":
+        return labels
+    if types[0] not in ("number", "boolean"):
+        raise DataError(
+            f"{name}: expected labels that are texts, numbers or booleans, found {labels[0]!r} of type "
+            f"{types[0]}: write them as text"
+        )
+    if all(isinstance(label, (int, np.integer)) for label in labels):
+        return _integers(labels, name)
+    return np.array(labels.tolist())
+
+
+def _integers(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    values = [label if isinstance(label, (bool, np.bool_)) else int(label) for label in labels]
+    if values and isinstance(values[0], (bool, np.bool_)):
+        return np.array(values)
+    for dtype in (np.int64, np.uint64):
+        if np.iinfo(dtype).min <= min(values) and max(values) <= np.iinfo(dtype).max:
+            return np.array(values, dtype=dtype)
+    row = max(range(len(values)), key=lambda i: abs(values[i]))
+    raise DataError(
+        f"{name}: expected integers of at most 64 bits, found {values[row]} in row {row}: write them as text"
+    )
+
+
+def _type_name(label: Any) -> str:
+    if isinstance(label, str):
+        return "text"
+    if isinstance(label, (bool, np.bool_)):
+        return "boolean"
+    if isinstance(label, (int, float, np.integer, np.floating)):
+        return "number"
+    return type(label).__name__
+
+
+def code_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The classes `(C,)`, sorted, and the code of each label `(N,)`, from 0 to C-1.
+
+    Raises:
+        DataError: there are less than two classes.
+    """
+    classes, codes = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        number = f"1 class, {classes.tolist()[0]!r}" if len(classes) else "none"
+        raise DataError(f"expected labels of at least two classes, found {number}")
+    return classes, codes.astype(np.int64)
+
+
+def known_spelling(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
+    """The labels `(N,)` in the spelling of `classes` `(C,)`; case, white space and the like do not count."""
+    if labels.dtype.kind not in "OU" or classes.dtype.kind not in "OU":
+        return labels
+    spelling = {label_key(name): name for name in classes.tolist()}
+    return np.array([spelling.get(label_key(label), label) for label in labels.tolist()])
+
+
+def code_known_labels(labels: NDArray[Any], classes: NDArray[Any], name: str) -> NDArray[np.int64]:
+    """The codes `(N,)` of other labels, in terms of `classes` `(C,)`.
+
+    Raises:
+        DataError: a label is not one of the classes; `name` says which labels they are.
+    """
+    code_of = {value: position for position, value in enumerate(classes.tolist())}
+    codes = np.empty(len(labels), dtype=np.int64)
+    for row, label in enumerate(labels.tolist()):
+        position = code_of.get(label)
+        if position is None:
+            raise DataError(f"{name}: {_unknown(label, row, classes)}")
+        codes[row] = position
+    return codes
+
+
+def _unknown(label: Any, row: int, classes: NDArray[Any]) -> str:
+    known = [str(value) for value in classes.tolist()]
+    if isinstance(label, str) != isinstance(classes.tolist()[0], str):
+        found, expected = type(label).__name__, type(classes.tolist()[0]).__name__
+        return (
+            f"the labels are of type {found}, such as {label!r}, but those of y are of type {expected}, "
+            f"such as {classes.tolist()[0]!r}: write them in the same type"
+        )
+    more = ", ..." if len(known) > _LISTED else ""
+    return (
+        f"the label {label!r} in row {row} never occurs in y.{nearest(str(label), known)} "
+        f"Classes of y: {', '.join(known[:_LISTED])}{more}"
+    )
+
+
+def merged_labels(labels: NDArray[Any], *, merge: bool) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """Merge labels `(N,)` that differ only in case, white space or invisible characters.
+
+    Args:
+        labels: the labels; nothing is done unless they are texts.
+        merge: whether to merge them into the most frequent spelling. If not, they stay as they are.
+
+    Returns:
+        The labels, and a note if there are such labels.
+    """
+    if labels.dtype.kind not in "OU":
+        return labels, ()
+    names, codes, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    spelling, variants = one_spelling_each(names.tolist(), counts)
+    if not variants:
+        return labels, ()
+    if not merge:
+        return labels, (
+            f"{VARIANTS} are separate classes: {variants}; merge_labels=True merges them",
+        )
+    return np.array(spelling, dtype=labels.dtype)[codes], (f"merged {VARIANTS}: {variants}",)

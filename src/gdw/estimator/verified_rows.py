@@ -1,0 +1,91 @@
+"""Checking `trusted`, the mask of rows with verified labels, and that each class has some."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gdw.data.clean import truth
+from gdw.errors import DataError
+from gdw.estimator.containers import as_array, is_pandas, unwrapped
+
+# How many classes an error message lists.
+_LISTED = 10
+
+
+def check_trusted(trusted: Any, length: int) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """The mask `(N,)` of verified rows, and a note if values are missing, which count as false.
+
+    Raises:
+        DataError: `trusted` is not a mask of that length, or all rows or none are true.
+    """
+    expected = f"trusted: expected {length} times true or false, one for each row of X, found"
+    if isinstance(trusted, str):
+        raise DataError(f"{expected} the text {trusted!r}: give the column itself, X[{trusted!r}]")
+    values = _mask_values(unwrapped(trusted, "trusted"))
+    if values.shape != (length,):
+        raise DataError(f"{expected} {_described(values)}")
+    missing = 0
+    if values.dtype.kind != "b":
+        import pandas as pd
+
+        absent = np.asarray(pd.isna(values))
+        missing = int(np.count_nonzero(absent))
+        values = _truths(values, absent)
+    _require_both(values)
+    if not missing:
+        return values, ()
+    were = "1 value is" if missing == 1 else f"{missing:,} values are"
+    return values, (f"trusted: {were} missing of {length:,}; these rows count as not verified",)
+
+
+def _mask_values(trusted: Any) -> NDArray[Any]:
+    if isinstance(trusted, Tensor):
+        trusted = as_array(trusted)
+    values: NDArray[Any] = np.asarray(trusted, dtype=object if is_pandas(trusted) else None)
+    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+
+
+def _described(values: NDArray[Any]) -> str:
+    if values.ndim == 1 and values.dtype.kind in "iu" and len(np.unique(values)) == len(values):
+        return (
+            f"{len(values)} whole numbers that all differ: if they are row numbers, give "
+            "numpy.isin(numpy.arange(len(X)), trusted)"
+        )
+    return f"shape {values.shape}"
+
+
+def _truths(values: NDArray[Any], absent: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    mask = np.zeros(len(values), dtype=bool)
+    for row in np.flatnonzero(~absent).tolist():
+        verified = truth(values[row])
+        if verified is None:
+            raise DataError(
+                f"trusted: expected {len(values)} times true or false (yes/no, 1/0), found "
+                f"{values.tolist()[row]!r} of type {values.dtype} in row {row}"
+            )
+        mask[row] = verified
+    return mask
+
+
+def _require_both(mask: NDArray[np.bool_]) -> None:
+    if mask.all() or not mask.any():
+        found = "every row" if mask.all() else "no row"
+        raise DataError(
+            f"trusted: {found} of X is trusted: expected some clean rows and some to train on"
+        )
+
+
+def require_each_class(codes: NDArray[np.int64], classes: NDArray[Any], name: str) -> None:
+    """Raise `DataError` if a class has no clean example. `codes` are those of the clean examples."""
+    missing = np.flatnonzero(np.bincount(codes, minlength=len(classes)) == 0)
+    if len(missing):
+        word = "1 class has" if len(missing) == 1 else f"{len(missing)} classes have"
+        first = ", ".join(repr(value) for value in classes[missing[:_LISTED]].tolist())
+        raise DataError(
+            f"{name}: {word} no clean example: {first}{', ...' if len(missing) > _LISTED else ''}. "
+            "Add at least one verified example of each"
+        )

@@ -219,7 +219,7 @@ def test_tensors_of_any_kind():
         ({1, 2}, "found set"),
         ("abc", "found str"),
         ((text for text in texts()), "found generator"),
-        ({"a": [1], "b": [1, 2]}, "1 values in 'a' and 2 in 'b'"),
+        ({"a": [1], "b": [1, 2]}, "1 values in 'a', 2 in 'b'"),
         ([*pictures(), None], "row 24 of X: there is no image"),
         ([np.zeros((4, 4)), np.zeros((5, 5))], r"X\[0\]: expected an image .*uint8"),
         (["\ud800", *texts()[1:]], "half of a character"),

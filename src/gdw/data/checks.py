@@ -6,7 +6,7 @@ The labels must be classes, and two of them should not be one class. A note is o
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -94,25 +94,30 @@ def _are_decimals(names: tuple[str, ...]) -> bool:
 
 def column_notes(rows: Rows, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
     """What is not used of the feature columns `types`: empty columns, and cells that are not numbers."""
-    empty = [name for name, type_ in types.items() if type_ == "missing"]
-    notes = []
-    if empty:
-        notes.append(f"not used, because all cells are empty: {_counted(empty)}")
-    texts = [name for name in types if not rows.untyped and rows.holds_text_of_numbers(name)]
+    empty = _of_type(types, "missing")
+    texts = [] if rows.untyped else list(filter(rows.holds_text_of_numbers, types))
     written = [name for name in texts if rows.cells(name).odd is None]
-    if written:
-        notes.append(f"text that holds numbers is read as numbers: {_counted(written)}")
-    notes += odd_cells_note(rows, types)
-    mixed = _odd_cells(rows, [name for name, type_ in types.items() if type_ == "category"])
-    if mixed:
-        notes.append(f"read as names, because many cells are not numbers: {_shortened(mixed)}")
-    return tuple(notes)
+    mixed = _odd_cells(rows, _of_type(types, "category"))
+    return (
+        *_note("not used, because all cells are empty: ", _counted, empty),
+        *_note("text that holds numbers is read as numbers: ", _counted, written),
+        *odd_cells_note(rows, types),
+        *_note("read as names, because many cells are not numbers: ", _shortened, mixed),
+    )
+
+
+def _of_type(types: Mapping[str, ColumnType], type_: ColumnType) -> list[str]:
+    return [name for name, known in types.items() if known == type_]
+
+
+def _note(text: str, in_words: Callable[[Sequence[str]], str], names: Sequence[str]) -> list[str]:
+    return [text + in_words(names)] if names else []
 
 
 def odd_cells_note(rows: Rows, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
     """How many cells of the columns of numbers in `types` are missing values because they are no numbers."""
-    odd = _odd_cells(rows, [name for name, type_ in types.items() if type_ == "number"])
-    return (f"cells that are not numbers are missing values: {_shortened(odd)}",) if odd else ()
+    odd = _odd_cells(rows, _of_type(types, "number"))
+    return tuple(_note("cells that are not numbers are missing values: ", _shortened, odd))
 
 
 def index_note(rows: Rows, index: Sequence[str]) -> tuple[str, ...]:

@@ -116,21 +116,18 @@ def one_spelling_each(names: Sequence[str], counts: NDArray[np.int64]) -> tuple[
     Returns:
         The spelling of each name, and the names that have several spellings, in words; empty if none has.
     """
-    groups: dict[str, list[int]] = {}
-    for code, name in enumerate(names):
-        groups.setdefault(label_key(name), []).append(code)
-    spelling = list(names)
-    for codes in groups.values():
-        best = names[max(codes, key=lambda code: int(counts[code]))]
-        for code in codes:
-            spelling[code] = best
-    variants = [codes for codes in groups.values() if len(codes) > 1]
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(label_key(name), []).append(name)
+    count_of = dict(zip(names, counts.tolist(), strict=True))
+    best = {key: max(group, key=count_of.__getitem__) for key, group in groups.items()}
     described = [
-        " and ".join(f"{names[code]!r} ({counts[code]:,})" for code in codes)
-        for codes in variants[:_SHOWN]
+        " and ".join(f"{name!r} ({count_of[name]:,})" for name in group)
+        for group in groups.values()
+        if len(group) > 1
     ]
-    more = f"; {len(variants) - _SHOWN} more" if len(variants) > _SHOWN else ""
-    return spelling, f"{'; '.join(described)}{more}"
+    more = [f"{len(described) - _SHOWN} more"] if len(described) > _SHOWN else []
+    return [best[label_key(name)] for name in names], "; ".join(described[:_SHOWN] + more)
 
 
 def recode(

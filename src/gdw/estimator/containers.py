@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from gdw.errors import DataError, listed
@@ -25,12 +27,11 @@ def unwrapped(values: Any, name: str) -> Any:
     Raises:
         DataError: it is a collection of data sets, or its columns differ in length.
     """
-    # Some sparse matrices are mappings.
-    if isinstance(values, (np.ndarray, Tensor)) or hasattr(values, "tocsr"):
+    if is_array(values) or hasattr(values, "iloc"):
         return values
     if is_pandas(values):
-        return values if hasattr(values, "iloc") else _series(values)
-    if hasattr(values, "with_format") and hasattr(values, "column_names"):
+        return _series(values)
+    if hasattr(values, "with_format"):
         values = _table_of_dataset(values, name)
     if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
         return _from_arrow(values)
@@ -43,9 +44,14 @@ def unwrapped(values: Any, name: str) -> Any:
     return values
 
 
+def is_array(values: Any) -> bool:
+    """Whether `values` is an array, a tensor or a sparse matrix (some of these are mappings too)."""
+    return isinstance(values, (np.ndarray, Tensor)) or hasattr(values, "tocsr")
+
+
 def _advice(values: Any) -> str:
     found = type(values).__name__
-    if hasattr(values, "collect") and hasattr(values, "collect_schema"):
+    if hasattr(values, "collect_schema"):
         return f"expected a data frame, found a plan to make one ({found}): give the result of .collect()"
     return f"expected an array, a data frame or a list, found {found}"
 
@@ -61,10 +67,10 @@ def is_frame(values: Any) -> bool:
 
 
 def is_picture(value: Any) -> bool:
-    """Whether `value` is an image of Pillow."""
+    """Whether `value` is an image of Pillow, or the path of one."""
     from PIL import Image
 
-    return isinstance(value, Image.Image)
+    return isinstance(value, (Image.Image, os.PathLike))
 
 
 def is_encoded_picture(value: Any) -> bool:
@@ -126,13 +132,11 @@ def _frame_of_columns(columns: Mapping[Any, Any], name: str) -> Any:
     import pandas as pd
 
     plain = {key: _column(unwrapped(column, name)) for key, column in columns.items()}
-    lengths = {key: len(column) for key, column in plain.items() if hasattr(column, "__len__")}
-    if len(set(lengths.values())) > 1:
-        (first, rows), *others = lengths.items()
-        other, found = next((key, count) for key, count in others if count != rows)
+    lengths = {len(column): key for key, column in plain.items()}
+    if len(lengths) > 1:
+        (few, first), (more, second), *_ = sorted(lengths.items())
         raise DataError(
-            f"{name}: expected columns of one length, found {rows} values in {first!r} and {found} in "
-            f"{other!r}"
+            f"{name}: expected columns of one length, found {few} values in {first!r}, {more} in {second!r}"
         )
     return pd.DataFrame(plain)
 
@@ -147,26 +151,30 @@ def _column(values: Any) -> Any:
 
 
 def _unwrapped_list(values: list[Any]) -> Any:
-    if values and all(isinstance(value, Tensor) for value in values):
-        import torch
-
-        if len({value.shape for value in values}) == 1:
-            return torch.stack(values)
-        return [as_array(value) for value in values]
-    records = values and all(isinstance(value, Mapping) for value in values)
-    if records and not is_encoded_picture(values[0]):
+    if _all_are(values, Tensor):
+        return _stacked(values)
+    if _all_are(values, Mapping) and not is_encoded_picture(values[0]):
         import pandas as pd
 
         return pd.DataFrame(values)
     return values
 
 
-def as_array(tensor: Tensor) -> np.ndarray[Any, Any]:
-    """The values of a tensor on any device, of any dtype."""
-    import torch
+def _all_are(values: list[Any], kind: type) -> bool:
+    return bool(values) and all(isinstance(value, kind) for value in values)
 
-    tensor = tensor.detach().cpu()
-    tensor = tensor.to_dense() if tensor.layout != torch.strided else tensor
-    tensor = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-    array: np.ndarray[Any, Any] = tensor.numpy()
+
+def _stacked(tensors: list[Tensor]) -> Any:
+    if len({tensor.shape for tensor in tensors}) == 1:
+        return torch.stack(tensors)
+    return [as_array(tensor) for tensor in tensors]
+
+
+def as_array(values: Any) -> np.ndarray[Any, Any]:
+    """The values of an array, of a sparse matrix, or of a tensor on any device and of any dtype."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().to_dense() if values.is_sparse else values.detach().cpu()
+        values = values.float() if values.dtype == torch.bfloat16 else values
+    dense = values.toarray() if hasattr(values, "tocsr") else values
+    array: np.ndarray[Any, Any] = np.asarray(dense)
     return array

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gdw.data.labels import VARIANTS, label_key, one_spelling_each
 from gdw.errors import DataError, nearest
@@ -14,6 +14,15 @@ from gdw.estimator.containers import as_array, is_frame, is_pandas, unwrapped
 
 # How many classes an error message lists.
 _LISTED = 10
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "text": (str,),
+    "boolean": (bool, np.bool_),
+    "integer": (int, np.integer),
+    "number": (float, np.floating),
+}
+# The kinds of arrays that NumPy makes of lists of one type without a loss.
+_EXACT = {"text": "U", "boolean": "b", "integer": "iu", "number": "f", "bytes": "S", "complex": "c"}
 
 
 def check_labels(y: Any, estimator: Any, name: str = "y") -> NDArray[Any]:
@@ -34,16 +43,7 @@ def check_labels(y: Any, estimator: Any, name: str = "y") -> NDArray[Any]:
             f"{type(estimator).__name__} requires y to be passed, but the target y is None"
         )
     labels: NDArray[Any] = _label_array(unwrapped(y, name), name)
-    if labels.ndim == 2 and labels.shape[1] > 1:
-        raise DataError(
-            f"{name} should be a 1d array, got an array of shape {labels.shape} instead: if each row is "
-            "one-hot or holds probabilities, give the number of the class, y.argmax(axis=1)"
-        )
-    if labels.dtype.kind in "Sc":
-        found = "bytes: decode them first" if labels.dtype.kind == "S" else "complex numbers"
-        raise DataError(
-            f"{name}: expected labels that are texts, numbers or booleans, found {found}"
-        )
+    _require_comparable(labels, name)
     labels = column_or_1d(labels, warn=True)
     _require_complete(np.asarray(pd.isna(labels)), name)
     if labels.dtype == object:
@@ -53,21 +53,27 @@ def check_labels(y: Any, estimator: Any, name: str = "y") -> NDArray[Any]:
     return labels
 
 
+def _require_comparable(labels: NDArray[Any], name: str) -> None:
+    if labels.ndim == 2 and labels.shape[1] > 1:
+        raise DataError(
+            f"{name} should be a 1d array, got an array of shape {labels.shape} instead: if each row is "
+            "one-hot or holds probabilities, give the number of the class, y.argmax(axis=1)"
+        )
+    if labels.dtype.kind == "S":
+        raise DataError(f"{name}: expected labels as text, found bytes: decode them first")
+    if labels.dtype.kind == "c":
+        raise DataError(f"Complex data not supported: {name} holds {labels.dtype} numbers")
+
+
 def _label_array(y: Any, name: str) -> NDArray[Any]:
     """The labels as an array. What is missing stays missing, so that its row can be named."""
-    if isinstance(y, Tensor):
-        return as_array(y)
-    if hasattr(y, "tocsr"):
-        y = y.toarray()
+    if isinstance(y, list):
+        return _of_list(y)
     if is_frame(y) and y.shape[1] == 1:
         return _label_array(y.iloc[:, 0], name)[:, None]
     if is_pandas(y) and not is_frame(y):
         return _of_series(y, name)
-    if isinstance(y, list):
-        array = np.asarray(y)
-        # NumPy would turn numbers next to texts into texts, and integers of more than 64 bits into floats.
-        return array if array.ndim != 1 else _with_its_types(y, array)
-    array = np.asarray(y)
+    array = as_array(y)
     return array.astype(object) if array.dtype.kind == "T" else array
 
 
@@ -83,16 +89,22 @@ def _of_series(y: Any, name: str) -> NDArray[Any]:
     return np.asarray(y)
 
 
-def _with_its_types(values: list[Any], array: NDArray[Any]) -> NDArray[Any]:
-    """`array`, made of `values`, if all are of one type; else an array of objects, which is checked later."""
-    kinds = set(map(type, values))
-    if all(issubclass(kind, str) for kind in kinds) and not kinds <= {str, np.str_}:
-        # NumPy would cut names of an enumeration to the length of their values.
-        return np.array([str.__str__(value) for value in values])
-    overflow = array.dtype.kind in "fO" and all(issubclass(kind, int) for kind in kinds)
-    if overflow or len({_type_name(value) for value in values}) > 1:
-        array = np.empty(len(values), dtype=object)
-        array[:] = values
+def _of_list(values: list[Any]) -> NDArray[Any]:
+    """The values as an array of their type, or of objects, which are checked later, if NumPy has none."""
+    array = np.asarray(values)
+    if array.ndim != 1:
+        return array
+    kinds = set(map(_type_name, values))
+    # NumPy would turn numbers next to texts into texts and integers of more than 64 bits into floats, and
+    # cut the names of an enumeration to the length of their values.
+    exact = len(kinds) == 1 and array.dtype.kind in _EXACT.get(kinds.pop(), "")
+    named = any(isinstance(value, Enum) for value in values)
+    return array if exact and not named else _objects(values)
+
+
+def _objects(values: list[Any]) -> NDArray[Any]:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
     return array
 
 
@@ -108,45 +120,38 @@ def _require_complete(missing: NDArray[np.bool_], name: str) -> None:
 def _of_one_type(labels: NDArray[Any], name: str) -> NDArray[Any]:
     """Labels `(N,)` that are objects, in the type of their own; texts stay objects."""
     types = [_type_name(label) for label in labels]
-    if len(set(types)) > 1:
+    kinds = set(types)
+    if len(kinds) > 1 and kinds != {"integer", "number"}:
         row = next(i for i, kind in enumerate(types) if kind != types[0])
         raise DataError(
             f"{name}: expected labels of one type, found {labels[0]!r} in row 0 and {labels[row]!r} in row "
             f"{row}: write them all as text"
         )
-    if not types or types[0] == "text":
-        return labels
-    if types[0] not in ("number", "boolean"):
+    if not kinds <= set(_KINDS):
         raise DataError(
             f"{name}: expected labels that are texts, numbers or booleans, found {labels[0]!r} of type "
             f"{types[0]}: write them as text"
         )
-    if all(isinstance(label, (int, np.integer)) for label in labels):
-        return _integers(labels, name)
+    if kinds == {"integer"}:
+        return _integers(list(map(int, labels)), name)
+    if kinds == {"text"}:
+        return _objects([str.__str__(label) for label in labels])
     return np.array(labels.tolist())
 
 
-def _integers(labels: NDArray[Any], name: str) -> NDArray[Any]:
-    values = [label if isinstance(label, (bool, np.bool_)) else int(label) for label in labels]
-    if values and isinstance(values[0], (bool, np.bool_)):
-        return np.array(values)
+def _integers(values: list[int], name: str) -> NDArray[Any]:
     for dtype in (np.int64, np.uint64):
         if np.iinfo(dtype).min <= min(values) and max(values) <= np.iinfo(dtype).max:
             return np.array(values, dtype=dtype)
-    row = max(range(len(values)), key=lambda i: abs(values[i]))
+    row = int(np.argmax([abs(value) for value in values]))
     raise DataError(
         f"{name}: expected integers of at most 64 bits, found {values[row]} in row {row}: write them as text"
     )
 
 
 def _type_name(label: Any) -> str:
-    if isinstance(label, str):
-        return "text"
-    if isinstance(label, (bool, np.bool_)):
-        return "boolean"
-    if isinstance(label, (int, float, np.integer, np.floating)):
-        return "number"
-    return type(label).__name__
+    kinds = (kind for kind, types in _KINDS.items() if isinstance(label, types))
+    return next(kinds, type(label).__name__)
 
 
 def code_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -145,11 +145,7 @@ class _PictureRows(Rows):
 
 def _file_or_bytes(picture: Any, row: int) -> Any:
     """What `gdw.data.images.decode` takes."""
-    if isinstance(picture, np.ndarray):
-        picture = _from_pixels(picture, row)
-    if is_picture(picture):
-        return _written(picture)
-    return os.fspath(picture) if isinstance(picture, os.PathLike) else picture
+    return _plain(_from_pixels(picture, row) if isinstance(picture, np.ndarray) else picture)
 
 
 def _from_pixels(pixels: NDArray[Any], row: int) -> Any:
@@ -217,14 +213,11 @@ def _plain(value: Any) -> Any:
 def _texts(column: pd.Series[Any], name: str = "") -> Any:
     import pyarrow as pa
 
-    missing = column.isna().to_numpy()
-    values = column.tolist()
-    nested = next((value for value in values if isinstance(value, (list, tuple, dict, set))), None)
-    nested = next((v for v in values if np.ndim(v)), None) if nested is None else nested
+    nested = next((value for value in column if np.ndim(value) or isinstance(value, dict)), None)
     if nested is not None:
         raise DataError(
             f"column {name!r} of {ORIGIN} holds {type(nested).__name__} values, which cannot be a feature "
             "of a table: drop it, or give it alone"
         )
-    texts = [None if absent else str(v) for v, absent in zip(values, missing, strict=True)]
-    return pa.array(texts, pa.string())
+    texts = column.astype(object).map(str).where(column.notna(), None)
+    return pa.array(texts.tolist(), pa.string())

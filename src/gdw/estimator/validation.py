@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -54,38 +53,34 @@ def check_features(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
         ValueError, TypeError: as scikit-learn raises them.
         DataError: `X` has another form than in `fit`.
     """
+    if form in _AS_GIVEN:
+        return _check_values(estimator, X, form, fitting=fitting)
+    if form != "untouched" or not isinstance(X, Tensor):
+        return _check_array(estimator, X, form, fitting=fitting)
+    _require_rows(X, estimator)
+    return X
+
+
+def _check_values(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
+    """Check what scikit-learn does not check beyond the names of columns."""
     from sklearn.utils.validation import validate_data
 
-    if form == "numbers" and not fitting and _is_sparse(X):
-        X = X.toarray()
     single = not fitting and getattr(estimator, "n_features_in_", None) == 1
-    if form == "table" and single and isinstance(X, (list, np.ndarray)) and _ndim(X) == 1:
+    if form == "table" and single and not hasattr(X, "iloc") and _ndim(X) == 1:
         X = [[value] for value in X]
-    if form in _AS_GIVEN:
-        X = _AS_GIVEN[form](X)
-        if form != "pictures":
-            validate_data(estimator, X, reset=fitting, skip_check_array=True)
-        _require_rows(X, estimator)
-        return X
-    if form == "untouched" and isinstance(X, Tensor):
-        _require_rows(X, estimator)
-        return X
-    if isinstance(X, Tensor):
-        X = as_array(X)
-    return _check_array(estimator, X, form, fitting=fitting)
+    X = _AS_GIVEN[form](X)
+    if form != "pictures":
+        validate_data(estimator, X, reset=fitting, skip_check_array=True)
+    _require_rows(X, estimator)
+    return X
 
 
 def _check_array(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
     from sklearn.utils.validation import validate_data
 
     dense = form in ("numbers", "sparse")
-    if is_frame(X) and not X.shape[1]:
-        raise DataError(
-            f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required by "
-            f"{type(estimator).__name__}"
-        )
-    if dense and _ndim(X) > 2:
-        raise DataError(f"expected {_DESCRIPTIONS[form]} as in fit, found {_ndim(X)} dimensions")
+    X = as_array(X) if isinstance(X, Tensor) or (form == "numbers" and _is_sparse(X)) else X
+    _require_dimensions(X, form, estimator)
     flat = dense or (form == "untouched" and _ndim(X) <= 2)
     return validate_data(
         estimator,
@@ -94,10 +89,20 @@ def _check_array(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
         accept_sparse="csr" if dense else False,
         dtype=(np.float64, np.float32) if dense else "numeric",
         # NaN is a missing value in a table of numbers.
-        ensure_all_finite="allow-nan" if form == "numbers" and not _is_sparse(X) else True,
+        ensure_all_finite="allow-nan" if form == "numbers" else True,
         ensure_2d=flat,
         allow_nd=not flat,
     )
+
+
+def _require_dimensions(X: Any, form: Form, estimator: Any) -> None:
+    if is_frame(X) and not X.shape[1]:
+        raise DataError(
+            f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required by "
+            f"{type(estimator).__name__}"
+        )
+    if form in ("numbers", "sparse") and _ndim(X) > 2:
+        raise DataError(f"expected {_DESCRIPTIONS[form]} as in fit, found {_ndim(X)} dimensions")
 
 
 def select_rows(X: Any, rows: NDArray[np.int64]) -> Any:
@@ -133,24 +138,25 @@ def _is_numbers(X: Any) -> bool:
 
 def _is_pictures(X: Any) -> bool:
     """Whether `X` is a sequence of images: of Pillow, as files, or as arrays of several sizes."""
-    if not isinstance(X, list) and (_ndim(X) != 1 or not _is_sequence(X)):
+    if not _is_sequence(X):
         return False
     first = next((value for value in X if value is not None), None)
     if isinstance(first, str):
         return are_image_files(X)
-    if is_picture(first) or isinstance(first, os.PathLike) or is_encoded_picture(first):
-        return True
-    return isinstance(first, np.ndarray) and first.ndim > 1 and len({np.shape(v) for v in X}) > 1
+    return is_picture(first) or is_encoded_picture(first) or _differ_in_size(X, first)
+
+
+def _differ_in_size(X: Any, first: Any) -> bool:
+    return isinstance(first, np.ndarray) and first.ndim > 1 and len(set(map(np.shape, X))) > 1
 
 
 def _is_sequence(X: Any) -> bool:
-    return isinstance(X, (list, np.ndarray)) or hasattr(X, "iloc")
+    """Whether `X` is a list, or has one dimension."""
+    return isinstance(X, list) or (hasattr(X, "ndim") and X.ndim == 1)
 
 
 def _is_texts(X: Any) -> bool:
-    if not _is_sequence(X) or getattr(X, "ndim", 1) != 1:
-        return False
-    return any(isinstance(value, str) for value in X)
+    return _is_sequence(X) and any(isinstance(value, str) for value in X)
 
 
 def _is_mixed(X: Any) -> bool:
@@ -171,7 +177,7 @@ def _holds_texts(array: NDArray[Any]) -> bool:
 
 def _as_texts(X: Any) -> list[str | None]:
     X = _one_column(X)
-    if isinstance(X, str) or not hasattr(X, "__len__") or getattr(X, "ndim", 1) != 1:
+    if not _is_sequence(X):
         raise DataError(f"expected {_DESCRIPTIONS['texts']}, found {type(X).__name__}")
     return [_as_text(value, position) for position, value in enumerate(X)]
 
@@ -190,18 +196,19 @@ def _as_text(value: Any, position: int) -> str | None:
 
 def _as_pictures(X: Any) -> list[Any]:
     X = _one_column(X)
-    if not isinstance(X, list) and (_ndim(X) not in (1, 3, 4) or not _is_sequence(X)):
+    if not _is_sequence(X) and _ndim(X) not in (3, 4):
         raise DataError(f"expected {_DESCRIPTIONS['pictures']}, found {type(X).__name__}")
     return list(X)
 
 
 def _one_column(X: Any) -> Any:
     """The column of a data frame, array or list of rows with a single one."""
-    if isinstance(X, list) and all(isinstance(row, (list, tuple)) and len(row) == 1 for row in X):
+    if is_frame(X):
+        return X.iloc[:, 0] if X.shape[1] == 1 else X
+    rows = isinstance(X, list) and all(isinstance(row, list) and len(row) == 1 for row in X)
+    if rows or getattr(X, "shape", ())[1:] == (1,):
         return [row[0] for row in X]
-    if getattr(X, "ndim", 1) != 2 or X.shape[1] != 1:
-        return X
-    return X.iloc[:, 0] if is_frame(X) else X[:, 0]
+    return X
 
 
 def _as_frame(X: Any) -> Any:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from gdw.data.clean import truth
 from gdw.errors import DataError
@@ -43,10 +42,9 @@ def check_trusted(trusted: Any, length: int) -> tuple[NDArray[np.bool_], tuple[s
 
 
 def _mask_values(trusted: Any) -> NDArray[Any]:
-    if isinstance(trusted, Tensor):
-        trusted = as_array(trusted)
-    values: NDArray[Any] = np.asarray(trusted, dtype=object if is_pandas(trusted) else None)
-    return values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
+    objects = trusted.astype(object) if is_pandas(trusted) else trusted
+    values = as_array(objects)
+    return values[:, 0] if values.shape[1:] == (1,) else values
 
 
 def _described(values: NDArray[Any]) -> str:

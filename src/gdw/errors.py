@@ -44,9 +44,13 @@ class OutputError(GDWError, OSError):
         why = os.strerror(reason.errno) if reason.errno else str(reason)
         return cls(reason.errno or 0, why, str(path))
 
+    @property
+    def fact(self) -> str:
+        """What cannot be written, and why, without advice."""
+        return f"cannot write {shown(self.filename)}: {self.strerror}"
+
     def __str__(self) -> str:
-        advice = _OUTPUT_ADVICE.get(self.errno or 0, "")
-        return f"cannot write {shown(self.filename)}: {self.strerror}{advice}"
+        return self.fact + _OUTPUT_ADVICE.get(self.errno or 0, "")
 
 
 _OUTPUT_ADVICE = {
@@ -81,7 +85,7 @@ def nearest(found: str, known: Iterable[str]) -> str:
     return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
-def shown(path: str | Path) -> str:
+def shown(path: str | os.PathLike[str]) -> str:
     """Return the path as text that fits on one line, whatever characters it contains."""
     text = os.fsencode(path).decode("utf-8", errors="replace")
     return text if text.isprintable() else repr(text)

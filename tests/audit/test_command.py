@@ -169,7 +169,8 @@ def test_options_that_do_not_go_together(gdw: Run) -> None:
     one_line(gdw("audit", "run", "--apply", "KEEP"), "--apply and --output belong together")
     one_line(gdw("audit", "run", "--output", "x.csv"), "--apply and --output belong together")
     words = ("audit", "run", "--apply", "KEEP", "--output")
-    one_line(gdw(*words, "data.csv"), "exists already")
+    one_line(gdw(*words, "data.csv"), "would overwrite data.csv, which this command reads")
+    one_line(gdw(*words, "data.csv", "--force"), "would overwrite data.csv")
     one_line(gdw(*words, "kept.parquet"), "expected a name ending in .csv")
     assert gdw("audit", "run", "--threshold", 2).exit_code == 2
     assert not Path("run/label_issues.csv").exists()

@@ -12,7 +12,7 @@ from gdw.audit import label_issues, score
 from gdw.audit.audit_files import write_issues
 from gdw.audit.edited_issues import read_edited_issues
 from gdw.audit.issues import COLUMNS, true_class_probabilities
-from gdw.audit.pred_probs import check_pred_probs, write_pred_probs
+from gdw.audit.pred_probs import write_pred_probs
 from gdw.errors import ConfigError, RunError
 from tests.audit.made import drawn, evidence, top
 
@@ -165,17 +165,6 @@ def test_probabilities_for_cleanlab(tmp_path: Path) -> None:
     for i in rows:
         others = np.setdiff1d(np.arange(40), [*made.top_classes[i], given[i]])
         assert np.ptp(found[i, others]) == 0
-
-
-def test_where_probabilities_cannot_be_written(tmp_path: Path) -> None:
-    (tmp_path / "old.npy").touch()
-    for name, message in (
-        ("p.csv", "name it .npy"),
-        ("old.npy", "exists already"),
-        ("no/p.npy", r"the folder .* does not exist"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            check_pred_probs(tmp_path / name)
 
 
 def test_the_given_label_counts_exactly_though_it_is_not_among_the_likeliest() -> None:

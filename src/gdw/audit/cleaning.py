@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -41,16 +42,13 @@ def check_output(data: Path, output: Path) -> None:
     """Check, before long work starts, that a copy of `data` can be written to `output`.
 
     Raises:
-        ConfigError: `output` exists, is inside the data, has another suffix than the data, or its folder does
-            not exist.
+        ConfigError: `output` is inside the data, is a folder that exists, or has another suffix.
     """
-    if output.exists() or output.is_symlink():
-        raise ConfigError(
-            f"{shown(output)} exists already: choose another name, or remove it first"
-        )
-    if not output.parent.is_dir():
-        raise ConfigError(f"there is no folder {shown(output.parent)}: make it, or choose another")
     if data.is_dir():
+        if os.path.lexists(output):
+            raise ConfigError(
+                f"{shown(output)} exists already: choose another name, or remove it first"
+            )
         if data.resolve() in output.resolve().parents:
             raise ConfigError(
                 f"{shown(output)} is inside the data {shown(data)}, where its images would become a class: "

@@ -9,24 +9,9 @@ from numpy.typing import NDArray
 
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import TrueClassProbabilities, true_class_probabilities
-from gdw.errors import ConfigError
 from gdw.files.documents import write_atomically
 
 _VALUES_AT_ONCE = 1 << 22
-
-
-def check_pred_probs(path: Path) -> None:
-    """Check that a new `.npy` file can be written at `path`.
-
-    Raises:
-        ConfigError: another suffix, a file that exists, or a missing folder.
-    """
-    if path.suffix.lower() != ".npy":
-        raise ConfigError(f"{path}: predicted probabilities are a NumPy file, name it .npy")
-    if path.exists():
-        raise ConfigError(f"{path} exists already: choose another name, or remove it first")
-    if not path.parent.is_dir():
-        raise ConfigError(f"the folder {path.parent} does not exist: make it, or choose another")
 
 
 def write_pred_probs(evidence: Evidence, path: Path) -> None:

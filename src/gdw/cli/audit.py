@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gdw.audit.matrix import Cells
-    from gdw.runs import RunAudit
+    from gdw.runs import Run, RunAudit
 
 NEEDS_ARGUMENTS = True
 EPILOG = "Example: gdw audit runs/animals --apply KEEP --output kept.csv"
@@ -69,48 +70,84 @@ def audit(
             "example, one column for each class."
         ),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Overwrite the files of --output and --pred-probs if they exist."
+        ),
+    ] = False,
 ) -> None:
     """List the training labels that are probably wrong, and write a corrected copy of the data.
 
     Writes label_issues.csv, noise_matrix.csv and audit.json into the run folder. The data are not changed.
     """
-    from gdw.audit.pred_probs import check_pred_probs, write_pred_probs
+    from gdw.audit.pred_probs import write_pred_probs
     from gdw.errors import ConfigError
-    from gdw.runs import audit as audit_run
+    from gdw.runs import load
+    from gdw.runs.outputs import output_of_run
 
     if (apply is None) != (output is None):
         raise ConfigError("--apply and --output belong together, as in --apply KEEP --output FILE")
-    if pred_probs is not None:
-        check_pred_probs(pred_probs)
-    began = time.perf_counter()
-    run_audit = audit_run(run, data=data)
-    if output is not None:
-        run_audit.check_copy(output)
-    if issues is None:
-        run_audit.require_unedited()
-        frame, cells = run_audit.issues(threshold=threshold), run_audit.noise_cells()
-        run_audit.write(frame, cells)
-    else:
-        frame, cells = run_audit.edited_issues(issues), run_audit.noise_cells()
-    judged = time.perf_counter() - began
-    _show(run_audit, frame, cells, top)
-    if issues is None:
-        typer.echo(f"written into {run}: label_issues.csv, noise_matrix.csv, audit.json")
-    if pred_probs is not None:
-        write_pred_probs(run_audit.evidence, pred_probs)
-        typer.echo(f"predicted probabilities for cleanlab: {pred_probs}")
-    if apply is not None and output is not None:
-        _apply(run_audit, apply, frame, output)
-    elif issues is None:
-        _say_what_is_next(run, frame)
+    opened = load(run)
+    with ExitStack() as outputs:
+        for path, suffixes in ((pred_probs, (".npy",)), (output, ())):
+            if path is not None:
+                outputs.enter_context(
+                    output_of_run(
+                        opened, path, suffixes=suffixes, reads=[data, issues], force=force
+                    )
+                )
+        began = time.perf_counter()
+        run_audit, frame, cells = _judge(opened, data, issues, threshold, output)
+        judged = time.perf_counter() - began
+        _show(run_audit, frame, cells, top)
+        if issues is None:
+            _keep(run_audit, frame, cells)
+        if pred_probs is not None:
+            write_pred_probs(run_audit.evidence, pred_probs)
+            typer.echo(f"predicted probabilities for cleanlab: {pred_probs}")
+        if apply is not None and output is not None:
+            _apply(run_audit, apply, frame, output)
+        elif issues is None:
+            _say_what_is_next(run, frame)
     rest = time.perf_counter() - began - judged
     typer.echo(
         f"time: finding label issues {judged:.1f} s, printing and writing copies {rest:.1f} s"
     )
 
 
+def _judge(
+    run: Run, data: str | None, issues: Path | None, threshold: float, output: Path | None
+) -> tuple[RunAudit, pd.DataFrame, Cells]:
+    """The audit, and the tables of issues and of the noise matrix."""
+    from gdw.runs import audit as audit_run
+
+    run_audit = audit_run(run, data=data)
+    if output is not None:
+        run_audit.check_copy(output)
+    if issues is not None:
+        return run_audit, run_audit.edited_issues(issues), run_audit.noise_cells()
+    run_audit.require_unedited()
+    return run_audit, run_audit.issues(threshold=threshold), run_audit.noise_cells()
+
+
+def _keep(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells) -> None:
+    from gdw.errors import OutputError
+
+    try:
+        run_audit.write(frame, cells)
+    except OutputError as error:
+        from gdw.cli.errors import note
+
+        note(
+            f"{error.fact}; the result is shown here but not kept: copy the run to where you can write"
+        )
+        return
+    typer.echo(f"written into {run_audit.run.path}: label_issues.csv, noise_matrix.csv, audit.json")
+
+
 def _say_what_is_next(run: Path, frame: pd.DataFrame) -> None:
-    if frame["is_label_issue"].any():
+    if frame["is_label_issue"].any() and (run / "label_issues.csv").exists():
         typer.echo(
             "next: check label_issues.csv, then run "
             f"gdw audit {shlex.quote(str(run))} --apply KEEP --output FILE"

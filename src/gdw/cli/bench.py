@@ -28,24 +28,33 @@ def bench(
         Path | None,
         typer.Option("--from", help="Measure nothing; print the results in this JSON file."),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Overwrite the files of --json and --markdown if they exist."),
+    ] = False,
 ) -> None:
     """Measure the time and memory of a training step of each method, compared with plain SGD."""
     from gdw.bench.benchmark import DOCUMENT, document, read, run
     from gdw.bench.workloads import suite as workloads_of
+    from gdw.files.documents import write_text_atomically
+    from gdw.files.outputs import output_file
 
-    if from_ is not None:
-        results = read(from_)
-    else:
-        workloads = workloads_of(suite)
-        results = run(
-            workloads,
-            repeats=repeats,
-            log=lambda text: typer.echo(text, err=True),
-            with_loading=suite in ("standard", "loading"),
-        )
-    if json_ is not None:
-        DOCUMENT.write(json_, results)
-    page = document(results)
-    if markdown is not None:
-        markdown.write_text(page, encoding="utf-8")
+    with (
+        output_file(json_, reads=[from_], force=force),
+        output_file(markdown, reads=[from_], force=force),
+    ):
+        if from_ is not None:
+            results = read(from_)
+        else:
+            results = run(
+                workloads_of(suite),
+                repeats=repeats,
+                log=lambda text: typer.echo(text, err=True),
+                with_loading=suite in ("standard", "loading"),
+            )
+        page = document(results)
+        if json_ is not None:
+            DOCUMENT.write(json_, results)
+        if markdown is not None:
+            write_text_atomically(markdown, page)
     typer.echo(page)

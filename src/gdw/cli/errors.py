@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -50,6 +53,23 @@ def _usage(error: Any) -> str:
 def note(message: object) -> None:
     """Print a note about what the user wrote as one line, `gdw: note: message`, on standard error."""
     _print(f"note: {message}")
+
+
+@contextmanager
+def notes_of_warnings() -> Iterator[None]:
+    """Inside, what could not be kept in a run folder is a note on standard error."""
+    from gdw.runs.outputs import NotKeptWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", NotKeptWarning)
+        yield
+    for warning in caught:
+        if issubclass(warning.category, NotKeptWarning):
+            note(warning.message)
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
 
 
 def _set_instead(flag: str) -> str:

@@ -37,35 +37,40 @@ def evaluate(
             "--json", help="Also write the results to this JSON file; - prints only them."
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite the file of --json if it exists.")
+    ] = False,
 ) -> None:
     """Measure the model of a run on labelled data.
 
     Prints accuracy, balanced accuracy, log-likelihood, calibration error, and the recall of each class.
     Without --limit the results are also saved in the run folder (evaluation.json) for gdw report.
     """
-    from gdw.cli.errors import note
+    from gdw.cli.errors import note, notes_of_warnings
+    from gdw.files.documents import write_text_atomically
     from gdw.runs import evaluate as evaluate_source
     from gdw.runs import evaluate_file, load
+    from gdw.runs.outputs import output_of_run
 
     opened = load(run)
     chosen = label or _label_column(opened.data_config, data)
-    source = opened.read(data, label=chosen, limit=limit)
-    for text in source.notes:
-        note(text)
-    if limit is None:
-        figures = evaluate_file(opened, data, source=source)
-    else:
-        figures = evaluate_source(opened, source)
-    if json_ == "-":
-        typer.echo(json.dumps(figures, ensure_ascii=False))
-        return
-    _show(figures, f"{run} on {data}")
-    if json_ is not None:
-        from gdw.files.documents import write_text_atomically
-
-        text = json.dumps(figures, ensure_ascii=False, indent=1)
-        write_text_atomically(Path(json_), text)
-        typer.echo(f"written: {json_}")
+    file = None if json_ == "-" else json_
+    with output_of_run(opened, file, reads=[data], force=force):
+        source = opened.read(data, label=chosen, limit=limit)
+        for text in source.notes:
+            note(text)
+        if limit is None:
+            with notes_of_warnings():
+                figures = evaluate_file(opened, data, source=source)
+        else:
+            figures = evaluate_source(opened, source)
+        if json_ == "-":
+            typer.echo(json.dumps(figures, ensure_ascii=False))
+            return
+        _show(figures, f"{run} on {data}")
+        if file is not None:
+            write_text_atomically(Path(file), json.dumps(figures, ensure_ascii=False, indent=1))
+            typer.echo(f"written: {file}")
 
 
 def _label_column(trained: DataConfig, data: str) -> str:

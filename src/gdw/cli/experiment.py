@@ -51,6 +51,9 @@ def experiment(
             help="With --results: write one page with all results here, its pictures in a folder next to it."
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite the file of --markdown if it exists.")
+    ] = False,
 ) -> None:
     """Run a grid of data, noise, imbalance, methods and seeds, and compare the results.
 
@@ -61,7 +64,7 @@ def experiment(
     if list_:
         _list()
     elif results:
-        _results(results, markdown)
+        _results(results, markdown, force=force)
     elif protocol is None:
         raise ConfigError("name a protocol: a YAML file, or a shipped one (gdw experiment --list)")
     elif output is None:
@@ -132,17 +135,19 @@ def _run(grid: Grid, jobs: int | None) -> None:
         raise typer.Exit(1)
 
 
-def _results(folders: list[Path], markdown: Path | None) -> None:
+def _results(folders: list[Path], markdown: Path | None, *, force: bool) -> None:
     from gdw.experiments.grid_folder import GridFolder
     from gdw.experiments.publish import write_document
     from gdw.experiments.results import Results
+    from gdw.files.outputs import output_file
 
-    all_results = [Results(GridFolder(folder)) for folder in folders]
-    for results in all_results:
-        _conclude(results)
-    if markdown is not None:
-        write_document(all_results, markdown)
-        typer.echo(f"page: {markdown}")
+    with output_file(markdown, reads=folders, force=force):
+        all_results = [Results(GridFolder(folder)) for folder in folders]
+        for results in all_results:
+            _conclude(results)
+        if markdown is not None:
+            write_document(all_results, markdown)
+            typer.echo(f"page: {markdown}")
 
 
 def _conclude(results: Results) -> None:

@@ -21,6 +21,9 @@ def predict(
     limit: Annotated[
         int | None, typer.Option(help="Use only this many rows, drawn at random.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite the file of --output if it exists.")
+    ] = False,
 ) -> None:
     """Predict the labels of new data.
 
@@ -29,13 +32,14 @@ def predict(
     from gdw.cli.errors import note
     from gdw.runs import load
     from gdw.runs import predict as predict_source
-    from gdw.runs.predicting import check_output, write_predictions
+    from gdw.runs.outputs import output_of_run
+    from gdw.runs.predicting import SUFFIXES, write_predictions
 
-    check_output(output)
     opened = load(run)
-    source = opened.read(data, label=None, limit=limit)
-    for text in source.notes:
-        note(text)
-    frame = predict_source(opened, source)
-    write_predictions(frame, output)
+    with output_of_run(opened, output, suffixes=SUFFIXES, reads=[data], force=force):
+        source = opened.read(data, label=None, limit=limit)
+        for text in source.notes:
+            note(text)
+        frame = predict_source(opened, source)
+        write_predictions(frame, output)
     typer.echo(f"{len(frame):,} predictions written: {output}")

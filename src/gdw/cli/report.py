@@ -36,14 +36,25 @@ def report(
         str | None,
         typer.Option(help="Where the training data are now, if they were moved since training."),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite the file of --output if it exists.")
+    ] = False,
 ) -> None:
     """Write a report of a run as one HTML page.
 
     Shows how good the model is, overall and for each class, which labels look wrong, and what to do next.
     """
+    from gdw.cli.errors import notes_of_warnings
     from gdw.report import write_report
 
-    page = write_report(
-        run, output=output, test=test, test_label=test_label, baseline=baseline, data=data
-    )
+    with notes_of_warnings():
+        page = write_report(
+            run,
+            output=output,
+            test=test,
+            test_label=test_label,
+            baseline=baseline,
+            data=data,
+            force=force,
+        )
     typer.echo(f"open the report: {page}")

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from gdw._version import __version__
-from gdw.errors import ConfigError
+from gdw.errors import OutputError, RunError
 from gdw.files.documents import write_text_atomically
 from gdw.report.contents import contents
 from gdw.runs.evaluating import evaluate_file
+from gdw.runs.outputs import REPORT, output_of_run
 from gdw.runs.run import Run, load
 
-REPORT = "report.html"
+_SUFFIXES = (".html", ".htm")
 
 
 def write_report(
@@ -28,6 +29,7 @@ def write_report(
     test_label: str | None = None,
     baseline: str | os.PathLike[str] | Run | None = None,
     data: str | None = None,
+    force: bool = False,
 ) -> Path:
     """Write a page about a run: its model, its classes, its suspicious labels and what to do next.
 
@@ -35,18 +37,20 @@ def write_report(
 
     Args:
         run: a run or its folder.
-        output: the HTML file; by default `report.html` in the run folder. An earlier page is replaced.
+        output: the HTML file; by default `report.html` in the run folder, where an earlier page is replaced.
         test: labelled data on which the model, and that of `baseline`, are measured first. The figures are
             kept as `evaluation.json` in the run folders.
         test_label: the label column of `test`.
         baseline: another run to compare with, such as plain training on the same data.
         data: where the training data are now, if they were moved. The page shows examples from them.
+        force: overwrite the file `output` if it exists.
 
     Returns:
         The path of the page.
 
     Raises:
-        ConfigError: `output` does not end in .html, or its folder does not exist.
+        ConfigError: `output` does not end in .html, exists, or its folder does not exist.
+        OutputError: the page cannot be written.
         RunError: there is no run, or one of its files is damaged.
         DataError: the test data do not fit the model.
 
@@ -56,20 +60,27 @@ def write_report(
     """
     run = load(run)
     other = None if baseline is None else load(baseline)
-    path = run.folder.file(REPORT) if output is None else Path(output)
-    _check(path)
-    if test is not None:
-        for measured in filter(None, (run, other)):
-            evaluate_file(measured, test, label=test_label)
-    write_text_atomically(path, _render(contents(run, other, data=data)))
+    path = run.folder.file(REPORT)
+    if output is not None and Path(output).absolute() != path.absolute():
+        path, reads = Path(output), [test, data, *_pages(other)]
+    else:
+        output, reads = None, []
+    with output_of_run(run, output, suffixes=_SUFFIXES, reads=reads, force=force):
+        if test is not None:
+            for measured in filter(None, (run, other)):
+                evaluate_file(measured, test, label=test_label)
+        page = _render(contents(run, other, data=data))
+        try:
+            write_text_atomically(path, page)
+        except OutputError as error:
+            raise RunError(
+                f"{error}; with --output FILE.html (output=...) it can be elsewhere"
+            ) from error
     return path
 
 
-def _check(path: Path) -> None:
-    if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
-        raise ConfigError(f"{path} is not the name of a page: expected one ending in .html")
-    if not path.parent.is_dir():
-        raise ConfigError(f"the folder {path.parent} does not exist: make it, or choose another")
+def _pages(other: Run | None) -> list[Path]:
+    return [] if other is None else [other.folder.file(REPORT)]
 
 
 def _render(values: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from gdw.audit.evidence import Evidence
 from gdw.audit.issues import THRESHOLD, label_issues
 from gdw.audit.matrix import Cells, noise_cells
 from gdw.audit.training_rows import TrainingRows, training_rows
-from gdw.errors import ConfigError, DataError, shown
+from gdw.errors import ConfigError, DataError, OutputError, shown
 from gdw.runs.run import Run, load
 
 if TYPE_CHECKING:
@@ -123,11 +123,16 @@ class RunAudit:
             cells: the entries of `noise_cells`.
         """
         names, file = self.run.label_names, self.run.folder.file
-        write_issues(frame, file(LABEL_ISSUES))
         write_noise_matrix(cells, names, file(NOISE_MATRIX))
+        write_issues(frame, file(LABEL_ISSUES))
         wrong = _in_order_of_training(frame, frame["is_label_issue"], bool)
         content = summary(self.evidence, names, wrong=wrong, issues_file=file(LABEL_ISSUES))
-        SUMMARY.write(file(AUDIT), content)
+        try:
+            SUMMARY.write(file(AUDIT), content)
+        except OutputError:
+            # By an earlier summary the new list would look edited.
+            file(AUDIT).unlink(missing_ok=True)
+            raise
         self.run.forget("issues", "noise_matrix", "audit")
 
     def check_copy(self, output: Path) -> None:

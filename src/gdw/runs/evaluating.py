@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from gdw.data.source import Source
+from gdw.errors import OutputError
 from gdw.files.documents import finite_or_null
+from gdw.runs.outputs import NotKeptWarning
 from gdw.runs.prepare import held_out_label
 from gdw.runs.run import EVALUATION, FIGURES, Run
 from gdw.train.evaluation import BINS, predict_probabilities
@@ -49,6 +52,8 @@ def evaluate_file(
 ) -> dict[str, Any]:
     """Measure the model of `run` on a file, and keep the figures as `evaluation.json` in the run folder.
 
+    If the folder cannot be written, a `NotKeptWarning` says so, and `run.evaluation` has the figures anyway.
+
     Args:
         run: a finished run.
         path: a file or folder of the same form as the training data.
@@ -66,8 +71,17 @@ def evaluate_file(
         column = label or held_out_label(run.data_config, path, option="--test-label")
         source = run.read(path, label=column)
     figures = {**evaluate(run, source), "data": path}
-    FIGURES.write(run.folder.file(EVALUATION), finite_or_null(figures))
+    kept = finite_or_null(figures)
     run.forget("evaluation")
+    try:
+        FIGURES.write(run.folder.file(EVALUATION), kept)
+    except OutputError as error:
+        vars(run)["evaluation"] = kept
+        warnings.warn(
+            f"{error.fact}; the result is shown here but not kept in the run folder (--json FILE keeps it)",
+            NotKeptWarning,
+            stacklevel=2,
+        )
     return figures
 
 

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from gdw.data.source import Source
-from gdw.errors import ConfigError, nearest
 from gdw.files.documents import write_atomically
 from gdw.files.formula import escaped
 from gdw.runs.run import Run
@@ -19,7 +18,8 @@ from gdw.train.evaluation import predict_probabilities
 if TYPE_CHECKING:
     import pandas as pd
 
-_SUFFIXES = (".csv", ".parquet", ".jsonl")
+SUFFIXES = (".csv", ".parquet", ".jsonl")
+"""The formats of `write_predictions`."""
 
 
 def predict_proba(run: Run, source: Source, *, batch_size: int = 512) -> NDArray[np.float32]:
@@ -68,23 +68,6 @@ def predict(run: Run, source: Source) -> pd.DataFrame:
         columns[f"p({name})"] = probabilities[:, k]
     frame: pd.DataFrame = pd.DataFrame(columns)
     return frame
-
-
-def check_output(path: Path) -> None:
-    """Check that predictions can be written to `path`.
-
-    Raises:
-        ConfigError: the suffix is not that of a known format, the folder is missing, or the file exists.
-    """
-    if path.suffix.lower() not in _SUFFIXES:
-        raise ConfigError(
-            f"{path} has no suffix of a known format: expected a name ending in {', '.join(_SUFFIXES)}."
-            f"{nearest(path.suffix, _SUFFIXES)}"
-        )
-    if path.exists():
-        raise ConfigError(f"{path} exists already: choose another name, or remove it first")
-    if not path.parent.is_dir():
-        raise ConfigError(f"the folder {path.parent} does not exist: make it, or choose another")
 
 
 def write_predictions(frame: pd.DataFrame, path: Path) -> None:

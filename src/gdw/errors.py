@@ -10,13 +10,18 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 class GDWError(Exception):
-    """Base of all errors that `gdw` raises on purpose."""
+    """Base of all errors that `gdw` raises on purpose. Its message is safe to show, see `printable`."""
+
+    def __init__(self, *args: object, **named: Any) -> None:
+        super().__init__(*(printable(a) if isinstance(a, str) else a for a in args), **named)
 
 
 class ConfigError(GDWError, ValueError):
@@ -83,6 +88,31 @@ def nearest(found: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in names}
     close = difflib.get_close_matches(found.lower(), list(by_lower), n=1, cutoff=0.6)
     return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+# Control characters but for the line feed, marks that change the writing direction, half surrogates.
+_UNSAFE = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+# `np.str_('cat')`, `np.int64(3)`, `np.True_`: how NumPy 2 shows its scalars in Python code.
+_NUMPY_SCALAR = re.compile(
+    r"""\bnp\.[a-z]+\d*_?\(('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[-+.\w]*)\)|\bnp\.(True|False)_"""
+)
+
+
+def printable(text: str) -> str:
+    """Return the text as it is safe to show on a terminal.
+
+    What could move the cursor, change colours or reverse the reading order is shown as an escape such as
+    `\\x1b`, NumPy scalars as plain ones.
+
+    >>> print(printable("a\\x1b[31mred\\x1b[0m class"), printable("np.str_('cat')"))
+    a\\x1b[31mred\\x1b[0m class 'cat'
+    """
+    plain = (
+        _NUMPY_SCALAR.sub(lambda found: found[1] or found[2] or "", text) if "np." in text else text
+    )
+    return _UNSAFE.sub(lambda found: repr(found[0])[1:-1], plain)
 
 
 def shown(path: str | os.PathLike[str]) -> str:

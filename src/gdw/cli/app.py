@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from gdw._version import __version__
-from gdw.errors import ConfigError, GDWError, nearest
+from gdw.errors import ConfigError, GDWError, nearest, printable
 
 # Each command is the function of this name in the module of this name.
 COMMANDS = (
@@ -26,6 +28,9 @@ COMMANDS = (
 
 # The common base of typer's errors about the command line: `typer` does not export it.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+CLOSED_PIPE = 141
+"""The exit status of a program that wrote to a closed pipe, in shells: 128 and the number of SIGPIPE."""
 
 _MARKUP: Any = "rich"
 
@@ -69,6 +74,10 @@ class Commands(TyperGroup):
         """Run the command that `ctx` names; an error that the user can mend becomes one line."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader, such as `head`, has seen enough. What is still in the buffer has no reader either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(CLOSED_PIPE) from None
         except (GDWError, OSError, KeyboardInterrupt, _UsageError) as error:
             raise typer.Exit(_report(error)) from None
 
@@ -84,6 +93,18 @@ def _refuse_empty(args: list[str]) -> None:
         if not arg or (arg.startswith("--") and arg.endswith("=") and arg.count("=") == 1):
             name = option.removesuffix("=") if option.startswith("-") else "an argument"
             raise ConfigError(f"{name}: expected a value, found an empty one")
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print a line, on standard error if `err`; names in it, such as those of classes, may hold anything."""
+    typer.echo(printable(text), err=err)
+
+
+def cell(text: str) -> str:
+    """Text for a cell or a title of a table: shown as it is, without markup."""
+    from rich.markup import escape
+
+    return escape(printable(text).replace("\n", "\\n"))
 
 
 def _report(error: BaseException) -> int:

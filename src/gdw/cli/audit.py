@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gdw.cli.app import cell, say
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -105,15 +107,13 @@ def audit(
             _keep(run_audit, frame, cells)
         if pred_probs is not None:
             write_pred_probs(run_audit.evidence, pred_probs)
-            typer.echo(f"predicted probabilities for cleanlab: {pred_probs}")
+            say(f"predicted probabilities for cleanlab: {pred_probs}")
         if apply is not None and output is not None:
             _apply(run_audit, apply, frame, output)
         elif issues is None:
             _say_what_is_next(run, frame)
     rest = time.perf_counter() - began - judged
-    typer.echo(
-        f"time: finding label issues {judged:.1f} s, printing and writing copies {rest:.1f} s"
-    )
+    say(f"time: finding label issues {judged:.1f} s, printing and writing copies {rest:.1f} s")
 
 
 def _judge(
@@ -143,12 +143,12 @@ def _keep(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells) -> None:
             f"{error.fact}; the result is shown here but not kept: copy the run to where you can write"
         )
         return
-    typer.echo(f"written into {run_audit.run.path}: label_issues.csv, noise_matrix.csv, audit.json")
+    say(f"written into {run_audit.run.path}: label_issues.csv, noise_matrix.csv, audit.json")
 
 
 def _say_what_is_next(run: Path, frame: pd.DataFrame) -> None:
     if frame["is_label_issue"].any() and (run / "label_issues.csv").exists():
-        typer.echo(
+        say(
             "next: check label_issues.csv, then run "
             f"gdw audit {shlex.quote(str(run))} --apply KEEP --output FILE"
         )
@@ -166,12 +166,10 @@ def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -
     kept = ""
     if copy.not_audited:
         kept = f", {copy.not_audited:,} kept as they are because they were not used in training"
-    typer.echo(
-        f"{shown(output)}: {copy.written:,} rows, {changed}{kept}; the original is unchanged"
-    )
+    say(f"{shown(output)}: {copy.written:,} rows, {changed}{kept}; the original is unchanged")
     note = run_audit.note_on_copy(output)
     if note:
-        typer.echo(note)
+        say(note)
 
 
 def _show(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> None:
@@ -179,7 +177,7 @@ def _show(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> N
 
     console = Console()
     if run_audit.missing:
-        typer.echo(f"note: {' '.join(run_audit.missing.split())}", err=True)
+        say(f"note: {' '.join(run_audit.missing.split())}", err=True)
     count, share = int(frame["is_label_issue"].sum()), frame["is_label_issue"].mean()
     if top:
         console.print(_top(frame.head(top)))
@@ -187,12 +185,10 @@ def _show(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> N
     if confusions.row_count:
         console.print(confusions)
         clean = run_audit.evidence.clean_true
-        typer.echo(
-            _how_to_read(cells, run_audit.run.label_names, 0 if clean is None else len(clean))
-        )
-    typer.echo(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
+        say(_how_to_read(cells, run_audit.run.label_names, 0 if clean is None else len(clean)))
+    say(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
     if share > _MOST:
-        typer.echo(
+        say(
             "note: if most labels look wrong, the model has probably learned too little: check the training "
             "accuracy in history.jsonl, and train longer before you use --apply",
             err=True,
@@ -212,9 +208,9 @@ def _top(frame: pd.DataFrame) -> Any:
     for row in frame[[*columns, "is_label_issue"]].itertuples(index=False):
         where, given, suggested, probability, score, wrong = row
         table.add_row(
-            _plain(where),
-            _plain(given),
-            _plain(suggested),
+            cell(where),
+            cell(given),
+            cell(suggested),
             "" if probability != probability else f"{probability:.2f}",
             f"{score:.3f}",
             "yes" if wrong else "",
@@ -232,8 +228,8 @@ def _confusions(cells: Cells, names: tuple[str, ...]) -> Any:
         table.add_column(name, justify="right")
     for e in cells.confusions(_CONFUSIONS):
         table.add_row(
-            _plain(names[cells.true[e]]),
-            _plain(names[cells.given[e]]),
+            cell(names[cells.true[e]]),
+            cell(names[cells.given[e]]),
             f"{cells.probability[e]:.1%}",
             f"{cells.low[e]:.1%} to {cells.high[e]:.1%}",
             f"{cells.count[e]:,.0f}",
@@ -258,12 +254,3 @@ def _how_to_read(cells: Cells, names: tuple[str, ...], verified: int) -> str:
         f"{reading} With {verified:,} verified rows this estimate is good to roughly {margin}; "
         "verify more to narrow it."
     )
-
-
-def _plain(text: str) -> str:
-    """Text of the user's data, without control characters and without markup for rich."""
-    from rich.markup import escape
-
-    from gdw.errors import shown
-
-    return escape(shown(text))

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gdw.cli.app import say
+
 EPILOG = "Example: gdw bench --suite mlp --json figures.json"
 
 
@@ -49,7 +51,7 @@ def bench(
             results = run(
                 workloads_of(suite),
                 repeats=repeats,
-                log=lambda text: typer.echo(text, err=True),
+                log=lambda text: say(text, err=True),
                 with_loading=suite in ("standard", "loading"),
             )
         page = document(results)
@@ -57,4 +59,4 @@ def bench(
             DOCUMENT.write(json_, results)
         if markdown is not None:
             write_text_atomically(markdown, page)
-    typer.echo(page)
+    say(page)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gdw.cli.app import say
+
 EPILOG = "Example: gdw demo --seeds 1"
 
 _DEFAULT = Path("runs", "demo")
@@ -33,10 +35,10 @@ def demo(
     from gdw.demo.demo_page import PICTURE, write_page
 
     folder = output or _next_free(_DEFAULT)
-    typer.echo(
+    say(
         f"digits with noise {NOISE} and imbalance {IMBALANCE}, {CLEAN_PER_CLASS} verified examples per class"
     )
-    outcomes = compare(folder, seeds=range(seeds), log=typer.echo)
+    outcomes = compare(folder, seeds=range(seeds), log=say)
     printed = Table(title=caption(seeds), title_justify="left")
     for name in header(seeds):
         printed.add_column(name, justify="left" if name == "method" else "right")
@@ -44,8 +46,8 @@ def demo(
         printed.add_row(*row)
     Console().print(printed)
     page = write_page(folder, outcomes, seeds=range(seeds))
-    typer.echo(f"learning curves: {folder / PICTURE}")
-    typer.echo(f"open the report: {page}")
+    say(f"learning curves: {folder / PICTURE}")
+    say(f"open the report: {page}")
 
 
 def _next_free(folder: Path) -> Path:

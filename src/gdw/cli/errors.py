@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-import typer
-
-from gdw.errors import DivergenceError, nearest
+from gdw.cli.app import say
+from gdw.errors import DivergenceError, GDWError, nearest
 
 DIVERGED, WRONG_USE, INTERRUPTED = 1, 2, 130
 """Exit statuses."""
@@ -29,11 +30,23 @@ def report(error: BaseException) -> int:
 def _message(error: Any) -> str:
     if hasattr(error, "format_message"):
         return _usage(error)
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if isinstance(error, OSError) and not isinstance(error, GDWError) and error.strerror:
+        return _of_system(error)
     if isinstance(error, KeyboardInterrupt):
         return str(error) or "interrupted"
     return str(error)
+
+
+def _of_system(error: OSError) -> str:
+    if not isinstance(error.filename, (str, bytes)):
+        return (
+            f"a file cannot be read or written, and the system does not say which: {error.strerror}. Check "
+            "the place of the output and the folder for temporary files"
+        )
+    path = Path(os.fsdecode(error.filename))
+    # Files are written under such a name first.
+    written = re.fullmatch(r"\.(.+)\.gdw-[a-z0-9_]{8}\.tmp", path.name, re.DOTALL)
+    return f"{error.strerror}: {path.with_name(written[1]) if written else path}"
 
 
 def _usage(error: Any) -> str:
@@ -85,4 +98,4 @@ def _set_instead(flag: str) -> str:
 def _print(message: str) -> None:
     # The processes of a run on several devices all say the same: one line is enough.
     if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
-        typer.echo(f"gdw: {' '.join(message.split())}", err=True)
+        say(f"gdw: {' '.join(message.split())}", err=True)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gdw.cli.app import cell, say
+
 if TYPE_CHECKING:
     from gdw.runs.config import DataConfig
 
@@ -70,7 +72,7 @@ def evaluate(
         _show(figures, f"{run} on {data}")
         if file is not None:
             write_text_atomically(Path(file), json.dumps(figures, ensure_ascii=False, indent=1))
-            typer.echo(f"written: {file}")
+            say(f"written: {file}")
 
 
 def _label_column(trained: DataConfig, data: str) -> str:
@@ -80,16 +82,15 @@ def _label_column(trained: DataConfig, data: str) -> str:
     usual = trained.test_label or trained.label
     if name != usual:
         # Standard output is for the results alone with --json -.
-        typer.echo(f"labels: column {name!r}, because {data} has no column {usual!r}", err=True)
+        say(f"labels: column {name!r}, because {data} has no column {usual!r}", err=True)
     return name
 
 
 def _show(figures: dict[str, Any], title: str) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left")
+    table = Table(title=cell(title), title_justify="left")
     table.add_column("measure")
     table.add_column("value", justify="right")
     table.add_row("examples", f"{figures['examples']:,}")
@@ -108,7 +109,7 @@ def _show(figures: dict[str, Any], title: str) -> None:
         if support
     ]
     for recall, support, name in sorted(rows)[:_ROWS]:
-        classes.add_row(escape(name), f"{support:,}", f"{recall:.2%}")
+        classes.add_row(cell(name), f"{support:,}", f"{recall:.2%}")
     console = Console()
     console.print(table)
     console.print(classes)

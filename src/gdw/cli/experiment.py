@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gdw.cli.app import say
+
 if TYPE_CHECKING:
     from gdw.experiments.grid import Grid
     from gdw.experiments.results import Results
@@ -83,11 +85,11 @@ def _list() -> None:
 
     for name, path in shipped_protocols().items():
         protocol = read_protocol(path)
-        typer.echo(f"{name}: {protocol.about}")
-        typer.echo(f"  {len(expand(protocol))} runs. Time: {protocol.hours or 'unknown.'}")
+        say(f"{name}: {protocol.about}")
+        say(f"  {len(expand(protocol))} runs. Time: {protocol.hours or 'unknown.'}")
         if protocol.needs:
-            typer.echo(f"  Needs: {protocol.needs}")
-    typer.echo("Run a part of a protocol with --only, for example: --only method=gdw --only seed=0")
+            say(f"  Needs: {protocol.needs}")
+    say("Run a part of a protocol with --only, for example: --only method=gdw --only seed=0")
 
 
 def _grid(name: str, output: Path, data_root: Path | None, only: list[str] | None) -> Grid:
@@ -103,11 +105,11 @@ def _grid(name: str, output: Path, data_root: Path | None, only: list[str] | Non
 def _show(grid: Grid) -> None:
     states = {cell: grid.folder.state(cell) for cell in grid.cells}
     for cell, state in states.items():
-        typer.echo(f"{state:8}{cell}")
+        say(f"{state:8}{cell}")
     counts = Counter(states.values())
-    typer.echo(f"{len(states)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
+    say(f"{len(states)} runs: " + ", ".join(f"{n} {state}" for state, n in counts.items()))
     if grid.protocol.hours:
-        typer.echo(f"Time of the whole protocol {grid.protocol.name}: {grid.protocol.hours}")
+        say(f"Time of the whole protocol {grid.protocol.name}: {grid.protocol.hours}")
 
 
 def _run(grid: Grid, jobs: int | None) -> None:
@@ -118,20 +120,18 @@ def _run(grid: Grid, jobs: int | None) -> None:
     number = jobs or choose_jobs([grid.cells[cell].config for cell in pending])
     number = max(1, min(number, len(pending)))
     done = len(grid.cells) - len(pending)
-    typer.echo(
+    say(
         f"{grid.protocol.name}: {len(grid.cells)} runs, {done} done, {number} at a time, in "
         f"{grid.folder.path}"
     )
     try:
-        failed = grid.run(jobs=number, log=typer.echo)
+        failed = grid.run(jobs=number, log=say)
     except KeyboardInterrupt:
-        typer.echo("stopped; run the same command again to continue")
+        say("stopped; run the same command again to continue")
         raise
     _conclude(Results(grid.folder))
     if failed:
-        typer.echo(
-            f"{failed} runs failed, see results.md; the same command tries them again", err=True
-        )
+        say(f"{failed} runs failed, see results.md; the same command tries them again", err=True)
         raise typer.Exit(1)
 
 
@@ -147,7 +147,7 @@ def _results(folders: list[Path], markdown: Path | None, *, force: bool) -> None
             _conclude(results)
         if markdown is not None:
             write_document(all_results, markdown)
-            typer.echo(f"page: {markdown}")
+            say(f"page: {markdown}")
 
 
 def _conclude(results: Results) -> None:
@@ -155,21 +155,20 @@ def _conclude(results: Results) -> None:
     from rich.table import Table as TerminalTable
     from rich.text import Text
 
+    from gdw.errors import printable
     from gdw.experiments.publish import publish
     from gdw.experiments.result_tables import group_tables
 
     paths = publish(results)
     for group in results.groups():
         for table in group_tables(results, group)[:1]:
-            printed = TerminalTable(title=table.title, title_justify="left")
+            printed = TerminalTable(title=Text(printable(table.title)), title_justify="left")
             for number, name in enumerate(table.header):
-                printed.add_column(Text(name), justify="right" if number else "left")
+                printed.add_column(Text(printable(name)), justify="right" if number else "left")
             for row in table.rows:
-                printed.add_row(*(Text(e.text, "bold" if e.best else "") for e in row))
+                printed.add_row(*(Text(printable(e.text), "bold" if e.best else "") for e in row))
             Console().print(printed)
     unknown = results.folder.unknown_cells(results.cells)
     if unknown:
-        typer.echo(
-            f"{len(unknown)} folders in cells/ belong to no run of the protocol: {unknown[0]}, ..."
-        )
-    typer.echo("results: " + ", ".join(map(str, paths)))
+        say(f"{len(unknown)} folders in cells/ belong to no run of the protocol: {unknown[0]}, ...")
+    say("results: " + ", ".join(map(str, paths)))

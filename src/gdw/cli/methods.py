@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
+from gdw.cli.app import say
 from gdw.options import plain_types
 from gdw.reweight.registry import METHODS
 
@@ -29,28 +30,28 @@ def methods(
 def _list() -> None:
     width = max(map(len, METHODS))
     for family, members in METHODS.families().items():
-        typer.echo(f"{family}:")
+        say(f"{family}:")
         for name, summary in members:
-            typer.echo(f"  {name:{width}}  {summary}")
-    typer.echo("Options of a method: gdw methods NAME. Use one: gdw train ... --method NAME")
+            say(f"  {name:{width}}  {summary}")
+    say("Options of a method: gdw methods NAME. Use one: gdw train ... --method NAME")
 
 
 def _describe(name: str) -> None:
     from gdw.train.config import NOT_IN_TRAINING
 
     method = METHODS.require(name)
-    typer.echo(f"{name}: {METHODS.summary(name)}\n\n{_description(method)}\n")
+    say(f"{name}: {METHODS.summary(name)}\n\n{_description(method)}\n")
     options = {
         option: field
         for option, field in method.Options.model_fields.items()
         if option not in NOT_IN_TRAINING
     }
-    typer.echo("Options, each set with --set NAME=VALUE:" if options else "It has no options.")
+    say("Options, each set with --set NAME=VALUE:" if options else "It has no options.")
     for option, field in options.items():
         default = _yaml(field.get_default(call_default_factory=True))
         details = [*_values(field.annotation), *_bounds(field.metadata), f"default {default}"]
-        typer.echo(f"  {option}: {', '.join(details)}")
-        typer.echo(textwrap.indent(textwrap.fill(field.description or "", 88), "      "))
+        say(f"  {option}: {', '.join(details)}")
+        say(textwrap.indent(textwrap.fill(field.description or "", 88), "      "))
 
 
 def _description(method: type) -> str:

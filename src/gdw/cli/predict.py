@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gdw.cli.app import say
+
 NEEDS_ARGUMENTS = True
 EPILOG = "Example: gdw predict runs/animals new.csv --output predictions.csv"
 
@@ -42,4 +44,4 @@ def predict(
             note(text)
         frame = predict_source(opened, source)
         write_predictions(frame, output)
-    typer.echo(f"{len(frame):,} predictions written: {output}")
+    say(f"{len(frame):,} predictions written: {output}")

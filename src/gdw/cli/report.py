@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gdw.cli.app import say
+
 NEEDS_ARGUMENTS = True
 EPILOG = "Example: gdw report runs/animals --test holdout.csv"
 
@@ -57,4 +59,4 @@ def report(
             data=data,
             force=force,
         )
-    typer.echo(f"open the report: {page}")
+    say(f"open the report: {page}")

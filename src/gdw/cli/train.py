@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gdw.cli.app import say
 from gdw.cli.record_flags import add_record_flags
 from gdw.errors import ConfigError, brief
 from gdw.files.yaml_files import parse_yaml
@@ -117,7 +118,7 @@ def train(
         ) from None
     if training.is_first_process:
         took = time.perf_counter() - read
-        typer.echo(f"time: reading and encoding {read - began:.1f} s, training {took:.1f} s")
+        say(f"time: reading and encoding {read - began:.1f} s, training {took:.1f} s")
         _conclude(training, result)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
@@ -208,20 +209,20 @@ def _introduce(training: Training, prepared: PreparedData, network: Any) -> None
     verified = "none verified" if prepared.meta is None else f"{len(prepared.meta):,} verified"
     if training.config.data.add_clean:
         verified += " (included in the training examples)"
-    typer.echo(
+    say(
         f"{len(prepared.train):,} training examples ({prepared.schema.kind}), {verified}, "
         f"{len(names):,} classes"
     )
     if prepared.source.labels is not None:
         from gdw.data.checks import size_note
 
-        typer.echo(size_note(names, prepared.source.labels))
+        say(size_note(names, prepared.source.labels))
     if training.config.data.noise:
-        typer.echo(f"noise {training.config.data.noise}: {prepared.spoiled:.1%} of labels changed")
+        say(f"noise {training.config.data.noise}: {prepared.spoiled:.1%} of labels changed")
     for note in prepared.source.notes:
-        typer.echo(note)
+        say(note)
     parameters = sum(p.numel() for p in network.parameters())
-    typer.echo(
+    say(
         f"method {options.method}, model {training.model_name(prepared)} ({parameters:,} parameters), "
         f"{options.epochs} epoch{'s' if options.epochs > 1 else ''}, seed {options.seed}"
     )
@@ -231,22 +232,22 @@ def _conclude(training: Training, result: FitResult) -> None:
     output = shlex.quote(str(training.output))
     if result.epochs_done < training.config.training.epochs:
         why = "interrupted" if result.interrupted else "stopped"
-        typer.echo(
+        say(
             f"{why}: {result.epochs_done} epochs are done and saved; "
             f"continue with gdw train --resume --output {output}"
         )
         return
     if result.epochs_before == result.epochs_done:
-        typer.echo(f"complete: all {result.epochs_done} epochs were done before")
+        say(f"complete: all {result.epochs_done} epochs were done before")
     if "test_accuracy" in result.final:
-        typer.echo(
+        say(
             f"test accuracy {result.final['test_accuracy']:.2%}, "
             f"balanced {result.final['test_balanced_accuracy']:.2%} "
             f"({_mean_of_last(result.averaged_epochs)})"
         )
-    typer.echo(f"run folder: {training.output}")
+    say(f"run folder: {training.output}")
     measure = "" if "test_accuracy" in result.final else f"gdw evaluate {output} DATA, or "
-    typer.echo(f"next: {measure}gdw audit {output}")
+    say(f"next: {measure}gdw audit {output}")
 
 
 def _mean_of_last(epochs: int) -> str:

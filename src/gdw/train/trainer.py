@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from gdw.data.examples import Examples
-from gdw.errors import ConfigError, ModelError
+from gdw.errors import ConfigError, ModelError, printable
 from gdw.hypergradient.inputs import Forward, default_forward
 from gdw.reweight import METHODS, Reweighter, build
 from gdw.train import feed
@@ -204,7 +204,7 @@ class Trainer:
 
     def _say(self, message: str) -> None:
         if self.processes.is_first and self.config.progress != "none":
-            print(message, file=sys.stderr, flush=True)
+            print(printable(message), file=sys.stderr, flush=True)
 
     def _make_ready(self, model: nn.Module, sets: feed.DataSets) -> None:
         """Move the model to the device, in train mode and equal on every process, and check it."""

@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 
 from gdw.data import Examples, fit_encoder, from_arrays, load, load_encoder
-from gdw.data.encode.image import ImagesOnDemand, evenly_spaced, free_memory, memory_share, square
+from gdw.data.encode.image import ImagesOnDemand, evenly_spaced, square
 from gdw.data.encode.pixels import PixelInputs, PixelsOnDemand
 from gdw.data.source import Source
 from gdw.errors import ConfigError, DataError
+from gdw.files.memory import free_memory, memory_share
 
 
 @pytest.fixture
@@ -190,7 +191,7 @@ def test_free_memory_is_what_machine_and_container_leave(tmp_path):
 
 
 def test_processes_of_a_machine_share_its_memory(monkeypatch):
-    monkeypatch.setattr("gdw.data.encode.image.free_memory", lambda: 1200)
+    monkeypatch.setattr("gdw.files.memory.free_memory", lambda: 1200)
     for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"):
         monkeypatch.delenv(name, raising=False)
     assert memory_share() == 600

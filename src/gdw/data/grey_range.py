@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.images import DAMAGED, open_image
+from gdw.data.images import opened_image
 from gdw.errors import DataError
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ GreyRange = tuple[float, float]
 FORMER_RANGE: GreyRange = (0.0, 0.0)
 """The range that gdw 0.1.0 assumed: sixteen bits for all integers, 255 for floats."""
 
+# The pixels of a part of an image that is converted at a time.
+_STRIP = 1 << 22
+
 # Pillow's modes of these images begin so, such as `I;16B`.
 _MODES = ("I", "F")
 
@@ -34,17 +38,15 @@ def read_grey_range(source: Source, indices: NDArray[np.int64]) -> GreyRange | N
 
     Images that cannot be read do not count: decoding them raises the error.
     """
-    from PIL import Image
-
     low, high = math.inf, -math.inf
     values = source.rows.values(source.feature_columns[0], source.row_numbers[indices])
     for value in values:
         try:
-            with open_image(value, source.rows.folder) as image:
+            with opened_image(value, source.rows.folder) as image:
                 if image.mode.startswith(_MODES):
                     least, most = _extremes(np.asarray(image))
                     low, high = min(low, least), max(high, most)
-        except (*DAMAGED, DataError, Image.DecompressionBombError):
+        except DataError:
             continue
     return None if low > high else _usual_range(low, high)
 
@@ -55,19 +57,31 @@ def eight_bits(image: Image.Image, grey: GreyRange | None) -> NDArray[np.uint8]:
     black, white = grey or _usual_range(*_extremes(values))
     if (black, white) == FORMER_RANGE:
         white = 65535.0 if values.dtype.kind in "iu" else 255.0
-    numbers = np.nan_to_num(values.astype(np.float64), nan=black)
-    if black == 0 and white in (255, 65535):
-        # The upper byte, as it is usual for these types.
-        scaled = np.trunc(numbers / ((white + 1) / 256))
-    else:
-        scaled = np.rint((numbers - black) * (255 / (white - black)))
-    pixels: NDArray[np.uint8] = scaled.clip(0, 255).astype(np.uint8)
+    pixels = np.empty(values.shape, dtype=np.uint8)
+    for rows in _strips(values):
+        numbers = np.nan_to_num(values[rows].astype(np.float64), nan=black)
+        if black == 0 and white in (255, 65535):
+            # The upper byte, as it is usual for these types.
+            scaled = np.trunc(numbers / ((white + 1) / 256))
+        else:
+            scaled = np.rint((numbers - black) * (255 / (white - black)))
+        pixels[rows] = scaled.clip(0, 255)
     return pixels
 
 
 def _extremes(values: NDArray[Any]) -> tuple[float, float]:
-    finite = values[np.isfinite(values)]
-    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    low, high = math.inf, -math.inf
+    for rows in _strips(values):
+        finite = values[rows][np.isfinite(values[rows])]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _strips(values: NDArray[Any]) -> Iterator[slice]:
+    """The rows of an image `(H, W)` in parts, to save memory."""
+    height = max(1, _STRIP // max(1, values.shape[1]))
+    return (slice(top, top + height) for top in range(0, len(values), height))
 
 
 def _usual_range(low: float, high: float) -> GreyRange:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdw.data.pixel_limit import DECODING, require_size, set_limit, too_large
 from gdw.errors import DataError, shown
 
 if TYPE_CHECKING:
@@ -54,17 +57,26 @@ IMAGE_SUFFIXES = (*chain.from_iterable(_FORMATS.values()), *_TGA)
 _ROWS_AT_ONCE = 1024
 _IMAGES_PER_TASK = 32
 
-# What Pillow's decoders raise for damaged files, besides Pillow's own errors (which are OSErrors).
+# What Pillow raises for damaged files, besides its own errors (which are OSErrors).
 DAMAGED = (
     OSError,
     SyntaxError,
     ValueError,
     EOFError,
-    IndexError,
+    LookupError,
     TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    RuntimeError,
+    RuntimeWarning,
     struct.error,
     zlib.error,
 )
+
+# Large images are converted in strips of so many pixels, to save memory.
+_STRIP = 1 << 22
 
 
 def decode(value: Any, folder: Path, *, grey: GreyRange | None = None) -> Image.Image:
@@ -80,15 +92,9 @@ def decode(value: Any, folder: Path, *, grey: GreyRange | None = None) -> Image.
         DataError: there is no picture, or it is damaged. The message does not name the row, which the caller
             knows.
     """
-    from PIL import Image
-
-    source, name = _locate(value, folder)
-    try:
-        with Image.open(source, formats=_decoders(name)) as image:
-            image.load()
-            return _rgb(_upright(image), grey)
-    except (*DAMAGED, Image.DecompressionBombError) as error:
-        raise DataError(f"cannot read the image{name}: {_reason(error)}") from None
+    with opened_image(value, folder) as image:
+        image.load()
+        return _rgb(_upright(image), grey)
 
 
 def check_images(source: Source, *, threads: int | None = None) -> None:
@@ -135,34 +141,37 @@ def _fault(value: Any, folder: Path) -> str | None:
 
     The header of a truncated file is complete, so the pixels must be read; JPEG allows an eighth of the size.
     """
-    from PIL import Image
-
     try:
-        source, name = _locate(value, folder)
-    except DataError as error:
-        return str(error)
-    try:
-        with Image.open(source, formats=_decoders(name)) as image:
+        with opened_image(value, folder) as image:
             image.draft("RGB", (1, 1))
             image.load()
             if image.mode not in ("RGB", "L"):
                 _rgb(image, None)
-    except (*DAMAGED, Image.DecompressionBombError) as error:
-        return f"cannot read the image{name}: {_reason(error)}"
+    except DataError as error:
+        return str(error)
     return None
 
 
-def open_image(value: Any, folder: Path) -> Image.Image:
-    """The picture as Pillow opens it, of which only the header has been read; for the arguments see `decode`.
+@contextmanager
+def opened_image(value: Any, folder: Path) -> Iterator[Image.Image]:
+    """The picture as Pillow opens it: the header has been read. For the arguments and errors see `decode`.
 
-    Raises:
-        DataError: there is no picture.
-        OSError: it cannot be read, or other errors of Pillow.
+    An error of Pillow inside becomes a `DataError` too.
     """
     from PIL import Image
 
     source, name = _locate(value, folder)
-    return Image.open(source, formats=_decoders(name))
+    set_limit()
+    try:
+        with (
+            Image.open(source, formats=_decoders(name)) as image,
+            DECODING.taking(require_size(image)),
+        ):
+            yield image
+    except DataError as error:
+        raise DataError(f"cannot read the image{name}: {error}") from None
+    except (*DAMAGED, Image.DecompressionBombError) as error:
+        raise DataError(f"cannot read the image{name}: {_reason(error)}") from None
 
 
 def is_image(content: bytes) -> bool:
@@ -170,12 +179,12 @@ def is_image(content: bytes) -> bool:
     from PIL import Image
 
     try:
-        with open_image(content, Path()):
+        with Image.open(io.BytesIO(content), formats=_decoders("")):
             return True
-    except (*DAMAGED, DataError):
-        return False
-    except Image.DecompressionBombError:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return True
+    except DAMAGED:
+        return False
 
 
 def _locate(value: Any, folder: Path) -> tuple[Any, str]:
@@ -226,16 +235,24 @@ def _rgb(image: Image.Image, grey: GreyRange | None) -> Image.Image:
         from gdw.data.grey_range import eight_bits
 
         return Image.fromarray(eight_bits(image, grey)).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        opaque = Image.new("RGBA", image.size, "white")
-        opaque.alpha_composite(image.convert("RGBA"))
-        return opaque.convert("RGB")
-    return image.convert("RGB")
+    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+        return image.convert("RGB")
+    opaque = Image.new("RGB", image.size, "white")
+    height = max(1, _STRIP // max(1, image.width))
+    for top in range(0, image.height, height):
+        strip = image.crop((0, top, image.width, min(top + height, image.height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, "white")
+        opaque.paste(Image.alpha_composite(white, strip).convert("RGB"), (0, top))
+    return opaque
 
 
 def _reason(error: BaseException) -> str:
-    from PIL import UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
+    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
+        pixels = re.search(r"\d+", str(error))
+        assert pixels is not None, "Pillow says how many pixels there are"
+        return too_large(f"{int(pixels[0]):,} pixels", set_limit())
     if isinstance(error, FileNotFoundError):
         return "there is no such file (a relative path starts at the folder of the data file)"
     if isinstance(error, UnidentifiedImageError):

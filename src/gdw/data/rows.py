@@ -180,6 +180,10 @@ def open_rows(path: str | Path, options: ReadOptions = ReadOptions()) -> Rows:  
         rows.options = options
     except OSError as error:
         raise DataError(f"cannot read {shown(place)}: {error.strerror or error}") from None
+    except MemoryError:
+        raise DataError(
+            f"{shown(place)} does not fit into memory: use fewer rows, or a machine with more memory"
+        ) from None
     if len(rows) == 0:
         raise DataError(f"{shown(place)} has no rows: expected at least one example")
     return rows

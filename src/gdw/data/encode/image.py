@@ -22,9 +22,8 @@ from gdw.data.grey_range import FORMER_RANGE, GreyRange, read_grey_range
 from gdw.data.images import check_images
 from gdw.data.source import Source
 from gdw.errors import DataError
+from gdw.files.memory import memory_share
 
-# The assumed free memory of systems that do not tell it.
-UNKNOWN_MEMORY = 8 * 2**30
 SIZE_SAMPLE = 64
 STATISTICS_SAMPLE = 1000
 SMALL, LARGE = 32, 224
@@ -204,55 +203,3 @@ def channel_statistics(images: Tensor) -> MeanStd:
     std = pixels.std(dim=1, correction=0)
     std[std < 1e-6] = 1.0
     return tuple(pixels.mean(dim=1).tolist()), tuple(std.tolist())
-
-
-def memory_share() -> int:
-    """The bytes that one set of decoded images may use.
-
-    This is half of the free memory, divided by the number of local processes. The other half is for the
-    model, its gradients and further sets.
-    """
-    processes = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or "1"
-    return free_memory() // 2 // max(1, int(processes))
-
-
-def free_memory(root: Path = Path("/")) -> int:
-    """The bytes that can be used now without swapping, on the machine and in the control group of a
-    container.
-
-    `root` is the folder of `/proc` and `/sys`. For systems without them, the result is a cautious guess.
-    """
-    free = [UNKNOWN_MEMORY]
-    table = _numbers(root / "proc/meminfo")
-    if "MemAvailable" in table:
-        free = [table["MemAvailable"] * 1024]
-    for limit, usage, stat, cache in (
-        ("memory.max", "memory.current", "memory.stat", "inactive_file"),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat",
-         "total_inactive_file"),
-    ):  # fmt: skip
-        group = root / "sys/fs/cgroup"
-        most, used = _number(group / limit), _number(group / usage)
-        if most is not None and used is not None:
-            # The cache of files counts as used, but the system frees it on demand.
-            free.append(max(0, most - used + _numbers(group / stat).get(cache, 0)))
-    return min(free)
-
-
-def _number(path: Path) -> int | None:
-    """The number in a file; None if the file does not exist or holds no number (`max`)."""
-    try:
-        text = path.read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    return int(text) if text.isdecimal() else None
-
-
-def _numbers(path: Path) -> dict[str, int]:
-    """The first number of each line by its name; empty if the file does not exist."""
-    try:
-        lines = path.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return {}
-    words = [line.replace(":", " ").split() for line in lines]
-    return {word[0]: int(word[1]) for word in words if len(word) > 1 and word[1].isdecimal()}

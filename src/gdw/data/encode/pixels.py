@@ -16,13 +16,13 @@ from gdw.data.encode.encoder import MeanStd, chunks, require_kind, write_setting
 from gdw.data.encode.image import (
     channel_statistics,
     evenly_spaced,
-    memory_share,
     read_mean_std,
     square,
 )
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
 from gdw.errors import DataError
+from gdw.files.memory import memory_share
 
 CHUNK = 4096
 STATISTICS_SAMPLE = 5000

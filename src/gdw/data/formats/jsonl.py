@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gdw.data.formats.format import CopyPlan, Format
+from gdw.data.formats.json_keys import require_same_keys
 from gdw.data.formats.json_objects import (
     DEEPEST,
     objects,
@@ -43,6 +44,7 @@ def open_jsonl(path: Path, options: ReadOptions) -> TableRows:
                 f"line {line_of(content, deep)} of {shown(path)} is nested more than {DEEPEST} levels deep: "
                 "expected an object of texts and numbers"
             )
+        require_same_keys(path, content, _begin(content))
         try:
             source = _source(path, content, options)
             table = _read(source, None)

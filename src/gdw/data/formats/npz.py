@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -11,6 +13,23 @@ from gdw.data.arrays import ArrayRows, check_arrays
 from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, listed, shown
+from gdw.files.documents import one_line
+from gdw.files.memory import require_unpacked
+
+# What `zipfile` and NumPy raise for damaged archives; MemoryError is for the size that a header declares.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    tokenize.TokenError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +54,7 @@ def open_npz(path: Path, options: ReadOptions) -> ArrayRows:  # noqa: ARG001
 
 
 def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of an archive by name, without files in it that are not arrays."""
     import numpy as np
 
     if not zipfile.is_zipfile(path):
@@ -42,25 +62,30 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
             f"{shown(path)} is damaged, or not a NumPy archive as numpy.savez writes it"
         )
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(item.file_size for item in archive.infolist())
+        require_unpacked(path, size, "save it with numpy.savez, which does not compress")
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except ValueError as error:
-        if "allow_pickle" in str(error):
+            arrays = {name: archive[name] for name in archive.files}
+    except DataError:
+        raise
+    except _DAMAGED as error:
+        if isinstance(error, ValueError) and "allow_pickle" in str(error):
             raise DataError(
                 f"{shown(path)} holds Python objects, which are not loaded because they can run code: "
                 "save plain arrays of numbers or strings"
             ) from None
-        raise DataError(f"{shown(path)} is damaged, or not a NumPy archive: {error}") from None
-    except (zipfile.BadZipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{shown(path)} is damaged, or not a NumPy archive: {error}") from None
+        raise DataError(
+            f"{shown(path)} is damaged, or not a NumPy archive: {one_line(error)}"
+        ) from None
+    return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
 
 
 def copy_npz(plan: CopyPlan, target: Path) -> None:
     """Write the copy; arrays of another length are copied as they are."""
     import numpy as np
 
-    with np.load(plan.source, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = _read_arrays(plan.source)
     with zipfile.ZipFile(plan.source) as archive:
         compressed = any(item.compress_type != zipfile.ZIP_STORED for item in archive.infolist())
     plan.require_all(len(arrays["X"]))
@@ -68,7 +93,7 @@ def copy_npz(plan: CopyPlan, target: Path) -> None:
         labels = arrays[plan.label].copy()
         labels[list(plan.relabel)] = list(plan.relabel.values())
         arrays[plan.label] = labels
-    kept = {
+    kept: dict[str, Any] = {
         name: array[plan.keep] if array.shape[:1] == plan.keep.shape else array
         for name, array in arrays.items()
     }

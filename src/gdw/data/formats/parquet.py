@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,15 @@ from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.rows import TableRows
 from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, shown
+from gdw.files.documents import one_line
+from gdw.files.memory import require_unpacked
 
 # Files that need more memory than this are converted once by `datasets` into its cache and memory-mapped.
 IN_MEMORY_BYTES = 1 << 30
+
+_WIDTHS = {"BOOLEAN": 0.125, "INT64": 8, "INT96": 8, "DOUBLE": 8}
+_ROWS_AT_ONCE = 8192
+_PLAIN = "write it without dictionaries and compression (use_dictionary=False, compression='none')"
 
 
 def open_parquet(path: Path, options: ReadOptions) -> TableRows:  # noqa: ARG001
@@ -23,15 +30,58 @@ def open_parquet(path: Path, options: ReadOptions) -> TableRows:  # noqa: ARG001
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            groups = range(file.metadata.num_row_groups)
-            size = sum(file.metadata.row_group(group).total_byte_size for group in groups)
-        names = _class_names(schema)
-        if size > IN_MEMORY_BYTES:
-            return TableRows(_memory_mapped(path, schema), path, class_names=names)
-        return TableRows(pq.read_table(path, partitioning=None), path, class_names=names)
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{shown(path)} is damaged, or not a Parquet file: {reason}") from None
+            least, most, stored = _sizes(file.metadata)
+            require_unpacked(path, least, _PLAIN, limit=sys.maxsize)
+            if stored > IN_MEMORY_BYTES:
+                table = _memory_mapped(path, schema)
+            elif most > IN_MEMORY_BYTES:
+                table = _bounded(path, file)
+            else:
+                table = pq.read_table(path, partitioning=None)
+        _require_valid(table)
+    except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError, OverflowError) as error:
+        raise DataError(
+            f"{shown(path)} is damaged, or not a Parquet file: {one_line(error)}"
+        ) from None
+    return TableRows(table, path, class_names=_class_names(schema))
+
+
+def _sizes(metadata: Any) -> tuple[int, int, int]:
+    """The least and the most bytes that the columns may need in memory, and those in the file, unpacked.
+
+    A dictionary stores a text once, however often it occurs: then the size in memory is not known before.
+    """
+    least = most = stored = 0
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            size, values = column.total_uncompressed_size, column.num_values
+            width = _WIDTHS.get(column.physical_type, 4)
+            least += values * width
+            stored += size
+            repeated = column.physical_type.endswith("BYTE_ARRAY") and column.has_dictionary_page
+            most += values * (width + size) if repeated else max(values * width, size)
+    return least, most, stored
+
+
+def _bounded(path: Path, file: Any) -> Any:
+    """The table, read in pieces until it is too large."""
+    import pyarrow as pa
+
+    pieces, size = [], 0
+    for piece in file.iter_batches(batch_size=_ROWS_AT_ONCE):
+        size += piece.nbytes
+        require_unpacked(path, size, _PLAIN)
+        pieces.append(piece)
+    return pa.Table.from_batches(pieces, file.schema_arrow)
+
+
+def _require_valid(table: Any) -> None:
+    """Raise `pyarrow.ArrowInvalid` for text that is not UTF-8, which would fail when it is used."""
+    import pyarrow as pa
+
+    for column in table.columns if isinstance(table, pa.Table) else ():
+        if not pa.types.is_primitive(column.type):
+            column.validate(full=True)
 
 
 def copy_parquet(plan: CopyPlan, target: Path) -> None:
@@ -59,15 +109,20 @@ PARQUET = Format((".parquet",), open_parquet, copy_parquet)
 
 def _class_names(schema: Any) -> dict[str, tuple[str, ...]]:
     """The names of each `ClassLabel` column of a `pyarrow.Schema` that `datasets` wrote."""
+    import pyarrow as pa
+
     try:
         written = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError):
+        return {
+            name: tuple(str(label) for label in feature["names"])
+            for name, feature in written.items()
+            if isinstance(feature, dict)
+            and feature.get("_type") == "ClassLabel"
+            and "names" in feature
+            if name in schema.names and pa.types.is_integer(schema.field(name).type)
+        }
+    except (LookupError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
-    return {
-        name: tuple(str(label) for label in feature["names"])
-        for name, feature in written.items()
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature
-    }
 
 
 def _memory_mapped(path: Path, schema: Any) -> Any:

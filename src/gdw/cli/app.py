@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -143,4 +144,6 @@ def options(
 
 def main() -> None:
     """Entry point of the console script."""
+    # gdw refuses such an image itself, in one line.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     app()

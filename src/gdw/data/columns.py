@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -230,8 +231,17 @@ def _clean_cells(values: Any) -> Any:
     import pyarrow.compute as pc
 
     trimmed = pc.utf8_trim_whitespace(values)
-    missing = pc.is_in(trimmed, value_set=pa.array(MISSING_CELLS, trimmed.type))
+    missing = pc.is_in(trimmed, options=_missing_cells(trimmed.type))
     return pc.if_else(missing, pa.scalar(None, trimmed.type), trimmed)
+
+
+@lru_cache
+def _missing_cells(type_: Any) -> Any:
+    """The cells that mean a missing value, made once, because tables may be wide."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    return pc.SetLookupOptions(pa.array(MISSING_CELLS, type_))
 
 
 def _finite(numbers: Any) -> pd.Series[Any]:

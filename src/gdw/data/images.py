@@ -220,10 +220,12 @@ def _decoders(name: str) -> tuple[str, ...]:
 
 def _upright(image: Image.Image) -> Image.Image:
     """The image as its EXIF data say; damaged EXIF data say nothing."""
-    from PIL import ImageOps
+    from PIL import ExifTags, ImageOps
 
     try:
-        return ImageOps.exif_transpose(image)
+        # `exif_transpose` copies images that are upright too.
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image
     except DAMAGED:
         return image
 
@@ -236,7 +238,9 @@ def _rgb(image: Image.Image, grey: GreyRange | None) -> Image.Image:
 
         return Image.fromarray(eight_bits(image, grey)).convert("RGB")
     if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
-        return image.convert("RGB")
+        # Pillow keeps the pixels when it closes the file, so large images need no copy.
+        is_large = image.width * image.height > _STRIP
+        return image if is_large and image.mode == "RGB" else image.convert("RGB")
     opaque = Image.new("RGB", image.size, "white")
     height = max(1, _STRIP // max(1, image.width))
     for top in range(0, image.height, height):

@@ -245,6 +245,8 @@ def _take(values: Any, rows: NDArray[np.int64]) -> Any:
     import numpy as np
     import pyarrow as pa
 
+    if len(rows) == len(values) and np.array_equal(rows, np.arange(len(rows))):
+        return values
     order = np.argsort(rows, kind="stable")
     ascending = rows[order]
     ends = np.cumsum([0, *(len(chunk) for chunk in values.chunks)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,25 +156,35 @@ class Source:
         Raises:
             DataError: a cell does not fit the type of its column. The message names the first such cell.
         """
-        self._expect("table")
         import pandas as pd
 
+        frame: pd.DataFrame = pd.DataFrame(dict(self.series(indices)))
+        return frame
+
+    def series(
+        self, indices: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[str, pd.Series[Any]]]:
+        """The feature columns of `frame`, one by one: a frame of many columns takes long to make."""
+        self._expect("table")
         rows = self.row_numbers if indices is None else self.row_numbers[indices]
-        series: dict[str, pd.Series[Any]] = {}
         for name in self.feature_columns:
             values = self.rows.arrow(name, rows)
             type_ = self.column_types[name]
             try:
-                series[name] = to_pandas(
-                    values, type_, untyped=self.rows.untyped, odd_missing=self._odd_missing(name)
+                yield (
+                    name,
+                    to_pandas(
+                        values,
+                        type_,
+                        untyped=self.rows.untyped,
+                        odd_missing=self._odd_missing(name),
+                    ),
                 )
             except ConversionError as error:
                 place = self.rows.where(int(rows[error.position]))
                 raise DataError(
                     f"{place}: column {name!r} should hold a {type_}, found {error.value!r}"
                 ) from None
-        frame: pd.DataFrame = pd.DataFrame(series)
-        return frame
 
     def array(self, indices: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Numeric features `(B, F)`, or images `(B, H, W)` or `(B, H, W, 3)`, in the dtype of the file."""

@@ -12,7 +12,8 @@ UNKNOWN_MEMORY = 8 * 2**30
 
 # Data of real measurements are hardly ever compressed that much.
 _LARGEST_RATIO = 200
-_HARMLESS = 1 << 29
+HARMLESS = 1 << 29
+"""In bytes: a file that needs less is never refused for its ratio."""
 
 
 def require_unpacked(path: Path, needed: int, remedy: str, *, limit: int | None = None) -> None:
@@ -28,7 +29,7 @@ def require_unpacked(path: Path, needed: int, remedy: str, *, limit: int | None 
         DataError: it needs more than there is, or more than 500 MB and 200 times as much as its size.
     """
     size = path.stat().st_size
-    if needed > max(_HARMLESS, _LARGEST_RATIO * size):
+    if needed > max(HARMLESS, _LARGEST_RATIO * size):
         raise DataError(
             f"{shown(path)} has {in_units(size)} but needs {in_units(needed)} when it is read, more than "
             f"{_LARGEST_RATIO} times its size: {remedy}"

@@ -141,8 +141,10 @@ def _transformer(clean: pd.DataFrame, types: dict[str, str]) -> Any:
     from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    numbers, categories = _numeric(types), _categorical(types)
-    incomplete = [name for name in numbers if clean[name].isna().any()]
+    # Positions, because scikit-learn looks up each name in the list of all names.
+    width = len(_numeric(types))
+    numbers, categories = np.arange(width), np.arange(width, len(types))
+    incomplete = np.flatnonzero(clean.iloc[:, :width].isna().to_numpy().any(axis=0))
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
     one_hot = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
@@ -172,18 +174,23 @@ def _clean(source: Source, indices: NDArray[np.int64], types: dict[str, str]) ->
     """The rows at `indices`: float64 for numbers and dates, strings for categories."""
     import pandas as pd
 
-    raw = source.frame(indices)
-    numeric = _numeric(types)
-    numbers = np.empty((len(raw), len(numeric)), dtype=np.float64)
-    for position, name in enumerate(numeric):
-        numbers[:, position] = (
-            _seconds(raw[name]) if types[name] == "date" else raw[name].to_numpy(dtype=np.float64)
-        )
+    numeric, categorical = _numeric(types), _categorical(types)
+    numbers = np.empty((len(indices), len(numeric)), dtype=np.float64)
+    position = {name: column for column, name in enumerate(numeric)}
+    texts: dict[str, NDArray[np.object_]] = {}
+    for name, values in source.series(indices):
+        if types.get(name) == "category":
+            texts[name] = _texts(values)
+        elif name in position:
+            is_date = types[name] == "date"
+            numbers[:, position[name]] = (
+                _seconds(values) if is_date else values.to_numpy(dtype=np.float64)
+            )
     require_float32(numbers, numeric, lambda row: source.where(int(indices[row])))
-    columns = {name: pd.Series(numbers[:, position]) for position, name in enumerate(numeric)}
-    for name in _categorical(types):
-        columns[name] = pd.Series(_texts(raw[name]), dtype=object)
-    frame: pd.DataFrame = pd.DataFrame(columns)
+    frame: pd.DataFrame = pd.DataFrame(numbers, columns=numeric)
+    if categorical:
+        columns = {name: pd.Series(texts[name], dtype=object) for name in categorical}
+        frame = pd.concat([frame, pd.DataFrame(columns)], axis=1)
     return frame
 
 

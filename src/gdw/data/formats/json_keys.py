@@ -15,17 +15,16 @@ from typing import Any
 
 from gdw.data.formats.records import count
 from gdw.data.text_files import Content
-from gdw.files.memory import require_unpacked
+from gdw.files import memory
 
 _SAMPLE = 1 << 14
-_SUSPICIOUS = 1 << 28
 _BYTES_PER_CELL = 8
 _REMEDY = "its lines have different keys, and each key is a column; use the same keys in all lines"
 
 
 def require_same_keys(path: Path, content: Content, begin: int) -> None:
-    """Raise `DataError` if the columns of a file need far more memory than the file; `begin`: after a mark."""
-    if _expected_size(content, begin) < _SUSPICIOUS:
+    """Raise `DataError` if the columns of a file need far more than the file; `begin`: its first byte."""
+    if _expected_size(content, begin) < memory.HARMLESS / 2:
         return
     rows = count(content, b"\n") + 1
     keys: set[tuple[str, ...]] = set()
@@ -34,7 +33,9 @@ def require_same_keys(path: Path, content: Content, begin: int) -> None:
             keys.update(_leaves(json.loads(line)))
         except ValueError:
             return  # The reader says what is wrong, or reads objects of several lines.
-        require_unpacked(path, rows * len(keys) * _BYTES_PER_CELL, _REMEDY, limit=sys.maxsize)
+        memory.require_unpacked(
+            path, rows * len(keys) * _BYTES_PER_CELL, _REMEDY, limit=sys.maxsize
+        )
 
 
 def _expected_size(content: Content, begin: int) -> float:

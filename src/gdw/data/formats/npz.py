@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gdw.data.arrays import ArrayRows, check_arrays
 from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.text_files import ReadOptions
-from gdw.errors import DataError, listed, shown
-from gdw.files.documents import one_line
+from gdw.errors import DataError, listed, one_line, shown
 from gdw.files.memory import require_unpacked
 
 # What `zipfile` and NumPy raise for damaged archives; MemoryError is for the size that a header declares.

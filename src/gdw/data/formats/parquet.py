@@ -10,9 +10,8 @@ from typing import Any
 from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.rows import TableRows
 from gdw.data.text_files import ReadOptions
-from gdw.errors import DataError, shown
-from gdw.files.documents import one_line
-from gdw.files.memory import require_unpacked
+from gdw.errors import DataError, one_line, shown
+from gdw.files import memory
 
 # Files that need more memory than this are converted once by `datasets` into its cache and memory-mapped.
 IN_MEMORY_BYTES = 1 << 30
@@ -31,10 +30,10 @@ def open_parquet(path: Path, options: ReadOptions) -> TableRows:  # noqa: ARG001
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
             least, most, stored = _sizes(file.metadata)
-            require_unpacked(path, least, _PLAIN, limit=sys.maxsize)
+            memory.require_unpacked(path, least, _PLAIN, limit=sys.maxsize)
             if stored > IN_MEMORY_BYTES:
                 table = _memory_mapped(path, schema)
-            elif most > IN_MEMORY_BYTES:
+            elif most > memory.HARMLESS:
                 table = _bounded(path, file)
             else:
                 table = pq.read_table(path, partitioning=None)
@@ -70,7 +69,7 @@ def _bounded(path: Path, file: Any) -> Any:
     pieces, size = [], 0
     for piece in file.iter_batches(batch_size=_ROWS_AT_ONCE):
         size += piece.nbytes
-        require_unpacked(path, size, _PLAIN)
+        memory.require_unpacked(path, size, _PLAIN)
         pieces.append(piece)
     return pa.Table.from_batches(pieces, file.schema_arrow)
 

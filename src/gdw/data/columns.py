@@ -235,13 +235,11 @@ def _clean_cells(values: Any) -> Any:
     return pc.if_else(missing, pa.scalar(None, trimmed.type), trimmed)
 
 
-@lru_cache
+@lru_cache  # Tables may have many columns.
 def _missing_cells(type_: Any) -> Any:
-    """The cells that mean a missing value, made once, because tables may be wide."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    from pyarrow import array, compute
 
-    return pc.SetLookupOptions(pa.array(MISSING_CELLS, type_))
+    return compute.SetLookupOptions(array(MISSING_CELLS, type_))
 
 
 def _finite(numbers: Any) -> pd.Series[Any]:

@@ -161,30 +161,19 @@ class Source:
         frame: pd.DataFrame = pd.DataFrame(dict(self.series(indices)))
         return frame
 
-    def series(
-        self, indices: NDArray[np.int64] | None = None
-    ) -> Iterator[tuple[str, pd.Series[Any]]]:
-        """The feature columns of `frame`, one by one: a frame of many columns takes long to make."""
+    def series(self, indices: NDArray[np.int64] | None = None) -> Iterator[tuple[str, Any]]:
+        """The columns of `frame`, one by one: a frame of many columns takes long to make."""
         self._expect("table")
         rows = self.row_numbers if indices is None else self.row_numbers[indices]
         for name in self.feature_columns:
-            values = self.rows.arrow(name, rows)
-            type_ = self.column_types[name]
+            type_, odd = self.column_types[name], self._odd_missing(name)
             try:
-                yield (
-                    name,
-                    to_pandas(
-                        values,
-                        type_,
-                        untyped=self.rows.untyped,
-                        odd_missing=self._odd_missing(name),
-                    ),
-                )
+                values = self.rows.arrow(name, rows)
+                yield name, to_pandas(values, type_, untyped=self.rows.untyped, odd_missing=odd)
             except ConversionError as error:
-                place = self.rows.where(int(rows[error.position]))
-                raise DataError(
-                    f"{place}: column {name!r} should hold a {type_}, found {error.value!r}"
-                ) from None
+                place, found = self.rows.where(int(rows[error.position])), repr(error.value)
+                message = f"{place}: column {name!r} should hold a {type_}, found {found}"
+                raise DataError(message) from None
 
     def array(self, indices: NDArray[np.int64] | None = None) -> NDArray[Any]:
         """Numeric features `(B, F)`, or images `(B, H, W)` or `(B, H, W, 3)`, in the dtype of the file."""

@@ -43,5 +43,5 @@ def predict(
         for text in source.notes:
             note(text)
         frame = predict_source(opened, source)
-        write_predictions(frame, output)
+        write_predictions(frame, output, label_type=opened.schema.label_type)
     say(f"{len(frame):,} predictions written: {output}")

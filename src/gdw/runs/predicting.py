@@ -21,6 +21,22 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 """The formats of `write_predictions`."""
 
+_IN_JSON = frozenset(
+    (
+        "bool",
+        "float",
+        "double",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "uint8",
+        "uint16",
+        "uint32",
+        "uint64",
+    )
+)
+
 
 def predict_proba(run: Run, source: Source, *, batch_size: int = 512) -> NDArray[np.float32]:
     """Predict class probabilities.
@@ -70,10 +86,12 @@ def predict(run: Run, source: Source) -> pd.DataFrame:
     return frame
 
 
-def write_predictions(frame: pd.DataFrame, path: Path) -> None:
+def write_predictions(frame: pd.DataFrame, path: Path, *, label_type: str = "string") -> None:
     """Write the table of `predict` in the format of the suffix of `path`, whole or not at all.
 
-    In a CSV file, cells that look like formulas are escaped, see `gdw.files.formula`.
+    In a CSV file, labels are written as in the training data, and cells that look like formulas are escaped,
+    see `gdw.files.formula`. In other files labels have the type `label_type`, as `gdw.runs.schema.Schema`
+    has it; in `.jsonl` files, where JSON has it.
     """
 
     def write(temporary: Path) -> None:
@@ -84,8 +102,17 @@ def write_predictions(frame: pd.DataFrame, path: Path) -> None:
             )
             safe.to_csv(temporary, index=False, float_format="%.6g")
         elif suffix == ".parquet":
-            frame.to_parquet(temporary, index=False)
+            _with_typed_labels(frame, label_type).to_parquet(temporary, index=False)
         else:
-            frame.to_json(temporary, orient="records", lines=True, force_ascii=False)
+            typed = _with_typed_labels(frame, label_type if label_type in _IN_JSON else "string")
+            typed.to_json(temporary, orient="records", lines=True, force_ascii=False)
 
     write_atomically(path, write)
+
+
+def _with_typed_labels(frame: pd.DataFrame, label_type: str) -> pd.DataFrame:
+    from gdw.data.labels import as_type
+
+    names, codes = np.unique(frame["prediction"].to_numpy(dtype=object), return_inverse=True)
+    typed = None if label_type == "string" else as_type(names.tolist(), label_type)
+    return frame if typed is None else frame.assign(prediction=typed.to_pandas().to_numpy()[codes])

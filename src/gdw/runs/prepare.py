@@ -113,7 +113,7 @@ def _read(
             f"{config.path} has a single class, {source.label_names[0]!r}: expected at least two"
         )
     dropped = source.rows.resolve_names(config.drop, source.origin)
-    schema = Schema.of(source.without_features(*dropped, *_set_aside(config)))
+    schema = Schema.of(source.without_features(*dropped, *_set_aside(config)), config.label)
     test = None
     if config.test is not None:
         label = held_out_label(config, config.test, option="--test-label")

@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gdw.data.checks import odd_cells_note
+from gdw.data.labels import label_type
 from gdw.data.loading import load
 from gdw.data.source import Source
 from gdw.data.text_files import ReadOptions
@@ -33,6 +36,7 @@ class Schema:
             `gdw.data.Source.names_declared`.
         labels_merged: whether labels that differ only in case, white space or invisible characters are one
             class.
+        label_type: the type of the label column, an alias of `pyarrow`. Predictions are written in it.
     """
 
     kind: str
@@ -41,10 +45,11 @@ class Schema:
     label_names: tuple[str, ...]
     names_declared: bool = False
     labels_merged: bool = False
+    label_type: str = "string"
 
     @classmethod
-    def of(cls, source: Source) -> Schema:
-        """The form of `source`."""
+    def of(cls, source: Source, label: str | None = None) -> Schema:
+        """The form of `source`, whose labels are those of the column `label`."""
         types = {name: str(source.column_types[name]) for name in source.column_types}
         kept = {name: types[name] for name in source.feature_columns if name in types}
         return cls(
@@ -54,6 +59,7 @@ class Schema:
             source.label_names,
             source.names_declared,
             source.labels_merged,
+            _type_of_labels(source, label),
         )
 
     def load(
@@ -127,6 +133,7 @@ class Schema:
                 # Early files lack this entry. Without it class numbers are not taken for names.
                 names_declared=content.get("names_declared") is True,
                 labels_merged=content.get("labels_merged") is True,
+                label_type=str(content.get("label_type", "string")),
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise _FILE.damaged(path, error) from error
@@ -145,3 +152,10 @@ class Schema:
                 f"Its columns: {', '.join(columns)}"
             )
         return None
+
+
+def _type_of_labels(source: Source, label: str | None) -> str:
+    if label is None or source.names_declared:
+        return "string"
+    values = source.rows.arrow(source.rows.resolve_label(label), np.arange(0))
+    return label_type(values.type, source.label_names, untyped=source.rows.untyped)

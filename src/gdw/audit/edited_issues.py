@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import Where, issue_frame
+from gdw.audit.spreadsheet import TRUTH, LabelReader, number_of
 from gdw.data.rows import Rows, open_rows
+from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, RunError, listed, nearest, shown
-from gdw.files.formula import unescaped
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _REQUIRED = ("is_label_issue", "label_quality", "given_label")
 _SUGGESTIONS = ("suggested_label", "predicted_label")
-_TRUTH = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
 def read_edited_issues(
@@ -31,7 +31,9 @@ def read_edited_issues(
     The file needs the columns `is_label_issue`, `label_quality`, `given_label`, and `suggested_label` or
     `predicted_label`. A column `index` (or an index without a name, as pandas writes it) holds the position
     of each row's training example; examples without a row are not issues. Without an index, row k is
-    example k. Labels are class names, or class numbers as cleanlab writes them.
+    example k. Labels are class names, or class numbers as cleanlab writes them. A spreadsheet may have saved
+    the file: with other delimiters, in another encoding, and with labels that it took for numbers, truth
+    values or dates. A label is recovered, or refused where several classes may be meant.
 
     Args:
         path: the file, in any format of tables that gdw reads.
@@ -46,17 +48,19 @@ def read_edited_issues(
         RunError: the file is not such a list, is damaged, or its given labels are not those of the run.
     """
     try:
-        rows = open_rows(path)
-        suggestion = _column(rows, path, *_SUGGESTIONS)
-        for name in _REQUIRED:
-            _column(rows, path, name)
+        rows, suggestion = _opened(path)
         index = _index(rows, path, len(evidence))
-        codes = _Codes(label_names)
-        given = codes.of(_cells(rows, "given_label"), path, "given_label")
-        _require_labels_of_run(given, evidence, index, label_names, path)
+        suggested = _suggested(
+            _cells(rows, "given_label"),
+            evidence.given[index].astype(np.int64),
+            _cells(rows, suggestion),
+            label_names,
+            index=index,
+            path=path,
+            column=suggestion,
+        )
         quality = _numbers(_cells(rows, "label_quality"), path, "label_quality")
         wrong = _truths(_cells(rows, "is_label_issue"), path)
-        suggested = codes.of(_cells(rows, suggestion), path, suggestion)
         probability = np.full(len(index), np.nan)
         if "suggested_probability" in rows.columns:
             cells = _cells(rows, "suggested_probability")
@@ -84,6 +88,23 @@ def _spread(values: NDArray[Any], index: NDArray[np.int64], others: NDArray[Any]
 def _cells(rows: Rows, name: str) -> list[str]:
     cells: list[str] = rows.values(name, np.arange(len(rows)))
     return cells
+
+
+def _opened(path: Path) -> tuple[Rows, str]:
+    """The rows of the file, and the name of its column of suggested labels."""
+    failures = []
+    for encoding in (None, "utf-16", "windows-1252"):
+        for delimiter in (None, ";", "\t"):
+            try:
+                rows = open_rows(path, ReadOptions(delimiter=delimiter, encoding=encoding))
+                suggestion = _column(rows, path, *_SUGGESTIONS)
+                for name in _REQUIRED:
+                    _column(rows, path, name)
+            except DataError as error:
+                failures.append(error)
+            else:
+                return rows, suggestion
+    raise failures[0]
 
 
 def _column(rows: Rows, path: Path, *names: str) -> str:
@@ -121,51 +142,48 @@ def _index(rows: Rows, path: Path, examples: int) -> NDArray[np.int64]:
     return index
 
 
-class _Codes:
-    """From cells to class codes. Cells are names, or class numbers if no name is a number."""
-
-    def __init__(self, label_names: Sequence[str]) -> None:
-        self._names = label_names
-        self._code = {name: code for code, name in enumerate(label_names)}
-
-    def of(self, cells: Sequence[str], path: Path, column: str) -> NDArray[np.int64]:
-        distinct = set(cells)
-        numbers = {str(code): code for code in range(len(self._names))}
-        known = self._code
-        if not distinct & set(self._code) and distinct <= set(numbers):
-            known = numbers
-        table = {cell: known.get(unescaped(cell), known.get(cell)) for cell in distinct}
-        unknown = next((cell for cell in cells if table[cell] is None), None)
-        if unknown is not None:
-            raise DataError(
-                f"row {list(cells).index(unknown) + 1} of {shown(path)}: {column} {unknown!r} is not a "
-                f"class of the run.{nearest(unknown, self._names)} Known classes: {listed(self._names)}"
-            )
-        return np.array([table[cell] for cell in cells], dtype=np.int64)
-
-
-def _require_labels_of_run(
-    given: NDArray[np.int64],
-    evidence: Evidence,
+def _suggested(
+    given: Sequence[str],
+    known: NDArray[np.int64],
+    suggested: Sequence[str],
+    names: Sequence[str],
+    *,
     index: NDArray[np.int64],
-    label_names: Sequence[str],
     path: Path,
-) -> None:
-    differ = np.flatnonzero(given != evidence.given[index])
-    if len(differ):
-        row = int(differ[0])
-        raise DataError(
-            f"row {row + 1} of {shown(path)} belongs to another run: its given_label is "
-            f"{label_names[given[row]]!r}, but the label of training example {int(index[row])} is "
-            f"{label_names[evidence.given[index[row]]]!r}"
-        )
+    column: str,
+) -> NDArray[np.int64]:
+    """The codes of suggested labels, read as the given labels must be read to be those of the run."""
+
+    def place(row: int, column: str) -> str:
+        return f"row {row + 1} of {shown(path)}: {column}"
+
+    if {*given, *suggested} <= {str(code) for code in range(len(names))}:
+        # Class numbers, as cleanlab writes them, unless they are names of classes.
+        codes = np.array([int(cell) for cell in given], dtype=np.int64)
+        if (codes == known).all() and not {*given, *suggested} & set(names):
+            return np.array([int(cell) for cell in suggested], dtype=np.int64)
+    pairs = list(zip(given, known.tolist(), strict=True))
+    reader = LabelReader(names, pairs)
+    foreign = {pair for pair in set(pairs) if pair[1] not in reader.candidates(pair[0])}
+    for row, (cell, code) in enumerate(pairs):
+        if (cell, code) in foreign:
+            found = names[reader.code(cell, place(row, "given_label"))]
+            raise DataError(
+                f"row {row + 1} of {shown(path)} belongs to another run: its given_label is {found!r}, but "
+                f"the label of training example {int(index[row])} is {names[code]!r}"
+            )
+    codes_of: dict[str, int] = {}
+    for row, cell in enumerate(suggested):
+        if cell not in codes_of:
+            codes_of[cell] = reader.code(cell, place(row, column))
+    return np.array([codes_of[cell] for cell in suggested], dtype=np.int64)
 
 
 def _numbers(
     cells: Sequence[str], path: Path, column: str, *, optional: bool = False
 ) -> NDArray[np.float64]:
     def read(cell: str) -> float:
-        return np.nan if optional and not cell else float(cell)
+        return np.nan if optional and not cell else number_of(cell)
 
     values = _each(cells, read, path, column, "a number")
     numbers = np.array(values, dtype=np.float64)
@@ -177,7 +195,7 @@ def _numbers(
 
 def _truths(cells: Sequence[str], path: Path) -> NDArray[np.bool_]:
     def read(cell: str) -> bool:
-        return _TRUTH[cell.lower()]
+        return TRUTH[cell.strip().casefold()]
 
     return np.array(_each(cells, read, path, "is_label_issue", "true or false"), dtype=bool)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gdw.errors import ConfigError
+from gdw.models.own_names import without_wrappers
 
 # The keys under which training programs save the state dict together with other things.
 WRAPPERS = ("state_dict", "model", "model_state_dict")
@@ -32,10 +33,15 @@ def load_weights(model: nn.Module, path: Path, *, num_classes: int) -> None:
     """
     loaded = _read(path)
     names = model.state_dict().keys()
-    is_whole_model = any(name in names for name in loaded)
+    is_whole_model = any(name in names for name in without_wrappers(loaded, names))
     network = getattr(model, "network", None)
     target = network if not is_whole_model and isinstance(network, nn.Module) else model
-    load_matching(target, loaded, num_classes=num_classes, origin=str(path))
+    load_matching(
+        target,
+        without_wrappers(loaded, target.state_dict()),
+        num_classes=num_classes,
+        origin=str(path),
+    )
 
 
 def load_matching(
@@ -107,12 +113,7 @@ def _tensors(content: object, path: Path) -> dict[str, Tensor]:
             content = content[wrapper]
     if not isinstance(content, dict):
         raise _unreadable(path)
-    # DataParallel and DistributedDataParallel put `module.` before every name.
-    state = {
-        str(name).removeprefix("module."): tensor
-        for name, tensor in content.items()
-        if isinstance(tensor, Tensor)
-    }
+    state = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
     if not state:
         raise _unreadable(path)
     return state

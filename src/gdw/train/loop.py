@@ -8,13 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from gdw.errors import DivergenceError
 from gdw.hypergradient.inputs import Batch, Forward
+from gdw.models.build import with_own_names
+from gdw.models.own_names import OwnNames
 from gdw.reweight import Reweighter
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import evaluate
@@ -175,8 +176,7 @@ class Loop:
         """Evaluate, and write the record of the epoch and a checkpoint."""
         self._require_finite_parameters()
         self._processes.share_buffers(self._model)
-        self.position.epoch += 1
-        self.position.batch = 0
+        self.position = TrainingPosition(self.position.epoch + 1, 0, self.position.step)
         record = {
             "epoch": self.position.epoch,
             "step": self.position.step,
@@ -216,7 +216,7 @@ class Loop:
                 "config": self._config.plain(),
                 "sizes": self._streams.sets.sizes(),
                 "position": asdict(self.position),
-                "model": self._model.state_dict(),
+                "model": with_own_names(self._model).state_dict(),
                 "optimizer": self._optimizer.state_dict(),
                 "scheduler": self._scheduler.state_dict(),
                 "reweighter": self._reweighter.state_dict(),
@@ -235,7 +235,7 @@ class Loop:
         """
         require_sound(state, self._optimizer, self._config.epochs, self.batches_per_epoch)
         self.position = TrainingPosition(**state["position"])
-        self._model.load_state_dict(state["model"])
+        OwnNames(self._model).load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scheduler.load_state_dict(state["scheduler"])
         self._reweighter.load_state_dict(state["reweighter"])
@@ -258,7 +258,7 @@ class Loop:
                 callback.load_state_dict(state)
 
     def _require_finite_parameters(self) -> None:
-        if not all(bool(torch.isfinite(p).all()) for p in self._model.parameters()):
+        if not all(bool(p.isfinite().all()) for p in self._model.parameters()):
             raise self._divergence("the model's parameters are not finite")
 
     def _divergence(self, reason: str, cause: str = "") -> DivergenceError:

@@ -17,6 +17,8 @@ from gdw._version import __version__
 from gdw.errors import ModelError, OutputError, RunError, one_line, shown
 from gdw.files.documents import OutputLock, finite_or_null, write_atomically, write_text_atomically
 from gdw.files.yaml_files import read_yaml
+from gdw.models.build import with_own_names
+from gdw.models.own_names import OwnNames
 from gdw.train.config import TrainConfig
 
 CONFIG = "config.yaml"
@@ -170,7 +172,9 @@ class RunFolder:
         """Write the parameters and buffers to `model.safetensors`; tied tensors are stored once."""
         from safetensors.torch import save_model
 
-        write_atomically(self.file(MODEL), lambda file: save_model(model, str(file)))
+        write_atomically(
+            self.file(MODEL), lambda file: save_model(with_own_names(model), str(file))
+        )
 
     def load_model(self, model: nn.Module) -> None:
         """Copy the saved parameters and buffers into `model`.
@@ -189,12 +193,13 @@ class RunFolder:
                 f"gdw train --resume --output {shlex.quote(str(self.path))} (resume=True)"
             )
         try:
-            load_model(model, path)
+            load_model(OwnNames(model), path)  # type: ignore[arg-type]  # it has the state dict
         except SafetensorError as error:
             raise RunError(f"{path} is damaged: {one_line(error)}") from error
         except RuntimeError as error:
-            first, *_ = str(error).splitlines()
-            raise ModelError(f"{path} does not fit the model: {first}") from error
+            raise ModelError(
+                f"{path} does not fit the model: {str(error).splitlines()[0]}"
+            ) from error
 
 
 def lock_run(path: str | os.PathLike[str], *, resume: bool) -> OutputLock:
@@ -236,15 +241,13 @@ def require_same_training(
 
 def require_same_model(folder: RunFolder, state: Mapping[str, Any], model: nn.Module) -> None:
     """Another version may read a column in another way, and a model of one's own may have changed."""
-    then = {name: tuple(value.shape) for name, value in state["model"].items()}
-    now = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    name = next((name for name in {**then, **now} if then.get(name) != now.get(name)), None)
-    if name is not None:
+    if (differs := OwnNames(model).first_difference(state["model"])) is not None:
+        name, then, now = differs
         raise RunError(
-            f"{folder.path} cannot be resumed: {name!r} of the model had the shape {then.get(name)} and has "
-            f"{now.get(name)} now. The model has changed, or another version of gdw read the data in another "
-            f"way (the run is of gdw {state.get('gdw_version', '0.1.0')}, this is {__version__}): use that "
-            "version, or train again into a new folder"
+            f"{folder.path} cannot be resumed: {name!r} of the model had the shape {then} and has {now} now. The "
+            "model has changed, or another version of gdw read the data in another way (the run is of gdw "
+            f"{state.get('gdw_version', '0.1.0')}, this is {__version__}): use that version, or train again "
+            "into a new folder"
         )
 
 

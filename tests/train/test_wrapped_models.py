@@ -13,8 +13,8 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from gdw.errors import ConfigError, ModelError
+from gdw.hypergradient.own_names import OwnNames, without_wrappers
 from gdw.models import build_model
-from gdw.models.own_names import OwnNames, without_wrappers
 from gdw.models.weights import load_weights
 from gdw.train import RunFolder, Trainer
 from tests.train.small import assert_same, config, data, network

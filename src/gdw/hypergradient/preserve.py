@@ -17,6 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+INNER = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
+"""The attributes in which `torch.compile`, sharding, activation checkpoints and Fabric keep a module."""
+
 
 class MovableParameters:
     """Parameters that can be moved for a while and come back bit for bit.
@@ -193,3 +196,13 @@ class RandomState:
             yield
         finally:
             now.restore()
+
+
+def with_own_names(model: nn.Module) -> Any:
+    """`model`, or what names its tensors as the model does if it is compiled or in another module."""
+    names = (*INNER, "module")
+    if not any(part in names for name in model.state_dict() for part in name.split(".")):
+        return model
+    from gdw.hypergradient.own_names import OwnNames
+
+    return OwnNames(model)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -17,7 +17,6 @@ from gdw.errors import ConfigError, nearest
 from gdw.models.backbones import build_backbone
 from gdw.models.mlp import MLP
 from gdw.models.normalize import Normalize
-from gdw.models.own_names import WRAPPED, OwnNames
 from gdw.models.resnet_cifar import CifarResNet
 from gdw.models.weights import load_weights
 from gdw.models.wide_resnet import WideResNet
@@ -115,12 +114,6 @@ def build_model(
     if weights is not None:
         load_weights(model, Path(weights), num_classes=num_classes)
     return model
-
-
-def with_own_names(model: nn.Module) -> Any:
-    """`model`, or what names its tensors as the model does if it is compiled or in another module."""
-    parts = {part for name in model.state_dict() for part in name.split(".")}
-    return OwnNames(model) if parts & WRAPPED else model
 
 
 @contextmanager

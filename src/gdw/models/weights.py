@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gdw.errors import ConfigError
-from gdw.models.own_names import without_wrappers
+from gdw.hypergradient.own_names import without_wrappers
 
 # The keys under which training programs save the state dict together with other things.
 WRAPPERS = ("state_dict", "model", "model_state_dict")

@@ -78,9 +78,8 @@ class Reweighter(ABC):
             ConfigError: an option is unknown or does not fit, or the optimizer trains nothing of the model.
         """
         self.options: Any = self.Options(**options)
-        loss = getattr(self.options, "loss", "cross_entropy")
         resolved = resolve_loss(
-            loss,
+            getattr(self.options, "loss", "cross_entropy"),
             label_smoothing=self.options.label_smoothing,
             ignore_index=self.options.ignore_index,
         )
@@ -91,6 +90,7 @@ class Reweighter(ABC):
         self._steps = 0
         self._sample_weight: Tensor | None = None
         self._batches: tuple[Batch, Batch | None] | None = None
+        self.names_rows = True  # of batches that make the loss NaN; the trainer knows the data sets
 
     def _problem_options(self) -> dict[str, Any]:
         """Further keyword arguments of `Problem.of`."""
@@ -247,7 +247,7 @@ class Reweighter(ABC):
             # Another device would be waited for, so it is asked at some steps only.
             if loss is None or (loss.device.type != "cpu" and self._steps % 50):
                 continue
-            if not math.isfinite(loss) and self._batches is not None:
+            if self.names_rows and self._batches is not None and not math.isfinite(loss):
                 from gdw.hypergradient.not_finite import blame_rows
 
                 blame_rows(self._problem, *self._batches)

@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from gdw.errors import DivergenceError
 from gdw.hypergradient.inputs import Batch, Forward
-from gdw.models.build import with_own_names
-from gdw.models.own_names import OwnNames
+from gdw.hypergradient.own_names import OwnNames
+from gdw.hypergradient.preserve import with_own_names
 from gdw.reweight import Reweighter
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import evaluate

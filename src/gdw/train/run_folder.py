@@ -17,8 +17,8 @@ from gdw._version import __version__
 from gdw.errors import ModelError, OutputError, RunError, one_line, shown
 from gdw.files.documents import OutputLock, finite_or_null, write_atomically, write_text_atomically
 from gdw.files.yaml_files import read_yaml
-from gdw.models.build import with_own_names
-from gdw.models.own_names import OwnNames
+from gdw.hypergradient.own_names import OwnNames
+from gdw.hypergradient.preserve import with_own_names
 from gdw.train.config import TrainConfig
 
 CONFIG = "config.yaml"
@@ -244,10 +244,10 @@ def require_same_model(folder: RunFolder, state: Mapping[str, Any], model: nn.Mo
     if (differs := OwnNames(model).first_difference(state["model"])) is not None:
         name, then, now = differs
         raise RunError(
-            f"{folder.path} cannot be resumed: {name!r} of the model had the shape {then} and has {now} now. The "
-            "model has changed, or another version of gdw read the data in another way (the run is of gdw "
-            f"{state.get('gdw_version', '0.1.0')}, this is {__version__}): use that version, or train again "
-            "into a new folder"
+            f"{folder.path} cannot be resumed: {name!r} of the model had the shape {then} and has {now} now. "
+            "The model has changed, or another version of gdw read the data in another way (the run is of "
+            f"gdw {state.get('gdw_version', '0.1.0')}, this is {__version__}): use that version, or train "
+            "again into a new folder"
         )
 
 

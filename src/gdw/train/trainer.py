@@ -137,6 +137,7 @@ class Trainer:
         with seeded(config.seed, processes.device):
             optimizer = _make_optimizer(config, model)
             reweighter = self._reweighter(model, optimizer)
+            reweighter.names_rows = False
         written = TrainingOutput(processes, kept=config.checkpoints_kept)
         loop = Loop(
             config=config,

@@ -9,15 +9,12 @@ from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
+from gdw.hypergradient.preserve import INNER
+
 _T = TypeVar("_T")
 
-# The attributes in which `torch.compile`, sharding, activation checkpoints and Fabric keep a module.
-_INNER = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 # A model may have a part that is called `module` itself; in these classes it is the model.
 _COPIED = (DataParallel, DistributedDataParallel, AveragedModel)
-
-WRAPPED = frozenset((*_INNER, "module"))
-"""What the names of tensors in a wrapped model contain."""
 
 
 class OwnNames:
@@ -68,7 +65,7 @@ def without_wrappers(state: Mapping[str, _T], own: Collection[str]) -> dict[str,
     known = set(own)
     if known >= state.keys():
         return dict(state)
-    plain = {".".join(p for p in name.split(".") if p not in _INNER): name for name in state}
+    plain = {".".join(p for p in name.split(".") if p not in INNER): name for name in state}
     forms = [plain]
     while any(name.startswith("module.") for name in forms[-1]):
         forms.append({name.removeprefix("module."): n for name, n in forms[-1].items()})
@@ -80,7 +77,7 @@ def _own_name(model: nn.Module, name: str) -> str:
     module: nn.Module | None = model
     parts = []
     for part in name.split("."):
-        wrapped = part in _INNER or (part == "module" and isinstance(module, _COPIED))
+        wrapped = part in INNER or (part == "module" and isinstance(module, _COPIED))
         if not wrapped:
             parts.append(part)
         module = None if module is None else module._modules.get(part)

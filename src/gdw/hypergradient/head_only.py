@@ -19,7 +19,7 @@ from gdw.functional import weighted_class_gradient
 from gdw.functional.losses import count_examples
 from gdw.hypergradient.engines import Hypergradient, Trainable, finite_difference, replaying
 from gdw.hypergradient.head import Captured
-from gdw.hypergradient.inputs import Batch, Forward, as_pair
+from gdw.hypergradient.inputs import Batch, Forward, as_pair, in_meta_batch
 from gdw.hypergradient.preserve import RandomState, preserved_buffers, without_inference_path
 from gdw.hypergradient.problem import Problem
 from gdw.hypergradient.training_pass import TrainingPass
@@ -140,7 +140,8 @@ def _through_examples(
     logits = F.linear(features, part.weight, part.bias)
     if q is not None:
         logits.addmm_(kernel, q, alpha=-1)
-    losses, d1 = problem.loss.with_gradient(logits, targets)
+    with in_meta_batch():
+        losses, d1 = problem.loss.with_gradient(logits, targets)
     return kernel.T @ d1, losses.sum(), count_examples(losses, targets)
 
 
@@ -153,7 +154,8 @@ def _through_weights(
         step_w, step_b = problem.collective.sum([q.T @ a, q.sum(0)])
         w = w - part.rate_w * step_w
         b = None if b is None else b - part.rate_b * step_b
-    losses, d1 = problem.loss.with_gradient(F.linear(features, w, b), targets)
+    with in_meta_batch():
+        losses, d1 = problem.loss.with_gradient(F.linear(features, w, b), targets)
     total, count, g_w, g_b = problem.collective.sum(
         [losses.sum(), count_examples(losses, targets), d1.T @ features, d1.sum(0)]
     )

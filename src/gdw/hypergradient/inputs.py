@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -102,6 +103,15 @@ def as_pairs(
     if meta_batch is None:
         return pair, None
     return pair, as_pair(meta_batch, "the meta batch", ignore_index=ignore_index, device=device)
+
+
+@contextmanager
+def in_meta_batch() -> Iterator[None]:
+    """Inside, an error about targets says that they are those of the meta batch."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"the meta batch: {error}") from error
 
 
 def _described(batch: Any) -> str:

@@ -26,6 +26,7 @@ from gdw.hypergradient.inputs import (
     MemoryFormat,
     as_pair,
     default_forward,
+    in_meta_batch,
     tensor_versions,
 )
 from gdw.hypergradient.precision import Autocast, LossScale, is_compiled, relative_step
@@ -221,7 +222,8 @@ class Problem:
         inputs, targets = as_pair(batch, "the meta batch")
         with torch.enable_grad(), preserved_buffers(self.model):
             logits = forward(inputs)
-            losses = self.loss.per_example(logits, targets)
+            with in_meta_batch():
+                losses = self.loss.per_example(logits, targets)
         count = self.collective.sum_scalar(count_examples(losses.detach(), targets))
         return losses.sum() / count
 

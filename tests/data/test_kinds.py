@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gdw.data import load
-from gdw.errors import DataError
+from gdw.data import load, train_and_clean
+from gdw.data.column_contents import are_sentences
+from gdw.errors import ConfigError, DataError
 
 N = 60
 IDS = [f"u-{i:05x}" for i in range(N)]
@@ -63,7 +65,8 @@ def test_texts_without_spaces(tmp_path: Path, letters: str, length: int, kind: s
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.parquet"])
 def test_texts_that_hardly_repeat_are_no_categories(tmp_path: Path, name: str) -> None:
     columns = {"id": IDS, "age": list(range(N)), "city": ["Ulm", "Bonn", "Kiel"] * (N // 3)}
-    path = write(tmp_path / name, {**columns, "remark": sentences()})
+    names = [text.title() for text in sentences()]
+    path = write(tmp_path / name, {**columns, "remark": names})
     source = load(path, label="label")
     assert (source.kind, source.feature_columns) == ("table", ("age", "city"))
     assert len(source.notes) == 1
@@ -95,3 +98,88 @@ def test_nothing_but_identifiers(tmp_path: Path) -> None:
         DataError, match=r"no column left .* 'id' occurs twice: .*--text.*--features"
     ):
         load(path, label="label")
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.parquet"])
+@pytest.mark.parametrize("n", [20, N])
+def test_sentences_are_learned_also_next_to_a_column_of_names(
+    tmp_path: Path, name: str, n: int
+) -> None:
+    """An export of Label Studio: the texts next to ids, times and where they are from."""
+    columns = {
+        "annotation_id": [1000 + i for i in range(n)],
+        "created_at": [f"2024-01-01T10:{i:02}:00.1Z" for i in range(n)],
+        "lead_time": [3.2 + i % 7 for i in range(n)],
+        "source": [("web", "app", "mail", "web")[i % 4] for i in range(n)],
+        "title": [text[:16] + str(i) for i, text in enumerate(sentences(n))],
+        "text": sentences(n),
+    }
+    source = load(write(tmp_path / name, columns), label="label")
+    assert (source.kind, source.feature_columns) == ("text", ("text",))
+    assert len(source.notes) == 1
+    assert "'text' alone, not from 'annotation_id'" in source.notes[0]
+    table = load(tmp_path / name, label="label", drop=["text", "title"])
+    assert "source" in table.feature_columns
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("comment number 7 about things", True),
+        ("Das Produkt ist sehr gut", True),
+        ("بيت كبير جدا هنا", True),
+        ("यह बहुत अच्छा है", True),
+        ("我喜欢这个产品质量很好真的", True),
+        ("Braund, Mr. Owen Harris", False),
+        ("Futrelle, Mrs. Jacques Heath (Lily May Peel)", False),
+        ("12 Main Street", False),
+        ("Nike Air Max 90", False),
+        ("u-0001 x", False),
+    ],
+)
+def test_sentences_differ_from_names(text: str, expected: bool) -> None:
+    assert are_sentences([text]) is expected
+
+
+def test_numbers_of_rows_are_named(tmp_path: Path) -> None:
+    columns = {"annotation_id": [i * 7919 % N for i in range(N)], "age": [i % 31 for i in range(N)]}
+    source = load(write(tmp_path / "x.csv", columns), label="label")
+    assert source.notes == (
+        "learning also from 'annotation_id', which looks like the number of a row: leave it out with --drop "
+        "unless it says something about the label",
+    )
+    repeated = {**columns, "annotation_id": [i // 2 for i in range(N)], "paid": list(range(N))}
+    assert load(write(tmp_path / "y.csv", repeated), label="label").notes == ()
+
+
+def test_a_column_is_learned_from_or_dropped(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", {"x": [1, 2], "y": [3, 4], "t": ["a b", "c d"]})
+    with pytest.raises(ConfigError, match="'y': expected a column to be learned from or dropped"):
+        load(path, label="label", features=["x", "y"], drop=["y"])
+    with pytest.raises(ConfigError, match="'t': expected a column"):
+        load(path, label="label", text="t", drop=["t"])
+    assert load(path, label="label", features=["x"], drop=["y"]).feature_columns == ("x",)
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.parquet"])
+def test_names_of_columns_in_any_unicode_form(tmp_path: Path, name: str) -> None:
+    """A file from macOS has two characters for `ö`, and the user types one."""
+    nfd, nfc = unicodedata.normalize("NFD", "Größe"), "Größe"
+    columns = {
+        nfd: [1.5, 2.5] * 5,
+        "x": [1.0, 3.0] * 5,
+        unicodedata.normalize("NFD", "geprüft"): [1, 0, 0, 1, 0] * 2,
+    }
+    path = write(tmp_path / name, columns)
+    for spelling in (nfd, nfc):
+        assert load(path, label="label", drop=[spelling]).feature_columns == ("x", "geprüft")
+        assert load(path, label="label", features=[spelling]).feature_columns == (nfc,)
+        assert load(path, label=spelling).label_names == ("1.5", "2.5")
+    source = load(path, label="label")
+    train, clean = train_and_clean(source, trusted="geprüft", seed=0)
+    assert (len(train), len(clean)) == (6, 4)
+    assert train.feature_columns == (nfc, "x")
+    new = write(tmp_path / f"new-{name}", {nfc: [1.5, 2.5], "x": [1.0, 2.0]})
+    types = {column: train.column_types[column] for column in train.feature_columns}
+    later = load(new, label="label").typed(types)
+    assert later.frame(np.arange(2))[nfc].tolist() == [1.5, 2.5]

@@ -103,7 +103,7 @@ def apply(
         relabel = {
             row: value_of[code] for row, code in zip(rows.tolist(), codes.tolist(), strict=True)
         }
-    plan = CopyPlan(data.path, data.rows, data.label, keep, relabel)
+    plan = CopyPlan(data.path, data.rows, data.rows.written_name(data.label), keep, relabel)
     format_of(data.path).write_copy(plan, output)
     return Cleaned(
         written=int(keep.sum()),

@@ -34,6 +34,7 @@ _WHOLE = re.compile(r"[+-]?\d+")
 _SPREAD = 4
 _ROWS_OF_AN_INDEX = 20
 _SAMPLE = 1000
+_ID = re.compile(r"(?:^|[\W_])(?i:id|idx|index|uid|row|nr)$|[a-z]I[dD]$")
 
 
 def require_classes(source: Source, column: str) -> None:
@@ -129,18 +130,24 @@ def index_note(rows: Rows, index: Sequence[str]) -> tuple[str, ...]:
 def row_number_note(
     rows: Rows, types: Mapping[str, ColumnType], labels: NDArray[np.int64]
 ) -> tuple[str, ...]:
-    """A warning of whole numbers that number the rows and, sorted, sort the labels too."""
-    names = [
-        name
-        for name, type_ in types.items()
-        if type_ == "number" and _sorts_labels(rows, name, labels)
-    ]
-    if not names:
-        return ()
-    return (
-        f"{listed(names)} numbers the rows and tells the label, because the rows are sorted by label: leave "
-        "it out with --drop unless new rows are numbered the same way",
-    )
+    """Warnings of whole numbers that number the rows: those that sort the labels, and those named like it."""
+    numbers = _of_type(types, "number")
+    telling = [name for name in numbers if _sorts_labels(rows, name, labels)]
+    every = np.arange(len(labels) if len(labels) >= _ROWS else 0)
+    named = [name for name in numbers if _ID.search(name) and name not in telling and len(every)]
+    ids = [name for name in named if _whole(rows, name, every) is not None]
+    notes = []
+    if telling:
+        notes.append(
+            f"{listed(telling)} numbers the rows and tells the label, because the rows are sorted by label: "
+            "leave it out with --drop unless new rows are numbered the same way"
+        )
+    if ids:
+        notes.append(
+            f"learning also from {listed(ids)}, which looks like the number of a row: leave it out with "
+            "--drop unless it says something about the label"
+        )
+    return tuple(notes)
 
 
 def size_note(label_names: Sequence[str], labels: NDArray[np.int64]) -> str:

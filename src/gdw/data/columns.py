@@ -7,7 +7,6 @@ missing value.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from gdw.data.odd_cells import (
+from gdw.data.column_contents import (
+    IDENTIFIER_SHARE,
     OddCells,
     half_numbers,
     hold_codes,
+    is_text,
     odd_cells,
     without_markers,
     without_odd_cells,
@@ -35,17 +36,9 @@ ColumnType = Literal["number", "category", "date", "missing"]
 
 MISSING_CELLS = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none")
 
-# A small table may have different values by chance. In a larger one, this share is typical of an identifier.
+# A small table may have different values by chance. In a larger one, the share is typical of an identifier.
 _IDENTIFIER_ROWS = 50
-_IDENTIFIER_SHARE = 0.95
 _SAMPLE = 1000
-
-# Scripts without spaces between words: Thai to Khmer, kana and Chinese characters.
-_UNSPACED = re.compile(
-    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-_UNSPACED_LENGTH = 6
-_WORD = re.compile(r"[^\W\d_]")
 
 
 class ConversionError(ValueError):
@@ -63,7 +56,7 @@ def column_type(values: Any, *, untyped: bool) -> ColumnType | None:
     Args:
         values: a `pyarrow.ChunkedArray`.
         untyped: whether the values are cells of delimited text. Such a column is a number if every cell that
-            is not missing is a number, but for a few, see `gdw.data.odd_cells`.
+            is not missing is a number, but for a few, see `gdw.data.column_contents`.
     """
     import pyarrow as pa
 
@@ -184,28 +177,6 @@ def to_pandas(
     return pd.Series([None if v is None else str(v) for v in values.to_pylist()], dtype="object")
 
 
-def is_text(kind: Any) -> bool:
-    """Whether a `pyarrow.DataType` is text; a dictionary of texts is text."""
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
-
-
-def is_prose(sample: Sequence[str]) -> bool:
-    """Whether most texts of `sample` have several words, and most differ from one another."""
-    prose = sum(_has_words(text) for text in sample)
-    return 2 * prose > len(sample) and 2 * len(set(sample)) > len(sample)
-
-
-def mostly_distinct(sample: Sequence[str]) -> bool:
-    """Whether almost every text of `sample` occurs once."""
-    return len(set(sample)) > _IDENTIFIER_SHARE * len(sample)
-
-
 def is_identifier(values: Any, *, untyped: bool) -> bool:
     """Whether almost every text of a `pyarrow.ChunkedArray` occurs once, in enough rows to mean something.
 
@@ -217,12 +188,7 @@ def is_identifier(values: Any, *, untyped: bool) -> bool:
         values = values.cast(values.type.value_type)
     present = (_clean_cells(values) if untyped else values).drop_null()
     distinct = len(present.unique())
-    return len(present) >= _IDENTIFIER_ROWS and distinct > _IDENTIFIER_SHARE * len(present)
-
-
-def _has_words(text: str) -> bool:
-    words = sum(_WORD.search(token) is not None for token in text.split())
-    return words > 1 or len(_UNSPACED.findall(text)) >= _UNSPACED_LENGTH
+    return len(present) >= _IDENTIFIER_ROWS and distinct > IDENTIFIER_SHARE * len(present)
 
 
 def _clean_cells(values: Any) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,26 +15,23 @@ from gdw.data.checks import (
     row_number_note,
     with_variants,
 )
-from gdw.data.columns import (
-    feature_types,
-    is_identifier,
+from gdw.data.column_contents import (
+    are_sentences,
+    holds_images,
     is_prose,
     is_text,
     mostly_distinct,
+    sample_values,
 )
-from gdw.data.images import IMAGE_SUFFIXES, is_image
+from gdw.data.columns import feature_types, is_identifier
 from gdw.data.rows import Kind, Rows, open_rows
 from gdw.data.source import Source
 from gdw.data.split import limited
 from gdw.data.text_files import ReadOptions
-from gdw.errors import ConfigError, DataError, listed, nearest, shown
+from gdw.errors import ConfigError, DataError, composed, listed, nearest, shown
 
 # The names under which pandas writes the row index of a data frame.
 INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")
-_SAMPLE = 1000
-_BYTES_SAMPLE = 20
-# A few files of another kind in a column of image files are faults, which the check of the images names.
-_IMAGE_SHARE = 0.9
 
 
 @dataclass(frozen=True)
@@ -111,8 +107,11 @@ def load(
     """
     rows, origin = open_rows(path, options), shown(path)
     label = None if label is None else rows.resolve_label(label)
-    left_out = [*rows.resolve_names(drop, origin), *set_aside]
+    dropped = rows.resolve_names(drop, origin)
+    image, text = (None if name is None else composed(name) for name in (image, text))
     chosen = None if features is None else rows.resolve_names([str(f) for f in features], origin)
+    _require_not_dropped((image, text, *(chosen or ())), dropped)
+    left_out = [*dropped, *map(composed, set_aside)]
     inputs = recognise_inputs(rows, ColumnOptions(label, image, text, chosen, left_out), origin)
     source = Source(inputs.kind, origin, (), None, np.arange(len(rows)), inputs.columns, rows)
     source = replace(source, notes=rows.notes + inputs.notes, labels_merged=merge_labels)
@@ -125,6 +124,15 @@ def load(
     if inputs.kind == "table":
         source = _typed(source, origin, first=label_names is None)
     return source if limit is None else limited(source, limit, seed)
+
+
+def _require_not_dropped(chosen: Sequence[str | None], dropped: Sequence[str]) -> None:
+    both = [name for name in chosen if name is not None and name in dropped]
+    if both:
+        raise ConfigError(
+            f"{listed(both)}: expected a column to be learned from or dropped, found both: take it out of "
+            "--drop (drop=), or do not choose it"
+        )
 
 
 def _typed(source: Source, origin: str, *, first: bool) -> Source:
@@ -143,7 +151,7 @@ def recognise_inputs(rows: Rows, options: ColumnOptions, origin: str) -> InputCo
 
     - if a column holds images, the inputs are images;
     - if exactly one column holds prose (mostly different texts of several words) and all other columns of
-      text are identifiers, the inputs are texts;
+      text are identifiers, the inputs are texts; also if a column holds sentences that hardly repeat;
     - anything else is a table. Its features are all columns but the label, the dropped ones, pandas' row
       index and columns whose texts hardly ever repeat (a note names these).
 
@@ -215,7 +223,7 @@ def _recognise(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
     if image is not None:
         return _alone("image", image, names)
     texts = [n for n in names if is_text(rows.arrow(n).type) and not _holds_numbers(rows, n)]
-    text = _only_prose(rows, texts)
+    text = _text_column(rows, texts)
     if text is not None:
         return _alone("text", text, names)
     table = _table(rows, names, texts, origin, options.remedy)
@@ -237,14 +245,19 @@ def _image_column(rows: Rows, names: Sequence[str], origin: str) -> str | None:
     return images[0] if images else None
 
 
-def _only_prose(rows: Rows, texts: Sequence[str]) -> str | None:
-    """The single column of prose, if all other columns of text are identifiers."""
-    samples = {name: _sample(rows.arrow(name)) for name in texts}
+def _text_column(rows: Rows, texts: Sequence[str]) -> str | None:
+    """The column of `texts` to learn from alone, or None.
+
+    It is the single column of prose, if all other columns are identifiers; else, of the columns of sentences
+    that hardly repeat, and so could not be features of a table, the one with the longest.
+    """
+    samples = {name: sample_values(rows.arrow(name)) for name in texts}
     prose = [name for name in texts if is_prose(samples[name])]
-    others = [name for name in texts if name not in prose]
-    if len(prose) == 1 and all(mostly_distinct(samples[name]) for name in others):
+    unique = [name for name in texts if mostly_distinct(samples[name])]
+    if len(prose) == 1 and set(texts) <= {*prose, *unique}:
         return prose[0]
-    return None
+    sentences = [name for name in prose if name in unique and are_sentences(samples[name])]
+    return max(sentences, key=lambda name: sum(map(len, samples[name])), default=None)
 
 
 def _table(
@@ -263,30 +276,6 @@ def _table(
         f"not used, because almost no value occurs twice: {listed(identifiers)}; to use it, {fix}"
     )
     return InputColumns("table", features, (note,))
-
-
-def holds_images(values: Any) -> bool:
-    """Whether a column, a `pyarrow.ChunkedArray`, holds images: bytes, `{bytes, path}`, or names of files."""
-    import pyarrow as pa
-
-    kind = values.type
-    if pa.types.is_struct(kind):
-        fields = {kind.field(i).name for i in range(kind.num_fields)}
-        return bool(fields) and fields <= {"bytes", "path"}
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        # Other bytes, such as checksums, are no images.
-        return any(is_image(value) for value in _sample(values, _BYTES_SAMPLE))
-    if not is_text(kind):
-        return False
-    sample = _sample(values)
-    images = sum(name.lower().endswith(IMAGE_SUFFIXES) for name in sample)
-    return bool(sample) and images >= _IMAGE_SHARE * len(sample)
-
-
-def _sample(values: Any, size: int = _SAMPLE) -> list[Any]:
-    """Up to `size` values that are not empty, from all parts of the column: files are often sorted."""
-    rows = np.unique(np.linspace(0, len(values) - 1, size).astype(np.int64))
-    return [value for value in values.take(rows).to_pylist() if value]
 
 
 def _holds_numbers(rows: Rows, name: str) -> bool:

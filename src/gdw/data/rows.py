@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gdw.data.text_files import ReadOptions
-from gdw.errors import DataError, listed, nearest, shown
+from gdw.errors import DataError, composed, listed, nearest, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ class Rows(ABC):
     """The raw rows of one file or folder. They are never copied or filtered: a `Source` holds row numbers.
 
     Attributes:
-        columns: the names of the columns.
+        columns: the names of the columns, in the Unicode form NFC. Every method takes other forms too.
         folder: the folder at which relative image paths start.
         kind: the kind of the inputs, where the format determines it. The inputs are then the first column.
             None: the kind is recognised from the columns.
@@ -89,6 +89,7 @@ class Rows(ABC):
         Raises:
             DataError: there is no such column. The message names the most similar one.
         """
+        names = list(map(composed, names))
         known = set(self.columns)
         whole = {tuple(map(str.strip, name.split(","))): name for name in self.columns}
         longest = max(map(len, whole), default=1)
@@ -111,7 +112,11 @@ class Rows(ABC):
 
     def resolve_label(self, name: str) -> str:
         """The column that holds the labels when the user calls the label column `name`."""
-        return name
+        return composed(name)
+
+    def written_name(self, column: str) -> str:
+        """The name of a column as it is in the file, which may not be in the Unicode form NFC."""
+        return column
 
 
 class TableRows(Rows):
@@ -125,7 +130,8 @@ class TableRows(Rows):
         untyped: bool = False,
         class_names: dict[str, tuple[str, ...]] | None = None,
     ) -> None:
-        names = table.column_names
+        self._written: dict[str, str] = {composed(name): name for name in table.column_names}
+        names = list(map(composed, table.column_names))
         repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         if repeated:
             raise DataError(
@@ -142,7 +148,7 @@ class TableRows(Rows):
         return int(self._table.num_rows)
 
     def arrow(self, column: str, rows: NDArray[np.int64] | None = None) -> Any:
-        values = self._table.column(column)
+        values = self._table.column(self.written_name(column))
         return values if rows is None else _take(values, rows)
 
     def values(self, column: str, rows: NDArray[np.int64]) -> list[Any]:
@@ -150,7 +156,10 @@ class TableRows(Rows):
         return values
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
-        return self._class_names.get(column)
+        return self._class_names.get(self.written_name(column))
+
+    def written_name(self, column: str) -> str:
+        return self._written.get(composed(column), column)
 
     def where(self, row: int) -> str:
         return f"row {row + 1} of {self._name}"

@@ -15,7 +15,7 @@ from gdw.data.columns import ColumnType, ConversionError, to_pandas
 from gdw.data.images import decode
 from gdw.data.labels import UNLABELLED, read_labels, recode
 from gdw.data.rows import Kind, Rows
-from gdw.errors import DataError, listed, nearest
+from gdw.errors import DataError, composed, listed, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +108,8 @@ class Source:
 
     def without_features(self, *columns: str) -> Source:
         """The same rows; `columns` are no longer features."""
-        features = tuple(name for name in self.feature_columns if name not in columns)
+        left_out = set(map(composed, columns))
+        features = tuple(name for name in self.feature_columns if name not in left_out)
         return replace(self, feature_columns=features)
 
     def typed(self, types: Mapping[str, ColumnType]) -> Source:
@@ -256,7 +257,7 @@ class Source:
         return odd is not None and odd.few
 
     def _require(self, column: str) -> None:
-        if column not in self.columns:
+        if composed(column) not in self.columns:
             raise DataError(
                 f"{self.origin} has no column {column!r}.{nearest(column, self.columns)} "
                 f"Its columns: {listed(self.columns)}"

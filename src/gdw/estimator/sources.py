@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.data.checks import column_notes, odd_cells_note
+from gdw.data.column_contents import holds_images
 from gdw.data.columns import ColumnType, feature_types
-from gdw.data.loading import ColumnOptions, holds_images, recognise_inputs
+from gdw.data.loading import ColumnOptions, recognise_inputs
 from gdw.data.rows import Kind, Rows, TableRows
 from gdw.data.source import Source, from_arrays
 from gdw.errors import DataError

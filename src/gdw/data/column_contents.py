@@ -1,9 +1,15 @@
-"""Columns of delimited text that hold numbers but for a few odd cells, such as `-`, `#N/A` or `1 234`."""
+"""What columns hold: numbers but for a few odd cells (`-`, `#N/A`, `1 234`), codes, prose, images."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+
+from gdw.data.images import IMAGE_SUFFIXES, is_image
 
 # What people and spreadsheets write where a number is missing, in lower case. In a column of numbers these
 # cells are always missing values, however many there are. In a column of names they are names.
@@ -28,6 +34,20 @@ _CODE_SHARE = 0.005
 _LEADING_ZERO = r"^0\d"
 # So few whole numbers may be codes of categories, and a frequent mark one more category.
 _CODES = 12
+
+# A few files of another kind in a column of image files are faults, which the check of the images names.
+_IMAGE_SHARE = 0.9
+_BYTES_SAMPLE = 20
+
+IDENTIFIER_SHARE = 0.95
+
+# Scripts without spaces between words: Thai to Khmer, kana and Chinese characters.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+_UNSPACED_LENGTH = 6
+_WORDS = 3
+_WORD = re.compile(r"[^\W\d_]")
 
 
 @dataclass(frozen=True)
@@ -159,3 +179,69 @@ def _sum(counts: Any, mask: Any) -> int:
     import pyarrow.compute as pc
 
     return int(pc.sum(counts.filter(mask)).as_py() or 0)
+
+
+def is_text(kind: Any) -> bool:
+    """Whether a `pyarrow.DataType` is text; a dictionary of texts is text."""
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def is_prose(sample: Sequence[str]) -> bool:
+    """Whether most texts of `sample` have several words, and most differ from one another."""
+    prose = sum(_has_words(text) for text in sample)
+    return 2 * prose > len(sample) and 2 * len(set(sample)) > len(sample)
+
+
+def are_sentences(sample: Sequence[str]) -> bool:
+    """Whether most texts of `sample` have several words in lower case, unlike names of people and places.
+
+    >>> are_sentences(["the parcel came too late"]), are_sentences(["Braund, Mr. Owen Harris"])
+    (True, False)
+    """
+    return 2 * sum(map(_is_sentence, sample)) > len(sample)
+
+
+def _is_sentence(text: str) -> bool:
+    # Scripts without upper case count too.
+    words = sum(token[0].isalpha() and not token[0].isupper() for token in text.split())
+    return words >= _WORDS or len(_UNSPACED.findall(text)) >= 2 * _UNSPACED_LENGTH
+
+
+def mostly_distinct(sample: Sequence[str]) -> bool:
+    """Whether almost every text of `sample` occurs once."""
+    return len(set(sample)) > IDENTIFIER_SHARE * len(sample)
+
+
+def _has_words(text: str) -> bool:
+    words = sum(_WORD.search(token) is not None for token in text.split())
+    return words > 1 or len(_UNSPACED.findall(text)) >= _UNSPACED_LENGTH
+
+
+def holds_images(values: Any) -> bool:
+    """Whether a column, a `pyarrow.ChunkedArray`, holds images: bytes, `{bytes, path}`, or names of files."""
+    import pyarrow as pa
+
+    kind = values.type
+    if pa.types.is_struct(kind):
+        fields = {kind.field(i).name for i in range(kind.num_fields)}
+        return bool(fields) and fields <= {"bytes", "path"}
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        # Other bytes, such as checksums, are no images.
+        return any(is_image(value) for value in sample_values(values, _BYTES_SAMPLE))
+    if not is_text(kind):
+        return False
+    sample = sample_values(values)
+    images = sum(name.lower().endswith(IMAGE_SUFFIXES) for name in sample)
+    return bool(sample) and images >= _IMAGE_SHARE * len(sample)
+
+
+def sample_values(values: Any, size: int = _SAMPLE) -> list[Any]:
+    """Up to `size` values that are not empty, from all parts of the column: files are often sorted."""
+    rows = np.unique(np.linspace(0, len(values) - 1, size).astype(np.int64))
+    return [value for value in values.take(rows).to_pylist() if value]

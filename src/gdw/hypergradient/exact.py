@@ -39,7 +39,9 @@ def _double_backward(
 ) -> Hypergradient:
     trainable, class_gradient = problem.trainable(), training_pass.class_gradient
     with sdpa_kernel(SDPBackend.MATH):
-        logits = repeated(problem, training_pass, lambda: problem.logits(training_pass.inputs))
+        logits = repeated(
+            problem, training_pass, lambda: problem.logits(training_pass.inputs), same_kernels=False
+        )
     omega = torch.zeros_like(class_gradient) if weights is None else weights.detach().clone()
     omega.requires_grad_()
     cotangent = weighted_class_gradient(omega, class_gradient, training_pass.count)
@@ -107,6 +109,7 @@ def _dual_product(
                     problem,
                     training_pass,
                     lambda: _call_with(problem, duals, training_pass.inputs),
+                    same_kernels=False,
                 )
         except NotImplementedError as error:
             raise ModelError(

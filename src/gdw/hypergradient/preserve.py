@@ -176,7 +176,11 @@ class RandomState:
     def changed(self) -> list[Tensor] | None:
         """The states of PyTorch's generators now, as of `generator_states`; None if they are these."""
         now = generator_states([device for device, _ in self.devices])
-        return None if equal(now, [self.cpu, *(state for _, state in self.devices)]) else now
+        return None if equal(now, self.generators()) else now
+
+    def generators(self) -> list[Tensor]:
+        """This state of PyTorch's generators, as of `generator_states`."""
+        return [self.cpu, *(state for _, state in self.devices)]
 
     def restore(self) -> None:
         """Set every generator to this state."""

@@ -199,7 +199,8 @@ def test_a_configuration_file_that_does_not_fit(gdw: Run, here: Path) -> None:
     (here / "c.yaml").write_text("data: 3")
     one_line(gdw("train", "--config", "c.yaml", "--output", "run"), r"'data' must hold options")
     one_line(
-        gdw("train", "data.csv", "--config", "d.yaml", "--output", "run"), r"no configuration file"
+        gdw("train", "data.csv", "--config", "d.yaml", "--output", "run"),
+        r"no file d.yaml: check the path",
     )
 
 

@@ -57,9 +57,9 @@ def _require_finite(values: Any, rows: int, what: str) -> None:
     for tensor in _tensors(values):
         bad = ~tensor.isfinite()
         if tensor.is_floating_point() and bad.any():
-            place = _listed(_rows(bad)) + " of " if tensor.dim() and len(tensor) == rows else ""
+            place = f"{_listed(_rows(bad))} of " if tensor.dim() and len(tensor) == rows else ""
             raise DataError(
-                f"{place}{what} contain NaN or infinity: fill such values, or leave the rows out"
+                f"NaN or infinity in {place}{what}: fill such values, or leave the rows out"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,13 @@ def test_odd_cells_are_missing_numbers(text):
     assert fitted._encoder.columns.types == {"size": "number", "other": "number"}
     with pytest.warns(DataNoteWarning, match="5 in 'size'"):
         assert fitted.score(frame, labels()) > 0.85
+
+
+def test_names_of_columns_in_any_unicode_form():
+    frame = table().rename(columns={"kind": unicodedata.normalize("NFD", "Größe")})
+    fitted = fast().fit(frame, labels())
+    expected = fast().fit(table(), labels()).predict_proba(table())
+    np.testing.assert_array_equal(fitted.predict_proba(frame), expected)
 
 
 def pictures() -> list[Image.Image]:

@@ -18,7 +18,7 @@ from gdw.data.columns import ColumnType, feature_types
 from gdw.data.loading import ColumnOptions, recognise_inputs
 from gdw.data.rows import Kind, Rows, TableRows
 from gdw.data.source import Source, from_arrays
-from gdw.errors import DataError
+from gdw.errors import DataError, composed
 from gdw.estimator.containers import is_picture
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I", "F", "I;16", "I;16B", "I;1
 
 def column_names(frame: pd.DataFrame) -> tuple[str, ...]:
     """What the columns are called in messages: by name, or by position where names repeat."""
-    names = tuple(str(name) for name in frame.columns)
+    names = tuple(composed(str(name)) for name in frame.columns)
     return names if len(set(names)) == len(names) else tuple(map(str, range(len(names))))
 
 

@@ -14,7 +14,7 @@ from gdw.data.labels import label_type
 from gdw.data.loading import load
 from gdw.data.source import Source
 from gdw.data.text_files import ReadOptions
-from gdw.errors import DataError, nearest
+from gdw.errors import DataError, composed, nearest
 from gdw.files.documents import Document
 
 SCHEMA = "schema.json"
@@ -143,7 +143,7 @@ class Schema:
         from gdw.data.rows import open_rows
 
         columns = open_rows(path, options).columns
-        wanted = self.feature_columns[0]
+        wanted = composed(self.feature_columns[0])
         if wanted in columns:
             return wanted
         if self.kind == "text":

@@ -21,7 +21,7 @@ from gdw.data.encode.encoder import (
 )
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
-from gdw.errors import DataError, listed, nearest
+from gdw.errors import DataError, composed, listed, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ class TableEncoder:
     def _conform(self, source: Source) -> Source:
         require_kind(source, "table")
         columns = set(source.columns)
-        absent = [name for name in self.types if name not in columns]
+        absent = [name for name in self.types if composed(name) not in columns]
         if absent:
             raise DataError(
                 f"expected the columns of training, found no {listed(absent)} in {source.origin}; its "

@@ -153,30 +153,36 @@ def _suggested(
     column: str,
 ) -> NDArray[np.int64]:
     """The codes of suggested labels, read as the given labels must be read to be those of the run."""
-
-    def place(row: int, column: str) -> str:
-        return f"row {row + 1} of {shown(path)}: {column}"
-
-    if {*given, *suggested} <= {str(code) for code in range(len(names))}:
-        # Class numbers, as cleanlab writes them, unless they are names of classes.
-        codes = np.array([int(cell) for cell in given], dtype=np.int64)
-        if (codes == known).all() and not {*given, *suggested} & set(names):
-            return np.array([int(cell) for cell in suggested], dtype=np.int64)
+    if _are_class_numbers(given, known, suggested, names):
+        return np.array([int(cell) for cell in suggested], dtype=np.int64)
     pairs = list(zip(given, known.tolist(), strict=True))
     reader = LabelReader(names, pairs)
     foreign = {pair for pair in set(pairs) if pair[1] not in reader.candidates(pair[0])}
-    for row, (cell, code) in enumerate(pairs):
-        if (cell, code) in foreign:
-            found = names[reader.code(cell, place(row, "given_label"))]
-            raise DataError(
-                f"row {row + 1} of {shown(path)} belongs to another run: its given_label is {found!r}, but "
-                f"the label of training example {int(index[row])} is {names[code]!r}"
-            )
-    codes_of: dict[str, int] = {}
-    for row, cell in enumerate(suggested):
-        if cell not in codes_of:
-            codes_of[cell] = reader.code(cell, place(row, column))
-    return np.array([codes_of[cell] for cell in suggested], dtype=np.int64)
+    row = next((row for row, pair in enumerate(pairs) if pair in foreign), None)
+    if row is not None:
+        cell, code = pairs[row]
+        found = names[reader.code(cell, _place(row, path, "given_label"))]
+        raise DataError(
+            f"row {row + 1} of {shown(path)} belongs to another run: its given_label is {found!r}, but "
+            f"the label of training example {int(index[row])} is {names[code]!r}"
+        )
+    first = {cell: row for row, cell in reversed(list(enumerate(suggested)))}
+    codes = {cell: reader.code(cell, _place(row, path, column)) for cell, row in first.items()}
+    return np.array([codes[cell] for cell in suggested], dtype=np.int64)
+
+
+def _are_class_numbers(
+    given: Sequence[str], known: NDArray[np.int64], suggested: Sequence[str], names: Sequence[str]
+) -> bool:
+    """Whether labels are class numbers, as cleanlab writes them, and no names of classes."""
+    cells = {*given, *suggested}
+    if not cells <= {str(code) for code in range(len(names))} or cells & set(names):
+        return False
+    return bool((np.array([int(cell) for cell in given]) == known).all())
+
+
+def _place(row: int, path: Path, column: str) -> str:
+    return f"row {row + 1} of {shown(path)}: {column}"
 
 
 def _numbers(

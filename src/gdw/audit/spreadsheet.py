@@ -135,18 +135,26 @@ def _dates(text: str) -> Iterator[tuple[str, Hashable]]:
         for month, day in ((first, second), (second, first)):
             if _day(2000, month, day):
                 yield "day", (month, day)
-        return
-    third = _part(parts[3])
+    else:
+        yield from _full_dates(first, second, _part(parts[3]))
+
+
+def _full_dates(first: int, second: int, third: int) -> Iterator[tuple[str, Hashable]]:
     for year, month, day in (
         (first, second, third),
         (third, first, second),
         (third, second, first),
     ):
-        century = (2000 if year < 30 else 1900) if 0 <= year < 100 else 0
-        found = _day(year + century, month, day)
+        found = _day(_with_century(year), month, day)
         if found is not None:
             yield "date", found
             yield "number", float(found.toordinal() - _FIRST_DAY)
+
+
+def _with_century(year: int) -> int:
+    if not 0 <= year < 100:
+        return year
+    return year + (2000 if year < 30 else 1900)
 
 
 def _part(part: str) -> int:

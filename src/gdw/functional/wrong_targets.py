@@ -17,17 +17,21 @@ def wrong_shape(logits: Tensor, targets: Tensor) -> DataError:
     of_indices = (logits.shape[0], *logits.shape[2:])
     soft = targets.is_floating_point()
     form, expected = ("probabilities", tuple(logits.shape)) if soft else ("indices", of_indices)
-    fix = ""
-    if soft and targets.shape == of_indices:
-        fix = ": class indices are integers, targets.long()"
-    elif targets.shape == logits.shape and logits.shape[1] > 1:
-        fix = ": for one-hot labels pass targets.argmax(1) or targets.float()"
-    elif targets.dim() == len(of_indices) + 1 and targets.shape[1] == 1:
-        fix = ": pass targets.squeeze(1)" + (".long()" if soft else "")
     return DataError(
         f"targets given as class {form} must have shape {expected} for logits of shape "
-        f"{tuple(logits.shape)}, got {tuple(targets.shape)}{fix}"
+        f"{tuple(logits.shape)}, got {tuple(targets.shape)}{_fix(logits, targets, of_indices)}"
     )
+
+
+def _fix(logits: Tensor, targets: Tensor, of_indices: tuple[int, ...]) -> str:
+    """How to mend targets of a common wrong form; empty for others."""
+    if targets.is_floating_point() and targets.shape == of_indices:
+        return ": class indices are integers, targets.long()"
+    if targets.shape == logits.shape and logits.shape[1] > 1:
+        return ": for one-hot labels pass targets.argmax(1) or targets.float()"
+    if targets.dim() == len(of_indices) + 1 and targets.shape[1] == 1:
+        return ": pass targets.squeeze(1)" + (".long()" if targets.is_floating_point() else "")
+    return ""
 
 
 def wrong_binary_shape(logits: Tensor, targets: Tensor) -> DataError:

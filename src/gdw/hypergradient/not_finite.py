@@ -26,13 +26,7 @@ def blame_rows(problem: Problem, batch: Batch, meta_batch: Batch | None) -> None
         DataError: inputs or targets contain NaN or infinity.
         ModelError: the model returns NaN for some rows whose inputs are finite.
     """
-    if not all(p.isfinite().all() for p in problem.model.parameters()):
-        if problem.devices()[0].type != "cpu":
-            warnings.warn(
-                "the parameters of the model are NaN or infinite: the learning rate is too high, or a batch "
-                "contained NaN (on the CPU, backward names the batch and the rows)",
-                stacklevel=2,
-            )
+    if _has_diverged(problem):
         return
     batches = (
         {"training batch": batch}
@@ -42,15 +36,31 @@ def blame_rows(problem: Problem, batch: Batch, meta_batch: Batch | None) -> None
     for name, (inputs, targets) in batches.items():
         _require_finite(inputs, len(targets), f"the inputs of the {name}")
         _require_finite(targets, len(targets), f"the targets of the {name}")
-    if problem.scale.on:
-        return  # an overflow in 16 bits, which the scaler handles
-    for name, pair in batches.items():
-        bad = _rows(_losses(problem, pair).isnan())
-        if 0 < len(bad) < len(pair[1]):
-            raise ModelError(
-                f"the model returns NaN for {_listed(bad)} of the {name}, though the inputs are finite: look "
-                "for a division by zero, a logarithm or a fully masked row in the model"
-            )
+    if not problem.scale.on:  # or else it is an overflow in 16 bits, which the scaler handles
+        for name, pair in batches.items():
+            _require_finite_losses(problem, pair, name)
+
+
+def _has_diverged(problem: Problem) -> bool:
+    """Whether a parameter is not finite. Where steps are not checked one by one, a warning says so."""
+    if all(p.isfinite().all() for p in problem.model.parameters()):
+        return False
+    if problem.devices()[0].type != "cpu":
+        warnings.warn(
+            "the parameters of the model are NaN or infinite: the learning rate is too high, or a batch "
+            "contained NaN (on the CPU, backward names the batch and the rows)",
+            stacklevel=2,
+        )
+    return True
+
+
+def _require_finite_losses(problem: Problem, pair: Batch, name: str) -> None:
+    bad = _rows(_losses(problem, pair).isnan())
+    if 0 < len(bad) < len(pair[1]):
+        raise ModelError(
+            f"the model returns NaN for {_listed(bad)} of the {name}, though the inputs are finite: look "
+            "for a division by zero, a logarithm or a fully masked row in the model"
+        )
 
 
 def _require_finite(values: Any, rows: int, what: str) -> None:

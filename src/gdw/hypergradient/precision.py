@@ -90,14 +90,8 @@ class Autocast:
             return
         kind = next(model.parameters()).device.type
         self._functions = functions = _Functions(kind, autocast=False)
-        try:
-            call()
-        except RuntimeError as error:
-            if "memory" in str(error):
-                raise
-            self.fixed = True
-        inner = bool(functions.autocast)
-        if inner and is_compiled(model):
+        self.fixed = not _succeeds(call) or functions.in_16_bits
+        if functions.autocast and is_compiled(model):
             warnings.warn(
                 "the compiled model enters autocast in its own forward, where a finite difference is "
                 "inaccurate: enter autocast around the call of the model instead, or use "
@@ -105,8 +99,7 @@ class Autocast:
                 stacklevel=2,
             )
             self.fixed = True
-        self.fixed |= functions.in_16_bits
-        if not inner or self.fixed:
+        if self.fixed or not functions.autocast:
             self._functions = None
         self._tried = True
 
@@ -137,6 +130,17 @@ class Autocast:
                 self.off = False
 
 
+def _succeeds(call: Callable[[], Any]) -> bool:
+    """Whether `call` computes; an error other than of memory is one of dtypes that do not fit together."""
+    try:
+        call()
+    except RuntimeError as error:
+        if "memory" in str(error):
+            raise
+        return False
+    return True
+
+
 class _Functions(TorchFunctionMode):
     """Inside, watches the functions of PyTorch that are called from Python.
 
@@ -164,11 +168,12 @@ class _Functions(TorchFunctionMode):
         with nullcontext() if self._allowed or not on else _without_autocast(self._kind):
             result = function(*args, **(kwargs or {}))
         for value in result if isinstance(result, tuple) else (result,):
-            if isinstance(value, Tensor) and value.is_floating_point():
-                self._note(value, on)
+            self._note(value, on)
         return result
 
-    def _note(self, value: Tensor, on: bool) -> None:
+    def _note(self, value: Any, on: bool) -> None:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return
         if on:
             self.autocast.add(torch.get_autocast_dtype(self._kind))
         if value.dtype in SIXTEEN_BITS:

@@ -89,7 +89,7 @@ class Reweighter(ABC):
         self._problem.scale.watch(optimizer)
         self._steps = 0
         self._sample_weight: Tensor | None = None
-        self._batches: tuple[Batch, Batch | None] | None = None
+        self._batches: Any = None
         self.names_rows = True  # of batches that make the loss NaN; the trainer knows the data sets
 
     def _problem_options(self) -> dict[str, Any]:
@@ -178,8 +178,7 @@ class Reweighter(ABC):
         """Add the weighted gradient of `batch` to `.grad`, like `loss.backward()`.
 
         Args:
-            batch: `(inputs, targets)`; inputs are a tensor, a tuple or a mapping of tensors, targets a
-                tensor, an array or a list.
+            batch: `(inputs, targets)`; inputs are a tensor, a tuple or a mapping of tensors.
             meta_batch: the same, of clean examples.
             indices: the positions `(N,)` of the examples in the training set, for methods that keep
                 something for each example. Clean examples have positions after the training set.
@@ -205,9 +204,8 @@ class Reweighter(ABC):
             if "fabric.backward" not in str(error):
                 raise
             raise ModelError(
-                "with mixed precision, a model that fabric.setup wrapped lets only fabric.backward compute "
-                "gradients: make the reweighter with the model that you gave to fabric.setup, and call its "
-                "backward inside `with fabric.autocast():`"
+                "a model that fabric.setup wrapped for mixed precision allows only fabric.backward: give the "
+                "reweighter the model itself, and call backward inside `with fabric.autocast():`"
             ) from error
         finally:
             self._batches = None
@@ -243,14 +241,10 @@ class Reweighter(ABC):
             logits: those to take the gradient through, if an engine returned others.
             reported: `StepResult.weights`, where they differ from `weights`.
         """
-        for loss in (training_pass.mean_loss, meta_loss):
-            # Another device would be waited for, so it is asked at some steps only.
-            if loss is None or (loss.device.type != "cpu" and self._steps % 50):
-                continue
-            if self.names_rows and self._batches is not None and not math.isfinite(loss):
-                from gdw.hypergradient.not_finite import blame_rows
+        if not (self._is_finite(training_pass.mean_loss) and self._is_finite(meta_loss)):
+            from gdw.hypergradient.not_finite import blame_rows
 
-                blame_rows(self._problem, *self._batches)
+            blame_rows(self._problem, *self._batches)
         result = StepResult(
             loss=training_pass.mean_loss,
             meta_loss=meta_loss,
@@ -263,6 +257,12 @@ class Reweighter(ABC):
             training_pass = replace(training_pass, logits=logits)
         self._problem.accumulate(training_pass, weights)
         return result
+
+    def _is_finite(self, loss: Tensor | None) -> bool:
+        # Another device would be waited for, so it is asked at some steps only.
+        if loss is None or not self.names_rows or (loss.device.type != "cpu" and self._steps % 50):
+            return True
+        return math.isfinite(loss)
 
     def _sample_weighted(
         self, training_pass: TrainingPass, class_gradient: Tensor, indices: Tensor | None

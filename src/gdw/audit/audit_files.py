@@ -6,10 +6,11 @@ import csv
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import method_of_score
@@ -27,6 +28,27 @@ AUDIT = "audit.json"
 
 SUMMARY = Document(format=1, remedy="remove it and run gdw audit again")
 """The format of `audit.json`."""
+
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Count = Annotated[int, Field(ge=0, lt=10**15)]
+
+
+class _OfClass(BaseModel):
+    label: str
+    examples: _Count
+    wrong_share: _Share | None
+
+
+class Summary(BaseModel):
+    """What `audit.json` must hold to be shown."""
+
+    model_config = ConfigDict(strict=True)
+
+    examples: _Count
+    issues: _Count
+    estimated_wrong_share: _Share | None
+    by_class: list[_OfClass]
+
 
 _ALL_CELLS = 100
 _LEAST_COUNT = 0.5

@@ -18,6 +18,12 @@ FORMAT = 1
 TOP = 8
 """How many classes are kept for each example."""
 
+_MOST_CLASSES = 10**9
+_TOGETHER = (
+    ("weights_by_label", "count_by_label"),
+    ("posterior_classes", "posterior_probabilities", "posterior_given"),
+)
+
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
@@ -153,7 +159,10 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
 
 def _check(evidence: Evidence) -> None:
     """Raise `ValueError` if shapes or types do not match, or values are out of range."""
-    n, c = len(evidence.given), evidence.num_classes
+    true, given = evidence.clean_true, evidence.clean_given
+    n, c = evidence.given.size, evidence.num_classes
+    if not 0 < c < _MOST_CLASSES:
+        raise ValueError(f"found {c} classes")
     k = min(c, TOP)
     expected = {
         "given": ((n,), "i"), "p_given": ((n,), "f"), "visits": ((n,), "i"), "rows": ((n,), "i"),
@@ -161,6 +170,7 @@ def _check(evidence: Evidence) -> None:
         "top_classes": ((n, k), "i"), "top_probabilities": ((n, k), "f"),
         "posterior_classes": ((n, k), "i"), "posterior_probabilities": ((n, k), "f"),
         "weights_by_label": ((c, c), "f"), "count_by_label": ((c,), "f"),
+        "clean_true": (() if true is None else (true.size,), "i"),
     }  # fmt: skip
     for name, (shape, kind) in expected.items():
         array = getattr(evidence, name)
@@ -168,6 +178,11 @@ def _check(evidence: Evidence) -> None:
             raise ValueError(
                 f"{name}: expected shape {shape}, found {array.shape} of {array.dtype}"
             )
+    for together in _TOGETHER:
+        if len({getattr(evidence, name) is None for name in together}) > 1:
+            raise ValueError(f"expected all or none of {', '.join(together)}")
+    if given is not None and (true is None or given.shape != true.shape):
+        raise ValueError("clean_given: expected the shape of clean_true")
     _check_values(evidence)
 
 

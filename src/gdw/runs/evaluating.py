@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from gdw.data.source import Source
 from gdw.errors import OutputError
 from gdw.files.documents import finite_or_null
+from gdw.runs.figures import EVALUATION, FIGURES
 from gdw.runs.outputs import NotKeptWarning
 from gdw.runs.prepare import held_out_label
-from gdw.runs.run import EVALUATION, FIGURES, Run
+from gdw.runs.run import Run
 from gdw.train.evaluation import BINS, predict_probabilities
 from gdw.train.evaluation import evaluate as evaluate_model
 

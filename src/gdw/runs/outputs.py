@@ -10,7 +10,8 @@ from gdw.audit.audit_files import AUDIT, LABEL_ISSUES, NOISE_MATRIX
 from gdw.audit.evidence import EVIDENCE
 from gdw.errors import ConfigError, shown
 from gdw.files.outputs import Place, output_file
-from gdw.runs.run import ENCODER, EVALUATION, Run
+from gdw.runs.figures import EVALUATION
+from gdw.runs.run import ENCODER, Run
 from gdw.train.run_folder import CHECKPOINTS, CONFIG, HISTORY, MODEL
 
 REPORT = "report.html"

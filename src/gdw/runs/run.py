@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ValidationError
 
 from gdw.audit.audit_files import (
     AUDIT,
     LABEL_ISSUES,
     NOISE_MATRIX,
     SUMMARY,
+    Summary,
     read_issues,
     read_noise_matrix,
 )
@@ -24,6 +26,7 @@ from gdw.audit.evidence import EVIDENCE, ClassWeights, Evidence
 from gdw.errors import ConfigError, RunError
 from gdw.files.documents import Document, require_format
 from gdw.runs.config import FORMAT, DataConfig, ModelConfig, RunConfig
+from gdw.runs.figures import EVALUATION, FIGURES, Figures
 from gdw.runs.schema import Schema
 from gdw.train.run_folder import CONFIG, HISTORY, RunFolder
 
@@ -37,10 +40,6 @@ if TYPE_CHECKING:
 
 ENCODER = "encoder"
 """The folder with the data schema, the fitted encoder and the checksums of the training data."""
-
-EVALUATION = "evaluation.json"
-FIGURES = Document(format=1, remedy="run gdw evaluate again")
-"""The format of `evaluation.json`."""
 
 _Record = TypeVar("_Record", DataConfig, ModelConfig)
 
@@ -154,16 +153,12 @@ class Run:
     @cached_property
     def audit(self) -> dict[str, Any] | None:
         """The content of `audit.json`; None before an audit."""
-        return self._document(
-            SUMMARY, AUDIT, "examples", "issues", "estimated_wrong_share", "by_class"
-        )
+        return self._document(SUMMARY, AUDIT, Summary)
 
     @cached_property
     def evaluation(self) -> dict[str, Any] | None:
         """The content of `evaluation.json`; None before `gdw evaluate` or `gdw report --test`."""
-        return self._document(
-            FIGURES, EVALUATION, "accuracy", "balanced_accuracy", "recall", "classes"
-        )
+        return self._document(FIGURES, EVALUATION, Figures)
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -245,14 +240,19 @@ class Run:
     def _damaged_config(self, error: Exception) -> RunError:
         return RunError(f"{self.folder.file(CONFIG)} is damaged: {error}")
 
-    def _document(self, document: Document, name: str, *needed: str) -> dict[str, Any] | None:
+    def _document(
+        self, document: Document, name: str, form: type[BaseModel]
+    ) -> dict[str, Any] | None:
         path = self.folder.file(name)
         if not path.exists():
             return None
         content = document.read(path)
-        missing = [key for key in needed if key not in content]
-        if missing:
-            raise document.damaged(path, f"it has no {missing[0]!r}")
+        try:
+            form.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise document.damaged(path, f"{place}: {first['msg']}") from error
         return content
 
 

@@ -17,11 +17,12 @@ from gdw.hypergradient.inputs import Batch, Forward
 from gdw.hypergradient.own_names import OwnNames
 from gdw.hypergradient.preserve import with_own_names
 from gdw.reweight import Reweighter
+from gdw.train.checkpoint_form import require_sound
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import evaluate
 from gdw.train.feed import BatchStreams
 from gdw.train.monitoring import Callback, EpochSums, Progress, TrainingView
-from gdw.train.output import TrainingOutput, require_sound
+from gdw.train.output import TrainingOutput
 from gdw.train.processes import Interrupt, Processes, random_state, restore_random_state
 
 
@@ -230,22 +231,21 @@ class Loop:
     def restore(self, state: dict[str, Any]) -> None:
         """Continue from `state`, which `checkpoint` wrote.
 
-        If the number of processes has changed, the first process takes over the sums of the epoch, and
-        each process continues with random numbers (dropout) from its own seed.
+        With another number of processes, each draws random numbers (dropout) from its own seed.
         """
-        require_sound(state, self._optimizer, self._config.epochs, self.batches_per_epoch)
+        parts = {n: vars(self)[f"_{n}"] for n in ("optimizer", "scheduler", "reweighter")}
+        require_sound(state, parts, self._config.epochs, self.batches_per_epoch)
         self.position = TrainingPosition(**state["position"])
         OwnNames(self._model).load_state_dict(state["model"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        self._scheduler.load_state_dict(state["scheduler"])
-        self._reweighter.load_state_dict(state["reweighter"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
         if self._processes.is_first:
             self._restore_callbacks(state.get("callbacks", []))
         rank = self._processes.rank
         if len(state["tally"]) == self._processes.size:
             self._sums = EpochSums.from_states([state["tally"][rank]])
             restore_random_state(state["random_state"][rank], self._processes.device)
-        elif self._processes.is_first:
+        elif self._processes.is_first:  # it takes over the sums of all
             self._sums = EpochSums.from_states(state["tally"])
 
     def _restore_callbacks(self, states: Sequence[tuple[str, dict[str, Any]]]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import warnings
@@ -14,8 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch import nn
 
 from gdw._version import __version__
 from gdw.errors import ConfigError, GDWError, OutputError, RunError
@@ -182,27 +180,6 @@ class TrainingOutput:
         """The result of `fit`; `counts` are its fields about epochs and signals."""
         last = min(last_epochs, len(self.history))
         return FitResult(self.history, last_epochs_mean(self.history, last), last, **counts)
-
-
-def require_sound(
-    state: Mapping[str, Any], optimizer: Optimizer, epochs: int, batches: int
-) -> None:
-    """Raise an exception if `state` cannot be that of a training of `epochs` times `batches`."""
-    position, limits = (
-        state["position"],
-        {"epoch": epochs, "batch": batches, "step": epochs * batches},
-    )
-    inside = all(type(position[k]) is int and 0 <= position[k] <= limits[k] for k in limits)
-    if not inside or state["scheduler"]["last_epoch"] != position["step"]:
-        raise ValueError(f"position {position}")
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for number, values in state["optimizer"]["state"].items():
-        shapes = [value.shape for value in values.values() if isinstance(value, Tensor)]
-        if not all(shape in (parameters[number].shape, ()) for shape in shapes):
-            raise ValueError(f"optimizer state of the shapes {shapes}")
-    for now, then in zip(optimizer.param_groups, state["optimizer"]["param_groups"], strict=True):
-        if not all(math.isfinite(then[k]) for k, value in now.items() if isinstance(value, float)):
-            raise ValueError(f"options of the optimizer {then}")
 
 
 class DamagedCheckpointWarning(UserWarning):

@@ -20,6 +20,7 @@ from gdw.files.yaml_files import read_yaml
 from gdw.hypergradient.own_names import OwnNames
 from gdw.hypergradient.preserve import with_own_names
 from gdw.train.config import TrainConfig
+from gdw.train.history import read_history
 
 CONFIG = "config.yaml"
 HISTORY = "history.jsonl"
@@ -147,19 +148,7 @@ class RunFolder:
         Raises:
             RunError: an earlier line is damaged.
         """
-        path = self.file(HISTORY)
-        if not path.exists():
-            return []
-        lines = path.read_text(encoding="utf-8").splitlines()
-        records: list[dict[str, Any]] = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError as error:
-                if number == len(lines):
-                    break
-                raise RunError(f"{path} is damaged at line {number}: {error.msg}") from error
-        return records
+        return read_history(self.file(HISTORY))
 
     def truncate_history(self, epochs: int) -> list[dict[str, Any]]:
         """Keep only the records of the first `epochs` epochs, and return them."""

@@ -132,7 +132,10 @@ class TableEncoder:
         fitted = read_sklearn(folder, FITTED)
         if not isinstance(fitted, ColumnTransformer):
             raise TypeError(f"{FITTED} holds a {type(fitted).__name__}")
-        return cls(types, fitted, int(settings["width"]))
+        width = max(part.stop for part in fitted.output_indices_.values())
+        if list(fitted.feature_names_in_) != list(types) or settings["width"] != width:
+            raise ValueError(f"its columns are not those of {FITTED}")
+        return cls(types, fitted, width)
 
 
 def _transformer(clean: pd.DataFrame, types: dict[str, str]) -> Any:

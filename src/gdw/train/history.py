@@ -1,0 +1,73 @@
+"""Read `history.jsonl`: one record of figures per epoch, whatever happened to the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from gdw.errors import RunError, one_line
+
+_NUMBERS = (
+    "train_loss", "train_accuracy", "meta_loss", "test_accuracy", "test_balanced_accuracy", "test_nll",
+    "test_ece", "step", "lr", "seconds", "examples_per_second",
+)  # fmt: skip
+_MOST_EPOCHS = 10**9
+_LARGEST = 1e300
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The records of the file at `path` in order; none without a file.
+
+    Each has a number `epoch`, and figures: numbers, None, or lists of them that are as long in every record.
+    The last line is ignored if a crash cut it short.
+
+    Raises:
+        RunError: another line is damaged.
+    """
+    lines = path.read_bytes().splitlines() if path.is_file() else []
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            if number == len(lines):
+                break
+            raise _damaged(path, number, error) from error
+        try:
+            _require_figures(record, records[0] if records else record)
+        except (TypeError, ValueError) as error:
+            raise _damaged(path, number, error) from error
+        records.append(record)
+    return records
+
+
+def _damaged(path: Path, number: int, error: Exception) -> RunError:
+    return RunError(
+        f"{path} is damaged at line {number} ({one_line(error)}): restore it, or train again"
+    )
+
+
+def _require_figures(record: Any, first: dict[str, Any]) -> None:
+    if not isinstance(record, dict):
+        raise TypeError(f"expected an object, found {type(record).__name__}")
+    if type(record.get("epoch")) is not int or not 0 < record["epoch"] < _MOST_EPOCHS:
+        raise ValueError("it has no number of its epoch")
+    for name, value in record.items():
+        before = first.get(name, value)
+        values = value if isinstance(value, list) else [value]
+        same = before is None or value is None or _length(before) == _length(value)
+        if name == "test_recall" and value is not None:
+            same = same and isinstance(value, list)
+        elif name in _NUMBERS:
+            same = not isinstance(value, list)
+        if not same or not all(map(_is_figure, values)):
+            raise ValueError(f"{name} is not the figure that it was, or none")
+
+
+def _length(value: Any) -> int | None:
+    return len(value) if isinstance(value, list) else None
+
+
+def _is_figure(value: object) -> bool:
+    return value is None or (isinstance(value, (int, float)) and abs(value) < _LARGEST)

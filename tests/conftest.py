@@ -11,7 +11,9 @@ from hypothesis.internal.conjecture import providers
 
 # The same examples every time: a red test must be red again on the next run, and on another machine.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
-hypothesis.settings.load_profile("repeatable")
+# `make fuzz` tries other and more examples each time.
+hypothesis.settings.register_profile("fuzz", deadline=None, max_examples=5000)
+hypothesis.settings.load_profile(os.environ.get("GDW_HYPOTHESIS_PROFILE", "repeatable"))
 
 # Newer versions also draw constants that they find in the modules loaded so far. Then the examples of a test
 # would depend on which other tests are collected.

@@ -205,3 +205,21 @@ def test_bad_values_far_into_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
     X[7, 1] = -np.inf
     with pytest.raises(DataError, match=r"row 8 of arrays, column 2: X\[7, 1\] is -inf"):
         from_arrays(X, np.zeros(10))
+
+
+def test_a_line_null_is_named(tmp_path):
+    # Arrow takes it for a row without values, and at the beginning it ends the process.
+    path = tmp_path / "a.jsonl"
+    for text, line in (("null", 1), (' \n null\n{"x": 1, "label": "a"}', 2), ("null: 1", 1)):
+        path.write_text(text)
+        with pytest.raises(
+            DataError, match=rf"line {line} of .*a.jsonl (should be a JSON object|is not)"
+        ):
+            load(path, label="label")
+
+
+def test_a_key_that_is_not_utf8(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"x": 0.5, "\xff\xff": 1, "label": "a"}\n')
+    with pytest.raises(DataError, match=r"a.jsonl is not UTF-8 text, line 1 has the byte 0xff"):
+        load(path, label="label")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gdw.errors import DataError
+from gdw.errors import DataError, one_line
 from gdw.experiments.dataset_builders import save_npz
 from gdw.files.documents import write_atomically
+from gdw.models.weights import UNREADABLE
 
 _PIXELS = 3 * 32 * 32
 _TRAIN = {10: [f"data_batch_{i}.bin" for i in range(1, 6)], 100: ["train.bin"]}
@@ -57,10 +57,10 @@ def human_labels(path: Path) -> dict[str, NDArray[np.int64]]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"there is no {path}: check the path of the human labels") from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, TypeError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{path} is damaged or holds more than plain arrays, which could run code "
-            f"({str(error).splitlines()[0]}): download the file again from the page of the data set"
+            f"({one_line(error)[:200]}): download the file again from the page of the data set"
         ) from None
     if not isinstance(content, dict):
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,23 @@ from gdw.hypergradient.own_names import without_wrappers
 
 # The keys under which training programs save the state dict together with other things.
 WRAPPERS = ("state_dict", "model", "model_state_dict")
+
+# What `torch.load(weights_only=True)` raises for damaged files.
+UNREADABLE = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 def load_weights(model: nn.Module, path: Path, *, num_classes: int) -> None:
@@ -99,9 +117,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             content: object = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, LookupError, EOFError) as error:
-        raise _unreadable(path) from error
-    except (pickle.UnpicklingError, SafetensorError) as error:
+    except (*UNREADABLE, SafetensorError) as error:
         raise _unreadable(path) from error
     return _tensors(content, path)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from gdw.data.text_files import (
 from gdw.errors import DataError, shown
 
 _BYTES_AT_ONCE = 1 << 26
+_NULL = re.compile(rb"\s*null")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -44,6 +46,7 @@ def open_jsonl(path: Path, options: ReadOptions) -> TableRows:
                 f"line {line_of(content, deep)} of {shown(path)} is nested more than {DEEPEST} levels deep: "
                 "expected an object of texts and numbers"
             )
+        _require_objects(path, content)
         require_same_keys(path, content, _begin(content))
         try:
             source = _source(path, content, options)
@@ -58,7 +61,7 @@ def open_jsonl(path: Path, options: ReadOptions) -> TableRows:
             raise DataError(fault) from None
         try:
             table.validate(full=True)
-        except pa.ArrowInvalid:
+        except (pa.ArrowInvalid, UnicodeDecodeError):
             # Arrow makes invalid lists of nulls itself, and these can be read.
             _require_utf8(path, content)
     return TableRows(table, path)
@@ -72,6 +75,15 @@ def copy_jsonl(plan: CopyPlan, target: Path) -> None:
 
 
 JSONL = Format((".jsonl",), open_jsonl, copy_jsonl)
+
+
+def _require_objects(path: Path, content: Content) -> None:
+    """Raise `DataError` for a line `null`, with which Arrow ends the process at the beginning of a block."""
+    begins = _NULL.match(content, _begin(content))
+    if begins or (len(content) > _BYTES_AT_ONCE and content.find(b"\nnull") >= 0):
+        fault = _fault(path, content)
+        if fault is not None:
+            raise DataError(fault)
 
 
 def _source(path: Path, content: Content, options: ReadOptions) -> Path | bytes:

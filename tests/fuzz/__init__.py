@@ -1,0 +1,1 @@
+"""Damaged files: every reader gives a result or a `GDWError`."""

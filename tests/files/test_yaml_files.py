@@ -95,7 +95,7 @@ def test_a_file_in_another_encoding(tmp_path: Path) -> None:
         read_options(path, "options")
     path.write_bytes("data: {label: größe}".encode("utf-8-sig"))
     assert read_options(path, "options") == {"data": {"label": "größe"}}
-    with pytest.raises(ConfigError, match=r"no configuration file .*none.yaml: check the path"):
+    with pytest.raises(ConfigError, match=r"no file .*none.yaml: check the path"):
         read_options(tmp_path / "none.yaml", "options")
     with pytest.raises(ConfigError, match=r"cannot read .*: Is a directory"):
         read_options(tmp_path, "options")

@@ -156,7 +156,7 @@ def read_options(path: Path, holds: str) -> dict[str, Any]:
     try:
         content = read_yaml(path)
     except FileNotFoundError:
-        raise ConfigError(f"no configuration file {shown(path)}: check the path") from None
+        raise ConfigError(f"no file {shown(path)}: check the path") from None
     except OSError as error:
         raise ConfigError(f"cannot read {shown(path)}: {error.strerror or error}") from None
     except ValueError as error:

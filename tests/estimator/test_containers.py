@@ -220,6 +220,26 @@ def test_tensors_of_any_kind():
 
 
 @pytest.mark.parametrize(
+    "X",
+    [
+        pd.Series(numbers().tolist()),
+        pd.Series(list(numbers())),
+        pa.array(numbers().tolist()),
+        datasets.Dataset.from_dict({"v": numbers().tolist()})["v"],
+        np.rec.fromarrays(numbers().T.copy()),
+    ],
+)
+def test_columns_of_vectors_are_numbers(X):
+    expected = fast().fit(numbers(), labels()).predict_proba(numbers())
+    np.testing.assert_array_equal(fast().fit(X, labels()).predict_proba(X), expected)
+
+
+def test_no_text_to_predict_is_said_in_a_line():
+    with pytest.raises(DataError, match=r"0 sample\(s\)"):
+        fast().fit(texts(), labels()).predict([])
+
+
+@pytest.mark.parametrize(
     ("X", "message"),
     [
         (datasets.DatasetDict({"train": datasets.Dataset.from_dict({"a": [1]})}), r"X\['train'\]"),
@@ -233,6 +253,11 @@ def test_tensors_of_any_kind():
         (["\ud800", *texts()[1:]], "half of a character"),
         (pd.DataFrame(index=range(N)), r"0 feature\(s\)"),
         (pd.DataFrame({"v": [np.zeros(3)] * N}), "column 'v' of X holds"),
+        (
+            pd.DataFrame({"a": numbers()[:, 0], "t": texts(), "z": 1j}),
+            "column 'z' of X holds complex",
+        ),
+        (pd.DataFrame(numbers(), columns=list("abca")), "more than one column named 'a'"),
         (pd.DataFrame({"v": [np.zeros((3, 3))] * N}), "column 'v' of X holds ndarray values"),
     ],
 )

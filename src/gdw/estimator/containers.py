@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdw.errors import DataError, listed
+from gdw.errors import DataError, listed, one_line
 
 
 def unwrapped(values: Any, name: str) -> Any:
@@ -28,13 +28,13 @@ def unwrapped(values: Any, name: str) -> Any:
         DataError: it is a collection of data sets, or its columns differ in length.
     """
     if is_array(values) or hasattr(values, "iloc"):
-        return values
+        return _without_nesting(values)
     if is_pandas(values):
         return _series(values)
     if hasattr(values, "with_format"):
         values = _table_of_dataset(values, name)
     if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
-        return _from_arrow(values)
+        return _without_nesting(_from_arrow(values, name))
     if isinstance(values, Mapping):
         return _frame_of_columns(values, name)
     if isinstance(values, Sequence) and not isinstance(values, (str, bytes)):
@@ -42,6 +42,18 @@ def unwrapped(values: Any, name: str) -> Any:
     if values is None or not hasattr(values, "__array__"):
         raise DataError(f"{name}: {_advice(values)}")
     return values
+
+
+def _without_nesting(values: Any) -> Any:
+    """An array with named fields as a data frame, and a series of lists or arrays as a list of them."""
+    if getattr(getattr(values, "dtype", None), "names", None):
+        import pandas as pd
+
+        return pd.DataFrame.from_records(values)
+    if getattr(values, "ndim", 2) != 1 or values.dtype != object or not len(values):
+        return values
+    first = values.iloc[0] if hasattr(values, "iloc") else values[0]
+    return list(values) if isinstance(first, (list, np.ndarray)) else values
 
 
 def is_array(values: Any) -> bool:
@@ -103,18 +115,20 @@ def _table_of_dataset(dataset: Any, name: str) -> Any:
     return dataset.with_format("arrow")[:]
 
 
-def _from_arrow(values: Any) -> Any:
+def _from_arrow(values: Any, name: str) -> Any:
     import pyarrow as pa
 
-    if hasattr(values, "column_names") or hasattr(values, "columns"):
-        table = pa.table(values)
-        plain = [pa.field(field.name, _plain(field.type)) for field in table.schema]
-        return table.cast(pa.schema(plain)).to_pandas()
-    if hasattr(values, "__arrow_c_stream__"):
-        values = pa.chunked_array(values)
-    else:
-        values = pa.array(values)
-    return values.cast(_plain(values.type)).to_pandas()
+    try:
+        if hasattr(values, "column_names") or hasattr(values, "columns"):
+            table = pa.table(values)
+            plain = [pa.field(field.name, _plain(field.type)) for field in table.schema]
+            return table.cast(pa.schema(plain)).to_pandas()
+        column = pa.chunked_array(values if hasattr(values, "__arrow_c_stream__") else [values])
+        return column.cast(_plain(column.type)).to_pandas()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+        raise DataError(
+            f"{name}: a column has a type that cannot be read ({one_line(error)}): make it numbers or text"
+        ) from error
 
 
 def _plain(kind: Any) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,13 +209,16 @@ def _arrow(column: pd.Series[Any], name: str) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, UUID):
+        return str(value)
     return _written(value) if is_picture(value) else value
 
 
 def _texts(column: pd.Series[Any], name: str = "") -> Any:
     import pyarrow as pa
 
-    nested = next((value for value in column if np.ndim(value) or isinstance(value, dict)), None)
+    unfit = (dict, complex)
+    nested = next((value for value in column if np.ndim(value) or isinstance(value, unfit)), None)
     if nested is not None:
         raise DataError(
             f"column {name!r} of {ORIGIN} holds {type(nested).__name__} values, which cannot be a feature "

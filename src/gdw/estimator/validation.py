@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdw.data.loading import INDEX_COLUMNS
-from gdw.errors import DataError
+from gdw.errors import DataError, listed
 from gdw.estimator.containers import as_array, is_encoded_picture, is_frame, is_picture
 from gdw.estimator.sources import are_image_files
 
@@ -53,6 +53,11 @@ def check_features(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
         ValueError, TypeError: as scikit-learn raises them.
         DataError: `X` has another form than in `fit`.
     """
+    if is_frame(X) and not X.columns.is_unique:
+        repeated = X.columns[X.columns.duplicated()].unique()
+        raise DataError(
+            f"X has more than one column named {listed(map(str, repeated))}: rename them"
+        )
     if form in _AS_GIVEN:
         return _check_values(estimator, X, form, fitting=fitting)
     if form != "untouched" or not isinstance(X, Tensor):
@@ -69,9 +74,9 @@ def _check_values(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
     if form == "table" and single and not hasattr(X, "iloc") and _ndim(X) == 1:
         X = [[value] for value in X]
     X = _AS_GIVEN[form](X)
+    _require_rows(X, estimator)
     if form != "pictures":
         validate_data(estimator, X, reset=fitting, skip_check_array=True)
-    _require_rows(X, estimator)
     return X
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import yaml
+from pydantic import ValidationError
 
 from gdw._version import __version__
 from gdw.errors import GDWError, RunError, one_line
 from gdw.experiments.cell_settings import CellSettings, differences
 from gdw.experiments.cells import Cell
 from gdw.experiments.protocol import SECTIONS, Protocol
+from gdw.experiments.result_form import MACHINE, Result
 from gdw.files.documents import (
     Document,
     OutputLock,
@@ -132,12 +134,21 @@ class GridFolder:
 
     def failure(self, cell: Cell) -> str:
         """Why `cell` failed."""
-        return str(DOCUMENT.read(self.cell(cell) / FAILURE)["error"])
+        return str(DOCUMENT.read(self.cell(cell) / FAILURE).get("error", "unknown"))
 
     def result(self, cell: Cell) -> dict[str, Any]:
         """The content of `result.json` of a finished cell; None in place of numbers that are not finite."""
+        path = self.cell(cell) / RESULT
         # gdw 0.1.0 wrote such numbers to the file.
-        return cast("dict[str, Any]", finite_or_null(DOCUMENT.read(self.cell(cell) / RESULT)))
+        content = cast("dict[str, Any]", finite_or_null(DOCUMENT.read(path)))
+        try:
+            Result.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise DOCUMENT.damaged(
+                path, f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            ) from error
+        return content
 
     def progress(self, cell: Cell) -> PartialRun | None:
         """How far a cell is that was started; None if its files cannot be read.
@@ -221,13 +232,19 @@ class GridFolder:
 
 def read_cell(folder: Path) -> dict[str, Any]:
     """The content of `cell.json` in the folder of a cell."""
-    return DOCUMENT.read(folder / CELL)
+    content = DOCUMENT.read(folder / CELL)
+    for name in ("cell", "settings", "config"):
+        if not isinstance(content.get(name), dict):
+            raise DOCUMENT.damaged(folder / CELL, f"it has no {name!r}")
+    return content
 
 
 def _sitting(line: bytes) -> dict[str, Any] | None:
     try:
         record = json.loads(line)
         complete = float(record["seconds"]) >= 0 and int(record["jobs"]) > 0 and record["cores"] > 0
-    except (ValueError, LookupError, TypeError):
+        if "machine" in record:
+            MACHINE.validate_python(record["machine"])
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
     return record if complete else None

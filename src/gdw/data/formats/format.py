@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdw.data.text_files import ReadOptions
-from gdw.errors import DataError, shown
+from gdw.errors import DataError, OutputError, shown
 from gdw.files.documents import write_atomically
 
 if TYPE_CHECKING:
@@ -70,6 +71,15 @@ class Format:
         """Write the copy to the new path `target`, whole or not at all."""
         if plan.source.is_dir():
             # A folder cannot replace a temporary file, so its format takes care of this itself.
-            self.copy(plan, target)
+            try:
+                self.copy(plan, target)
+            except OSError as error:
+                if (
+                    error.errno in (errno.ENOENT, errno.EACCES)
+                    and plan.source in Path(error.filename or "").parents
+                ):
+                    raise
+                # The error may name the temporary folder.
+                raise OutputError.of(error, target) from error
         else:
             write_atomically(target, lambda file: self.copy(plan, file))

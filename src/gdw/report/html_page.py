@@ -33,8 +33,8 @@ def write_report(
 ) -> Path:
     """Write a page about a run: its model, its classes, its suspicious labels and what to do next.
 
-    The page says what the run lacks, for example an audit, and which command adds it. It holds small copies of
-    the pictures that the data name, in whatever folder they are: look at it before you share it.
+    The page says what the run lacks, for example an audit, and which command adds it. It holds small copies
+    of the pictures that the data name, in whatever folder they are: look at it before you share it.
 
     Args:
         run: a run or its folder.

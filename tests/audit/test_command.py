@@ -107,7 +107,15 @@ def test_from_run_to_list_to_cleaned_copy(gdw: Run, tmp_path: Path) -> None:
     lines = original.splitlines(keepends=True)
     expected = [line for i, line in enumerate(lines) if i - 1 not in FLIPPED]
     assert Path("kept.csv").read_text() == "".join(expected)
-    done = gdw("audit", "run", "--apply", "RELABEL", "--output", "new.csv")
+    words = ("--apply", "RELABEL", "--output", "new.csv")
+    one_line(
+        gdw("audit", "run", *words),
+        "no copy is written: no verified examples",
+        "--issues",
+        "--force",
+    )
+    assert not Path("new.csv").exists()
+    done = gdw("audit", "run", *words, "--force")
     assert "120 rows, 4 with a new label" in done.output
     new = pd.read_csv("new.csv")
     assert (new["label"] == new["truth"]).all()
@@ -235,10 +243,15 @@ def test_a_stopped_run_has_no_evidence_yet_and_resumed_that_of_a_straight_one(gd
 
 def test_a_list_that_doubts_most_labels_is_not_believed_blindly(gdw: Run) -> None:
     doubt = "the model has probably learned too little"
-    assert doubt not in gdw("audit", "run").stderr
+    assert doubt not in gdw("audit", "run").output
     frame = pd.read_csv("run/label_issues.csv")
     frame["is_label_issue"] = frame["index"] < 51
     frame.to_csv("most.csv", index=False)
     done = gdw("audit", "run", "--issues", "most.csv")
     assert "51 of 100 training labels look wrong" in done.output
-    assert doubt in done.stderr
+    assert f"how far to trust this list: poor; 51% of the labels look wrong: {doubt}" in done.output
+    # A person has checked this list, but a class would vanish.
+    words = ("--issues", "most.csv", "--apply", "KEEP", "--output", "kept.csv")
+    one_line(gdw("audit", "run", *words), "more than a third of their rows", "'=cat' 25 of 52")
+    assert not Path("kept.csv").exists()
+    assert gdw("audit", "run", *words, "--force").exit_code == 0

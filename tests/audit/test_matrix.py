@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from gdw.audit import noise_matrix
+from gdw.audit import assess, noise_matrix
 from gdw.audit.audit_files import SUMMARY, require_unedited, summary, write_noise_matrix
 from gdw.audit.issues import label_issues
 from gdw.audit.matrix import noise_cells
@@ -116,14 +116,19 @@ def test_the_summary_and_an_edited_list(tmp_path: Path) -> None:
     file, report = tmp_path / "l.csv", tmp_path / "a.json"
     label_issues(made, "ab").to_csv(file)
     require_unedited(file, report)
-    content = summary(made, "ab", wrong=wrong, issues_file=file)
+    assessment = assess(made, noise_cells(made), wrong)
+    content = summary(
+        made, "ab", noise_cells(made), wrong=wrong, assessment=assessment, issues_file=file
+    )
     SUMMARY.write(report, content)
     found = json.loads(report.read_text())
     assert (found["format"], found["examples"], found["issues"]) == (1, 3, 1)
-    assert found["estimated_wrong_share"] == pytest.approx(1 / 3)
+    assert found["estimated_wrong_share"] == pytest.approx((0.1 + 0.8 + 0.3) / 3)
+    assert found["assessment"]["level"] == "poor"  # two of three labels are one class
+    assert found["assessment"]["flagged_share"] == pytest.approx(1 / 3)
     assert found["by_class"] == [
-        {"label": "a", "examples": 2, "wrong_share": 0.5},
-        {"label": "b", "examples": 1, "wrong_share": 0.0},
+        {"label": "a", "examples": 2, "wrong_share": pytest.approx((0.1 + 0.8) / 2)},
+        {"label": "b", "examples": 1, "wrong_share": pytest.approx(0.3)},
     ]
     require_unedited(file, report)
     file.write_text(file.read_text() + "\n")

@@ -116,6 +116,20 @@ def test_the_label_issues_and_the_noise_matrix():
     # a line cannot learn the exceptions by heart
     assert wrong[table["index"][: wrong.sum()]].mean() > 0.9
     assert fitted.noise_matrix_.probability.shape == (2, 2)
+    # The clean examples were chosen, not verified.
+    assert fitted.assessment_.level != "supported"
+    assert fitted.assessment_.wrong_low < 0.16 < fitted.assessment_.wrong_high  # a seventh is wrong
+
+
+def test_verified_examples_support_good_suggestions():
+    y = codes(600)
+    wrong = np.arange(600) % 3 == 0
+    verified = np.arange(600) >= 400
+    given = np.where(wrong & ~verified, 1 - y, y)
+    linear = torch.nn.Linear(4, 2)
+    fitted = quick(method="robust", epochs=20, lr=0.05, module=linear)
+    fitted.fit(numbers(600) - [3, 0, 0, 0], given, trusted=verified)
+    assert fitted.assessment_.level == "supported", fitted.assessment_
 
 
 def test_progress_is_silent_unless_asked_for(capsys):

@@ -74,12 +74,15 @@ def add_noise_matrix(path: Path, label_names: Sequence[str], matrix: np.ndarray)
                 writer.writerow([*names, p, max(0, p - 0.05), min(1, p + 0.05), 40])
 
 
-def add_audit(path: Path, label_names: Sequence[str], examples: int) -> None:
+def add_audit(
+    path: Path, label_names: Sequence[str], examples: int, *, level: str | None = "supported"
+) -> None:
+    """`audit.json`; with `level=None` that of a version that did not judge its audits."""
     by_class = [
         {"label": name, "examples": examples // len(label_names), "wrong_share": 0.4 / (k + 1)}
         for k, name in enumerate(label_names)
     ]
-    content = {
+    content: dict[str, Any] = {
         "format": 1,
         "examples": examples,
         "issues": examples // 5,
@@ -87,6 +90,11 @@ def add_audit(path: Path, label_names: Sequence[str], examples: int) -> None:
         "by_class": by_class,
         "method_of_score": "…",
     }
+    if level is not None:
+        content["assessment"] = {
+            "level": level, "reason": f"the reason for {level}", "wrong_share": 0.234, "wrong_low": 0.2,
+            "wrong_high": 0.3, "flagged_share": 0.2,
+        }  # fmt: skip
     (path / "audit.json").write_text(json.dumps(content), encoding="utf-8")
 
 

@@ -108,6 +108,36 @@ def test_many_classes_are_summed_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("level", "first", "command"),
+    [
+        (
+            "supported",
+            "The verified examples support the suggested labels: the reason",
+            "--apply RELABEL",
+        ),
+        ("unproven", "Check them before you change a label: the reason", "--apply KEEP"),
+        (None, "an earlier version of gdw made this audit", "--apply KEEP"),
+        (
+            "poor",
+            "Do not use this list of wrong labels yet: the reason for poor.",
+            "--epochs EPOCHS",
+        ),
+    ],
+)
+def test_the_page_recommends_what_the_audit_supports(
+    tmp_path: Path, level: str | None, first: str, command: str
+) -> None:
+    run = made.run_folder(tmp_path / "run", ("cat", "dog"), data="gone.csv")
+    made.add_issues(run, [("row 1 of gone.csv", "cat", "dog", 0.9)])
+    made.add_audit(run, ("cat", "dog"), 40, level=level)
+    text, _ = read(write_report(run))
+    assert first in text
+    assert command in text
+    if level in ("unproven", "poor", None):
+        assert "RELABEL" not in text
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         ("index,where\n1,2\n", "it has no column"),

@@ -7,21 +7,33 @@ from typing import TYPE_CHECKING
 from gdw._lazy import lazy
 
 if TYPE_CHECKING:
+    from gdw.audit.assessment import Assessment, assess
     from gdw.audit.evidence import Evidence
     from gdw.audit.issues import label_issues, score
     from gdw.audit.matrix import NoiseMatrix, noise_matrix
     from gdw.audit.recorder import Recorder
 
 _HOME = {
+    "Assessment": "gdw.audit.assessment",
     "Evidence": "gdw.audit.evidence",
     "NoiseMatrix": "gdw.audit.matrix",
     "Recorder": "gdw.audit.recorder",
+    "assess": "gdw.audit.assessment",
     "label_issues": "gdw.audit.issues",
     "noise_matrix": "gdw.audit.matrix",
     "score": "gdw.audit.issues",
 }
 
-__all__ = ["Evidence", "NoiseMatrix", "Recorder", "label_issues", "noise_matrix", "score"]
+__all__ = [
+    "Assessment",
+    "Evidence",
+    "NoiseMatrix",
+    "Recorder",
+    "assess",
+    "label_issues",
+    "noise_matrix",
+    "score",
+]
 
 
 __getattr__ = lazy(__name__, _HOME)

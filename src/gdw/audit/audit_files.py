@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from gdw.audit.assessment import Assessment, Level
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import method_of_score
 from gdw.audit.matrix import Cells
@@ -39,6 +40,15 @@ class _OfClass(BaseModel):
     wrong_share: _Share | None
 
 
+class _Judgement(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    level: Level
+    reason: str
+    wrong_low: _Share
+    wrong_high: _Share
+
+
 class Summary(BaseModel):
     """What `audit.json` must hold to be shown."""
 
@@ -48,6 +58,7 @@ class Summary(BaseModel):
     issues: _Count
     estimated_wrong_share: _Share | None
     by_class: list[_OfClass]
+    assessment: _Judgement | None = None
 
 
 _ALL_CELLS = 100
@@ -119,8 +130,10 @@ def read_noise_matrix(path: Path) -> pd.DataFrame:
 def summary(
     evidence: Evidence,
     label_names: Sequence[str],
+    cells: Cells,
     *,
     wrong: NDArray[np.bool_],
+    assessment: Assessment,
     issues_file: Path,
 ) -> dict[str, Any]:
     """The content of `audit.json`.
@@ -128,19 +141,22 @@ def summary(
     Args:
         evidence: of N examples.
         label_names: the names of the classes.
+        cells: the noise matrix.
         wrong: `(N,)`, whether each training example is a label issue.
+        assessment: how far the audit can be trusted.
         issues_file: the `label_issues.csv` just written. Its checksum shows later whether it was edited.
     """
     examples = np.bincount(evidence.given, minlength=evidence.num_classes)
-    issues = np.bincount(evidence.given, wrong, minlength=evidence.num_classes)
-    shares = issues / np.maximum(examples, 1)
     return {
         "examples": len(evidence),
         "issues": int(wrong.sum()),
-        "estimated_wrong_share": float(wrong.mean()),
+        "estimated_wrong_share": assessment.wrong_share,
+        "assessment": assessment.plain(),
         "by_class": [
             {"label": name, "examples": int(count), "wrong_share": float(share)}
-            for name, count, share in zip(label_names, examples, shares, strict=True)
+            for name, count, share in zip(
+                label_names, examples, cells.wrong_share_by_label(), strict=True
+            )
         ],
         "method_of_score": method_of_score(evidence),
         "label_issues_sha256": _checksum(issues_file),

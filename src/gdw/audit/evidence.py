@@ -22,6 +22,7 @@ _MOST_CLASSES = 10**9
 _TOGETHER = (
     ("weights_by_label", "count_by_label"),
     ("posterior_classes", "posterior_probabilities", "posterior_given"),
+    ("clean_check", "clean_agreement"),
 )
 
 Ints = NDArray[np.integer[Any]]
@@ -56,6 +57,9 @@ class Evidence:
         rows: int64 `(N,)`, the 0-based rows of the training file or folder; None for examples in memory.
         clean_true: int64 `(M,)`, the verified labels of the clean examples; None if unknown.
         clean_given: int64 `(M,)`, the unverified labels of the clean examples; None if unknown.
+        clean_check: float32 `(M, 5)`, how models did on the clean examples that they were trained without:
+            the columns are the tensors of `gdw.reweight.preparation.CleanCheck`; None if unknown.
+        clean_agreement: float32 `(1,)`, the share of the given labels that these models predict.
 
     Example:
         >>> evidence = gdw.audit.Evidence.load("runs/animals/evidence.safetensors")  # doctest: +SKIP
@@ -79,6 +83,8 @@ class Evidence:
     rows: Ints | None = None
     clean_true: Ints | None = None
     clean_given: Ints | None = None
+    clean_check: Floats | None = None
+    clean_agreement: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.given)
@@ -171,6 +177,7 @@ def _check(evidence: Evidence) -> None:
         "posterior_classes": ((n, k), "i"), "posterior_probabilities": ((n, k), "f"),
         "weights_by_label": ((c, c), "f"), "count_by_label": ((c,), "f"),
         "clean_true": (() if true is None else (true.size,), "i"),
+        "clean_agreement": ((1,), "f"),
     }  # fmt: skip
     for name, (shape, kind) in expected.items():
         array = getattr(evidence, name)
@@ -183,6 +190,9 @@ def _check(evidence: Evidence) -> None:
             raise ValueError(f"expected all or none of {', '.join(together)}")
     if given is not None and (true is None or given.shape != true.shape):
         raise ValueError("clean_given: expected the shape of clean_true")
+    check = evidence.clean_check
+    if check is not None and (check.shape[1:] != (5,) or not len(check) or check.dtype.kind != "f"):
+        raise ValueError(f"clean_check: expected shape (M, 5), found {check.shape}")
     _check_values(evidence)
 
 
@@ -194,7 +204,19 @@ def _check_values(evidence: Evidence) -> None:
             raise ValueError(f"{name}: expected classes from 0 to {last}")
     if evidence.rows is not None and evidence.rows.size and evidence.rows.min() < 0:
         raise ValueError("rows: expected numbers from 0")
-    for name in ("p_given", "top_probabilities", "posterior_given", "posterior_probabilities"):
+    check = evidence.clean_check
+    if check is not None and not ((check[:, 0] > 0) & (check[:, 0] < len(check) + 1)).all():
+        raise ValueError("clean_check: expected weights with a mean of one")
+    shares = None if check is None else check[:, 1:]
+    if shares is not None and not ((shares >= 0) & (shares <= 1 + 1e-4)).all():
+        raise ValueError("clean_check: expected probabilities")
+    for name in (
+        "p_given",
+        "top_probabilities",
+        "posterior_given",
+        "posterior_probabilities",
+        "clean_agreement",
+    ):
         array = getattr(evidence, name)
         if array is not None and not (array >= -1e-4).all() & (array <= 1 + 1e-4).all():
             raise ValueError(f"{name}: expected probabilities")

@@ -14,6 +14,8 @@ from gdw.errors import DataError
 
 _JEFFREYS = 0.5
 _TAIL = 0.025
+_NORMAL = 1.96
+_TINY = np.finfo(np.float64).tiny
 _LEAST_CONFUSION = 0.5
 
 
@@ -39,6 +41,31 @@ class Cells:
     count: Floats
     row_count: Floats
     effective: Floats
+
+    def wrong_share_by_label(self) -> Floats:
+        """The estimated share of wrong labels among the examples of each given label, `(C,)`."""
+        classes, wrong = len(self.row_count), self.true != self.given
+        total = np.bincount(self.given, self.count, minlength=classes)
+        wrong_count = np.bincount(self.given[wrong], self.count[wrong], minlength=classes)
+        share: Floats = wrong_count / np.maximum(total, _TINY)
+        return share
+
+    def wrong_share(self) -> tuple[float, float, float]:
+        """The estimated share of wrong labels, and its 95 % interval."""
+        total = max(float(self.row_count.sum()), _TINY)
+        diagonal = self.true == self.given
+        right = np.bincount(
+            self.true[diagonal], self.count[diagonal], minlength=len(self.row_count)
+        )
+        wrong = np.clip(self.row_count - right, 0.0, None)
+        # The rows are independent; each has the variance of a proportion under Jeffreys' prior.
+        rate = (wrong / np.maximum(self.row_count, _TINY) * self.effective + _JEFFREYS) / (
+            self.effective + 2 * _JEFFREYS
+        )
+        variance = rate * (1 - rate) / (self.effective + 2 * _JEFFREYS + 1)
+        deviation = _NORMAL * float(np.sqrt(((self.row_count / total) ** 2 * variance).sum()))
+        share = float(wrong.sum()) / total
+        return share, max(0.0, share - deviation), min(1.0, share + deviation)
 
     def confusions(self, count: int) -> list[int]:
         """Positions of the entries off the diagonal with the largest counts, at most `count` of them."""

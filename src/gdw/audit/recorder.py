@@ -12,6 +12,7 @@ from gdw.audit.evidence import TOP, Evidence
 from gdw.audit.sparse_sums import SparseSums
 from gdw.errors import ConfigError
 from gdw.reweight import StepResult
+from gdw.reweight.preparation import CleanCheck
 from gdw.train.monitoring import Callback
 from gdw.train.processes import Processes
 
@@ -107,9 +108,15 @@ class Recorder(Callback):
         if len(unseen):
             for rows, p in run.predict(unseen):
                 sums.put(rows, self._labels[rows], p)
-        return self._evidence(sums, classes, run.label_posterior())
+        return self._evidence(sums, classes, run.label_posterior(), run.clean_check())
 
-    def _evidence(self, sums: VisitSums, classes: int, posterior: Tensor | None) -> Evidence:
+    def _evidence(
+        self,
+        sums: VisitSums,
+        classes: int,
+        posterior: Tensor | None,
+        check: CleanCheck | None,
+    ) -> Evidence:
         width = min(classes, TOP)
         visits = sums.visits.clamp(min=1)
         top, probabilities = sums.probabilities.top(visits, width)
@@ -132,6 +139,10 @@ class Recorder(Callback):
             tensors["posterior_classes"] = largest.indices.int()
             tensors["posterior_probabilities"] = largest.values
             tensors["posterior_given"] = q.gather(1, self._labels.unsqueeze(1)).squeeze(1)
+        if check is not None:
+            columns = (check.weight, check.predicted, check.echoed, check.doubted, check.missed)
+            tensors["clean_check"] = torch.stack(columns, dim=1).float()
+            tensors["clean_agreement"] = torch.tensor([check.agreement], dtype=torch.float32)
         arrays: dict[str, Any] = {k: None if v is None else v.numpy() for k, v in tensors.items()}
         return Evidence(num_classes=classes, **arrays)
 

@@ -16,6 +16,7 @@ from gdw.cli.app import cell, say
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gdw.audit.assessment import Assessment
     from gdw.audit.matrix import Cells
     from gdw.runs import Run, RunAudit
 
@@ -23,7 +24,6 @@ NEEDS_ARGUMENTS = True
 EPILOG = "Example: gdw audit runs/animals --apply KEEP --output kept.csv"
 
 _CONFUSIONS = 10
-_MOST = 0.5
 
 
 class Mode(str, Enum):
@@ -75,7 +75,9 @@ def audit(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Overwrite the files of --output and --pred-probs if they exist."
+            "--force",
+            help="Overwrite the files of --output and --pred-probs if they exist, and write a copy also if "
+            "the audit does not support it or a class loses more than a third of its rows.",
         ),
     ] = False,
 ) -> None:
@@ -101,17 +103,21 @@ def audit(
                 )
         began = time.perf_counter()
         run_audit, frame, cells = _judge(opened, data, issues, threshold, output)
+        assessment = run_audit.assessment(frame, cells)
         judged = time.perf_counter() - began
         _show(run_audit, frame, cells, top)
+        _show_assessment(run_audit, assessment)
         if issues is None:
             _keep(run_audit, frame, cells)
         if pred_probs is not None:
             write_pred_probs(run_audit.evidence, pred_probs)
             say(f"predicted probabilities for cleanlab: {pred_probs}")
         if apply is not None and output is not None:
+            if not force:
+                run_audit.require_sound(apply.value, frame, assessment, checked=issues is not None)
             _apply(run_audit, apply, frame, output)
         elif issues is None:
-            _say_what_is_next(run, frame)
+            _say_what_is_next(run, frame, assessment)
     rest = time.perf_counter() - began - judged
     say(f"time: finding label issues {judged:.1f} s, printing and writing copies {rest:.1f} s")
 
@@ -146,11 +152,14 @@ def _keep(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells) -> None:
     say(f"written into {run_audit.run.path}: label_issues.csv, noise_matrix.csv, audit.json")
 
 
-def _say_what_is_next(run: Path, frame: pd.DataFrame) -> None:
-    if frame["is_label_issue"].any() and (run / "label_issues.csv").exists():
+def _say_what_is_next(run: Path, frame: pd.DataFrame, assessment: Assessment) -> None:
+    if assessment.level == "poor":
+        say(f"next: {assessment.remedy[:1].lower()}{assessment.remedy[1:]}")
+    elif frame["is_label_issue"].any() and (run / "label_issues.csv").exists():
+        mode = "RELABEL" if assessment.allows("RELABEL") else "KEEP"
         say(
             "next: check label_issues.csv, then run "
-            f"gdw audit {shlex.quote(str(run))} --apply KEEP --output FILE"
+            f"gdw audit {shlex.quote(str(run))} --apply {mode} --output FILE"
         )
 
 
@@ -187,10 +196,16 @@ def _show(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> N
         clean = run_audit.evidence.clean_true
         say(_how_to_read(cells, run_audit.run.label_names, 0 if clean is None else len(clean)))
     say(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
-    if share > _MOST:
+
+
+def _show_assessment(run_audit: RunAudit, assessment: Assessment) -> None:
+    low, high = assessment.wrong_low, assessment.wrong_high
+    say(f"estimated share of wrong labels: {assessment.wrong_share:.1%} ({low:.1%} to {high:.1%})")
+    say(f"how far to trust this list: {assessment.level}; {assessment.reason}")
+    if run_audit.learned_by_heart:
         say(
-            "note: if most labels look wrong, the model has probably learned too little: check the training "
-            "accuracy in history.jsonl, and train longer before you use --apply",
+            "note: training predicted nearly every label surely: it has learned them by heart, and this list "
+            "misses most wrong labels. Use another method, such as robust, or fewer epochs",
             err=True,
         )
 

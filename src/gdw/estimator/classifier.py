@@ -86,6 +86,8 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         One row for each training example with a label in doubt, the most suspicious first: `index` (its row
         in `X`), `given_label`, `suggested_label`, `suggested_probability`, `score` (from 0 to 1, how likely
         the given label is wrong), `is_label_issue`, and cleanlab's names for the same.
+    assessment_ : gdw.audit.Assessment
+        How far the label issues can be trusted: its `level` is `"supported"`, `"unproven"` or `"poor"`.
     noise_matrix_ : gdw.audit.NoiseMatrix
         The estimated probability of each given label for each true label.
     history_ : list of dict

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,6 @@ from gdw.train import TrainConfig
 from gdw.train.evaluation import predict_probabilities
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from gdw.audit import Evidence
 
 BuildNetwork = Callable[[], nn.Module]
@@ -53,7 +52,7 @@ class DataNoteWarning(UserWarning):
 
 def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
     """Train `estimator` and set its fitted attributes. `arguments` are those of `GDWClassifier.fit`."""
-    from gdw.audit import Recorder, noise_matrix
+    from gdw.audit import Recorder
 
     # The parameters are checked before the data.
     config = _training_config(estimator)
@@ -79,8 +78,10 @@ def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
     estimator.classes_ = data.classes
     estimator.history_ = history
     estimator.module_ = network
-    estimator.label_issues_ = _label_issues(evidence, data.classes, data.rows[rows])
-    estimator.noise_matrix_ = noise_matrix(evidence)
+    if data.trusted is None and data.meta is None:
+        # Nobody has verified the examples that were chosen as clean ones.
+        evidence = replace(evidence, clean_check=None, clean_agreement=None)
+    _audit(estimator, evidence, data.rows[rows])
     estimator._encoder = data.encoder
     estimator._built_from = (estimator.model, estimator.module)
 
@@ -257,16 +258,19 @@ def _warn_of_chosen(chosen: int, size: int) -> None:
     )
 
 
-def _label_issues(
-    evidence: Evidence, classes: NDArray[Any], rows: NDArray[np.int64]
-) -> pd.DataFrame:
-    """The audit's table with the user's labels and the rows of `X`."""
-    from gdw.audit import label_issues
+def _audit(estimator: Any, evidence: Evidence, rows: NDArray[np.int64]) -> None:
+    """Set the attributes of the audit: its table has the user's labels and the `rows` of `X`."""
+    from gdw.audit import assess, label_issues, noise_matrix
+    from gdw.audit.matrix import noise_cells
 
+    classes = estimator.classes_
     # Different classes may have the same text, such as 1 and "1"; their codes differ.
     table = label_issues(evidence, [str(k) for k in range(len(classes))])
+    wrong = table.sort_values("index")["is_label_issue"].to_numpy()
+    estimator.assessment_ = assess(evidence, noise_cells(evidence), wrong)
+    estimator.noise_matrix_ = noise_matrix(evidence)
     table["index"] = rows[table["index"].to_numpy()]
     for column in ("given_label", "suggested_label", "predicted_label"):
         table[column] = classes[table[column].astype(int).to_numpy()]
     del table["where"]
-    return table
+    estimator.label_issues_ = table

@@ -48,7 +48,7 @@ def advice(run: Run, *, measured: bool, compared: bool) -> list[Advice]:
         )
     elif data.noise is None and run.issues["is_label_issue"].any():
         # Labels that the run changed for an experiment are correct in the file.
-        steps += _cleaning(folder, data)
+        steps += _cleaning(folder, data, _level(run))
     if not measured:
         steps.append(
             Advice(
@@ -62,26 +62,40 @@ def advice(run: Run, *, measured: bool, compared: bool) -> list[Advice]:
     return [*steps, Advice("Predict the classes of new data.", predict)]
 
 
-def _cleaning(folder: str, data: DataConfig) -> list[Advice]:
+def _level(run: Run) -> str | None:
+    """The level of the judgement of the audit; None if an earlier version made the audit."""
+    judgement = (run.audit or {}).get("assessment")
+    return None if judgement is None else str(judgement["level"])
+
+
+def _cleaning(folder: str, data: DataConfig, level: str | None) -> list[Advice]:
+    options = ("--config", f"{folder}/config.yaml")
+    if level == "poor":
+        longer = ("--epochs", "EPOCHS", "--output", f"{folder}-longer")
+        return [
+            Advice(
+                "The model has learned too little to find wrong labels. Train it for longer, or with more "
+                "verified examples, then search again.",
+                _line("train", *options, *longer),
+            )
+        ]
     path = Path(data.path)
     cleaned = str(path.with_name(f"{path.stem}-cleaned{path.suffix}"))
+    mode, how = "KEEP", "without those that are still marked"
+    if level == "supported":
+        mode, how = (
+            "RELABEL",
+            "with the suggested labels (or, with KEEP instead of RELABEL, without the suspicious examples)",
+        )
     return [
         Advice(
-            "Check the suspicious examples above. Then write a copy of your data with the suggested labels "
-            "(or, with KEEP instead of RELABEL, without the suspicious examples). Your own file does not "
-            "change.",
-            _line("audit", folder, "--apply", "RELABEL", "--output", cleaned),
+            f"Check the suspicious examples above. Then write a copy of your data {how}. Your own file does "
+            "not change.",
+            _line("audit", folder, "--apply", mode, "--output", cleaned),
         ),
         Advice(
             "Train again on the cleaned copy, with the same options.",
-            _line(
-                "train",
-                cleaned,
-                "--config",
-                f"{folder}/config.yaml",
-                "--output",
-                f"{folder}-cleaned",
-            ),
+            _line("train", cleaned, *options, "--output", f"{folder}-cleaned"),
         ),
     ]
 

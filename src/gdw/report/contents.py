@@ -40,7 +40,7 @@ def contents(run: Run, baseline: Run | None, *, data: str | None = None) -> dict
         "kind": run.schema.kind,
         "classes": classes,
         "epochs_done": len(run.history),
-        "audit": run.audit,
+        "audit": _audit(run),
         "measured": measured,
         "compared": compared,
         "measures": _measures(measured, compared),
@@ -57,6 +57,15 @@ def contents(run: Run, baseline: Run | None, *, data: str | None = None) -> dict
         "examples_ranked": None if run.issues is None else len(run.issues),
         "advice": advice(run, measured=measured is not None, compared=compared is not None),
     }
+
+
+def _audit(run: Run) -> dict[str, Any] | None:
+    """The content of `audit.json`; an audit of an earlier version has no assessment."""
+    if run.audit is None or run.audit.get("assessment") is not None:
+        return run.audit
+    reason = "an earlier version of gdw made this audit; run gdw audit again"
+    unknown = {"level": "unproven", "reason": reason, "wrong_low": None, "wrong_high": None}
+    return {**run.audit, "assessment": unknown}
 
 
 def _pictures(run: Run, baseline: Run | None) -> dict[str, Markup | None]:

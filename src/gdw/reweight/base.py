@@ -19,7 +19,7 @@ from gdw.hypergradient import Problem, TrainingPass
 from gdw.hypergradient.inputs import Batch, as_pairs
 from gdw.options import described, signature_of
 from gdw.reweight.options import MethodOptions, WeightingOptions
-from gdw.reweight.preparation import Preparation
+from gdw.reweight.preparation import CleanCheck, Preparation
 
 
 @dataclass(frozen=True)
@@ -135,17 +135,18 @@ class Reweighter(ABC):
         """
 
     def label_posterior(self) -> Tensor | None:
-        """Return the probabilities of the true classes of the training set, `(N, C)`.
-
-        None for methods that do not estimate them.
-        """
+        """Return the probabilities `(N, C)` of the true classes of the training set; None if unknown."""
         return None
 
     def clean_targets(self) -> Tensor | None:
-        """Return the targets that clean examples are trained towards, `(M, C)` probabilities.
+        """Return the targets `(M, C)` that clean examples are trained towards; None: their own labels.
 
-        None: their own labels. The trainer asks before the first step, also after a resume.
+        The trainer asks before the first step, also after a resume.
         """
+        return None
+
+    def clean_check(self) -> CleanCheck | None:
+        """Return how well models did on clean examples that they were trained without; None if unknown."""
         return None
 
     def count_examples_as(self, sample_weight: Tensor) -> None:
@@ -287,11 +288,7 @@ class Reweighter(ABC):
         return {"method": type(self).__name__, "steps": self._steps}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore a state that `state_dict` of the same method returned.
-
-        Raises:
-            ConfigError: the state belongs to another method.
-        """
+        """Restore a state of `state_dict`; `ConfigError` if it belongs to another method."""
         if state.get("method") != type(self).__name__:
             raise ConfigError(
                 f"expected a state of {type(self).__name__}, found one of {state.get('method')}: "

@@ -30,6 +30,29 @@ class Subset:
     targets: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class CleanCheck:
+    """How well models did on the M clean examples that they were trained without.
+
+    A wrong label here is one drawn from the estimated label noise of the example's true class.
+
+    Attributes:
+        weight: `(M,)` float32, how many training examples each clean example stands for; with mean one.
+        predicted: `(M,)` float32, 1 where the models predict the verified label, else 0.
+        echoed: `(M,)` float32, the probability that a wrong label is the one that the models predict.
+        doubted: `(M,)` float32, 1 where an audit would replace the verified label, were it the given one.
+        missed: `(M,)` float32, the probability that the label is still wrong after an audit of a wrong label.
+        agreement: the share of the given labels of the training set that the models predict.
+    """
+
+    weight: Tensor
+    predicted: Tensor
+    echoed: Tensor
+    doubted: Tensor
+    missed: Tensor
+    agreement: float
+
+
 Predict = Callable[[Subset], Tensor]
 """From examples to their class probabilities, `(n, C)` float32 on the CPU."""
 
@@ -139,7 +162,7 @@ def clean_probabilities(
     folds: int = 5,
     epochs: int | None = None,
     title: str = "learning from the verified examples",
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, float]:
     """Predict with models of the clean examples alone, each trained without one fold.
 
     A training example gets the mean prediction of all models. A clean example gets the prediction of the
@@ -155,7 +178,8 @@ def clean_probabilities(
         title: the message for the person who waits.
 
     Returns:
-        `p_clean(k|x)` of the training examples, `(N, C)`, and of the clean ones, `(M, C)`; float64.
+        `p_clean(k|x)` of the training examples, `(N, C)`, and of the clean ones, `(M, C)`; float64. And the
+        share of the given labels that a single one of these models predicts.
     """
     everything = Subset("given", torch.arange(len(preparation.given)))
     parts = stratified_folds(true.argmax(1), folds, seed=preparation.seed)
@@ -176,7 +200,11 @@ def clean_probabilities(
     mean = torch.zeros(len(everything.indices), preparation.num_classes, dtype=torch.float64)
     for p in predictions:
         mean.add_(apply_temperature(p, temperature), alpha=1 / len(predictions))
-    return mean, apply_temperature(left_out, temperature)
+    given = as_probabilities(preparation.given, preparation.num_classes).argmax(1)
+    agreement = sum(float((p.argmax(1) == given).double().mean()) for p in predictions) / len(
+        predictions
+    )
+    return mean, apply_temperature(left_out, temperature), agreement
 
 
 def _sufficient_epochs(preparation: Preparation, size: int, folds: int) -> int:

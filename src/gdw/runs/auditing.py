@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdw.audit.assessment import Assessment, assess, classes_that_shrink, learned_by_heart
 from gdw.audit.audit_files import (
     AUDIT,
     LABEL_ISSUES,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gdw.audit.cleaning import Cleaned, Mode
+
+_SHOWN_CLASSES = 4
 
 
 def audit(run: str | os.PathLike[str] | Run, *, data: str | None = None) -> RunAudit:
@@ -111,6 +114,15 @@ class RunAudit:
         """The entries of the noise matrix, see `gdw.audit.matrix.noise_cells`."""
         return noise_cells(self.evidence)
 
+    def assessment(self, frame: pd.DataFrame, cells: Cells) -> Assessment:
+        """How far the issues in `frame` can be trusted, see `gdw.audit.assess`."""
+        return assess(self.evidence, cells, self._wrong(frame))
+
+    @property
+    def learned_by_heart(self) -> bool:
+        """Whether the model memorised the training labels, see `gdw.audit.assessment.learned_by_heart`."""
+        return learned_by_heart(self.evidence)
+
     def require_unedited(self) -> None:
         """Check that `write` overwrites no list that somebody edited; `RunError` if it would."""
         require_unedited(self.run.folder.file(LABEL_ISSUES), self.run.folder.file(AUDIT))
@@ -125,8 +137,14 @@ class RunAudit:
         names, file = self.run.label_names, self.run.folder.file
         write_noise_matrix(cells, names, file(NOISE_MATRIX))
         write_issues(frame, file(LABEL_ISSUES))
-        wrong = _in_order_of_training(frame, frame["is_label_issue"], bool)
-        content = summary(self.evidence, names, wrong=wrong, issues_file=file(LABEL_ISSUES))
+        content = summary(
+            self.evidence,
+            names,
+            cells,
+            wrong=self._wrong(frame),
+            assessment=self.assessment(frame, cells),
+            issues_file=file(LABEL_ISSUES),
+        )
         try:
             SUMMARY.write(file(AUDIT), content)
         except OutputError:
@@ -134,6 +152,37 @@ class RunAudit:
             file(AUDIT).unlink(missing_ok=True)
             raise
         self.run.forget("issues", "noise_matrix", "audit")
+
+    def require_sound(
+        self, mode: Mode, frame: pd.DataFrame, assessment: Assessment, *, checked: bool
+    ) -> None:
+        """Check that a cleaned copy is likely to be better than the data.
+
+        Args:
+            mode: as for `write_copy`.
+            frame: the table of `issues` or `edited_issues`.
+            assessment: of `issues`.
+            checked: a person has checked `frame`.
+
+        Raises:
+            ConfigError: nothing shows that the suggestions are better than the labels, or a class would lose
+                more than a third of its rows.
+        """
+        if not checked and not assessment.allows(mode):
+            raise ConfigError(
+                f"no copy is written: {assessment.reason}. {assessment.remedy}. To write it all the "
+                "same, use --force"
+            )
+        given, wrong = self.evidence.given, self._wrong(frame)
+        kept = given[~wrong] if mode == "KEEP" else np.where(wrong, self._suggested(frame), given)
+        small = classes_that_shrink(given, kept, self.run.label_names)
+        if small:
+            more = f" and {len(small) - _SHOWN_CLASSES} more" * (len(small) > _SHOWN_CLASSES)
+            raise ConfigError(
+                "no copy is written: some classes would lose more than a third of their rows and keep only "
+                f"{', '.join(small[:_SHOWN_CLASSES])}{more}. Check these rows in {LABEL_ISSUES}; to write "
+                "the copy all the same, use --force"
+            )
 
     def check_copy(self, output: Path) -> None:
         """Check that a cleaned copy of the data can be written to `output`.
@@ -162,15 +211,12 @@ class RunAudit:
         """
         from gdw.audit.cleaning import apply
 
-        names = self.run.label_names
-        code = {name: k for k, name in enumerate(names)}
-        suggested = frame["suggested_label"].map(code)
         return apply(
             mode,
             self._require_rows(),
-            wrong=_in_order_of_training(frame, frame["is_label_issue"], bool),
-            suggested=_in_order_of_training(frame, suggested, np.int64),
-            label_names=names,
+            wrong=self._wrong(frame),
+            suggested=self._suggested(frame),
+            label_names=self.run.label_names,
             output=output,
         )
 
@@ -184,6 +230,13 @@ class RunAudit:
             "note: relative image paths in the copy start at its own folder: move it into the folder of the "
             "original"
         )
+
+    def _wrong(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
+        return _in_order_of_training(frame, frame["is_label_issue"], bool)
+
+    def _suggested(self, frame: pd.DataFrame) -> NDArray[np.int64]:
+        code = {name: k for k, name in enumerate(self.run.label_names)}
+        return _in_order_of_training(frame, frame["suggested_label"].map(code), np.int64)
 
     def _require_rows(self) -> TrainingRows:
         if self.rows is None:

@@ -166,6 +166,9 @@ class Training:
         rows = prepared.source.row_numbers
         if clean is None:
             return replace(evidence, rows=rows)
+        if data.meta is None and data.meta_label is None and data.trusted is None:
+            # Nobody has verified the labels of `meta_size` rows of the data.
+            evidence = replace(evidence, clean_check=None, clean_agreement=None)
         given = None
         # Unverified labels of clean rows are known if both are columns of one file that noise did not change.
         if data.meta is None and data.meta_label is not None and data.noise is None:

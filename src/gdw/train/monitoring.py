@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gdw.hypergradient.inputs import Forward
 from gdw.reweight import Reweighter, StepResult
+from gdw.reweight.preparation import CleanCheck
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import predict_probabilities
 from gdw.train.feed import targets_of
@@ -55,6 +56,10 @@ class TrainingView:
     def label_posterior(self) -> Tensor | None:
         """The method's class probabilities for the training set, see `Reweighter.label_posterior`."""
         return self._reweighter.label_posterior()
+
+    def clean_check(self) -> CleanCheck | None:
+        """How models did on clean examples that they were trained without, see `Reweighter.clean_check`."""
+        return self._reweighter.clean_check()
 
     def predict(self, indices: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Predict training examples with the present model in evaluation mode, batch by batch.

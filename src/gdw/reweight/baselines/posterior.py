@@ -53,7 +53,7 @@ class PosteriorLabels(LossMethod):
                 "probabilities; give the most likely class of each example"
             )
         true = as_probabilities(clean, preparation.num_classes)
-        probabilities, _ = clean_probabilities(
+        probabilities, _, _ = clean_probabilities(
             preparation,
             true,
             folds=self.options.folds,

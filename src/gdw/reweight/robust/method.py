@@ -18,7 +18,7 @@ from gdw.options import Whole
 from gdw.reweight.base import Reweighter, StepResult
 from gdw.reweight.options import MethodOptions
 from gdw.reweight.plain import Plain, unprepared
-from gdw.reweight.preparation import Preparation
+from gdw.reweight.preparation import CleanCheck, Preparation
 from gdw.reweight.robust.search import find_targets
 from gdw.reweight.robust.targets import PosteriorTargets, corrected_gradient
 
@@ -110,6 +110,9 @@ class Robust(Reweighter):
 
     def clean_targets(self) -> Tensor | None:
         return None if self._targets is None else self._targets.clean
+
+    def clean_check(self) -> CleanCheck | None:
+        return None if self._targets is None else self._targets.check
 
     def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
         targets, meta_batch, indices = self._required(meta_batch, indices)

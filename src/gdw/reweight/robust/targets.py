@@ -13,6 +13,7 @@ from torch import Tensor
 from gdw.errors import ConfigError, DataError
 from gdw.functional import cross_entropy_with_gradient, implied_weights
 from gdw.hypergradient import TrainingPass
+from gdw.reweight.preparation import CleanCheck
 
 
 def corrected_gradient(
@@ -71,6 +72,7 @@ class PosteriorTargets:
         share: the number of clean examples per training example in a batch.
         noise: `T`, `(C, C)` float32, the probability of given label k for class j at `[j, k]`.
         trust: β, from 0 to 1: how much the model in training decides its own targets.
+        check: how well the models of the clean examples did; None in runs of earlier versions.
     """
 
     labels: Tensor
@@ -80,6 +82,7 @@ class PosteriorTargets:
     share: float
     noise: Tensor
     trust: float
+    check: CleanCheck | None = None
 
     def clean_rows(self, given: int, meta: int) -> int:
         """How many of `meta` clean examples join `given` training examples in a batch."""
@@ -149,8 +152,8 @@ class PosteriorTargets:
         before = q.clamp(min=torch.finfo(q.dtype).tiny).log()
         return (self.trust * model + (1 - self.trust) * before).softmax(1)
 
-    def state_dict(self) -> dict[str, Tensor | float]:
-        return dict(vars(self))
+    def state_dict(self) -> dict[str, Any]:
+        return {**vars(self), "check": None if self.check is None else dict(vars(self.check))}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any] | None) -> PosteriorTargets | None:
@@ -162,6 +165,8 @@ class PosteriorTargets:
         if state is None:
             return None
         expected = {field.name for field in fields(cls)}
+        check = state.get("check")
+        state = {**state, "check": None if check is None else CleanCheck(**check)}
         if set(state) != expected:
             raise ConfigError(
                 f"expected prepared labels with {', '.join(sorted(expected))}, found "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ IN_MEMORY_BYTES = 1 << 30
 
 _WIDTHS = {"BOOLEAN": 0.125, "INT64": 8, "INT96": 8, "DOUBLE": 8}
 _ROWS_AT_ONCE = 8192
+_SMALL_DICTIONARY = 1 << 21
 _PLAIN = "write it without dictionaries and compression (use_dictionary=False, compression='none')"
 
 
@@ -29,7 +31,9 @@ def open_parquet(path: Path, options: ReadOptions) -> TableRows:  # noqa: ARG001
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            least, most, stored = _sizes(file.metadata)
+            least, most, stored, repeated = _sizes(file.metadata)
+            if repeated:
+                least += _repeated_size(path, sorted(repeated))
             memory.require_unpacked(path, least, _PLAIN, limit=sys.maxsize)
             if stored > IN_MEMORY_BYTES:
                 table = _memory_mapped(path, schema)
@@ -45,21 +49,58 @@ def open_parquet(path: Path, options: ReadOptions) -> TableRows:  # noqa: ARG001
     return TableRows(table, path, class_names=_class_names(schema))
 
 
-def _sizes(metadata: Any) -> tuple[int, int, int]:
+def _sizes(metadata: Any) -> tuple[int, int, int, set[str]]:
     """The least and the most bytes that the columns may need in memory, and those in the file, unpacked.
 
     A dictionary stores a text once, however often it occurs: then the size in memory is not known before.
+    The columns with a small one, which are named too, are quickly measured and do not count in the most.
     """
     least = most = stored = 0
+    repeated = set()
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         for column in map(group.column, range(group.num_columns)):
             size, values = column.total_uncompressed_size, column.num_values
             width = _WIDTHS.get(column.physical_type, 4)
             least += values * width
             stored += size
-            repeated = column.physical_type.endswith("BYTE_ARRAY") and column.has_dictionary_page
-            most += values * (width + size) if repeated else max(values * width, size)
-    return least, most, stored
+            if not (column.physical_type == "BYTE_ARRAY" and column.has_dictionary_page):
+                most += max(values * width, size)
+            elif size > _SMALL_DICTIONARY or "." in column.path_in_schema:
+                most += values * (width + size)
+            elif values * size > memory.HARMLESS // 8:
+                repeated.add(column.path_in_schema)
+    return int(least), int(most), stored, repeated
+
+
+def _repeated_size(path: Path, names: list[str]) -> int:
+    """The bytes of the texts in some columns, or 0 if they are harmless; only their dictionaries are read."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    def size(column: Any, rows: int | None) -> int:
+        """Of a column with `rows` of the longest text, or of its own rows if that is None."""
+        total = 0
+        for chunk in column.chunks if pa.types.is_dictionary(column.type) else ():
+            lengths = pc.binary_length(chunk.dictionary).cast(pa.int64())
+            used = lengths.take(chunk.indices) if rows is None else lengths
+            total += (pc.sum(used) if rows is None else pc.max(used)).as_py() or 0
+        return total * (rows or 1)
+
+    with pq.ParquetFile(path, read_dictionary=names) as file:
+        groups = range(file.num_row_groups)
+        most = 0
+        for group in groups:
+            # The dictionary comes with the first row.
+            first = file.iter_batches(batch_size=1, row_groups=[group], columns=names)
+            rows = file.metadata.row_group(group).num_rows
+            most += sum(
+                size(column, rows) for column in pa.Table.from_batches([*islice(first, 1)]).columns
+            )
+        if most <= memory.HARMLESS:
+            return 0
+        tables = (file.read_row_group(group, columns=names) for group in groups)
+        return sum(size(column, None) for table in tables for column in table.columns)
 
 
 def _bounded(path: Path, file: Any) -> Any:

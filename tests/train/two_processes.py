@@ -22,14 +22,14 @@ from gdw.reweight import StepResult
 from gdw.train import Callback, Trainer
 from tests.train.small import config, data, network
 
-METHODS = ("plain", "gdw", "mwn", "l2rw")
+METHODS = ("plain", "gdw", "mwn", "l2rw", "robust")
 
 
 def fit(method: str, *, model: nn.Module | None = None, **options: Any) -> Any:
     """Two epochs of four batches of 14, the meta batch of 9 shared unevenly, 31 test examples."""
     model = model or network(plain=True)
     # Exact: a finite difference would enlarge the rounding of the two orders of summation.
-    options_of_method = {} if method == "plain" else {"hypergradient": "forward"}
+    options_of_method = {} if method in ("plain", "robust") else {"hypergradient": "forward"}
     trainer = Trainer(
         config(
             method=method, method_options=options_of_method, epochs=2, batch_size=14, precision="64"

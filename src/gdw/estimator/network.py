@@ -16,7 +16,7 @@ from gdw.models import build_model
 from gdw.reweight import Reweighter
 from gdw.train import Callback, TrainConfig, Trainer
 from gdw.train.evaluation import predict_probabilities
-from gdw.train.processes import require_cpu_by_default
+from gdw.train.feed import require_cpu_by_default
 
 Factory = Callable[[tuple[int, ...], int], nn.Module]
 """From the shape of one example and the number of classes to a network."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from gdw.data.examples import CyclingBatches, EpochBatches, Examples, identity
-from gdw.errors import DataError
+from gdw.errors import ConfigError, DataError
 from gdw.hypergradient.inputs import Batch
 from gdw.seeding import generator
 from gdw.train.config import TrainConfig
@@ -48,6 +48,15 @@ def as_dataset(data: Data, name: str) -> Dataset[Any]:
     if not len(cast(Any, dataset)):
         raise DataError(f"{name}: expected at least one example, found none")
     return dataset
+
+
+def require_cpu_by_default() -> None:
+    """Raise `ConfigError` if tensors are not made on the CPU by default, as the `DataLoader` needs it."""
+    if (default := torch.get_default_device()).type != "cpu":
+        raise ConfigError(
+            f"torch.set_default_device({str(default)!r}) is in force, which PyTorch's DataLoader cannot work "
+            "with: call torch.set_default_device('cpu'); accelerator= chooses the device of a training"
+        )
 
 
 def targets_of(dataset: Any) -> Tensor:

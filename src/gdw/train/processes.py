@@ -44,7 +44,6 @@ class Processes:
     """
 
     def __init__(self, config: TrainConfig) -> None:
-        require_cpu_by_default()
         devices, nodes = _devices_and_nodes(config)
         self._fabric = Fabric(
             accelerator=config.accelerator,
@@ -57,8 +56,13 @@ class Processes:
     def launch(self) -> None:
         """Start or join the other processes. This process leaves the group when it exits."""
         joined_before = dist.is_available() and dist.is_initialized()
-        with _quiet_fabric():
-            self._fabric.launch()
+        try:
+            with _quiet_fabric():
+                self._fabric.launch()
+        except RuntimeError as error:
+            from gdw.train.connection_errors import ended_launch
+
+            raise ended_launch(error, self._fabric) from error.__cause__
         if self.size > 1 and not joined_before:
             # Fabric does this for NCCL only, but a thread of gloo can abort a process that exits with it.
             atexit.register(_leave_group)
@@ -152,15 +156,6 @@ class Processes:
                 raise RunError(outcome[1])
         result: T = outcome[0]
         return result
-
-
-def require_cpu_by_default() -> None:
-    """Raise `ConfigError` if tensors are not made on the CPU by default, as the `DataLoader` needs it."""
-    if (default := torch.get_default_device()).type != "cpu":
-        raise ConfigError(
-            f"torch.set_default_device({str(default)!r}) is in force, which PyTorch's DataLoader cannot work "
-            "with: call torch.set_default_device('cpu'); accelerator= chooses the device of a training"
-        )
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -72,6 +73,7 @@ class Trainer:
         before it. With one process, or under torchrun, nothing is started.
         """
         if self._processes is None:
+            feed.require_cpu_by_default()
             processes = Processes(self.config)
             processes.launch()
             self._processes = processes
@@ -125,7 +127,8 @@ class Trainer:
         Raises:
             ConfigError: options contradict each other, or a method that needs `meta` did not get it.
             DataError, ModelError: the data or the model cannot be used; raised before anything is written.
-            RunError: `output` already holds a run; with `resume`, it holds no run or a different one.
+            RunError: `output` already holds a run; with `resume`, it holds no run or a different one; or
+                another process of the training is lost.
             DivergenceError: a loss or parameter is not finite.
             StoppedInPreparation: a signal stopped the preparation of the method; a `KeyboardInterrupt`.
         """
@@ -151,7 +154,7 @@ class Trainer:
             callbacks=callbacks,
         )
         # Opened last, so that an error above leaves no folder.
-        with written.opened(output, config, resume=resume):
+        with _connected(processes), written.opened(output, config, resume=resume):
             with seeded(config.seed + processes.rank, processes.device):
                 if not (resume and written.resume(loop.restore, config, sets.sizes(), model)):
                     self.prepare(reweighter, model, sets)
@@ -254,6 +257,19 @@ class Trainer:
                 return stopped, self.processes.any(interrupt.requested)[0]
         finally:
             progress.close()
+
+
+@contextmanager
+def _connected(processes: Processes) -> Iterator[None]:
+    """Inside, it is a `RunError` if another process of the training is lost."""
+    try:
+        yield
+    except RuntimeError as error:
+        if processes.size == 1:
+            raise
+        from gdw.train.connection_errors import explained
+
+        raise explained(error) from error.__cause__
 
 
 def _last_epoch(epochs: int, stop_after: int | None) -> int:

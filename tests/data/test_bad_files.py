@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gdw.data import from_arrays, load
@@ -223,3 +225,10 @@ def test_a_key_that_is_not_utf8(tmp_path):
     path.write_bytes(b'{"x": 0.5, "\xff\xff": 1, "label": "a"}\n')
     with pytest.raises(DataError, match=r"a.jsonl is not UTF-8 text, line 1 has the byte 0xff"):
         load(path, label="label")
+
+
+def test_views_of_text_in_parquet(tmp_path):
+    table = pa.table({"x": pa.array(["a", "b"] * 3, pa.string_view()), "label": ["u", "v"] * 3})
+    pq.write_table(table, tmp_path / "a.parquet")
+    source = load(tmp_path / "a.parquet", label="label")
+    assert source.frame()["x"].tolist() == ["a", "b"] * 3

@@ -42,6 +42,7 @@ def open_parquet(path: Path, options: ReadOptions) -> TableRows:  # noqa: ARG001
             else:
                 table = pq.read_table(path, partitioning=None)
         _require_valid(table)
+        table = _without_views(table)
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError, OverflowError) as error:
         raise DataError(
             f"{shown(path)} is damaged, or not a Parquet file: {one_line(error)}"
@@ -113,6 +114,18 @@ def _bounded(path: Path, file: Any) -> Any:
         memory.require_unpacked(path, size, _PLAIN)
         pieces.append(piece)
     return pa.Table.from_batches(pieces, file.schema_arrow)
+
+
+def _without_views(table: Any) -> Any:
+    """The table with plain texts and bytes in place of views, which Arrow cannot select rows of."""
+    import pyarrow as pa
+
+    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    for number, field in enumerate(table.schema):
+        if field.type in plain:
+            column = table.column(number).cast(plain[field.type])
+            table = table.set_column(number, field.name, column)
+    return table
 
 
 def _require_valid(table: Any) -> None:

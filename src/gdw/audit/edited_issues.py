@@ -158,8 +158,8 @@ def _suggested(
     pairs = list(zip(given, known.tolist(), strict=True))
     reader = LabelReader(names, pairs)
     foreign = {pair for pair in set(pairs) if pair[1] not in reader.candidates(pair[0])}
-    row = next((row for row, pair in enumerate(pairs) if pair in foreign), None)
-    if row is not None:
+    if foreign:
+        row = next(row for row, pair in enumerate(pairs) if pair in foreign)
         cell, code = pairs[row]
         found = names[reader.code(cell, _place(row, path, "given_label"))]
         raise DataError(

@@ -19,6 +19,26 @@ TOP = 8
 """How many classes are kept for each example."""
 
 _MOST_CLASSES = 10**9
+# The shape and the contents of each array. C: classes, K: min(C, 8), M: clean examples, N: examples.
+_FORMS = {
+    "given": ("N", "classes"),
+    "p_given": ("N", "probabilities"),
+    "top_classes": ("NK", "classes"),
+    "top_probabilities": ("NK", "probabilities"),
+    "weight_given": ("N", "weights"),
+    "weight_top": ("N", "weights"),
+    "visits": ("N", "counts"),
+    "posterior_classes": ("NK", "classes"),
+    "posterior_probabilities": ("NK", "probabilities"),
+    "posterior_given": ("N", "probabilities"),
+    "weights_by_label": ("CC", "weights"),
+    "count_by_label": ("C", "weights"),
+    "rows": ("N", "rows"),
+    "clean_true": ("M", "classes"),
+    "clean_given": ("M", "classes"),
+    "clean_agreement": ("1", "probabilities"),
+}
+_WHOLE = ("classes", "counts", "rows")
 _TOGETHER = (
     ("weights_by_label", "count_by_label"),
     ("posterior_classes", "posterior_probabilities", "posterior_given"),
@@ -165,58 +185,45 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
 
 def _check(evidence: Evidence) -> None:
     """Raise `ValueError` if shapes or types do not match, or values are out of range."""
-    true, given = evidence.clean_true, evidence.clean_given
-    n, c = evidence.given.size, evidence.num_classes
-    if not 0 < c < _MOST_CLASSES:
-        raise ValueError(f"found {c} classes")
-    k = min(c, TOP)
-    expected = {
-        "given": ((n,), "i"), "p_given": ((n,), "f"), "visits": ((n,), "i"), "rows": ((n,), "i"),
-        "weight_given": ((n,), "f"), "weight_top": ((n,), "f"), "posterior_given": ((n,), "f"),
-        "top_classes": ((n, k), "i"), "top_probabilities": ((n, k), "f"),
-        "posterior_classes": ((n, k), "i"), "posterior_probabilities": ((n, k), "f"),
-        "weights_by_label": ((c, c), "f"), "count_by_label": ((c,), "f"),
-        "clean_true": (() if true is None else (true.size,), "i"),
-        "clean_agreement": ((1,), "f"),
-    }  # fmt: skip
-    for name, (shape, kind) in expected.items():
+    true, classes = evidence.clean_true, evidence.num_classes
+    if not 0 < classes < _MOST_CLASSES:
+        raise ValueError(f"found {classes} classes")
+    clean = 0 if true is None else true.size
+    sizes = {"1": 1, "C": classes, "K": min(classes, TOP), "M": clean, "N": evidence.given.size}
+    for name, (shape, contents) in _FORMS.items():
         array = getattr(evidence, name)
-        if array is not None and (array.shape != shape or array.dtype.kind != kind):
-            raise ValueError(
-                f"{name}: expected shape {shape}, found {array.shape} of {array.dtype}"
-            )
+        if array is not None:
+            _check_form(name, array, tuple(sizes[size] for size in shape), contents)
+            _check_range(name, array, contents, classes)
     for together in _TOGETHER:
         if len({getattr(evidence, name) is None for name in together}) > 1:
             raise ValueError(f"expected all or none of {', '.join(together)}")
-    if given is not None and (true is None or given.shape != true.shape):
-        raise ValueError("clean_given: expected the shape of clean_true")
-    check = evidence.clean_check
-    if check is not None and (check.shape[1:] != (5,) or not len(check) or check.dtype.kind != "f"):
+    if evidence.clean_check is not None:
+        _check_clean_check(evidence.clean_check)
+
+
+def _check_form(name: str, array: NDArray[Any], shape: tuple[int, ...], contents: str) -> None:
+    if array.shape != shape or array.dtype.kind != ("i" if contents in _WHOLE else "f"):
+        raise ValueError(f"{name}: expected shape {shape}, found {array.shape} of {array.dtype}")
+
+
+def _check_range(name: str, array: NDArray[Any], contents: str, classes: int) -> None:
+    ranges: dict[str, tuple[float, float, str]] = {
+        "classes": (0, classes - 1, f"classes from 0 to {classes - 1}"),
+        "rows": (0, np.inf, "numbers from 0"),
+        "probabilities": (-1e-4, 1 + 1e-4, "probabilities"),
+    }
+    if contents in ranges:
+        low, high, expected = ranges[contents]
+        if not ((array >= low) & (array <= high)).all():
+            raise ValueError(f"{name}: expected {expected}")
+
+
+def _check_clean_check(check: NDArray[Any]) -> None:
+    if check.shape[1:] != (5,) or not len(check) or check.dtype.kind != "f":
         raise ValueError(f"clean_check: expected shape (M, 5), found {check.shape}")
-    _check_values(evidence)
-
-
-def _check_values(evidence: Evidence) -> None:
-    last = evidence.num_classes - 1
-    for name in ("given", "top_classes", "posterior_classes", "clean_true", "clean_given"):
-        array = getattr(evidence, name)
-        if array is not None and array.size and not 0 <= array.min() <= array.max() <= last:
-            raise ValueError(f"{name}: expected classes from 0 to {last}")
-    if evidence.rows is not None and evidence.rows.size and evidence.rows.min() < 0:
-        raise ValueError("rows: expected numbers from 0")
-    check = evidence.clean_check
-    if check is not None and not ((check[:, 0] > 0) & (check[:, 0] < len(check) + 1)).all():
+    weights, shares = check[:, 0], check[:, 1:]
+    if not ((weights > 0) & (weights < len(check) + 1)).all():
         raise ValueError("clean_check: expected weights with a mean of one")
-    shares = None if check is None else check[:, 1:]
-    if shares is not None and not ((shares >= 0) & (shares <= 1 + 1e-4)).all():
+    if not ((shares >= 0) & (shares <= 1 + 1e-4)).all():
         raise ValueError("clean_check: expected probabilities")
-    for name in (
-        "p_given",
-        "top_probabilities",
-        "posterior_given",
-        "posterior_probabilities",
-        "clean_agreement",
-    ):
-        array = getattr(evidence, name)
-        if array is not None and not (array >= -1e-4).all() & (array <= 1 + 1e-4).all():
-            raise ValueError(f"{name}: expected probabilities")

@@ -251,13 +251,20 @@ def _checked(
 ) -> tuple[Ints | None, Ints | None]:
     if clean is None:
         return None, None
-    given, true = (None if part is None else np.asarray(part) for part in clean)
-    for part in (given, true):
-        if part is not None and (true is None or not _are_labels(part, classes)):
-            raise DataError(
-                f"clean: expected labels (given, true), integers from 0 to {classes - 1} of shape (M,), "
-                f"found {part.dtype} of shape {part.shape}"
-            )
-    if given is not None and true is not None and len(given) != len(true):
+    true = _labels(clean[1], classes)
+    if clean[0] is None:
+        return None, true
+    given = _labels(clean[0], classes)
+    if len(given) != len(true):
         raise DataError(f"clean: {len(given)} given labels, but {len(true)} true ones")
     return given, true
+
+
+def _labels(values: ArrayLike, classes: int) -> Ints:
+    labels = np.asarray(values)
+    if not _are_labels(labels, classes):
+        raise DataError(
+            f"clean: expected labels (given, true), integers from 0 to {classes - 1} of shape (M,), "
+            f"found {labels.dtype} of shape {labels.shape}"
+        )
+    return labels

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import sys
 import warnings
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
@@ -34,6 +36,8 @@ CLOSED_PIPE = 141
 """The exit status of a program that wrote to a closed pipe, in shells: 128 and the number of SIGPIPE."""
 
 _MARKUP: Any = "rich"
+
+_EMPTY = re.compile(r"(--[^=]*)=|")
 
 
 class Commands(TyperGroup):
@@ -89,10 +93,11 @@ def _refuse_empty(args: list[str]) -> None:
     Raises:
         ConfigError: an argument, or the value of an option, is empty.
     """
-    for position, arg in enumerate(args):
-        option = arg if arg.startswith("--") else args[position - 1] if position else ""
-        if not arg or (arg.startswith("--") and arg.endswith("=") and arg.count("=") == 1):
-            name = option.removesuffix("=") if option.startswith("-") else "an argument"
+    for before, arg in pairwise(["", *args]):
+        empty = _EMPTY.fullmatch(arg)
+        if empty is not None:
+            option = empty[1] or before
+            name = option if option.startswith("-") else "an argument"
             raise ConfigError(f"{name}: expected a value, found an empty one")
 
 

@@ -12,6 +12,7 @@ from gdw.cli.app import say
 
 if TYPE_CHECKING:
     from gdw.experiments.grid import Grid
+    from gdw.experiments.result_tables import Table
     from gdw.experiments.results import Results
 
 
@@ -151,24 +152,29 @@ def _results(folders: list[Path], markdown: Path | None, *, force: bool) -> None
 
 
 def _conclude(results: Results) -> None:
-    from rich.console import Console
-    from rich.table import Table as TerminalTable
-    from rich.text import Text
-
-    from gdw.errors import printable
     from gdw.experiments.publish import publish
     from gdw.experiments.result_tables import group_tables
 
     paths = publish(results)
     for group in results.groups():
         for table in group_tables(results, group)[:1]:
-            printed = TerminalTable(title=Text(printable(table.title)), title_justify="left")
-            for number, name in enumerate(table.header):
-                printed.add_column(Text(printable(name)), justify="right" if number else "left")
-            for row in table.rows:
-                printed.add_row(*(Text(printable(e.text), "bold" if e.best else "") for e in row))
-            Console().print(printed)
+            _print(table)
     unknown = results.folder.unknown_cells(results.cells)
     if unknown:
         say(f"{len(unknown)} folders in cells/ belong to no run of the protocol: {unknown[0]}, ...")
     say("results: " + ", ".join(map(str, paths)))
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+    from rich.table import Table as TerminalTable
+    from rich.text import Text
+
+    from gdw.errors import printable
+
+    printed = TerminalTable(title=Text(printable(table.title)), title_justify="left")
+    for number, name in enumerate(table.header):
+        printed.add_column(Text(printable(name)), justify="right" if number else "left")
+    for row in table.rows:
+        printed.add_row(*(Text(printable(e.text), "bold" if e.best else "") for e in row))
+    Console().print(printed)

@@ -89,12 +89,13 @@ def _option(
     flag: str, kind: Any, description: str | None, panel: str, completed: Sequence[str]
 ) -> Any:
     """What typer needs to know about a flag. The record checks its value, not typer."""
-    choices = [str(choice) for choice in get_args(kind)] if get_origin(kind) is Literal else []
+    choices = list(map(str, get_args(kind))) if get_origin(kind) is Literal else []
+    offered = choices or completed
     return typer.Option(
         f"{flag}/--no-{flag.removeprefix('--')}" if kind is bool else flag,
         help=description,
         metavar="|".join(choices) or _METAVARS.get(kind, "TEXT"),
-        autocompletion=(lambda: choices or completed) if choices or completed else None,
+        autocompletion=(lambda: offered) if offered else None,
         rich_help_panel=panel,
     )
 

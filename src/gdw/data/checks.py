@@ -133,9 +133,8 @@ def row_number_note(
     """Warnings of whole numbers that number the rows: those that sort the labels, and those named like it."""
     numbers = _of_type(types, "number")
     telling = [name for name in numbers if _sorts_labels(rows, name, labels)]
-    every = np.arange(len(labels) if len(labels) >= _ROWS else 0)
-    named = [name for name in numbers if _ID.search(name) and name not in telling and len(every)]
-    ids = [name for name in named if _whole(rows, name, every) is not None]
+    others = [name for name in numbers if name not in telling]
+    ids = [name for name in others if _is_named_as_number(rows, name, len(labels))]
     notes = []
     if telling:
         notes.append(
@@ -181,6 +180,12 @@ def _sorts_labels(rows: Rows, name: str, labels: NDArray[np.int64]) -> bool:
     shares = np.bincount(labels) / len(labels)
     by_chance = (len(labels) - 1) * (1 - float(shares @ shares))
     return bool(0 < changes <= max(2 * (np.count_nonzero(shares) - 1), 0.05 * by_chance))
+
+
+def _is_named_as_number(rows: Rows, name: str, count: int) -> bool:
+    """Whether a column is named like the number of a row, and holds whole numbers that all differ."""
+    enough = count >= _ROWS and _ID.search(name) is not None
+    return enough and _whole(rows, name, np.arange(count)) is not None
 
 
 def _whole(rows: Rows, name: str, chosen: NDArray[np.int64]) -> NDArray[np.int64] | None:

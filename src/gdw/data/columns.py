@@ -155,8 +155,7 @@ def to_pandas(
     import pandas as pd
     import pyarrow as pa
 
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
+    values = _without_dictionary(values)
     untyped = untyped or (type_ == "number" and is_text(values.type))
     if untyped:
         values = _clean_cells(values)
@@ -182,13 +181,16 @@ def is_identifier(values: Any, *, untyped: bool) -> bool:
 
     With one feature for each such text, a model would memorise rows and learn nothing about new ones.
     """
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
+    values = _without_dictionary(values)
     present = (_clean_cells(values) if untyped else values).drop_null()
     distinct = len(present.unique())
     return len(present) >= _IDENTIFIER_ROWS and distinct > IDENTIFIER_SHARE * len(present)
+
+
+def _without_dictionary(values: Any) -> Any:
+    import pyarrow as pa
+
+    return values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
 
 
 def _clean_cells(values: Any) -> Any:

@@ -279,7 +279,6 @@ def _as_text(value: Any) -> str | None:
 
 def _one_spelling(names: list[str | None]) -> list[str | None]:
     """`1.0` becomes `1` if every name is a whole number; `007` is a name like any other."""
-    matches = [None if name is None else _WHOLE_AS_DECIMAL.fullmatch(name) for name in names]
-    if any(match is None and name is not None for match, name in zip(matches, names, strict=True)):
+    if not all(_WHOLE_AS_DECIMAL.fullmatch(name) for name in names if name is not None):
         return names
-    return [None if match is None else match[1] for match in matches]
+    return [None if name is None else name.partition(".")[0] for name in names]

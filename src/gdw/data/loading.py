@@ -32,6 +32,8 @@ from gdw.errors import ConfigError, DataError, composed, listed, nearest, shown
 
 # The names under which pandas writes the row index of a data frame.
 INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")
+# The kind of the inputs that each option chooses.
+_KIND_OF: dict[str, Kind] = {"image": "image", "text": "text", "features": "table"}
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,17 @@ class ColumnOptions:
         "learn from one of them as text (--text, text=) or name the columns to use "
         "(--features, features=)"
     )
+
+    def resolved(self, rows: Rows, origin: str) -> ColumnOptions:
+        """The same with the names that the columns have in the file."""
+        return replace(
+            self,
+            label=None if self.label is None else rows.resolve_label(self.label),
+            image=None if self.image is None else composed(self.image),
+            text=None if self.text is None else composed(self.text),
+            drop=rows.resolve_names(self.drop, origin),
+            features=None if self.features is None else rows.resolve_names(self.features, origin),
+        )
 
 
 @dataclass(frozen=True)
@@ -106,28 +119,25 @@ def load(
         ConfigError: the options contradict each other.
     """
     rows, origin = open_rows(path, options), shown(path)
-    label = None if label is None else rows.resolve_label(label)
-    dropped = rows.resolve_names(drop, origin)
-    image, text = (None if name is None else composed(name) for name in (image, text))
-    chosen = None if features is None else rows.resolve_names([str(f) for f in features], origin)
-    _require_not_dropped((image, text, *(chosen or ())), dropped)
-    left_out = [*dropped, *map(composed, set_aside)]
-    inputs = recognise_inputs(rows, ColumnOptions(label, image, text, chosen, left_out), origin)
+    chosen = ColumnOptions(label, image, text, features, drop).resolved(rows, origin)
+    _require_not_dropped(chosen)
+    chosen = replace(chosen, drop=[*chosen.drop, *map(composed, set_aside)])
+    inputs = recognise_inputs(rows, chosen, origin)
     source = Source(inputs.kind, origin, (), None, np.arange(len(rows)), inputs.columns, rows)
     source = replace(source, notes=rows.notes + inputs.notes, labels_merged=merge_labels)
-    if label is not None:
-        source = source.label_column(label, label_names, names_declared=names_declared)
+    if chosen.label is not None:
+        source = source.label_column(chosen.label, label_names, names_declared=names_declared)
         if label_names is None and not label_as_classes:
-            require_classes(source, label)
-        if label_names is None:
-            source = with_variants(source)
+            require_classes(source, chosen.label)
+        source = with_variants(source) if label_names is None else source
     if inputs.kind == "table":
         source = _typed(source, origin, first=label_names is None)
     return source if limit is None else limited(source, limit, seed)
 
 
-def _require_not_dropped(chosen: Sequence[str | None], dropped: Sequence[str]) -> None:
-    both = [name for name in chosen if name is not None and name in dropped]
+def _require_not_dropped(options: ColumnOptions) -> None:
+    chosen = (options.image, options.text, *(options.features or ()))
+    both = [name for name in options.drop if name in chosen]
     if both:
         raise ConfigError(
             f"{listed(both)}: expected a column to be learned from or dropped, found both: take it out of "
@@ -159,19 +169,17 @@ def recognise_inputs(rows: Rows, options: ColumnOptions, origin: str) -> InputCo
         DataError: a column does not exist or does not fit.
         ConfigError: the options contradict each other.
     """
-    named = [o for o in ("image", "text", "features") if getattr(options, o) is not None]
+    named = [o for o in _KIND_OF if getattr(options, o) is not None]
     if len(named) > 1:
         raise ConfigError(f"{listed(named)} exclude each other: name one kind of input")
     if rows.kind is not None:
         return _only_column(rows, rows.kind, named, origin)
-    column = options.image or options.text
-    chosen = [column] if column else options.features
-    if chosen is None:
+    if not named:
         return _recognise(rows, options, origin)
-    columns = tuple(str(name) for name in chosen)
+    chosen = getattr(options, named[0])
+    columns = (chosen,) if isinstance(chosen, str) else tuple(map(str, chosen))
     _check_named(rows, options, columns, origin)
-    kind: Kind = "image" if options.image else "text" if options.text else "table"
-    return InputColumns(kind, columns)
+    return InputColumns(_KIND_OF[named[0]], columns)
 
 
 def _only_column(rows: Rows, kind: Kind, named: Sequence[str], origin: str) -> InputColumns:
@@ -212,22 +220,23 @@ def _check_type(rows: Rows, options: ColumnOptions, origin: str) -> None:
 
 
 def _recognise(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
-    left_out = {options.label, *options.drop, *INDEX_COLUMNS}
+    left_out = {options.label, *options.drop}
+    index = [name for name in INDEX_COLUMNS if name not in left_out]
+    left_out.update(index)
     names = [name for name in rows.columns if name not in left_out]
     if not names:
         raise DataError(
             f"{origin} has no column left for the inputs. Its columns: {listed(rows.columns)}"
         )
-    index = index_note(rows, [n for n in INDEX_COLUMNS if n not in (options.label, *options.drop)])
     image = _image_column(rows, names, origin)
     if image is not None:
         return _alone("image", image, names)
-    texts = [n for n in names if is_text(rows.arrow(n).type) and not _holds_numbers(rows, n)]
+    texts = [name for name in names if _holds_texts(rows, name)]
     text = _text_column(rows, texts)
     if text is not None:
         return _alone("text", text, names)
     table = _table(rows, names, texts, origin, options.remedy)
-    return replace(table, notes=index + table.notes)
+    return replace(table, notes=index_note(rows, index) + table.notes)
 
 
 def _alone(kind: Kind, column: str, names: Sequence[str]) -> InputColumns:
@@ -278,7 +287,10 @@ def _table(
     return InputColumns("table", features, (note,))
 
 
-def _holds_numbers(rows: Rows, name: str) -> bool:
+def _holds_texts(rows: Rows, name: str) -> bool:
+    """Whether a column holds texts that are not numbers."""
+    if not is_text(rows.arrow(name).type):
+        return False
     if rows.untyped:
-        return rows.cells(name).type != "category"
-    return rows.holds_text_of_numbers(name)
+        return rows.cells(name).type == "category"
+    return not rows.holds_text_of_numbers(name)

@@ -33,13 +33,13 @@ def unwrapped(values: Any, name: str) -> Any:
         return _series(values)
     if hasattr(values, "with_format"):
         values = _table_of_dataset(values, name)
-    if hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__"):
+    if _is_arrow(values):
         return _without_nesting(_from_arrow(values, name))
     if isinstance(values, Mapping):
         return _frame_of_columns(values, name)
     if isinstance(values, Sequence) and not isinstance(values, (str, bytes)):
         return _unwrapped_list(list(values))
-    if values is None or not hasattr(values, "__array__"):
+    if not hasattr(values, "__array__"):
         raise DataError(f"{name}: {_advice(values)}")
     return values
 
@@ -97,6 +97,10 @@ def _series(values: Any) -> Any:
     if isinstance(values, pd.MultiIndex):
         return values.to_frame(index=False)
     return pd.Series(values).reset_index(drop=True)
+
+
+def _is_arrow(values: Any) -> bool:
+    return hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__")
 
 
 def _table_of_dataset(dataset: Any, name: str) -> Any:

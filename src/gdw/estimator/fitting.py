@@ -167,12 +167,12 @@ def _split(
         )
     if clean is None and method.needs_clean:
         return given, _own_clean(given, config, build, weights), doubted, weights
-    if add_clean and clean is None:
+    if not add_clean:
+        return given, clean, doubted, weights
+    if clean is None:
         raise ConfigError("add_clean needs clean examples: give meta= or trusted=, or leave it out")
-    if add_clean and clean is not None:
-        order = np.concatenate([doubted, verified])
-        return given.joined(clean), clean, doubted, _mean_one(data.weights, order)
-    return given, clean, doubted, weights
+    order = np.concatenate([doubted, verified])
+    return given.joined(clean), clean, doubted, _mean_one(data.weights, order)
 
 
 def _own_clean(

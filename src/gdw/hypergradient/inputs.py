@@ -198,15 +198,20 @@ def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     return value
 
 
+def tensors_in(inputs: Any) -> Iterator[Tensor]:
+    """Every tensor in `inputs`, inside tuples, lists and mappings too."""
+    if isinstance(inputs, Tensor):
+        yield inputs
+    elif isinstance(inputs, Mapping):
+        yield from tensors_in(list(inputs.values()))
+    elif isinstance(inputs, (tuple, list)):
+        for item in inputs:
+            yield from tensors_in(item)
+
+
 def tensor_versions(inputs: Any) -> list[int]:
     """Autograd's counters of in-place changes, one for each input tensor."""
-    if isinstance(inputs, Tensor):
-        return [] if inputs.is_inference() else [inputs._version]
-    if isinstance(inputs, Mapping):
-        return [v for value in inputs.values() for v in tensor_versions(value)]
-    if isinstance(inputs, (tuple, list)):
-        return [v for value in inputs for v in tensor_versions(value)]
-    return []
+    return [tensor._version for tensor in tensors_in(inputs) if not tensor.is_inference()]
 
 
 class MemoryFormat:

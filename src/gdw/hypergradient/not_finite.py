@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gdw.errors import DataError, ModelError
-from gdw.hypergradient.inputs import Batch
+from gdw.hypergradient.inputs import Batch, tensors_in
 from gdw.hypergradient.preserve import RandomState, preserved_buffers
 from gdw.hypergradient.problem import Problem
 
@@ -28,11 +27,9 @@ def blame_rows(problem: Problem, batch: Batch, meta_batch: Batch | None) -> None
     """
     if _has_diverged(problem):
         return
-    batches = (
-        {"training batch": batch}
-        if meta_batch is None
-        else {"training batch": batch, "meta batch": meta_batch}
-    )
+    batches = {"training batch": batch}
+    if meta_batch is not None:
+        batches["meta batch"] = meta_batch
     for name, (inputs, targets) in batches.items():
         _require_finite(inputs, len(targets), f"the inputs of the {name}")
         _require_finite(targets, len(targets), f"the targets of the {name}")
@@ -64,7 +61,7 @@ def _require_finite_losses(problem: Problem, pair: Batch, name: str) -> None:
 
 
 def _require_finite(values: Any, rows: int, what: str) -> None:
-    for tensor in _tensors(values):
+    for tensor in tensors_in(values):
         bad = ~tensor.isfinite()
         if tensor.is_floating_point() and bad.any():
             place = f"{_listed(_rows(bad))} of " if tensor.dim() and len(tensor) == rows else ""
@@ -89,14 +86,3 @@ def _losses(problem: Problem, pair: Batch) -> Tensor:
     state = RandomState.capture(problem.devices())
     with torch.no_grad(), state.replayed(), preserved_buffers(problem.model):
         return problem.loss.per_example(problem.logits(inputs), targets)
-
-
-def _tensors(inputs: Any) -> Iterator[Tensor]:
-    if isinstance(inputs, Tensor):
-        yield inputs
-    elif isinstance(inputs, Mapping):
-        for value in inputs.values():
-            yield from _tensors(value)
-    elif isinstance(inputs, (tuple, list)):
-        for value in inputs:
-            yield from _tensors(value)

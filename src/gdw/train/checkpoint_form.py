@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import singledispatch
 from typing import Any
 
 from torch import Tensor
@@ -21,13 +22,7 @@ def require_sound(
         epochs: of the training.
         batches: of an epoch.
     """
-    position, limits = (
-        state["position"],
-        {"epoch": epochs, "batch": batches, "step": epochs * batches},
-    )
-    inside = all(type(position[k]) is int and 0 <= position[k] <= limits[k] for k in limits)
-    if not inside or state["scheduler"]["last_epoch"] != position["step"]:
-        raise ValueError(f"position {position}")
+    _require_position(state, {"epoch": epochs, "batch": batches, "step": epochs * batches})
     for name, part in parts.items():
         _require_form(part.state_dict(), state[name])
     parameters = [p for group in parts["optimizer"].param_groups for p in group["params"]]
@@ -37,26 +32,57 @@ def require_sound(
                 raise ValueError(f"expected the shape {tuple(parameters[number].shape)}")
 
 
-def _require_form(now: Any, then: Any) -> None:
-    if isinstance(now, dict) and "param_groups" in now:
+def _require_position(state: Mapping[str, Any], limits: Mapping[str, int]) -> None:
+    position = state["position"]
+    inside = all(type(position[k]) is int and 0 <= position[k] <= limits[k] for k in limits)
+    if not inside or state["scheduler"]["last_epoch"] != position["step"]:
+        raise ValueError(f"position {position}")
+
+
+@singledispatch
+def _require_form(now: object, then: Any) -> None:
+    """Raise an exception unless `then` has the form of `now`. Objects of other types are not checked."""
+
+
+@_require_form.register
+def _require_mapping(now: dict, then: Any) -> None:  # type: ignore[type-arg]
+    if "param_groups" in now:
         _require_optimizer(now, then)
-    elif isinstance(now, dict):
+    else:
         for name, value in now.items():
             _require_form(value, then[name])
-    elif isinstance(now, (list, tuple)):
-        for one, other in zip(now, then, strict=True):
-            _require_form(one, other)
-    elif now is None:
-        # Prepared by the method after the start, or never.
-        for value in then.values() if isinstance(then, dict) else [then]:
-            if not (value is None or isinstance(value, (Tensor, int, float, dict))):
-                raise TypeError(f"expected numbers, found {type(value).__name__}")
-    elif isinstance(now, Tensor):
-        if now.shape != then.shape or now.is_floating_point() != then.is_floating_point():
-            raise ValueError(f"expected the shape {tuple(now.shape)}")
-    elif isinstance(now, (int, float)) and not abs(then) < _LARGEST:
+
+
+@_require_form.register(list)
+@_require_form.register(tuple)
+def _require_sequence(now: Sequence[Any], then: Any) -> None:
+    for one, other in zip(now, then, strict=True):
+        _require_form(one, other)
+
+
+@_require_form.register
+def _require_prepared(now: None, then: Any) -> None:  # noqa: ARG001
+    """What the method prepares after the start, or never."""
+    for value in then.values() if isinstance(then, dict) else [then]:
+        _require_numbers(value, (Tensor, int, float, dict))
+
+
+@_require_form.register
+def _require_tensor(now: Tensor, then: Any) -> None:
+    if now.shape != then.shape or now.is_floating_point() != then.is_floating_point():
+        raise ValueError(f"expected the shape {tuple(now.shape)}")
+
+
+@_require_form.register(int)
+@_require_form.register(float)
+def _require_number(now: float, then: Any) -> None:  # noqa: ARG001
+    if not abs(then) < _LARGEST:
         raise ValueError(f"expected a number, found {then}")
-    elif isinstance(now, str) and not isinstance(then, str):
+
+
+@_require_form.register
+def _require_text(now: str, then: Any) -> None:  # noqa: ARG001
+    if not isinstance(then, str):
         raise TypeError(f"expected a text, found {type(then).__name__}")
 
 
@@ -65,5 +91,10 @@ def _require_optimizer(now: Mapping[str, Any], then: Mapping[str, Any]) -> None:
     _require_form(now["param_groups"], then["param_groups"])
     for values in then["state"].values():
         for name, value in values.items():
-            if not (value is None or isinstance(value, Tensor) or name == "step"):
-                raise TypeError(f"expected numbers, found {type(value).__name__}")
+            if name != "step":
+                _require_numbers(value, (Tensor,))
+
+
+def _require_numbers(value: Any, types: tuple[type, ...]) -> None:
+    if not (value is None or isinstance(value, types)):
+        raise TypeError(f"expected numbers, found {type(value).__name__}")

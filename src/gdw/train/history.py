@@ -54,15 +54,20 @@ def _require_figures(record: Any, first: dict[str, Any]) -> None:
     if type(record.get("epoch")) is not int or not 0 < record["epoch"] < _MOST_EPOCHS:
         raise ValueError("it has no number of its epoch")
     for name, value in record.items():
-        before = first.get(name, value)
-        values = value if isinstance(value, list) else [value]
-        same = before is None or value is None or _length(before) == _length(value)
-        if name == "test_recall" and value is not None:
-            same = same and isinstance(value, list)
-        elif name in _NUMBERS:
-            same = not isinstance(value, list)
-        if not same or not all(map(_is_figure, values)):
+        figures = value if isinstance(value, list) else [value]
+        if not _has_form(name, value, first.get(name)) or not all(map(_is_figure, figures)):
             raise ValueError(f"{name} is not the figure that it was, or none")
+
+
+def _has_form(name: str, value: Any, before: Any) -> bool:
+    """Whether a figure is a number or a list as it was before, with as many elements."""
+    if value is None:
+        return True
+    if name in _NUMBERS:
+        return not isinstance(value, list)
+    if name == "test_recall" and not isinstance(value, list):
+        return False
+    return before is None or _length(before) == _length(value)
 
 
 def _length(value: Any) -> int | None:

@@ -13,22 +13,25 @@ from gdw.errors import GDWError, ModelError, listed
 
 def explained(error: Exception, inputs: Any, name: str) -> Exception:
     """An error of the model with advice if the `inputs` of the data set `name` explain it, else `error`."""
-    text, advice = str(error).partition("\n")[0], None
-    if isinstance(error, GDWError):
-        return error
+    text = str(error).partition("\n")[0]
+    advice = "" if isinstance(error, GDWError) else _advice(error, text, inputs)
+    return ModelError(f"{name}: {text}: {advice}") if advice else error
+
+
+def _advice(error: Exception, text: str, inputs: Any) -> str:
     if isinstance(error, TypeError) and isinstance(inputs, Mapping) and "argument" in text:
-        advice = (
+        return (
             f"the model gets {listed(inputs)} of the items as keywords; leave out what is no input, or give "
             "forward=lambda model, inputs: ..."
         )
-    whole = [
-        t.dtype for t in tree_leaves(inputs) if isinstance(t, Tensor) and not t.is_floating_point()
-    ]
-    if isinstance(error, RuntimeError) and whole and "type" in text:
-        advice = (
-            f"the inputs are {whole[0]}; give floating-point numbers, such as X.astype('float32')"
-        )
-    return error if advice is None else ModelError(f"{name}: {text}: {advice}")
+    if isinstance(error, RuntimeError) and "type" in text:
+        for leaf in tree_leaves(inputs):
+            if isinstance(leaf, Tensor) and not leaf.is_floating_point():
+                return (
+                    f"the inputs are {leaf.dtype}; give floating-point numbers, such as "
+                    "X.astype('float32')"
+                )
+    return ""
 
 
 def misfit(targets: Tensor, classes: int, name: str) -> ModelError:

@@ -55,23 +55,24 @@ def as_numbers(values: Any, name: str, fix: str) -> Tensor:
     if isinstance(values, Sequence) and len(values) and isinstance(values[0], Tensor):
         # A list of tensors, or a column of a Hugging Face data set in the format "torch".
         return _stacked_tensors(list(values), name)
-    try:
-        # A column of a Hugging Face data set is read whole, not one by one.
-        array = np.asarray(
-            values
-            if isinstance(values, (list, tuple, str)) or not isinstance(values, Sequence)
-            else values[:]
-        )
-        if array.dtype == object:
-            # Columns of several types, and pandas' nullable ones, arrive as objects.
-            array = _retyped(array)
-    except ValueError:
-        raise DataError(f"{name} has rows of unequal shape: expected an array (N, ...)") from None
+    array = _as_array(values, name)
     if array.dtype.kind not in "biuf":
         wrong = next((repr(v) for v in array.ravel().tolist() if not _is_number(v)), array.dtype)
         raise DataError(f"{name} should hold numbers, found {wrong}: {fix}")
     # PyTorch shares the memory, but neither negative strides nor read-only memory.
     return torch.as_tensor(np.require(array, requirements=["C", "W"]))
+
+
+def _as_array(values: Any, name: str) -> NDArray[Any]:
+    try:
+        if isinstance(values, Sequence) and not isinstance(values, (list, tuple, str)):
+            # A column of a Hugging Face data set is read whole, not one by one.
+            values = values[:]
+        array = np.asarray(values)
+        # Columns of several types, and pandas' nullable ones, arrive as objects.
+        return _retyped(array) if array.dtype == object else array
+    except ValueError:
+        raise DataError(f"{name} has rows of unequal shape: expected an array (N, ...)") from None
 
 
 def _stacked_tensors(values: list[Tensor], name: str) -> Tensor:

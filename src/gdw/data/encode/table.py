@@ -133,7 +133,8 @@ class TableEncoder:
         if not isinstance(fitted, ColumnTransformer):
             raise TypeError(f"{FITTED} holds a {type(fitted).__name__}")
         width = max(part.stop for part in fitted.output_indices_.values())
-        if list(fitted.feature_names_in_) != list(types) or settings["width"] != width:
+        columns = [*_numeric(types), *_categorical(types)]
+        if list(fitted.feature_names_in_) != columns or settings["width"] != width:
             raise ValueError(f"its columns are not those of {FITTED}")
         return cls(types, fitted, width)
 

@@ -198,6 +198,7 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     data = opened(folder, [0, 0, 1, 1])
     assert cleaned("KEEP", data, [2], tmp_path / "kept") == Cleaned(3, 1, 0, 0)
     assert _files(tmp_path / "kept") == ["cat/1.png", "cat/far/2.png", "dog/3 <b>.png"]
+    (tmp_path / ".out.gdw-abc12345.tmp/dog").mkdir(parents=True)  # of a process that was killed
     cleaned("RELABEL", data, [0, 1], tmp_path / "out")
     assert _files(tmp_path / "out") == [
         "dog/1-from-cat.png", "dog/1.png", "dog/3 <b>.png", "dog/far/2.png",

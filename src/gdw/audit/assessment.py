@@ -13,7 +13,7 @@ from gdw.audit.matrix import Cells
 
 Level = Literal["supported", "unproven", "poor"]
 
-_DRAWS, _SEED, _TAIL = 1000, 0, 0.05
+_DRAWS, _FEWEST_DRAWS, _SEED, _TAIL = 4000, 40, 0, 0.05
 _MOST_FLAGGED = 0.5
 # Predictions agree with the most frequent label at this share above its frequency by chance alone.
 _ABOVE_MAJORITY = 0.02
@@ -75,7 +75,8 @@ def assess(evidence: Evidence, cells: Cells, wrong: NDArray[np.bool_]) -> Assess
     Suggestions are supported if the labels are better with them by both accounts, that of the clean examples,
     `ε > (1 − ε) H + ε U`, and that of the share f of issues, `(f − (1 − ε) H) (1 − U) > (1 − ε) H`, in 95 %
     of the draws of a Bayesian bootstrap over the clean examples (Rubin, Annals of Statistics 9(1), 1981),
-    with one example of unknown outcome added. See `docs/audit.md`.
+    with one example of unknown outcome added and without the draws in which ε is no share. See
+    `docs/audit.md`.
 
     Args:
         evidence: of N examples.
@@ -97,9 +98,15 @@ def assess(evidence: Evidence, cells: Cells, wrong: NDArray[np.bool_]) -> Assess
     )
     if evidence.clean_check is not None and evidence.clean_agreement is not None:
         account = _by_clean_examples(evidence.clean_check, float(evidence.clean_agreement[0]))
-        level, reason = account.judged(flagged, predicted)
-        least, most = _interval(account.error)
-        low, high = min(low, least), max(high, most)
+        if account is None:
+            reason = (
+                "the verified examples are harder to predict than the data, so they do not show whether the "
+                "suggested labels are better than the given ones"
+            )
+        else:
+            level, reason = account.judged(flagged, predicted)
+            least, most = _interval(account.error)
+            low, high = min(low, least), max(high, most)
     if level != "supported" and flagged > _MOST_FLAGGED:
         level = "poor"
         reason = (
@@ -173,7 +180,8 @@ def _interval(draws: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _by_clean_examples(check: Floats, agreement: float) -> _Account:
+def _by_clean_examples(check: Floats, agreement: float) -> _Account | None:
+    """The account of clean examples; None if the given labels are predicted better than the verified ones."""
     weight, outcomes = check[:, 0].astype(np.float64), check[:, 1:].astype(np.float64)
     observed = float(np.average(outcomes[:, 2], weights=weight))
     # One example of unknown outcome: a few examples without a mistake do not prove that there are none.
@@ -186,8 +194,12 @@ def _by_clean_examples(check: Floats, agreement: float) -> _Account:
     predicted, echoed, replaced, missed = means.T
     # P(prediction = given label) = (1 - ε) P(it is the true label) + ε P(it is the wrong label).
     difference = np.maximum(predicted - echoed, np.finfo(np.float64).eps)
-    error = np.clip((predicted - agreement) / difference, 0.0, 1.0)
-    return _Account(len(check), error, (1 - error) * replaced, missed, observed)
+    error = (predicted - agreement) / difference
+    possible = (error >= 0) & (error <= 1)
+    if possible.sum() < _FEWEST_DRAWS:
+        return None
+    error, harmed = error[possible], (1 - error[possible]) * replaced[possible]
+    return _Account(len(check), error, harmed, missed[possible], observed)
 
 
 def learned_by_heart(evidence: Evidence) -> bool:

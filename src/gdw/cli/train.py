@@ -233,8 +233,8 @@ def _conclude(training: Training, result: FitResult) -> None:
     if result.epochs_done < training.config.training.epochs:
         why = "interrupted" if result.interrupted else "stopped"
         say(
-            f"{why}: {result.epochs_done} epochs are done and saved; "
-            f"continue with gdw train --resume --output {output}"
+            f"{why}: {result.epochs_done} epoch{' is' if result.epochs_done == 1 else 's are'} done and "
+            f"saved; continue with gdw train --resume --output {output}"
         )
         return
     if result.epochs_before == result.epochs_done:

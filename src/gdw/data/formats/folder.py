@@ -97,7 +97,12 @@ def copy_folder(plan: CopyPlan, output: Path) -> None:
     paths = plan.rows.values("image", np.arange(len(plan.rows)))
     plan.require_all(len(paths))
     targets = _targets(plan, paths)
-    temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}.", suffix=".tmp"))
+    prefix = f".{output.name}.gdw-"
+    for entry in output.parent.iterdir():
+        # Left behind by a process that was killed: only one process at a time writes this output.
+        if entry.name.startswith(prefix) and entry.suffix == ".tmp" and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=prefix, suffix=".tmp"))
     try:
         for row, target in targets.items():
             place = temporary / target

@@ -3,10 +3,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 
 import pytest
 
 from gdw.train.processes import Interrupt
+
+
+@pytest.fixture
+def with_terminal() -> Iterator[None]:
+    """As in a terminal, also if the tests run under `nohup`, which ignores SIGHUP."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 def _handlers() -> list[object]:
@@ -51,6 +60,7 @@ def test_other_threads_are_left_alone() -> None:
     assert seen == [(before, False)]
 
 
+@pytest.mark.usefixtures("with_terminal")
 def test_a_closed_terminal_asks_as_often_as_it_likes() -> None:
     before = _handlers()
     with Interrupt() as interrupt:
@@ -60,6 +70,7 @@ def test_a_closed_terminal_asks_as_often_as_it_likes() -> None:
     assert _handlers() == before
 
 
+@pytest.mark.usefixtures("with_terminal")
 def test_what_goes_to_a_closed_terminal_is_lost_and_no_error() -> None:
     ours, terminal = os.openpty()
     kept = os.dup(2)

@@ -47,7 +47,7 @@ def require_classes(source: Source, column: str) -> None:
     rows, names = len(source), source.label_names
     if rows < _ROWS or source.names_declared:
         return
-    classes = len(np.unique(source.labels))
+    classes = np.count_nonzero(np.bincount(source.labels))
     example = names[int(source.labels[0])]
     measured = classes > _DECIMALS or classes * _ROWS_PER_DECIMAL > rows
     if measured and _are_decimals(names):

@@ -65,7 +65,8 @@ def _size_in_memory(lines: bytes) -> int:
     from pyarrow import json as arrow_json
 
     try:
-        return int(arrow_json.read_json(pa.BufferReader(lines)).nbytes) if lines else 0
+        reading = arrow_json.ReadOptions(use_threads=False)
+        return int(arrow_json.read_json(pa.BufferReader(lines), reading).nbytes) if lines else 0
     except pa.ArrowInvalid:
         return 0
 

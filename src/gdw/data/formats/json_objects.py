@@ -12,21 +12,20 @@ from typing import Any
 
 from gdw.data.text_files import Content
 
-_BYTES_AT_ONCE = 1 << 24
-
 DEEPEST = 100
 """How deep lists and objects may be nested."""
 
-# What `translate` leaves out is never looked at again: most of a file.
-_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]\n"))
-_BYTES_IN_CACHE = 1 << 19
+_BYTES_IN_CACHE = 1 << 18
 
-_STRING = rb'"[^"\\]*(?:\\.[^"\\]*)*"'
+_STRING = rb'"[^"\\\n]*(?:\\.[^"\\\n]*)*"'
 # An object without objects in it. Most rows are of this kind, and one match finds their end.
 _FLAT = re.compile(rb'\{[^"{}]*(?:%b[^"{}]*)*\}' % _STRING, re.DOTALL)
 _TOKEN = re.compile(rb"%b|[{}\[\]]" % _STRING, re.DOTALL)
 _SCALAR = re.compile(rb"[^,:{}\[\]\s]+")
 _SPACE = re.compile(rb"[ \t\r\n,:]*")
+# Here one object ends and the next one begins, because strings contain no line breaks.
+_BETWEEN_OBJECTS = re.compile(rb"\}[ \t\r]*\n\s*(?=\{)")
+_USUAL_BETWEEN = (b"}\n{", b"}\r\n{")
 _REST_OF_LINE = re.compile(rb"[ \t]*(?:\r\n|\n|\r)?")
 
 
@@ -70,42 +69,60 @@ def value_end(content: Content, start: int) -> int:
 def too_deep(content: Content, limit: int = DEEPEST) -> int | None:
     """Where a list or object begins that is nested deeper than `limit`; None if there is none.
 
-    The parsers of Arrow and Python fail for deep nesting, some of them by ending the process.
+    The parsers of Arrow and Python fail for deep nesting, some of them by ending the process. Almost always
+    it is enough to count the brackets between the ends of objects.
     """
-    brackets = b"".join(
-        content[start : start + _BYTES_IN_CACHE].translate(None, _NO_BRACKETS)
-        for start in range(0, len(content), _BYTES_IN_CACHE)
-    )
-    return _exactly_too_deep(content, limit) if _may_be_too_deep(brackets, limit) else None
-
-
-def _may_be_too_deep(content: bytes, limit: int) -> bool:
-    """Whether counting the brackets of each line does not rule it out; they may be a part of texts."""
     import numpy as np
 
-    depth, start, size = 0, 0, len(content)
-    while start < size:
-        end = content.find(b"\n", start + _BYTES_AT_ONCE) + 1 or size
-        data = np.frombuffer(content[start:end], np.uint8)
-        lines = np.append(np.flatnonzero(data == ord("\n")) + 1, len(data))
-
-        def in_lines(one: str, other: str, data: Any = data, lines: Any = lines) -> Any:
-            places = np.flatnonzero((data == ord(one)) | (data == ord(other)))
-            return np.diff(np.searchsorted(places, lines), prepend=0)
-
-        opened = in_lines("{", "[")
-        after = depth + np.cumsum(opened - in_lines("}", "]"))
-        before = np.append(depth, after[:-1])
-        lowest = np.minimum.accumulate(np.minimum(before, 0))
-        if (before - lowest + opened).max() > limit:
-            return True
-        depth, start = int(after[-1] - min(after.min(), 0)), end
-    return False
+    begin, places = 0, np.zeros(0, np.int64)
+    for found in _may_be_nested(content):
+        places = np.append(places, found)
+        places = places[places >= begin]
+        while len(places) >= limit:
+            last = int(places[limit - 1])
+            end = _last_between(content, begin, last)
+            if end < 0:
+                following = _BETWEEN_OBJECTS.search(content, last)
+                end = len(content) if following is None else following.end()
+                deep = _exactly_too_deep(content, begin, end, limit)
+                if deep is not None:
+                    return deep
+            begin = end
+            places = places[places >= begin]
+    return None
 
 
-def _exactly_too_deep(content: Content, limit: int) -> int | None:
+def _may_be_nested(content: Content) -> Iterator[Any]:
+    """Where lists and objects in others may begin: after `[`, `,` or `:`. Most brackets in texts do not count."""
+    import numpy as np
+
+    space, opening = 1, 2
+    kinds = np.zeros(256, np.uint8)
+    kinds[list(b" \t\r\n")], kinds[list(b"[,:")] = space, opening
+    data = np.frombuffer(content, np.uint8)
+    for start in range(0, len(data), _BYTES_IN_CACHE):
+        # The bit is the only difference between the two brackets.
+        found = (data[start : start + _BYTES_IN_CACHE] | (ord("[") ^ ord("{"))) == ord("{")
+        places = np.flatnonzero(found) + start
+        near = kinds[data[places - 1]]
+        if near.any():
+            far = kinds[data[places - 2]]
+            yield places[(near == opening) | ((near == space) & (far > 0))]
+
+
+def _last_between(content: Content, start: int, end: int) -> int:
+    """Where the last object begins after another one between two places; -1 if none is found quickly."""
+    found = [(content.rfind(text, start, end), len(text) - 1) for text in _USUAL_BETWEEN]
+    last, length = max(found)
+    if last >= 0:
+        return last + length
+    match = _BETWEEN_OBJECTS.search(content, start, end)
+    return -1 if match is None else match.end()
+
+
+def _exactly_too_deep(content: Content, start: int, end: int, limit: int) -> int | None:
     depth = 0
-    for token in _TOKEN.finditer(content):
+    for token in _TOKEN.finditer(content, start, end):
         depth += (token[0] in (b"{", b"[")) - (token[0] in (b"}", b"]"))
         if depth > limit:
             return token.start()

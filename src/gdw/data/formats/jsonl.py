@@ -101,7 +101,9 @@ def _read(source: Path | bytes, schema: Any) -> Any:
     for newlines_in_values in (False, True) if size > _BYTES_AT_ONCE else (False,):
         try:
             return arrow_json.read_json(
-                pa.BufferReader(source) if isinstance(source, bytes) else source,
+                pa.BufferReader(source)
+                if isinstance(source, bytes)
+                else pa.memory_map(str(source)),
                 read_options=arrow_json.ReadOptions(block_size=_BYTES_AT_ONCE),
                 parse_options=arrow_json.ParseOptions(
                     explicit_schema=schema, newlines_in_values=newlines_in_values

@@ -93,7 +93,7 @@ def too_deep(content: Content, limit: int = DEEPEST) -> int | None:
 
 
 def _may_be_nested(content: Content) -> Iterator[Any]:
-    """Where lists and objects in others may begin: after `[`, `,` or `:`. Most brackets in texts do not count."""
+    """Where nested lists and objects may begin: after `[`, `,` or `:`. Few brackets of texts count."""
     import numpy as np
 
     space, opening = 1, 2

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gdw.bench import loading_speed
+from gdw.bench import loading_speed, reading_speed
 from gdw.bench.contestants import CONTESTANTS, contestants_of
 from gdw.bench.step_cost import measure
 from gdw.bench.workloads import Workload
@@ -48,6 +48,7 @@ def run(
     repeats: int,
     log: Callable[[str], None],
     with_loading: bool = False,
+    table: tuple[int, int] = (100_000, 20),
 ) -> dict[str, Any]:
     """Measure every workload.
 
@@ -55,7 +56,8 @@ def run(
         workloads: models and batches, see `gdw.bench.workloads.suite`.
         repeats: how often each step is timed.
         log: takes a line after each repeat.
-        with_loading: whether to measure how fast data are loaded as well.
+        with_loading: whether to measure how fast files are read and data are loaded as well.
+        table: the rows and columns of the files that are read.
 
     Returns:
         The results as `--json` writes them.
@@ -70,8 +72,15 @@ def run(
                 "costs": {name: asdict(cost) for name, cost in costs.items()},
             }
         )
+    rows, columns = table
+    reading = (
+        reading_speed.run(rows=rows, columns=columns, repeats=repeats, log=log)
+        if with_loading
+        else None
+    )
     return {
         "loading": loading_speed.run(repeats=repeats, log=log) if with_loading else None,
+        "reading": reading,
         "machine": describe_machine(),
         "repeats": repeats,
         "results": results,
@@ -118,7 +127,9 @@ def document(results: Mapping[str, Any]) -> str:
         ]
     lines += _by_batch_size(results["results"])
     if results.get("loading"):
-        lines += ["", "## Loading", "", loading_speed.table(results["loading"])]
+        lines += ["", "## Loading", "", loading_speed.table(results["loading"]).rstrip()]
+    if results.get("reading"):
+        lines += ["", "## Reading", "", reading_speed.table(results["reading"])]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -20,6 +20,10 @@ def bench(
         ),
     ] = "quick",
     repeats: Annotated[int, typer.Option(help="How often each step is measured.", min=1)] = 7,
+    table_rows: Annotated[
+        int, typer.Option(help="Rows of the files that the suite loading reads.", min=20)
+    ] = 100_000,
+    table_columns: Annotated[int, typer.Option(help="Columns of these files.", min=5)] = 20,
     json_: Annotated[
         Path | None, typer.Option("--json", help="Write the results to this JSON file.")
     ] = None,
@@ -53,6 +57,7 @@ def bench(
                 repeats=repeats,
                 log=lambda text: say(text, err=True),
                 with_loading=suite in ("standard", "loading"),
+                table=(table_rows, table_columns),
             )
         page = document(results)
         if json_ is not None:

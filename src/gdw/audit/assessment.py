@@ -208,7 +208,7 @@ def learned_by_heart(evidence: Evidence) -> bool:
 
 
 def classes_that_shrink(given: Ints, kept: Ints, label_names: tuple[str, ...]) -> list[str]:
-    """The classes that lose more than a third of their rows in a copy, in words, those that lose most first.
+    """In words: the classes that lose more than a third of their rows in a copy, the largest loss first.
 
     Args:
         given: `(N,)`, the labels in the data.

@@ -128,6 +128,11 @@ def _index(rows: Rows, path: Path, examples: int) -> NDArray[np.int64]:
                 f"{examples} training examples"
             )
         return np.arange(examples)
+    return _numbered(rows, name, path, examples)
+
+
+def _numbered(rows: Rows, name: str, path: Path, examples: int) -> NDArray[np.int64]:
+    """The training examples that the column `name` has."""
     numbers = _numbers(_cells(rows, name), path, name or "index")
     index = numbers.astype(np.int64)
     bad = np.flatnonzero((index != numbers) | (index < 0) | (index >= examples))
@@ -152,7 +157,7 @@ def _suggested(
     path: Path,
     column: str,
 ) -> NDArray[np.int64]:
-    """The codes of suggested labels, read as the given labels must be read to be those of the run."""
+    """The codes of the suggested labels, if the given labels of the file are those of the run."""
     if _are_class_numbers(given, known, suggested, names):
         return np.array([int(cell) for cell in suggested], dtype=np.int64)
     pairs = list(zip(given, known.tolist(), strict=True))
@@ -174,7 +179,7 @@ def _suggested(
 def _are_class_numbers(
     given: Sequence[str], known: NDArray[np.int64], suggested: Sequence[str], names: Sequence[str]
 ) -> bool:
-    """Whether labels are class numbers, as cleanlab writes them, and no names of classes."""
+    """Whether labels are class numbers, as cleanlab writes them, and not names of classes."""
     cells = {*given, *suggested}
     if not cells <= {str(code) for code in range(len(names))} or cells & set(names):
         return False

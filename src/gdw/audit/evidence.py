@@ -114,15 +114,15 @@ class Evidence:
         """`(clean_given, clean_true)`, the default of `clean` in `noise_matrix`."""
         return None if self.clean_true is None else (self.clean_given, self.clean_true)
 
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """The attributes that are known arrays, by name."""
+        return {k: v for k, v in vars(self).items() if k != "num_classes" and v is not None}
+
     def save(self, path: str | Path) -> None:
         """Write all arrays to the safetensors file `path`, whole or not at all."""
         from safetensors.numpy import save_file
 
-        arrays = {
-            field.name: np.ascontiguousarray(getattr(self, field.name))
-            for field in fields(self)
-            if field.name != "num_classes" and getattr(self, field.name) is not None
-        }
+        arrays = {name: np.ascontiguousarray(array) for name, array in self._arrays().items()}
         metadata = {
             "format": str(FORMAT),
             "gdw_version": __version__,
@@ -185,18 +185,17 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, NDArray[Any]]]:
 
 def _check(evidence: Evidence) -> None:
     """Raise `ValueError` if shapes or types do not match, or values are out of range."""
-    true, classes = evidence.clean_true, evidence.num_classes
+    classes, arrays = evidence.num_classes, evidence._arrays()
     if not 0 < classes < _MOST_CLASSES:
         raise ValueError(f"found {classes} classes")
-    clean = 0 if true is None else true.size
+    clean = 0 if evidence.clean_true is None else evidence.clean_true.size
     sizes = {"1": 1, "C": classes, "K": min(classes, TOP), "M": clean, "N": evidence.given.size}
     for name, (shape, contents) in _FORMS.items():
-        array = getattr(evidence, name)
-        if array is not None:
-            _check_form(name, array, tuple(sizes[size] for size in shape), contents)
-            _check_range(name, array, contents, classes)
+        if name in arrays:
+            _check_form(name, arrays[name], tuple(sizes[size] for size in shape), contents)
+            _check_range(name, arrays[name], contents, classes)
     for together in _TOGETHER:
-        if len({getattr(evidence, name) is None for name in together}) > 1:
+        if 0 < len(arrays.keys() & together) < len(together):
             raise ValueError(f"expected all or none of {', '.join(together)}")
     if evidence.clean_check is not None:
         _check_clean_check(evidence.clean_check)

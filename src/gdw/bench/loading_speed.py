@@ -158,8 +158,7 @@ def _decoded(source: Source) -> Examples:
 
 
 def _examples(inputs: Inputs, source: Source) -> Examples:
-    assert source.labels is not None, "loaded with labels"
-    return Examples(inputs, torch.from_numpy(source.labels.copy()))
+    return Examples(inputs, torch.from_numpy(source.known_labels.copy()))
 
 
 def _epoch(examples: Examples, batch: int, seed: int) -> int:

@@ -11,6 +11,8 @@ import typer
 from gdw.cli.app import cell, say
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gdw.runs.config import DataConfig
 
 NEEDS_ARGUMENTS = True
@@ -98,6 +100,14 @@ def _show(figures: dict[str, Any], title: str) -> None:
     table.add_row("balanced accuracy", f"{figures['balanced_accuracy']:.2%}")
     table.add_row("negative log-likelihood", f"{figures['nll']:.4f}")
     table.add_row("calibration error (ECE, 15 bins)", f"{figures['ece']:.4f}")
+    console = Console()
+    console.print(table)
+    _show_recalls(figures, console)
+
+
+def _show_recalls(figures: dict[str, Any], console: Console) -> None:
+    from rich.table import Table
+
     classes = Table(title="recall of each class, lowest first", title_justify="left")
     for name in ("class", "examples", "recall"):
         classes.add_column(name, justify="left" if name == "class" else "right")
@@ -110,8 +120,6 @@ def _show(figures: dict[str, Any], title: str) -> None:
     ]
     for recall, support, name in sorted(rows)[:_ROWS]:
         classes.add_row(cell(name), f"{support:,}", f"{recall:.2%}")
-    console = Console()
-    console.print(table)
     console.print(classes)
     if len(rows) > _ROWS:
         console.print(f"({len(rows) - _ROWS} more classes: --json FILE writes all of them)")

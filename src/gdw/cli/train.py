@@ -138,17 +138,22 @@ def _training(
 
     sections = read_config_file(file) if file is not None else {}
     _forget_options_of_another(sections.get("training"), passed.get("method"))
-    for name, record in RECORDS.items():
-        section = sections.setdefault(name, {})
-        if isinstance(section, dict):
-            fields = record.model_fields.keys() & passed.keys()
-            section.update({field: _read(field, passed[field]) for field in fields})
+    _add_flags(sections, passed)
     data = sections["data"]
     if not isinstance(data, dict) or "path" in data:
         return Training(_parse(sections), output, resume=resume)
     if resume:
         return Training.resume(output, sections)
     raise ConfigError("name the data to train on: gdw train DATA --label COLUMN --output RUN")
+
+
+def _add_flags(sections: dict[str, Any], passed: Mapping[str, Any]) -> None:
+    """Put the flags of the command line into the sections of their records."""
+    for name, record in RECORDS.items():
+        section = sections.setdefault(name, {})
+        if isinstance(section, dict):
+            fields = record.model_fields.keys() & passed.keys()
+            section.update({field: _read(field, passed[field]) for field in fields})
 
 
 def _parse(sections: Mapping[str, Any]) -> RunConfig:

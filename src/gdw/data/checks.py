@@ -43,12 +43,11 @@ def require_classes(source: Source, column: str) -> None:
     Raises:
         DataError: the labels look like measured numbers, or hardly any label occurs twice.
     """
-    assert source.labels is not None, "the source was read with its label column"
-    rows, names = len(source), source.label_names
+    rows, names, labels = len(source), source.label_names, source.known_labels
     if rows < _ROWS or source.names_declared:
         return
-    classes = np.count_nonzero(np.bincount(source.labels))
-    example = names[int(source.labels[0])]
+    classes = np.count_nonzero(np.bincount(labels))
+    example = names[int(labels[0])]
     measured = classes > _DECIMALS or classes * _ROWS_PER_DECIMAL > rows
     if measured and _are_decimals(names):
         described = "measured numbers"
@@ -69,11 +68,8 @@ def with_variants(source: Source) -> Source:
 
     With `source.labels_merged`, they are merged into the most frequent spelling. `source` is to train on.
     """
-    assert source.labels is not None, "the source was read with its label column"
-    names, counts = (
-        source.label_names,
-        np.bincount(source.labels, minlength=len(source.label_names)),
-    )
+    names = source.label_names
+    counts = np.bincount(source.known_labels, minlength=len(names))
     spelling, variants = one_spelling_each(names, counts)
     if not variants:
         return source
@@ -82,7 +78,7 @@ def with_variants(source: Source) -> Source:
         return replace(source, notes=(*source.notes, note))
     kept = sorted_names(set(spelling))
     code_of = {name: code for code, name in enumerate(kept)}
-    labels = np.array([code_of[name] for name in spelling], dtype=np.int64)[source.labels]
+    labels = np.array([code_of[name] for name in spelling], dtype=np.int64)[source.known_labels]
     # The numbers of the file are not those of the merged names.
     merged = source.with_labels(labels, kept)
     return replace(merged, notes=(*source.notes, f"merged {VARIANTS}: {variants}"))

@@ -47,8 +47,6 @@ def train_and_clean(
             clean example, or a clean label does not occur in the training set.
     """
     _require_one_way(sum(way is not None for way in (meta, trusted, meta_size)))
-    if source.labels is None:
-        raise ConfigError(f"{source.origin} was loaded without labels: name its label column")
     source = source.without_features(*(c for c in (trusted, meta_label) if c is not None))
     if meta is not None:
         train, clean = source, _from_second_file(source, meta, meta_label)
@@ -90,8 +88,6 @@ def _from_second_file(source: Source, meta: Source, meta_label: str | None) -> S
     if meta_label is not None:
         declared = source.names_declared
         meta = meta.label_column(meta_label, source.label_names, names_declared=declared)
-    elif meta.labels is None:
-        raise ConfigError(f"{meta.origin} was loaded without labels: name its label column")
     elif meta.label_names != source.label_names:
         meta = _with_names_of(source, meta)
     return _with_features_of(source, meta)
@@ -99,8 +95,7 @@ def _from_second_file(source: Source, meta: Source, meta_label: str | None) -> S
 
 def _with_names_of(source: Source, meta: Source) -> Source:
     """`meta` with its labels as codes into the class names of `source`."""
-    assert meta.labels is not None
-    column = LabelColumn(meta.label_names, meta.labels, meta.names_declared)
+    column = LabelColumn(meta.label_names, meta.known_labels, meta.names_declared)
     declared = source.names_declared
     codes = recode(
         column,
@@ -184,9 +179,8 @@ def _by_column(source: Source, trusted: str, meta_label: str | None) -> tuple[So
 
 def _drawn(source: Source, size: int, meta_label: str | None, seed: int) -> tuple[Source, Source]:
     relabelled = _relabelled(source, meta_label)
-    assert relabelled.labels is not None
     names = relabelled.label_names
-    chosen, rest = split_clean(relabelled.labels, size, len(names), seed, label_names=names)
+    chosen, rest = split_clean(relabelled.known_labels, size, len(names), seed, label_names=names)
     return source.select(rest), relabelled.select(chosen)
 
 
@@ -224,8 +218,7 @@ def _check_classes(train: Source, clean: Source) -> None:
         )
     unknown = np.flatnonzero((clean_counts > 0) & (train_counts == 0))
     if len(unknown):
-        assert clean.labels is not None
-        place = clean.where(int(np.flatnonzero(clean.labels == unknown[0])[0]))
+        place = clean.where(int(np.flatnonzero(clean.known_labels == unknown[0])[0]))
         raise DataError(
             f"{place}: the clean label {names[unknown[0]]!r} never occurs in the training data "
             f"{train.origin}, which has {listed(names[k] for k in present)}"
@@ -240,5 +233,4 @@ def _check_classes(train: Source, clean: Source) -> None:
 
 
 def _counts(source: Source) -> NDArray[np.int64]:
-    assert source.labels is not None
-    return np.bincount(source.labels, minlength=len(source.label_names))
+    return np.bincount(source.known_labels, minlength=len(source.label_names))

@@ -1,4 +1,4 @@
-"""What columns hold: numbers but for a few odd cells (`-`, `#N/A`, `1 234`), codes, prose, images."""
+"""What columns hold: numbers with a few odd cells (`-`, `#N/A`, `1 234`), codes, prose, images."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def holds_images(values: Any) -> bool:
         fields = {kind.field(i).name for i in range(kind.num_fields)}
         return bool(fields) and fields <= {"bytes", "path"}
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        # Other bytes, such as checksums, are no images.
+        # Other bytes, such as checksums, are not images.
         return any(is_image(value) for value in sample_values(values, _BYTES_SAMPLE))
     if not is_text(kind):
         return False

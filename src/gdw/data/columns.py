@@ -56,7 +56,7 @@ def column_type(values: Any, *, untyped: bool) -> ColumnType | None:
     Args:
         values: a `pyarrow.ChunkedArray`.
         untyped: whether the values are cells of delimited text. Such a column is a number if every cell that
-            is not missing is a number, but for a few, see `gdw.data.column_contents`.
+            is not missing is a number, apart from a few, see `gdw.data.column_contents`.
     """
     import pyarrow as pa
 
@@ -96,7 +96,7 @@ def read_cells(values: Any) -> Cells:
 
 
 def is_text_of_numbers(values: Any, cells: Callable[[], Cells]) -> bool:
-    """Whether texts of a file with types hold numbers, but for a few odd cells, and are no codes.
+    """Whether texts of a file with types hold numbers (with a few odd cells) and are not codes.
 
     A few whole numbers that repeat, whole numbers that hardly repeat, and numbers with leading zeros are
     codes, as they were written as text.
@@ -160,9 +160,8 @@ def to_pandas(
     if untyped:
         values = _clean_cells(values)
     if type_ == "number":
-        if odd_missing:
-            values = without_odd_cells(values)
-        return _finite(_to_numbers(values, untyped=untyped).to_pandas())
+        numbers = without_odd_cells(values) if odd_missing else values
+        return _finite(_to_numbers(numbers, untyped=untyped).to_pandas())
     if type_ == "missing":
         # Nothing is learned from a column that is empty in the first file, whatever another file has there.
         nothing: pd.Series[Any] = pd.Series(np.full(len(values), np.nan))

@@ -206,10 +206,10 @@ def recode(
     table = [
         code_of.get(composed(name), key_of.get(key(name), UNLABELLED)) for name in column.names
     ]
-    if any(table[code] == UNLABELLED for code in used):
+    unknown = _first_unlabelled(table, used)
+    if unknown is not None:
         by_number = _by_number(column, label_names, used, names_declared)
         if by_number is None:
-            unknown = next(code for code in used if table[code] == UNLABELLED)
             row = int(np.flatnonzero(column.codes == unknown)[0])
             raise DataError(f"{where(row)}: {_unknown(column.names[unknown], label_names)}")
         table = by_number
@@ -246,7 +246,11 @@ def _by_number(
         return None
     else:
         table = [_number_below(len(label_names), name) for name in column.names]
-    return None if any(table[code] == UNLABELLED for code in used) else table
+    return table if _first_unlabelled(table, used) is None else None
+
+
+def _first_unlabelled(table: Sequence[int], used: Sequence[int]) -> int | None:
+    return next((code for code in used if table[code] == UNLABELLED), None)
 
 
 def _number_below(count: int, name: str) -> int:

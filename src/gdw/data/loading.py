@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from gdw.data.rows import Kind, Rows, open_rows
 from gdw.data.source import Source
 from gdw.data.split import limited
 from gdw.data.text_files import ReadOptions
-from gdw.errors import ConfigError, DataError, composed, listed, nearest, shown
+from gdw.errors import ConfigError, DataError, composed, listed, shown
 
 # The names under which pandas writes the row index of a data frame.
 INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")
@@ -197,11 +197,7 @@ def _check_named(rows: Rows, options: ColumnOptions, columns: Sequence[str], ori
             "the list of feature columns is empty: name at least one, or leave it out"
         )
     for name in columns:
-        if name not in rows.columns:
-            raise DataError(
-                f"{origin} has no column {name!r}.{nearest(name, rows.columns)} "
-                f"Its columns: {listed(rows.columns)}"
-            )
+        rows.require(name, origin)
         if name == options.label:
             raise ConfigError(f"the label column {name!r} cannot be an input as well")
     _check_type(rows, options, origin)
@@ -222,12 +218,7 @@ def _check_type(rows: Rows, options: ColumnOptions, origin: str) -> None:
 def _recognise(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
     left_out = {options.label, *options.drop}
     index = [name for name in INDEX_COLUMNS if name not in left_out]
-    left_out.update(index)
-    names = [name for name in rows.columns if name not in left_out]
-    if not names:
-        raise DataError(
-            f"{origin} has no column left for the inputs. Its columns: {listed(rows.columns)}"
-        )
+    names = _without(rows, left_out.union(index), origin)
     image = _image_column(rows, names, origin)
     if image is not None:
         return _alone("image", image, names)
@@ -237,6 +228,15 @@ def _recognise(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
         return _alone("text", text, names)
     table = _table(rows, names, texts, origin, options.remedy)
     return replace(table, notes=index_note(rows, index) + table.notes)
+
+
+def _without(rows: Rows, left_out: Collection[str | None], origin: str) -> list[str]:
+    names = [name for name in rows.columns if name not in left_out]
+    if not names:
+        raise DataError(
+            f"{origin} has no column left for the inputs. Its columns: {listed(rows.columns)}"
+        )
+    return names
 
 
 def _alone(kind: Kind, column: str, names: Sequence[str]) -> InputColumns:

@@ -83,6 +83,14 @@ class Rows(ABC):
         """The class names that the file declares for a column of class numbers; None if it declares none."""
         return None
 
+    def require(self, column: str, origin: str) -> None:
+        """Raise `DataError`, with the most similar name, unless there is this column."""
+        if column not in self.columns:
+            raise DataError(
+                f"{origin} has no column {column!r}.{nearest(column, self.columns)} "
+                f"Its columns: {listed(self.columns)}"
+            )
+
     def resolve_names(self, names: Sequence[str], origin: str) -> list[str]:
         """The columns that a list of names means; names with commas may have been taken apart at the commas.
 
@@ -102,10 +110,7 @@ class Rows(ABC):
                 name = whole.get(tuple(map(str.strip, joined)), name)
                 parts += name not in known
             if name not in known:
-                raise DataError(
-                    f"{origin} has no column {name!r}.{nearest(name, self.columns)} "
-                    f"Its columns: {listed(self.columns)}"
-                )
+                self.require(name, origin)
             resolved.append(name)
             position += parts
         return resolved

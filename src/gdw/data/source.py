@@ -15,7 +15,7 @@ from gdw.data.columns import ColumnType, ConversionError, to_pandas
 from gdw.data.images import decode
 from gdw.data.labels import UNLABELLED, read_labels, recode
 from gdw.data.rows import Kind, Rows
-from gdw.errors import DataError, composed, listed, nearest
+from gdw.errors import ConfigError, DataError, composed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +71,13 @@ class Source:
         """All columns of the file, features or not."""
         return self.rows.columns
 
+    @property
+    def known_labels(self) -> NDArray[np.int64]:
+        """The `labels`; `ConfigError` if the source was read without its label column."""
+        if self.labels is None:
+            raise ConfigError(f"{self.origin} was loaded without labels: name its label column")
+        return self.labels
+
     def select(self, indices: NDArray[np.int64]) -> Source:
         """The rows at `indices`, in that order."""
         labels = None if self.labels is None else self.labels[indices]
@@ -123,7 +130,7 @@ class Source:
         """
         known = set(self.columns)
         for name in (name for name in types if name not in known):
-            self._require(name)
+            self.rows.require(composed(name), self.origin)
         return replace(self, feature_columns=tuple(types), column_types=dict(types))
 
     def where(self, i: int) -> str:
@@ -191,7 +198,7 @@ class Source:
         Raises:
             DataError: there is no such column.
         """
-        self._require(name)
+        self.rows.require(composed(name), self.origin)
         return self.rows.values(name, self.row_numbers)
 
     def label_column(
@@ -213,7 +220,7 @@ class Source:
         Raises:
             DataError: the column is missing, a row has no label, or a label is not in `label_names`.
         """
-        self._require(column)
+        self.rows.require(composed(column), self.origin)
         values = self.rows.arrow(column, self.row_numbers)
         try:
             read = read_labels(values, self.rows.class_names(column))
@@ -243,9 +250,7 @@ class Source:
         self, column: str, label_names: Sequence[str], *, names_declared: bool = False
     ) -> NDArray[np.int64]:
         """The labels of another column as int64 `(N,)` codes into `label_names`; see `label_column`."""
-        labels = self.label_column(column, label_names, names_declared=names_declared).labels
-        assert labels is not None
-        return labels
+        return self.label_column(column, label_names, names_declared=names_declared).known_labels
 
     def _odd_missing(self, name: str) -> bool:
         """Whether a column holds numbers but for a few cells, so that these are missing values."""
@@ -255,13 +260,6 @@ class Source:
             return False
         odd = self.rows.cells(name).odd
         return odd is not None and odd.few
-
-    def _require(self, column: str) -> None:
-        if composed(column) not in self.columns:
-            raise DataError(
-                f"{self.origin} has no column {column!r}.{nearest(column, self.columns)} "
-                f"Its columns: {listed(self.columns)}"
-            )
 
     def _expect(self, kind: Kind) -> None:
         if self.kind != kind:

@@ -67,19 +67,24 @@ class ReadOptions:
 
     def __post_init__(self) -> None:
         if self.delimiter is not None:
-            delimiter = _NAMED_DELIMITERS.get(self.delimiter, self.delimiter)
-            if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
-                raise ConfigError(
-                    "delimiter (--delimiter, delimiter=) should be a single ASCII character such as ';', or "
-                    f"one of the words tab and space, found {self.delimiter!r}"
-                )
-            object.__setattr__(self, "delimiter", delimiter)
+            object.__setattr__(self, "delimiter", _delimiter(self.delimiter))
         if self.quoting is not None and self.quoting not in get_args(Quoting):
             raise ConfigError(
                 f"quoting (--quoting, quoting=) should be 'double' or 'none', found {self.quoting!r}"
             )
         if self.encoding is not None:
             _require_text_encoding(self.encoding)
+
+
+def _delimiter(name: str) -> str:
+    """The character that an option names."""
+    delimiter = _NAMED_DELIMITERS.get(name, name)
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n\0':
+        raise ConfigError(
+            "delimiter (--delimiter, delimiter=) should be a single ASCII character such as ';', or "
+            f"one of the words tab and space, found {name!r}"
+        )
+    return delimiter
 
 
 @contextmanager

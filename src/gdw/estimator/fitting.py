@@ -78,7 +78,7 @@ def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
     estimator.classes_ = data.classes
     estimator.history_ = history
     estimator.module_ = network
-    if data.trusted is None and data.meta is None:
+    if data.meta is None and not data.trusted.any():
         # Nobody has verified the examples that were chosen as clean ones.
         evidence = replace(evidence, clean_check=None, clean_agreement=None)
     _audit(estimator, evidence, data.rows[rows])
@@ -154,10 +154,9 @@ def _split(
         The training examples, the clean examples, the rows of `data` whose labels are in doubt (the
         first of the training examples), and the sample weights of the training examples.
     """
-    trusted = np.zeros(len(data.examples), dtype=bool) if data.trusted is None else data.trusted
-    verified, doubted = np.flatnonzero(trusted), np.flatnonzero(~trusted)
+    verified, doubted = np.flatnonzero(data.trusted), np.flatnonzero(~data.trusted)
     given = data.examples.select(doubted)
-    clean = data.meta if data.trusted is None else data.examples.select(verified)
+    clean = data.examples.select(verified) if len(verified) else data.meta
     weights = _mean_one(data.weights, doubted)
     method = METHODS[config.method]
     if add_clean and method.takes_clean(config.method_options):

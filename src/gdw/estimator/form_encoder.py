@@ -79,7 +79,7 @@ class FormEncoder:
 
 @dataclass(frozen=True)
 class _FrameColumns:
-    """What is learned of a data frame: the names of all columns, the kind, the columns, and their types."""
+    """What is learned from a data frame: the names of all columns, the kind, the columns, and their types."""
 
     names: tuple[str, ...]
     kind: Kind

@@ -120,6 +120,16 @@ def _require_complete(missing: NDArray[np.bool_], name: str) -> None:
 def _of_one_type(labels: NDArray[Any], name: str) -> NDArray[Any]:
     """Labels `(N,)` that are objects, in the type of their own; texts stay objects."""
     types = [_type_name(label) for label in labels]
+    _require_one_type(labels, types, name)
+    kinds = set(types)
+    if kinds == {"integer"}:
+        return _integers(list(map(int, labels)), name)
+    if kinds == {"text"}:
+        return _objects([str.__str__(label) for label in labels])
+    return np.array(labels.tolist())
+
+
+def _require_one_type(labels: NDArray[Any], types: list[str], name: str) -> None:
     kinds = set(types)
     if len(kinds) > 1 and kinds != {"integer", "number"}:
         row = next(i for i, kind in enumerate(types) if kind != types[0])
@@ -132,11 +142,6 @@ def _of_one_type(labels: NDArray[Any], name: str) -> NDArray[Any]:
             f"{name}: expected labels that are texts, numbers or booleans, found {labels[0]!r} of type "
             f"{types[0]}: write them as text"
         )
-    if kinds == {"integer"}:
-        return _integers(list(map(int, labels)), name)
-    if kinds == {"text"}:
-        return _objects([str.__str__(label) for label in labels])
-    return np.array(labels.tolist())
 
 
 def _integers(values: list[int], name: str) -> NDArray[Any]:

@@ -38,7 +38,7 @@ def column_names(frame: pd.DataFrame) -> tuple[str, ...]:
 
 
 def frame_source(frame: pd.DataFrame) -> Source:
-    """What to learn of a data frame, recognised as that of a file: a column of texts or images, or a table.
+    """What to learn from a data frame, recognised as for a file: a column of texts or images, or a table.
 
     Raises:
         DataError: there is nothing to learn from, or no feature can be made of a column.

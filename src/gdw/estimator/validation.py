@@ -28,16 +28,19 @@ _DESCRIPTIONS: dict[Form, str] = {
 }
 
 
+_FLOATS = {"accept_sparse": "csr", "dtype": (np.float64, np.float32)}
+# NaN is a missing value in a table of numbers.
+_RULES: dict[Form, dict[str, Any]] = {
+    "numbers": {**_FLOATS, "ensure_all_finite": "allow-nan"},
+    "sparse": _FLOATS,
+}
+
+
 def recognise_form(X: Any, *, own_module: bool) -> Form:
     """The form of training data, of `unwrapped`; with `own_module` dense numbers stay as they are."""
-    if _is_sparse(X):
-        return "sparse"
-    if _is_pictures(X):
-        return "pictures"
-    if _is_texts(X):
-        return "texts"
-    if _is_mixed(X) or (is_frame(X) and not _is_numbers(X)):
-        return "table"
+    for form, is_of_form in _RECOGNISED:
+        if is_of_form(X):
+            return form
     if own_module:
         return "untouched"
     return "images" if _ndim(X) > 2 else "numbers"
@@ -83,21 +86,11 @@ def _check_values(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
 def _check_array(estimator: Any, X: Any, form: Form, *, fitting: bool) -> Any:
     from sklearn.utils.validation import validate_data
 
-    dense = form in ("numbers", "sparse")
     X = as_array(X) if isinstance(X, Tensor) or (form == "numbers" and _is_sparse(X)) else X
     _require_dimensions(X, form, estimator)
-    flat = dense or (form == "untouched" and _ndim(X) <= 2)
-    return validate_data(
-        estimator,
-        X,
-        reset=fitting,
-        accept_sparse="csr" if dense else False,
-        dtype=(np.float64, np.float32) if dense else "numeric",
-        # NaN is a missing value in a table of numbers.
-        ensure_all_finite="allow-nan" if form == "numbers" else True,
-        ensure_2d=flat,
-        allow_nd=not flat,
-    )
+    rules = _RULES.get(form, {})
+    flat = bool(rules) or (form == "untouched" and _ndim(X) <= 2)
+    return validate_data(estimator, X, reset=fitting, ensure_2d=flat, allow_nd=not flat, **rules)
 
 
 def _require_dimensions(X: Any, form: Form, estimator: Any) -> None:
@@ -172,6 +165,18 @@ def _is_mixed(X: Any) -> bool:
     return any(
         isinstance(row, (list, tuple)) and any(isinstance(v, str) for v in row) for row in rows
     )
+
+
+def _is_table(X: Any) -> bool:
+    return _is_mixed(X) or (is_frame(X) and not _is_numbers(X))
+
+
+_RECOGNISED: tuple[tuple[Form, Callable[[Any], bool]], ...] = (
+    ("sparse", _is_sparse),
+    ("pictures", _is_pictures),
+    ("texts", _is_texts),
+    ("table", _is_table),
+)
 
 
 def _holds_texts(array: NDArray[Any]) -> bool:

@@ -52,16 +52,7 @@ def human_labels(path: Path) -> dict[str, NDArray[np.int64]]:
     Raises:
         DataError: the file is missing, damaged, or contains something else.
     """
-    try:
-        with torch.serialization.safe_globals(_array_parts()):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise DataError(f"there is no {path}: check the path of the human labels") from None
-    except UNREADABLE as error:
-        raise DataError(
-            f"{path} is damaged or holds more than plain arrays, which could run code "
-            f"({one_line(error)[:200]}): download the file again from the page of the data set"
-        ) from None
+    content = _plain_content(path)
     if not isinstance(content, dict):
         raise DataError(
             f"{path} should hold a dictionary of label arrays, found {type(content).__name__}"
@@ -72,6 +63,19 @@ def human_labels(path: Path) -> dict[str, NDArray[np.int64]]:
         for name, a in arrays.items()
         if a.ndim == 1 and a.dtype.kind in "iu"
     }
+
+
+def _plain_content(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals(_array_parts()):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DataError(f"there is no {path}: check the path of the human labels") from None
+    except UNREADABLE as error:
+        raise DataError(
+            f"{path} is damaged or holds more than plain arrays, which could run code "
+            f"({one_line(error)[:200]}): download the file again from the page of the data set"
+        ) from None
 
 
 def _human_columns(

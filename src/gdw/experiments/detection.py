@@ -39,13 +39,11 @@ def wrong_labels(
     column = truth if truth is not None else label if noisy else None
     if column is None:
         return None
-    assert source.labels is not None, "loaded with a label column"
     values = source.column(column)
     known = np.flatnonzero([value is not None and str(value).strip() != "" for value in values])
     examples = source.select(known)
-    assert examples.labels is not None
     true = examples.codes(column, source.label_names, names_declared=source.names_declared)
-    return known, examples.labels != true
+    return known, examples.known_labels != true
 
 
 def auroc(wrong: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None:

@@ -102,11 +102,10 @@ def food101n(root: Path, test_root: Path | None = None) -> dict[str, dict[str, l
     used = set(right)
     images = root / "images"
     if test_root is None:
-        held_out = [
-            k for k, is_right in _verifications(root / "meta" / "verified_val.tsv") if is_right
-        ]
-        used.update(held_out)
-        test = _by_folder(images, held_out)
+        held_out = _verifications(root / "meta" / "verified_val.tsv")
+        tested = [key for key, is_right in held_out if is_right]
+        used.update(tested)
+        test = _by_folder(images, tested)
     else:
         names = [f"{line}.jpg" for line in _lines(test_root / "meta" / "test.txt")]
         test = _by_folder(test_root / "images", names)

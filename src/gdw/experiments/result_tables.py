@@ -74,10 +74,14 @@ def group_tables(results: Results, group: Group) -> list[Table]:
             tables.append(_with_ranks(table, group, ranks, counted) if metric is measure else table)
     reference = reference_of(results, group, ranks)
     if tables and reference is not None and len(group.methods) > 1:
-        best_other = _best_other_table(results, group, reference)
-        tables += [best_other] if best_other.rows else []
-        tables.append(_difference_table(results, group, reference))
+        tables += _comparisons(results, group, reference)
     return tables
+
+
+def _comparisons(results: Results, group: Group, reference: str) -> list[Table]:
+    best_other = _best_other_table(results, group, reference)
+    differences = _difference_table(results, group, reference)
+    return [best_other, differences] if best_other.rows else [differences]
 
 
 def unfinished_table(results: Results) -> Table | None:
@@ -130,19 +134,21 @@ def _metric_table(results: Results, group: Group, metric: Metric) -> Table:
     columns = []
     for setting in group.settings:
         scores = [results.score(setting, method, metric.name) for method in group.methods]
-        best = _best(scores, metric)
-        columns.append(
-            [
-                Entry(score_text(score, metric), best=i in best, failed=bool(score.failed))
-                for i, score in enumerate(scores)
-            ]
-        )
+        columns.append(_entries(scores, metric))
     rows = [
         (Entry(results.protocol.title(method)), *(column[i] for column in columns))
         for i, method in enumerate(group.methods)
     ]
     header = ("method", *map(str, group.settings))
     return Table(metric.title, header, tuple(rows), metric.note)
+
+
+def _entries(scores: Sequence[Score], metric: Metric) -> list[Entry]:
+    best = _best(scores, metric)
+    return [
+        Entry(score_text(score, metric), best=i in best, failed=bool(score.failed))
+        for i, score in enumerate(scores)
+    ]
 
 
 def _best(scores: Sequence[Score], metric: Metric) -> set[int]:

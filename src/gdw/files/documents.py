@@ -162,7 +162,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def _temporary_file(path: Path) -> tuple[Path, int]:
-    """A new file beside `path`, and a descriptor that locks it: it belongs to a process that is alive."""
+    """A new file next to `path`, and a descriptor that locks it: it belongs to a process that is alive."""
     while True:
         descriptor, name = tempfile.mkstemp(
             dir=path.parent, prefix=f".{path.name}.gdw-", suffix=".tmp"
@@ -188,7 +188,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _system_error(error: BaseException) -> OSError | None:
-    """The error of the operating system behind `error`, which a library may have wrapped, or None."""
+    """The error of the operating system that caused `error`, which a library may have raised; or None."""
     if isinstance(error, (OSError, GDWError)):
         return error if isinstance(error, OSError) else None
     wrapped = _NUMBER_OF_ERROR.search(str(error))  # of safetensors
@@ -284,7 +284,7 @@ def _unlock(descriptor: int, file: Path, made: Sequence[Path]) -> None:
 
 
 def _leave_to_parent(release: weakref.finalize[..., OutputLock], descriptor: int) -> None:
-    """In a forked process, such as a worker of a data loader: it neither keeps the lock nor ends it."""
+    """Close the lock file in a forked process, such as a data-loader worker; the parent keeps the lock."""
     if release.detach() is not None:
         os.close(descriptor)
 

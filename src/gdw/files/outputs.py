@@ -1,4 +1,4 @@
-"""Where the user may let a file be written: over no input, and over another file only if the user insists."""
+"""Checks where a file may be written: never over an input, and over another file only with `force`."""
 
 from __future__ import annotations
 
@@ -79,6 +79,11 @@ def check_output(
             raise ConfigError(
                 f"{shown(path)} would overwrite {shown(read)}, which this command reads: choose another name"
             )
+    _check_existing(path, force=force)
+
+
+def _check_existing(path: Path, *, force: bool) -> None:
+    """Refuse to overwrite what is no file, and a file without `force`."""
     if path.is_dir():
         raise ConfigError(f"{shown(path)} is a folder: expected the name of a file")
     if os.path.lexists(path) and not force:

@@ -89,14 +89,17 @@ def _require_text(node: yaml.Node | None) -> None:
         raise _fault(node.start_mark, f"{brief(node.value)} has half a character (a surrogate)")
     known: set[str] = set()
     for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-        if not isinstance(key, yaml.ScalarNode) or not key.tag.endswith(
-            (":str", ":merge", ":value")
-        ):
-            value = brief(key.value) if isinstance(key, yaml.ScalarNode) else "a list or mapping"
-            raise _fault(key.start_mark, f"expected a name, found {value}: put it in quotes")
+        _require_name(key)
         if key.value in known and not key.tag.endswith(":merge"):
             raise _fault(key.start_mark, f"{brief(key.value)} occurs twice: remove one")
         known.add(key.value)
+
+
+def _require_name(key: yaml.Node) -> None:
+    is_plain = isinstance(key, yaml.ScalarNode)
+    if not is_plain or not key.tag.endswith((":str", ":merge", ":value")):
+        value = brief(key.value) if is_plain else "a list or mapping"
+        raise _fault(key.start_mark, f"expected a name, found {value}: put it in quotes")
 
 
 def parse_yaml(text: str) -> Any:

@@ -35,7 +35,7 @@ def _fix(logits: Tensor, targets: Tensor, of_indices: tuple[int, ...]) -> str:
 
 
 def wrong_binary_shape(logits: Tensor, targets: Tensor) -> DataError:
-    """The error for targets of binary cross-entropy that have not the shape of the logits."""
+    """The error for targets of binary cross-entropy that do not have the shape of the logits."""
     fix = "for one class per example use loss='cross_entropy'"
     if logits.shape[1] == 1 and targets.shape == (logits.shape[0], *logits.shape[2:]):
         fix = "pass targets.unsqueeze(1)"

@@ -18,7 +18,7 @@ from gdw.errors import ConfigError, ModelError
 from gdw.functional import weighted_class_gradient
 from gdw.functional.losses import count_examples
 from gdw.hypergradient.engines import Hypergradient, Trainable, finite_difference, replaying
-from gdw.hypergradient.head import Captured
+from gdw.hypergradient.head import Captured, Head
 from gdw.hypergradient.inputs import Batch, Forward, as_pair, in_meta_batch
 from gdw.hypergradient.preserve import RandomState, preserved_buffers, without_inference_path
 from gdw.hypergradient.problem import Problem
@@ -37,8 +37,7 @@ def head_only(
         ModelError: the model cannot be split at the head.
         ConfigError: the optimizer trains no parameter of the head.
     """
-    head, captured = problem.head, training_pass.captured
-    assert head is not None, "the problem was built with a head"
+    head, captured = _head(problem), training_pass.captured
     assert captured is not None
     if head.closed_form is None:
         head.closed_form = _returns_the_logits(captured, training_pass.logits)
@@ -50,6 +49,11 @@ def head_only(
     if head.closed_form:
         return _closed_form(problem, training_pass, captured, weights, meta_batch)
     return _replayed(problem, training_pass, captured, weights, meta_batch)
+
+
+def _head(problem: Problem) -> Head:
+    assert problem.head is not None, "the problem was built with a head"
+    return problem.head
 
 
 def _returns_the_logits(captured: Captured, logits: Tensor) -> bool:
@@ -92,8 +96,7 @@ class _Linear(NamedTuple):
 
     @classmethod
     def of(cls, problem: Problem, dtype: torch.dtype) -> _Linear:
-        assert problem.head is not None
-        linear = problem.head.module
+        linear = _head(problem).module
         assert isinstance(linear, nn.Linear)
         rates = {id(p): rate for p, rate in _trainable_in_head(problem).values()}
         bias = None if linear.bias is None else linear.bias.detach().to(dtype)
@@ -108,11 +111,11 @@ def _trainable_in_head(problem: Problem) -> Trainable:
     Raises:
         ConfigError: the optimizer trains no parameter of the head.
     """
-    assert problem.head is not None
-    in_head = {k: v for k, v in problem.trainable().items() if problem.head.owns(v[0])}
+    head = _head(problem)
+    in_head = {k: v for k, v in problem.trainable().items() if head.owns(v[0])}
     if not in_head:
         raise ConfigError(
-            f"the optimizer trains no parameter of the head {problem.head.name!r}: name a module "
+            f"the optimizer trains no parameter of the head {head.name!r}: name a module "
             "that is trained, or use hypergradient='finite_difference'"
         )
     return in_head
@@ -166,8 +169,7 @@ def _meta_features(
     problem: Problem, meta_batch: Batch, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Features `(M, F)` and targets of the meta batch, or of an earlier one that was kept."""
-    head = problem.head
-    assert head is not None
+    head = _head(problem)
     kept = head.kept_features()
     if kept is None:
         inputs, targets = as_pair(meta_batch, "the meta batch")
@@ -195,8 +197,7 @@ def _replayed(
     weights: Tensor | None,
     meta_batch: Batch,
 ) -> Hypergradient:
-    head = problem.head
-    assert head is not None
+    head = _head(problem)
     inputs, targets = meta_batch
     seen = _meta_pass(problem, inputs)
     afterwards = RandomState.capture(problem.devices())
@@ -217,8 +218,7 @@ def _replayed(
 
 
 def _replay(problem: Problem) -> Forward:
-    head = problem.head
-    assert head is not None
+    head = _head(problem)
 
     def forward(model: nn.Module, inputs: tuple[Captured, Any]) -> Tensor:
         captured, original = inputs
@@ -230,8 +230,7 @@ def _replay(problem: Problem) -> Forward:
 
 def _check_split(part: Problem, alone: TrainingPass) -> None:
     """Check once that the head alone, with unmoved parameters, returns the logits of the whole model."""
-    head = part.head
-    assert head is not None
+    head = _head(part)
     if head.split_checked:
         return
     with replaying(part, alone), torch.no_grad():

@@ -79,7 +79,7 @@ def as_pair(
         batch: the batch.
         name: what error messages call it.
         ignore_index: targets of this class get the index `IGNORE_INDEX`.
-        device: where targets that are no tensor are put.
+        device: of the tensor that is made of other targets.
 
     Raises:
         DataError: it is not a pair, or the targets are not numbers.

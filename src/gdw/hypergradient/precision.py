@@ -57,7 +57,7 @@ class Autocast:
         return bool(self.dtypes) and not self.fixed
 
     def is_new(self, device: torch.device) -> bool:
-        """Whether no pass was watched yet with autocast switched as it is now."""
+        """Whether no pass has been watched yet with autocast on or off as it is now."""
         return torch.is_autocast_enabled(device.type) not in self._watched
 
     @contextmanager
@@ -216,7 +216,7 @@ class LossScale:
 
     def __init__(self) -> None:
         self._scaler: GradScaler | None = None
-        # By which the gradients since the last step of the optimizer were scaled.
+        # The scale of the gradients since the last step of the optimizer.
         self._since: list[GradScaler | None] = []
 
     def use(self, scaler: GradScaler | None) -> None:

@@ -100,13 +100,10 @@ def build_model(
         ConfigError: the name is unknown, or the model does not fit the input shape or the weights.
         MissingDependencyError: the library of the model is not installed.
     """
-    if num_classes < 2:
-        raise ConfigError(f"expected 2 classes or more, found {num_classes}: nothing to tell apart")
+    shape = tuple(int(size) for size in input_shape)
+    _check(shape, num_classes)
     if pretrained and weights is not None:
         raise ConfigError("expected pretrained or weights, found both: leave one out")
-    shape = tuple(int(size) for size in input_shape)
-    if not shape or min(shape) < 1:
-        raise ConfigError(f"expected an input shape of sizes above 0, found {shape}")
     if name == "auto":
         name = choose_model(kind, shape)
     with _single_precision(), nullcontext() if seed is None else _seeded(seed):
@@ -114,6 +111,13 @@ def build_model(
     if weights is not None:
         load_weights(model, Path(weights), num_classes=num_classes)
     return model
+
+
+def _check(shape: tuple[int, ...], num_classes: int) -> None:
+    if num_classes < 2:
+        raise ConfigError(f"expected 2 classes or more, found {num_classes}: nothing to tell apart")
+    if not shape or min(shape) < 1:
+        raise ConfigError(f"expected an input shape of sizes above 0, found {shape}")
 
 
 @contextmanager

@@ -127,9 +127,8 @@ def _tensors(content: object, path: Path) -> dict[str, Tensor]:
     for wrapper in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
             content = content[wrapper]
-    if not isinstance(content, dict):
-        raise _unreadable(path)
-    state = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
+    items = content.items() if isinstance(content, dict) else ()
+    state = {str(name): tensor for name, tensor in items if isinstance(tensor, Tensor)}
     if not state:
         raise _unreadable(path)
     return state

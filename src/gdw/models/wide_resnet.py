@@ -6,6 +6,8 @@ blocks with 16k, 32k and 64k channels, the depth 6n + 4, and dropout between the
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -55,28 +57,15 @@ class WideResNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if depth < 10 or (depth - 4) % 6:
-            raise ConfigError(
-                f"expected a wide ResNet depth of 6n + 4 (16, 22, 28, 40, ...), found {depth}"
-            )
-        if width < 1:
-            raise ConfigError(f"expected a wide ResNet width of 1 or more, found {width}")
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"expected a dropout in [0, 1), found {dropout}")
+        _check(depth, width, dropout)
         channels = [16, 16 * width, 32 * width, 64 * width]
         self.conv = nn.Conv2d(in_channels, channels[0], 3, padding=1, bias=False)
-        blocks = []
-        for stage in range(3):
-            for block in range((depth - 4) // 6):
-                first = block == 0
-                blocks.append(
-                    PreActivationBlock(
-                        channels[stage] if first else channels[stage + 1],
-                        channels[stage + 1],
-                        stride=2 if first and stage else 1,
-                        dropout=dropout,
-                    )
-                )
+        blocks: list[nn.Module] = []
+        for stage, (wide_in, wide_out) in enumerate(pairwise(channels)):
+            stride = 2 if stage else 1
+            blocks.append(PreActivationBlock(wide_in, wide_out, stride=stride, dropout=dropout))
+            for _ in range((depth - 10) // 6):
+                blocks.append(PreActivationBlock(wide_out, wide_out, stride=1, dropout=dropout))
         self.blocks = nn.Sequential(*blocks)
         self.bn = nn.BatchNorm2d(channels[3])
         self.head = nn.Linear(channels[3], num_classes)
@@ -86,3 +75,14 @@ class WideResNet(nn.Module):
         features = F.relu(self.bn(self.blocks(self.conv(images))))
         logits: Tensor = self.head(features.mean(dim=(2, 3)))
         return logits
+
+
+def _check(depth: int, width: int, dropout: float) -> None:
+    if depth < 10 or (depth - 4) % 6:
+        raise ConfigError(
+            f"expected a wide ResNet depth of 6n + 4 (16, 22, 28, 40, ...), found {depth}"
+        )
+    if width < 1:
+        raise ConfigError(f"expected a wide ResNet width of 1 or more, found {width}")
+    if not 0 <= dropout < 1:
+        raise ConfigError(f"expected a dropout in [0, 1), found {dropout}")

@@ -56,19 +56,22 @@ class BilevelOptions(WeightingOptions):
 
     @model_validator(mode="after")
     def _engine_options_fit(self) -> BilevelOptions:
-        engine = self.hypergradient
-        if self.head is not None and engine != HEAD:
-            raise ValueError(f"head={self.head!r} needs hypergradient='head', found {engine!r}")
-        if self.meta_features_every > 1 and engine != HEAD:
-            raise ValueError(
-                f"meta_features_every={self.meta_features_every} needs hypergradient='head', found "
-                f"{engine!r}: leave it out, or use meta_every"
-            )
-        if self.retain_graph is not None and engine != "finite_difference":
-            raise ValueError(
-                f"retain_graph={self.retain_graph} needs hypergradient='finite_difference', found "
-                f"{engine!r}: leave it out"
-            )
+        needed = (
+            ("head", self.head is not None, HEAD, ""),
+            (
+                "meta_features_every",
+                self.meta_features_every > 1,
+                HEAD,
+                ": leave it out, or use meta_every",
+            ),
+            ("retain_graph", self.retain_graph is not None, "finite_difference", ": leave it out"),
+        )
+        for option, is_given, engine, fix in needed:
+            if is_given and self.hypergradient != engine:
+                raise ValueError(
+                    f"{option}={getattr(self, option)!r} needs hypergradient={engine!r}, found "
+                    f"{self.hypergradient!r}{fix}"
+                )
         return self
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
 
+import torch
 from pydantic import AfterValidator, ConfigDict, Field
+from torch import Tensor
 
-from gdw.errors import nearest
+from gdw.errors import ConfigError, nearest
 from gdw.options import Number, Options, Whole
 
 LOSSES = ("cross_entropy", "binary_cross_entropy")
@@ -20,6 +22,14 @@ def _checked_loss(loss: Any) -> Any:
             f"{nearest(str(loss), LOSSES)}"
         )
     return loss
+
+
+def float64_option(value: Any, expected: str) -> Tensor:
+    """An option of numbers as a float64 tensor; `ConfigError`, which begins with `expected`, for others."""
+    try:
+        return torch.as_tensor(value, dtype=torch.float64).cpu()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"{expected} {value!r}") from error
 
 
 class MethodOptions(Options):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gdw.errors import DataError
 from gdw.functional.posterior import apply_temperature, fit_temperature
 from gdw.seeding import generator
 
@@ -142,6 +143,22 @@ def all_but(part: Tensor, size: int) -> Tensor:
     outside = torch.ones(size, dtype=torch.bool)
     outside[part] = False
     return outside.nonzero().squeeze(1)
+
+
+def clean_targets(preparation: Preparation) -> Tensor:
+    """The targets of the clean examples, `(M,)`, for a method that needs such examples."""
+    assert preparation.clean is not None, "the method needs clean examples"
+    return preparation.clean
+
+
+def class_labels(preparation: Preparation, method: str) -> Tensor:
+    """The given class labels, `(N,)`. `DataError`, which begins with `method`, for class probabilities."""
+    if preparation.given.is_floating_point():
+        raise DataError(
+            f"{method} class labels: expected targets of shape (N,), found class probabilities; give the "
+            "most likely class of each example"
+        )
+    return preparation.given
 
 
 def clean_prior(true: Tensor) -> Tensor:

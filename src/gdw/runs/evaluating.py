@@ -34,17 +34,16 @@ def evaluate(run: Run, source: Source) -> dict[str, Any]:
     Raises:
         RunError: the run has not finished, or is damaged.
     """
-    assert source.labels is not None, "the source was read with its label column"
     examples = run.encode(source)
     figures = evaluate_model(run.model, examples)
     batches = [p for _, p in predict_probabilities(run.model, examples)]
-    support = np.bincount(source.labels, minlength=len(run.label_names))
+    support = np.bincount(source.known_labels, minlength=len(run.label_names))
     return {
         **figures,
         "support": support.tolist(),
         "examples": len(source),
         "classes": list(run.label_names),
-        "reliability": reliability(torch.cat(batches).numpy(), source.labels),
+        "reliability": reliability(torch.cat(batches).numpy(), source.known_labels),
     }
 
 

@@ -1,4 +1,4 @@
-"""Where the user may let a file about a run be written: not over the run, nor over what it was trained on."""
+"""Checks where a file about a run may be written: never over the run or its training data."""
 
 from __future__ import annotations
 

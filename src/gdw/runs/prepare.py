@@ -73,10 +73,10 @@ def prepare(config: DataConfig, *, seed: int, needs_clean: bool = True) -> Prepa
     imbalance = None if config.imbalance is None else parse_imbalance(config.imbalance)
     train, clean, test, schema = _read(config, seed=seed, needs_clean=needs_clean)
     if imbalance is not None:
-        train = train.select(imbalance.apply(_labels(train), len(train.label_names), seed))
+        train = train.select(imbalance.apply(train.known_labels, len(train.label_names), seed))
     encoder = fit_encoder(train, image_size=config.image_size, max_features=config.max_words)
     inputs = encoder.encode(train)
-    given = true = _labels(train)
+    given = true = train.known_labels
     if noise is not None:
         features = _features(inputs) if noise.needs_features else None
         given = noise.apply(true, len(train.label_names), seed, features=features)
@@ -121,12 +121,10 @@ def _read(
     try:
         train, clean = _split(config, source, schema, seed=seed, needs_clean=needs_clean)
     except (ConfigError, DataError) as error:
-        drawn, classes = len(np.unique(_labels(source))), len(source.label_names)
-        if config.limit is None or drawn == classes:
+        undrawn = _undrawn(config, source)
+        if not undrawn:
             raise
-        raise type(error)(
-            f"{error} (--limit {config.limit} drew {drawn} of {classes} classes)"
-        ) from None
+        raise type(error)(f"{error} {undrawn}") from None
     for part in filter(None, (train, clean, test)):
         if part.kind == "image":
             check_images(part)
@@ -162,6 +160,14 @@ def _load(config: DataConfig, seed: int) -> Source:
     )
 
 
+def _undrawn(config: DataConfig, source: Source) -> str:
+    """For an error message: that the limit drew no example of some classes; empty if it drew all."""
+    drawn, classes = len(np.unique(source.known_labels)), len(source.label_names)
+    if config.limit is None or drawn == classes:
+        return ""
+    return f"(--limit {config.limit} drew {drawn} of {classes} classes)"
+
+
 def _set_aside(config: DataConfig) -> list[str]:
     """The columns with another purpose than to be learned from."""
     others = (config.trusted, config.meta_label, config.test_label)
@@ -194,12 +200,7 @@ def _split(
 
 
 def _examples(encoder: Encoder, source: Source) -> Examples:
-    return Examples(encoder.encode(source), torch.from_numpy(_labels(source).copy()))
-
-
-def _labels(source: Source) -> NDArray[np.int64]:
-    assert source.labels is not None, "the source was read with its label column"
-    return source.labels
+    return Examples(encoder.encode(source), torch.from_numpy(source.known_labels.copy()))
 
 
 def _features(inputs: Inputs) -> NDArray[np.float64]:
@@ -269,6 +270,6 @@ def require_same_data(sums: Mapping[str, str], folder: Path) -> None:
 
 def _checksum(source: Source) -> str:
     digest = hashlib.sha256(json.dumps([len(source), *source.label_names]).encode())
-    for values in (source.row_numbers, _labels(source)):
+    for values in (source.row_numbers, source.known_labels):
         digest.update(values.astype("<i8").tobytes())
     return digest.hexdigest()

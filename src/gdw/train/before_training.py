@@ -233,9 +233,7 @@ def check_before_training(
             check_classes(logits, batch[1] if known is None else known, name)
             if doubtful:
                 require_finite(logits, batch[0], few, dataset, name)
-            if name not in _BATCH_SIZES:
-                continue
-            if config.augment != "none":
+            if name in _BATCH_SIZES and config.augment != "none":
                 _check_images(batch[0], name, config.augment)
             if _fewest(dataset, name, config, processes) == 1 and _has_batchnorm(model):
                 one = next(feed.batches(dataset, [[0]]))
@@ -260,8 +258,10 @@ def _has_batchnorm(model: nn.Module) -> bool:
     return any(isinstance(m, _BatchNorm) and m.training for m in model.modules())
 
 
-def _fewest(dataset: Any, name: str, config: TrainConfig, processes: int) -> int:
-    """The smallest number of examples that a process gets of a batch."""
+def _fewest(dataset: Any, name: str, config: TrainConfig, processes: int) -> int | None:
+    """The smallest number of examples that a process gets of a batch; None for data without batches."""
+    if name not in _BATCH_SIZES:
+        return None
     size: int = getattr(config, _BATCH_SIZES[name])
     return min(size, len(dataset)) // processes
 

@@ -36,8 +36,6 @@ def split_item(item: Any, rows: tuple[int, ...]) -> tuple[Any, Any, tuple[str, .
     Raises:
         DataError: the item is neither. The message names neither data set nor row, which the caller knows.
     """
-    if type(item) in (tuple, list) and len(item) == 2:
-        return item[0], item[1], ()
     named = _by_name(item)
     if named is not None:
         return _split_names(named)
@@ -85,18 +83,19 @@ def _by_name(item: Any) -> dict[Any, Any] | None:
 
 def _split_names(named: dict[Any, Any]) -> tuple[Any, Any, tuple[str, ...]]:
     name = target_name(list(named))
-    rest = {key: value for key, value in named.items() if key != name}
-    if not rest:
+    target = named.pop(name)
+    if not named:
         raise DataError(f"the item has nothing but {name!r}: {_EXPECTED}")
-    if len(rest) == 1:
-        return next(iter(rest.values())), named[name], ()
-    used = {key: value for key, value in rest.items() if not _is_unused(key, value)}
+    if len(named) == 1:
+        return next(iter(named.values())), target, ()
+    unused = [key for key, value in named.items() if _is_unused(key, value)]
+    used = {key: value for key, value in named.items() if key not in unused}
     if not used:
         raise DataError(
-            f"the item has no numbers but {name!r}, only {listed(rest)}: encode one of them as a tensor"
+            f"the item has no numbers but {name!r}, only {listed(named)}: encode one of them as a tensor"
         )
     inputs = next(iter(used.values())) if len(used) == 1 else used
-    return inputs, named[name], tuple(repr(key) for key in rest if key not in used)
+    return inputs, target, tuple(map(repr, unused))
 
 
 def _is_unused(name: Any, value: Any) -> bool:
@@ -115,7 +114,7 @@ def as_input(value: Any, name: str = "the input") -> Any:
     """`value` so that `default_collate` can stack it: lists of numbers become arrays.
 
     Raises:
-        DataError: it is text, a picture that is no tensor yet, a missing value, or has a value that is.
+        DataError: it is or contains text, an image that is not a tensor yet, or a missing value.
     """
     if isinstance(value, (Tensor, int, float, np.number, np.bool_)):
         return value

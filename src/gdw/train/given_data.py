@@ -1,4 +1,4 @@
-"""What a user gives as a data set: pairs of arrays, data sets of several kinds, and what is none."""
+"""From what a user gives as a data set, such as a pair of arrays, to `Examples` or a `UserDataset`."""
 
 from __future__ import annotations
 
@@ -52,32 +52,32 @@ def _is_list_of_items(data: Any) -> bool:
 
 
 def _is_map_style(data: Any) -> bool:
-    if isinstance(data, (Tensor, np.ndarray, str, Path, IterableDataset)):
+    if isinstance(data, (Tensor, np.ndarray, str, Path, IterableDataset)) or _is_table(data):
         return False
     if isinstance(data, Mapping) and 0 not in data:
-        return False
-    if type(data).__module__.split(".")[0] in _TABLES:
         return False
     return hasattr(data, "__len__") and hasattr(data, "__getitem__")
 
 
+def _is_table(data: Any) -> bool:
+    return type(data).__module__.split(".")[0] in _TABLES
+
+
 def _described(data: Any) -> str:
+    """The kind of data that are no data set, and what to give instead."""
     kind = type(data).__name__
     if isinstance(data, Mapping):
-        parts = data.values()
-        splits = all(isinstance(part, Dataset) or hasattr(part, "features") for part in parts)
-        advice = (
-            f"choose one of them, such as data[{next(iter(data))!r}]"
-            if splits and data
-            else "give two of its values as a pair, such as (data['x'], data['y'])"
-        )
-        return f"{kind} of {listed(data)}: {advice}"
+        return f"{kind} of {listed(data)}: {_advice_on_mapping(data)}"
     if isinstance(data, DataLoader):
         return f"{kind}: give its data set, loader.dataset, and batch_size"
     if isinstance(data, (str, Path)):
         return f"{kind}: read the file first (gdw.data.load), or use gdw train"
     if isinstance(data, IterableDataset) or kind.startswith("Iterable"):
         return f"{kind}: a stream has no positions; load it whole (Hugging Face: streaming=False)"
-    if type(data).__module__.split(".")[0] in _TABLES:
-        return f"{kind}: give its features and its labels as a pair"
-    return kind
+    return f"{kind}: give its features and its labels as a pair" if _is_table(data) else kind
+
+
+def _advice_on_mapping(data: Mapping[Any, Any]) -> str:
+    if data and all(isinstance(p, Dataset) or hasattr(p, "features") for p in data.values()):
+        return f"choose one of them, such as data[{next(iter(data))!r}]"
+    return "give two of its values as a pair, such as (data['x'], data['y'])"

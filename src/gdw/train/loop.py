@@ -161,12 +161,12 @@ class Loop:
         return stopped
 
     def _update(self, count: int) -> None:
-        parameters = [p for p in self._model.parameters() if p.grad is not None]
-        for parameter in parameters:
-            if count > 1 and parameter.grad is not None:
-                parameter.grad.div_(count)
+        if count > 1:
+            for parameter in self._model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.div_(count)
         if self._config.clip_grad_norm is not None:
-            nn.utils.clip_grad_norm_(parameters, self._config.clip_grad_norm)
+            nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_grad_norm)
         self._lr = float(self._optimizer.param_groups[0]["lr"])
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)

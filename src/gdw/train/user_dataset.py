@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -218,16 +218,34 @@ def _known_targets(dataset: Any) -> Tensor | None:
     if isinstance(dataset, UserDataset):
         return dataset.known_targets
     # A subclass may return other items.
-    if type(dataset) is TensorDataset and len(dataset.tensors) == 2:
-        return checked_targets(dataset.tensors[1], range(len(dataset)))
-    if type(dataset) is Subset:
-        known = _known_targets(dataset.dataset)
-        return None if known is None else known[torch.as_tensor(dataset.indices)]
-    if type(dataset) is ConcatDataset:
-        parts = [_known_targets(part) for part in dataset.datasets]
-        known_parts = [part for part in parts if part is not None]
-        return torch.cat(same_form(known_parts)) if len(known_parts) == len(parts) else None
+    of_container = _OF_CONTAINER.get(type(dataset))
+    if of_container is not None:
+        return of_container(dataset)
     return _label_column(dataset) if is_hugging_face(dataset) else None
+
+
+def _of_tensors(dataset: TensorDataset) -> Tensor | None:
+    if len(dataset.tensors) != 2:
+        return None
+    return checked_targets(dataset.tensors[1], range(len(dataset)))
+
+
+def _of_subset(dataset: Subset[Any]) -> Tensor | None:
+    known = _known_targets(dataset.dataset)
+    return None if known is None else known[torch.as_tensor(dataset.indices)]
+
+
+def _of_parts(dataset: ConcatDataset[Any]) -> Tensor | None:
+    parts = [_known_targets(part) for part in dataset.datasets]
+    known = [part for part in parts if part is not None]
+    return torch.cat(same_form(known)) if len(known) == len(parts) else None
+
+
+_OF_CONTAINER: dict[type, Callable[[Any], Tensor | None]] = {
+    TensorDataset: _of_tensors,
+    Subset: _of_subset,
+    ConcatDataset: _of_parts,
+}
 
 
 def _label_column(dataset: Any) -> Tensor | None:

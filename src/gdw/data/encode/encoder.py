@@ -104,12 +104,12 @@ def fit_encoder(
     name: str = source.kind
     if source.kind == "array":
         name = "features" if source.array(np.arange(1)).ndim == 2 else "pixels"
-    options: dict[str, Any] = {}
-    if name in ("image", "pixels"):
-        options = {"image_size": image_size}
-    elif name == "text":
-        options = {"max_features": max_features}
-    encoder: Encoder = _encoder_class(name).fit(source, **options)
+    options: dict[str, dict[str, Any]] = {
+        "image": {"image_size": image_size},
+        "pixels": {"image_size": image_size},
+        "text": {"max_features": max_features},
+    }
+    encoder: Encoder = _encoder_class(name).fit(source, **options.get(name, {}))
     return encoder
 
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,12 +174,17 @@ def _unused(files: Sequence[Path]) -> str:
 
 
 def _images(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The relative paths of the images and of the other files, without hidden ones.
-
-    Links to folders are followed, but each folder is read once.
-    """
+    """The relative paths of the images and of the other files, without hidden ones."""
     images: list[Path] = []
     others: list[Path] = []
+    for path in _files(folder):
+        is_image = path.name.lower().endswith(IMAGE_SUFFIXES)
+        (images if is_image else others).append(path)
+    return images, others
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """The relative paths of the files; links to folders are followed, but each folder is read once."""
     visited: set[tuple[int, int]] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
         state = os.stat(parent)  # noqa: PTH116 - os.walk gives strings
@@ -189,11 +194,7 @@ def _images(folder: Path) -> tuple[list[Path], list[Path]]:
         visited.add((state.st_dev, state.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(parent).relative_to(folder)
-        for name in files:
-            if not name.startswith("."):
-                is_image = name.lower().endswith(IMAGE_SUFFIXES)
-                (images if is_image else others).append(here / name)
-    return images, others
+        yield from (here / name for name in files if not name.startswith("."))
 
 
 def _targets(plan: CopyPlan, paths: Sequence[Path]) -> dict[int, Path]:

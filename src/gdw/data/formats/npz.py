@@ -69,15 +69,17 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except DataError:
         raise
     except _DAMAGED as error:
-        if isinstance(error, ValueError) and "allow_pickle" in str(error):
-            raise DataError(
-                f"{shown(path)} holds Python objects, which are not loaded because they can run code: "
-                "save plain arrays of numbers or strings"
-            ) from None
-        raise DataError(
-            f"{shown(path)} is damaged, or not a NumPy archive: {one_line(error)}"
-        ) from None
+        raise _unreadable(path, error) from None
     return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    if isinstance(error, ValueError) and "allow_pickle" in str(error):
+        return DataError(
+            f"{shown(path)} holds Python objects, which are not loaded because they can run code: "
+            "save plain arrays of numbers or strings"
+        )
+    return DataError(f"{shown(path)} is damaged, or not a NumPy archive: {one_line(error)}")
 
 
 def copy_npz(plan: CopyPlan, target: Path) -> None:

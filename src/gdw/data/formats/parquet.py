@@ -180,10 +180,9 @@ def _class_names(schema: Any) -> dict[str, tuple[str, ...]]:
         return {
             name: tuple(str(label) for label in feature["names"])
             for name, feature in written.items()
-            if isinstance(feature, dict)
-            and feature.get("_type") == "ClassLabel"
-            and "names" in feature
-            if name in schema.names and pa.types.is_integer(schema.field(name).type)
+            if _is_class_label(feature)
+            and name in schema.names
+            and pa.types.is_integer(schema.field(name).type)
         }
     except (LookupError, ValueError, TypeError, AttributeError, RecursionError):
         return {}
@@ -233,3 +232,7 @@ def _compression(file: Any) -> dict[str, str] | str:
         )
         for column in columns
     }
+
+
+def _is_class_label(feature: Any) -> bool:
+    return isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature

@@ -205,14 +205,19 @@ def _names(path: Path, cells: list[bytes], delimiter: str, encoding: str | None)
         names = [cell.decode().strip() for cell in cells]
     except UnicodeDecodeError:
         raise DataError(not_in_encoding(path, encoding)) from None
-    other = next((c for c in (",", ";", "\t", "|") if c != delimiter and c in names[0]), None)
-    if len(names) == 1 and other is not None:
+    if len(names) == 1:
+        _refuse_other_delimiter(path, names[0], delimiter)
+    return names
+
+
+def _refuse_other_delimiter(path: Path, header: str, delimiter: str) -> None:
+    other = next((c for c in (",", ";", "\t", "|") if c != delimiter and c in header), None)
+    if other is not None:
         word = "tab" if other == "\t" else repr(other)
         raise DataError(
             f"{shown(path)} should be separated by {delimiter!r}, but its header has {other!r}: "
             f"name the delimiter (--delimiter {word}, delimiter=)"
         )
-    return names
 
 
 def require_closed(path: Path, records: Records, record: Record) -> None:

@@ -9,12 +9,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gdw.errors import DataError, MissingDependencyError
+from gdw.errors import MissingDependencyError
 from gdw.hypergradient import TrainingPass
 from gdw.options import Whole
 from gdw.reweight.baselines.instance_weights import InstanceWeighted, labelled
 from gdw.reweight.options import MethodOptions, WeightingOptions
-from gdw.reweight.preparation import Preparation, Subset, out_of_fold
+from gdw.reweight.preparation import Preparation, Subset, class_labels, clean_targets, out_of_fold
 
 
 class ConfidentLearningOptions(WeightingOptions):
@@ -45,13 +45,8 @@ class ConfidentLearning(InstanceWeighted):
 
     def prepare(self, preparation: Preparation) -> None:
         find_label_issues = _find_label_issues()
-        given, clean = preparation.given, preparation.clean
-        assert clean is not None, "the method needs clean examples"
-        if given.is_floating_point():
-            raise DataError(
-                "method 'cleanlab' judges class labels: expected targets of shape (N,), found class "
-                "probabilities; give the most likely class of each example"
-            )
+        given = class_labels(preparation, "method 'cleanlab' judges")
+        clean = clean_targets(preparation)
         trusted = Subset("clean", torch.arange(len(clean)))
         predicted = out_of_fold(
             preparation,

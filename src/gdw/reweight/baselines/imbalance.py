@@ -16,7 +16,7 @@ from gdw.hypergradient import TrainingPass
 from gdw.options import NotNegative, Number, Share
 from gdw.reweight.baselines.instance_weights import InstanceWeighted
 from gdw.reweight.baselines.loss_method import LossMethod, per_class, soft_cross_entropy
-from gdw.reweight.options import MethodOptions, WeightingOptions
+from gdw.reweight.options import MethodOptions, WeightingOptions, float64_option
 from gdw.reweight.plain import PreparedPlain
 from gdw.reweight.preparation import Preparation, as_probabilities
 
@@ -26,10 +26,7 @@ def checked_counts(class_counts: Any) -> Tensor | None:
     if class_counts is None:
         return None
     wanted = "class_counts must be one number per class, zero or more"
-    try:
-        counts = torch.as_tensor(class_counts, dtype=torch.float64).cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{wanted}, got {class_counts!r}") from error
+    counts = float64_option(class_counts, f"{wanted}, got")
     if counts.dim() != 1 or not bool(((counts >= 0) & counts.isfinite()).all()) or not counts.any():
         raise ConfigError(f"{wanted}, got {class_counts!r}")
     return counts

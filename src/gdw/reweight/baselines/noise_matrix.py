@@ -11,8 +11,8 @@ from torch.optim import Optimizer
 
 from gdw.errors import ConfigError
 from gdw.reweight.baselines.loss_method import LossMethod, soft_cross_entropy
-from gdw.reweight.options import MethodOptions
-from gdw.reweight.preparation import Preparation, Subset, as_probabilities
+from gdw.reweight.options import MethodOptions, float64_option
+from gdw.reweight.preparation import Preparation, Subset, as_probabilities, clean_targets
 
 
 def checked_matrix(matrix: Any) -> Tensor | None:
@@ -20,10 +20,7 @@ def checked_matrix(matrix: Any) -> Tensor | None:
     if matrix is None:
         return None
     wanted = "matrix must be (C, C), row j the probabilities of each given label for class j"
-    try:
-        values = torch.as_tensor(matrix, dtype=torch.float64).cpu()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"{wanted}; got {matrix!r}") from error
+    values = float64_option(matrix, f"{wanted}; got")
     if values.dim() != 2 or values.shape[0] != values.shape[1]:
         raise ConfigError(f"{wanted}; got shape {tuple(values.shape)}")
     if not bool((values >= 0).all()) or not bool(((values.sum(1) - 1).abs() < 1e-4).all()):
@@ -38,8 +35,7 @@ def estimated_matrix(preparation: Preparation) -> Tensor:
     Source: Hendrycks et al., "Using Trusted Data to Train Deep Networks on Labels Corrupted by Severe
     Noise", NeurIPS 2018 (arXiv 1802.05300), section 3.1.
     """
-    assert preparation.clean is not None, "methods that estimate the matrix need clean examples"
-    given, clean = preparation.given, preparation.clean
+    given, clean = preparation.given, clean_targets(preparation)
     predict = preparation.fit(
         [Subset("given", torch.arange(len(given)))],
         what="step 1 of 2: learning the given labels, to estimate the label noise",

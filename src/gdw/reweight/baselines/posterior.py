@@ -13,7 +13,14 @@ from gdw.functional.posterior import noise_posterior
 from gdw.options import Count, Whole
 from gdw.reweight.baselines.loss_method import LossMethod, soft_cross_entropy
 from gdw.reweight.options import MethodOptions
-from gdw.reweight.preparation import Preparation, as_probabilities, clean_prior, clean_probabilities
+from gdw.reweight.preparation import (
+    Preparation,
+    as_probabilities,
+    class_labels,
+    clean_prior,
+    clean_probabilities,
+    clean_targets,
+)
 
 
 class PosteriorOptions(MethodOptions):
@@ -45,13 +52,8 @@ class PosteriorLabels(LossMethod):
     Options: ClassVar[type[MethodOptions]] = PosteriorOptions
 
     def prepare(self, preparation: Preparation) -> None:
-        given, clean = preparation.given, preparation.clean
-        assert clean is not None, "the method needs clean examples"
-        if given.is_floating_point():
-            raise DataError(
-                "method 'posterior' corrects class labels: expected targets of shape (N,), found class "
-                "probabilities; give the most likely class of each example"
-            )
+        given = class_labels(preparation, "method 'posterior' corrects")
+        clean = clean_targets(preparation)
         true = as_probabilities(clean, preparation.num_classes)
         probabilities, _, _ = clean_probabilities(
             preparation,

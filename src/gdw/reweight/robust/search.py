@@ -38,6 +38,7 @@ from gdw.reweight.preparation import (
     as_probabilities,
     clean_prior,
     clean_probabilities,
+    clean_targets,
     out_of_fold,
 )
 from gdw.reweight.robust.targets import PosteriorTargets
@@ -66,8 +67,7 @@ def find_targets(preparation: Preparation, options: Any) -> PosteriorTargets:
         DataError: posterior labels cannot be estimated for these labels; says why and what to use instead.
     """
     _require_suitable(preparation)
-    given, clean = preparation.given.long(), preparation.clean
-    assert clean is not None
+    given, clean = preparation.given.long(), clean_targets(preparation)
     true = as_probabilities(clean, preparation.num_classes)
     rho = clean_prior(true).double()
     share = min(_LARGEST_SHARE, max(_SMALLEST_SHARE, len(clean) / len(given)))

@@ -152,15 +152,24 @@ def test_contradicting_options(tmp_path: Path) -> None:
 def test_columns_of_the_wrong_kind(tmp_path: Path) -> None:
     columns = {"list": [[1], [2]], "n": [1, 2], "label": [0, 1]}
     path = parquet(tmp_path / "x.parquet", columns)
-    check(path, "column 'list' of .* holds list<.*> values, which cannot be a feature")
-    assert load(path, label="label", drop=["list"]).feature_columns == ("n",)
+    fault = "column 'list' of .* holds list<.*> values, which cannot be a feature"
+    check(path, fault, features=["list", "n"])
+    source = load(path, label="label")
+    assert source.feature_columns == ("n",)
+    unused = (
+        "not used, because a table has no features of these types: 'list' (list<element: int64>)"
+    )
+    assert source.notes == (unused,)
+    assert load(path, label="label", drop=["list"]).notes == ()
+    check(path, "no column left .* a table has no features of these types: 'list'", drop=["n"])
     check(path, "text column 'n' of .* does not hold text", text="n")
     check(path, "image column 'n' of .* should hold bytes, paths", image="n")
     check(path, "column 'list' of .* but a label is a single name or number", label="list")
     sums = {"sum": [b"\x00\x01" * 8, b"\xff" * 16], "n": [1, 2], "label": [0, 1]}
     path = parquet(tmp_path / "sums.parquet", sums)
-    check(path, "column 'sum' of .* holds binary values, which cannot be a feature .* drop it")
-    assert load(path, label="label", drop=["sum"]).feature_columns == ("n",)
+    source = load(path, label="label")
+    assert source.feature_columns == ("n",)
+    assert source.notes[0].endswith("these types: 'sum' (binary)")
     two = parquet(tmp_path / "two.parquet", {"a": [png()] * 2, "b": [png()] * 2, "label": [0, 1]})
     check(two, "has several image columns, 'a', 'b': name the one to use")
 

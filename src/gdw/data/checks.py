@@ -17,7 +17,7 @@ from gdw.data.columns import ColumnType
 from gdw.data.labels import VARIANTS, one_spelling_each, sorted_names
 from gdw.data.rows import Rows
 from gdw.data.source import Source
-from gdw.errors import DataError, listed
+from gdw.errors import DataError, brief, listed
 
 # Labels of fewer rows may all differ by chance.
 _ROWS = 20
@@ -27,6 +27,7 @@ _DECIMALS = 24
 _ROWS_PER_DECIMAL = 4
 _ROWS_PER_CLASS = 2
 _SHOWN = 8
+_SHOWN_CELL = 80
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+")
 
@@ -206,7 +207,7 @@ def _odd_cells(rows: Rows, names: Sequence[str]) -> list[str]:
         if rows.untyped or rows.holds_text_of_numbers(name)
     }
     return [
-        f"{found.count:,} in {name!r}, such as {found.example!r}"
+        f"{found.count:,} in {name!r}, such as {brief(found.example, _SHOWN_CELL)}"
         for name, found in odd.items()
         if found is not None
     ]

@@ -39,6 +39,7 @@ MISSING_CELLS = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "Non
 # A small table may have different values by chance. In a larger one, the share is typical of an identifier.
 _IDENTIFIER_ROWS = 50
 _SAMPLE = 1000
+_SHOWN_TYPE = 60
 
 
 class ConversionError(ValueError):
@@ -113,6 +114,18 @@ def is_text_of_numbers(values: Any, cells: Callable[[], Cells]) -> bool:
     if len(start) == 0 or not half_numbers(start) or cells().type != "number":
         return False
     return not hold_codes(_clean_cells(values), ids=is_identifier(values, untyped=True))
+
+
+def without_features(rows: Rows, columns: Sequence[str]) -> dict[str, str]:
+    """The columns that cannot be features of a table (lists, bytes, ...), in words with their types."""
+    if rows.untyped:
+        return {}
+    values = {name: rows.arrow(name) for name in columns}
+    return {
+        name: f"{name!r} ({str(held.type)[:_SHOWN_TYPE]})"
+        for name, held in values.items()
+        if column_type(held, untyped=False) is None
+    }
 
 
 def feature_types(rows: Rows, columns: Sequence[str], origin: str) -> dict[str, ColumnType]:
@@ -263,5 +276,13 @@ def _cast(values: Any, type_: Any) -> Any:
             try:
                 value.cast(type_)
             except unfit:
-                raise ConversionError(position, value.as_py()) from None
+                raise ConversionError(position, _as_python(value)) from None
         raise
+
+
+def _as_python(value: Any) -> object:
+    """The value of a `pyarrow.Scalar`; the number that is stored if it is a date beyond Python's."""
+    try:
+        return value.as_py()
+    except (OverflowError, ValueError):
+        return value.value

@@ -70,7 +70,11 @@ def read_labels(values: Any, declared: Sequence[str] | None = None) -> LabelColu
     if pa.types.is_nested(values.type):
         raise DataError(f"holds {values.type} values, but a label is a single name or number")
     encoded = _encoded(values)
-    spelled = _one_spelling([_as_text(value) for value in encoded.dictionary.to_pylist()])
+    try:
+        distinct = encoded.dictionary.to_pylist()
+    except (OverflowError, ValueError):
+        raise DataError("holds dates outside the years 1 to 9999: correct them") from None
+    spelled = _one_spelling([_as_text(value) for value in distinct])
     names = sorted_names({name for name in spelled if name is not None})
     code_of = {name: code for code, name in enumerate(names)}
     table = [UNLABELLED if name is None else code_of[name] for name in spelled]

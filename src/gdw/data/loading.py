@@ -23,7 +23,7 @@ from gdw.data.column_contents import (
     mostly_distinct,
     sample_values,
 )
-from gdw.data.columns import feature_types, is_identifier
+from gdw.data.columns import feature_types, is_identifier, without_features
 from gdw.data.rows import Kind, Rows, open_rows
 from gdw.data.source import Source
 from gdw.data.split import limited
@@ -163,7 +163,7 @@ def recognise_inputs(rows: Rows, options: ColumnOptions, origin: str) -> InputCo
     - if exactly one column holds prose (mostly different texts of several words) and all other columns of
       text are identifiers, the inputs are texts; also if a column holds sentences that hardly repeat;
     - anything else is a table. Its features are all columns but the label, the dropped ones, pandas' row
-      index and columns whose texts hardly ever repeat (a note names these).
+      index, columns whose texts hardly ever repeat, and lists, bytes and the like (notes name these).
 
     Raises:
         DataError: a column does not exist or does not fit.
@@ -273,18 +273,20 @@ def _table(
     rows: Rows, names: Sequence[str], texts: Sequence[str], origin: str, fix: str
 ) -> InputColumns:
     identifiers = [name for name in texts if is_identifier(rows.arrow(name), untyped=rows.untyped)]
-    features = tuple(name for name in names if name not in identifiers)
-    if not identifiers:
-        return InputColumns("table", features)
+    other = without_features(rows, names)
+    unused = {*identifiers, *other}
+    features = tuple(name for name in names if name not in unused)
+    types = f"a table has no features of these types: {', '.join(other.values())}"
+    repeats = f"almost no value of {listed(identifiers)} occurs twice: {fix}"
     if not features:
-        raise DataError(
-            f"{origin} has no column left for the inputs, because almost no value of {listed(identifiers)} "
-            f"occurs twice: {fix}"
+        reason = repeats if identifiers else types
+        raise DataError(f"{origin} has no column left for the inputs, because {reason}")
+    notes = [f"not used, because {types}"] if other else []
+    if identifiers:
+        notes.append(
+            f"not used, because almost no value occurs twice: {listed(identifiers)}; to use it, {fix}"
         )
-    note = (
-        f"not used, because almost no value occurs twice: {listed(identifiers)}; to use it, {fix}"
-    )
-    return InputColumns("table", features, (note,))
+    return InputColumns("table", features, tuple(notes))
 
 
 def _holds_texts(rows: Rows, name: str) -> bool:

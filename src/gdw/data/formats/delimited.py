@@ -39,7 +39,8 @@ def open_delimited(path: Path, options: ReadOptions, *, delimiter: str) -> Table
     with utf8_content(path, options.encoding) as content:
         layout = find_layout(path, content, options, delimiter)
         table = None
-        if not needs_care(layout.records):
+        # Arrow would take a header without a line end for a row.
+        if layout.start < len(content) and not needs_care(layout.records):
             table = read_fast(layout, options)
         if table is None:
             table = read_careful(layout, options)

@@ -163,6 +163,9 @@ def _fault(path: Path, content: Content) -> str | None:
             return f"{place} is not valid JSON: {_one_line(error)}"
         if not isinstance(item, dict):
             return f'{place} should be a JSON object such as {{"text": ..., "label": ...}}'
+        odd = _odd_characters(text, item)
+        if odd is not None:
+            return f"{place} {odd}"
         for key, value in item.items():
             kind = _kind(value)
             first_kind, at = first.setdefault(key, (kind, number)) if kind else ("", 0)
@@ -172,6 +175,20 @@ def _fault(path: Path, content: Content) -> str | None:
                     "use one type in all lines"
                 )
     return None
+
+
+def _odd_characters(text: bytes, item: dict[str, Any]) -> str | None:
+    """What Python reads, but Arrow does not."""
+    if text.startswith(_BYTE_ORDER_MARK):
+        return "begins with a byte order mark, as in files that were joined: remove it"
+    try:
+        json.dumps(item, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])
+        return f"has {half}, which is half of a character: remove it"
+    pairs = json.loads(text, object_pairs_hook=list)
+    twice = next((key for key, _ in pairs if [name for name, _ in pairs].count(key) > 1), None)
+    return None if twice is None else f"has the key {twice!r} twice: expected each key once"
 
 
 def _items(content: Content) -> Iterator[tuple[int, bytes]]:

@@ -6,13 +6,17 @@ import json
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.rows import TableRows
 from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, one_line, shown
 from gdw.files import memory
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 # Files that need more memory than this are converted once by `datasets` into its cache and memory-mapped.
 IN_MEMORY_BYTES = 1 << 30
@@ -150,7 +154,6 @@ def _is_ascii(column: Any) -> bool:
 
 def copy_parquet(plan: CopyPlan, target: Path) -> None:
     """Write the copy; it keeps the schema with its metadata, the row groups and the compression."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(plan.source) as file:
@@ -162,7 +165,7 @@ def copy_parquet(plan: CopyPlan, target: Path) -> None:
                 table = file.read_row_group(group)
                 end = start + len(table)
                 relabelled = _relabelled(table, schema, plan, start)
-                kept = relabelled.filter(pa.array(plan.keep[start:end]))
+                kept = _kept(relabelled, plan.keep[start:end])
                 if len(kept):
                     out.write_table(kept, row_group_size=len(kept))
                 start = end
@@ -217,6 +220,19 @@ def _relabelled(table: Any, schema: Any, plan: CopyPlan, start: int) -> Any:
         labels[row - start] = plan.relabel[row]
     field = schema.field(position)
     return table.set_column(position, field, pa.array(labels, type=field.type))
+
+
+def _kept(table: Any, keep: NDArray[np.bool_]) -> Any:
+    """The rows to keep. Arrow cannot filter every type, such as views, but it can slice all of them."""
+    import numpy as np
+    import pyarrow as pa
+
+    try:
+        return table.filter(pa.array(keep))
+    except pa.ArrowNotImplementedError:
+        changes = np.flatnonzero(np.diff(keep, prepend=False, append=False)).reshape(-1, 2)
+        runs = [table.slice(first, last - first) for first, last in changes.tolist()]
+        return pa.concat_tables([table.slice(0, 0), *runs])
 
 
 def _compression(file: Any) -> dict[str, str] | str:

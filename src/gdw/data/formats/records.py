@@ -202,7 +202,8 @@ def find_layout(path: Path, content: Content, options: ReadOptions, delimiter: s
 
 def _names(path: Path, cells: list[bytes], delimiter: str, encoding: str | None) -> list[str]:
     try:
-        names = [cell.decode().strip() for cell in cells]
+        # Files that were joined have marks of the byte order in other places than the beginning.
+        names = [cell.decode().strip().strip("\ufeff") for cell in cells]
     except UnicodeDecodeError:
         raise DataError(not_in_encoding(path, encoding)) from None
     if len(names) == 1:

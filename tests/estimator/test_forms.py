@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from gdw.errors import ConfigError, DataError, ModelError
+from gdw.estimator import DataNoteWarning
 from tests.estimator.cases import (
     FORMS,
     codes,
@@ -100,12 +101,17 @@ def test_dense_and_sparse_rows_are_predicted_alike():
         ([*texts()[1:], 3], labels(), r"X\[89\] is 3: expected a text"),
         (images().transpose(0, 3, 1, 2), labels(), "move the channels last"),
         (np.full((90, 4, 4), np.nan), labels(), "NaN"),
-        (frame().assign(age=[[1]] * 90), labels(), "column 'age'"),
     ],
 )
 def test_what_cannot_be_learned_is_said_in_a_line(X, y, message):
     with pytest.raises(ValueError, match=message):
         quick(epochs=1).fit(X, np.array(y, dtype=object) if None in list(y) else y)
+
+
+def test_a_column_of_lists_is_left_out_with_a_note():
+    with pytest.warns(DataNoteWarning, match=r"not used, .* these types: 'lists' \(list<"):
+        fitted = quick(epochs=1).fit(frame().assign(lists=[[1]] * 90), labels())
+    assert fitted.predict(frame().assign(lists=[[1]] * 90)).shape == (90,)
 
 
 @pytest.mark.parametrize(

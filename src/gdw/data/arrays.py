@@ -83,8 +83,9 @@ def _require_finite(X: NDArray[Any], rows: ArrayRows) -> None:
     if X.dtype.kind != "f":
         return
     for start in range(0, len(X), _ROWS_AT_ONCE):
-        bad = np.argwhere(~np.isfinite(X[start : start + _ROWS_AT_ONCE]))
-        if len(bad):
+        finite = np.isfinite(X[start : start + _ROWS_AT_ONCE])
+        if not finite.all():
+            bad = np.argwhere(~finite)
             place = (bad[0] + [start, *([0] * (X.ndim - 1))]).tolist()
             column = f", column {place[1] + 1}" if X.ndim == 2 else ""
             raise DataError(

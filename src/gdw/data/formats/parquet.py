@@ -44,7 +44,7 @@ def open_parquet(path: Path, options: ReadOptions) -> TableRows:  # noqa: ARG001
             elif most > memory.HARMLESS:
                 table = _bounded(path, file)
             else:
-                table = pq.read_table(path, partitioning=None)
+                table = file.read()
         _require_valid(table)
         table = _without_views(table)
     except (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError, OverflowError) as error:

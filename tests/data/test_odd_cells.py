@@ -76,6 +76,20 @@ def test_many_odd_cells_are_said_to_make_names(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("cell", "first"),
+    [('"{:d},5"', "0,5"), ("{:d} %", "0 %"), ("${:d}.20", "$0.20"), ("1 {:03d}", "1 000")],
+)
+def test_numbers_in_the_writing_of_people_are_said_to_be_names(
+    tmp_path: Path, cell: str, first: str
+) -> None:
+    source = load(table(tmp_path / "x.csv", [cell.format(i % 12) for i in range(N)]), label="label")
+    assert source.column_types["x"] == "category"
+    (note,) = source.notes
+    assert note.startswith("read as names, not as numbers (write 3.14, without commas, spaces and")
+    assert note.endswith(f"'x', such as '{first}'")
+
+
 def test_a_later_file_has_odd_cells_too(tmp_path: Path) -> None:
     first = load(table(tmp_path / "x.csv", NUMBERS), label="label")
     later = load(table(tmp_path / "y.csv", with_odd("?!", "-")), label="label")

@@ -169,6 +169,26 @@ def test_the_advice_on_an_encoding_shows_the_text(
     assert values(path, "text", ReadOptions(encoding=encoding)) == lines
 
 
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("windows-1251", "отзыв номер один хороший"),
+        ("gb18030", "文本"),
+        ("windows-1250", "Zażółć gęślą jaźń"),
+        ("windows-1252", "Café très agréable"),
+        ("shift_jis", "番号と文章"),
+    ],
+)
+def test_the_encoding_to_copy_is_the_most_likely_one(
+    tmp_path: Path, encoding: str, text: str
+) -> None:
+    path = tmp_path / "d.csv"
+    path.write_bytes(f"id,label\n1,{text}\n2,b\n".encode(encoding))
+    message = refused(path)
+    assert f"(--encoding {encoding}, encoding=)" in message
+    assert "name the encoding that reads right" in message
+
+
 def test_a_wrong_encoding_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_bytes("a,label\nKöln,x\n".encode("windows-1252"))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdw.data.column_contents import formatted_number, is_text, sample_values
 from gdw.data.columns import ColumnType
 from gdw.data.labels import VARIANTS, one_spelling_each, sorted_names
 from gdw.data.rows import Rows
@@ -101,7 +102,23 @@ def column_notes(rows: Rows, types: Mapping[str, ColumnType]) -> tuple[str, ...]
         *_note("text that holds numbers is read as numbers: ", _counted, written),
         *odd_cells_note(rows, types),
         *_note("read as names, because many cells are not numbers: ", _shortened, mixed),
+        *_note(
+            "read as names, not as numbers (write 3.14, without commas, spaces and signs): ",
+            _shortened,
+            _formatted_numbers(rows, _of_type(types, "category")),
+        ),
     )
+
+
+def _formatted_numbers(rows: Rows, columns: Sequence[str]) -> list[str]:
+    """The columns of `columns` whose cells are numbers with a decimal comma, a unit or a sign, in words."""
+    named = {}
+    for name in columns:
+        values = rows.arrow(name)
+        example = formatted_number(sample_values(values)) if is_text(values.type) else None
+        if example is not None:
+            named[name] = example
+    return [f"{name!r}, such as {example!r}" for name, example in named.items()]
 
 
 def _of_type(types: Mapping[str, ColumnType], type_: ColumnType) -> list[str]:

@@ -32,6 +32,11 @@ _NUMBER = r"(?i)^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan(?:\
 _CODE = r"^\pL{1,4}[-./]?\d[\w.\-]*$"
 _CODE_SHARE = 0.005
 _LEADING_ZERO = r"^0\d"
+# With a decimal comma, groups of three digits, a currency, a percent sign or a unit.
+_FORMATTED = re.compile(
+    r"[+-]?\d+,\d+|[+-]?\d{1,3}(?:[ .,'\u00a0\u202f]\d{3})+(?:[.,]\d+)?"
+    r"|[$€£¥]\s?[\d.,]*\d|[+-]?\d[\d.,]*\s?[%‰$€£¥°]"
+)
 # So few whole numbers may be codes of categories, and a frequent mark one more category.
 _CODES = 12
 
@@ -100,6 +105,17 @@ def odd_cells(cells: Any, counts: Any) -> OddCells | None:
     most = pc.index(counts.filter(odd), pc.max(counts.filter(odd))).as_py()
     example = str(cells.filter(odd)[most].as_py())
     return OddCells(_sum(counts, odd), example, few=_are_few(_sum(counts, strange), rows))
+
+
+def formatted_number(sample: Sequence[str]) -> str | None:
+    """One of the texts if nearly all are numbers with a decimal comma, spaces, a unit or a sign; else None.
+
+    >>> formatted_number(["3,14", "2,72"]), formatted_number(["12.5 %"]), formatted_number(["1,2,3", "b"])
+    ('3,14', '12.5 %', None)
+    """
+    formatted = [text for text in sample if _FORMATTED.fullmatch(text.strip())]
+    many = len(formatted) >= (1 - _ODD_SHARE) * len(sample) > 0
+    return formatted[0].strip() if many else None
 
 
 def hold_codes(cells: Any, *, ids: bool) -> bool:

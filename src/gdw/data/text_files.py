@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import mmap
-import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,13 +31,8 @@ _ENDIAN = {
     codecs.BOM_UTF16_LE: "utf-16-le",
     codecs.BOM_UTF16_BE: "utf-16-be",
 }
-_LIKELY = (
-    "utf-8", "windows-1252", "windows-1250", "windows-1251", "shift_jis", "gb18030", "euc_kr", "big5",
-    "windows-1253", "windows-1254", "windows-1255", "windows-1256", "koi8_r", "mac_roman",
-)  # fmt: skip
 _ONE_BYTE = ("cp125", "cp8", "cp437", "iso8859", "koi8", "mac")
 _SAMPLE = 4096
-_SHOWN_READINGS = 3
 _SHOWN_CHARACTERS = 40
 
 
@@ -168,6 +162,8 @@ def is_utf8(encoding: str | None) -> bool:
 
 def not_in_encoding(path: Path, encoding: str | None) -> str:
     """What is wrong with a file that is not in its encoding, what it may be instead, and how to read it."""
+    from gdw.data.likely_encodings import likely_readings
+
     raw = path.read_bytes()
     wide = _wide_encoding(raw[:_SAMPLE])
     if wide is not None and is_utf8(encoding):
@@ -177,12 +173,15 @@ def not_in_encoding(path: Path, encoding: str | None) -> str:
         return f"{shown(path)} is not {name} text but binary: save its data as UTF-8 text"
     line, start, byte = _first_wrong_line(raw, encoding or "utf-8")
     place = f"line {line} has the byte 0x{byte:02x}"
-    readings = _readings(raw[start : start + _SAMPLE].split(b"\n")[0].rstrip(b"\r"), without=name)
+    readings = likely_readings(
+        raw[start : start + _SAMPLE].split(b"\n")[0].rstrip(b"\r"), without=name
+    )
     if not readings:
         return f"{shown(path)} is not {name} text, {place}: is it a text file? Save it as UTF-8"
-    words = ", ".join(f"{text!r} in {candidate}" for candidate, text in readings)
+    words = ", ".join(f"{_around(text)!r} in {candidate}" for candidate, text in readings)
+    which = "name the encoding" if len(readings) == 1 else "name the encoding that reads right"
     return (
-        f"{shown(path)} is not {name} text, {place}: the line would read {words}; name the encoding "
+        f"{shown(path)} is not {name} text, {place}: the line would read {words}; {which} "
         f"(--encoding {readings[0][0]}, encoding=), or save the file as UTF-8"
     )
 
@@ -235,48 +234,6 @@ def _first_wrong_line(raw: bytes, encoding: str) -> tuple[int, int, int]:
         start = raw.rfind(b"\n", 0, position) + 1
         return raw.count(b"\n", 0, position) + 1, start, raw[position]
     raise AssertionError("the text is in the encoding")
-
-
-def _readings(line: bytes, *, without: str) -> list[tuple[str, str]]:
-    """The likely encodings of a line, each with the text that it gives, the best one first."""
-    readings: dict[str, str] = {}
-    for encoding in _LIKELY:
-        try:
-            # The end of a long line may be cut in the middle of a character.
-            text = codecs.getincrementaldecoder(encoding)().decode(line, final=len(line) < _SAMPLE)
-        except UnicodeDecodeError:
-            continue
-        if text not in readings.values() and encoding != without.lower():
-            readings[encoding] = text
-    ranked = sorted(readings.items(), key=lambda reading: _strangeness(reading[1]))
-    return [(encoding, _around(text)) for encoding, text in ranked[:_SHOWN_READINGS]]
-
-
-def _strangeness(text: str) -> float:
-    """How unlike a text is: from 0; each character beyond ASCII that does not fit its neighbours counts."""
-    strange = [
-        _misfit(before, character, after)
-        for before, character, after in zip(" " + text, text, text[1:] + " ", strict=False)
-        if not character.isascii()
-    ]
-    return sum(strange) / max(len(strange), 1)
-
-
-def _misfit(before: str, character: str, after: str) -> float:
-    if not character.isalpha():
-        return 0.5 if unicodedata.category(character)[0] in "PN" else 1.0
-    scripts = [_script(c) for c in (before, after) if c.isalpha()]
-    others = len(scripts) - scripts.count(_script(character))
-    return 0.5 * (others + (character.isupper() and before.islower()))
-
-
-def _script(character: str) -> str:
-    return (
-        unicodedata.name(character, "NONE")
-        .split()[0]
-        .replace("HIRAGANA", "CJK")
-        .replace("KATAKANA", "CJK")
-    )
 
 
 def _around(text: str) -> str:

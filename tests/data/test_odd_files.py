@@ -155,18 +155,20 @@ def test_dates_beyond_the_year_9999(tmp_path: Path) -> None:
             fit_encoder(source).encode(source)
 
 
-def test_copies_keep_columns_that_are_not_used(tmp_path: Path) -> None:
+@pytest.mark.parametrize("label", [pa.string(), pa.string_view(), pa.large_string()], ids=str)
+def test_copies_keep_columns_that_are_not_used(tmp_path: Path, label: pa.DataType) -> None:
     table = pa.table(
         {
             "bytes": pa.array([b"\xff%d" % k for k in range(6)]),
             "views": pa.array([f"text {k}" * 4 for k in range(6)], pa.string_view()),
+            "byte views": pa.array([b"\xff%d" % k for k in range(6)], pa.binary_view()),
             "list": [[1.0, k] for k in range(6)],
             "in lists": pa.array([[b"%d" % k] for k in range(6)], pa.list_(pa.binary_view())),
             "struct": [{"a": k, "b": [str(k)]} for k in range(6)],
             "map": pa.array([[("k", k)] for k in range(6)], pa.map_(pa.string(), pa.int64())),
             "for": pa.array(range(6), pa.duration("ms")),
             "time": pa.array(range(6), pa.time64("us")),
-            "label": list("ababab"),
+            "label": pa.array(list("ababab"), label),
         }
     )
     path, target = tmp_path / "a.parquet", tmp_path / "copy.parquet"
@@ -179,3 +181,29 @@ def test_copies_keep_columns_that_are_not_used(tmp_path: Path) -> None:
     rows = [dict(row) for row, kept in zip(table.to_pylist(), keep, strict=True) if kept]
     rows[1]["label"] = "c"
     assert copy.to_pylist() == rows
+
+
+@pytest.mark.parametrize(
+    "big", [2**63, 2**64 - 3, 2**64, -(2**63) - 2, 10**37, 10**50], ids=lambda n: f"{n:.0e}"
+)
+def test_large_integers_of_json_are_exact(tmp_path: Path, big: int) -> None:
+    path = tmp_path / "a.jsonl"
+    labels = [big, big + 1, 5, big + 2]
+    rows = [{"x": k / 4, "id": label, "label": label} for k, label in enumerate(labels)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = load(path, label="label")
+    assert source.label_names == tuple(map(str, sorted(labels)))
+    assert source.rows.values("id", np.arange(4)) == labels
+    (value,) = source.rows.values("label", np.array([0]))
+    plan = CopyPlan(path, source.rows, "label", np.ones(4, bool), {2: value})
+    format_of(path).write_copy(plan, tmp_path / "copy.jsonl")
+    changed = path.read_text().replace('"label": 5', f'"label": {big}')
+    assert (tmp_path / "copy.jsonl").read_text() == changed
+
+
+def test_large_numbers_of_json_that_are_not_all_integers_stay_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"a": {2**63 + 1}, "b": 1e300}}\n{{"a": 1.5, "b": -1e25}}\n')
+    rows = open_rows(path)
+    assert rows.values("a", np.arange(2)) == [2.0**63, 1.5]
+    assert rows.values("b", np.arange(2)) == [1e300, -1e25]

@@ -145,7 +145,8 @@ def value_span(item: bytes, key: str) -> tuple[int, int] | None:
 
 def spelled_like(item: bytes, value: Any) -> bytes:
     """A value as JSON, with characters beyond ASCII escaped if the object has none of them."""
-    return json.dumps(value, ensure_ascii=item.isascii()).encode()
+    # Decimals are integers of more than 64 bits.
+    return json.dumps(value, ensure_ascii=item.isascii(), default=int).encode()
 
 
 def _next(item: bytes, position: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from gdw.data.text_files import (
 from gdw.errors import DataError, shown
 
 _BYTES_AT_ONCE = 1 << 26
+_BEYOND_INT64 = 2.0**63
 _NULL = re.compile(rb"\s*null")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -55,6 +57,7 @@ def open_jsonl(path: Path, options: ReadOptions) -> TableRows:
             if dates:
                 # JSON has no dates: Arrow infers them from text, but the text may be a label.
                 table = _read(source, pa.schema([(name, pa.string()) for name in dates]))
+            table = _with_exact_integers(table, source)
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             _require_utf8(path, content)
             fault = _fault(path, content) or f"cannot read {shown(path)}: {_one_line(error)}"
@@ -92,7 +95,28 @@ def _source(path: Path, content: Content, options: ReadOptions) -> Path | bytes:
     return path if is_utf8(options.encoding) and not begin else content[begin:]
 
 
-def _read(source: Path | bytes, schema: Any) -> Any:
+def _with_exact_integers(table: Any, source: Path | bytes) -> Any:
+    """The table with integers that need more than 64 bits with a sign as they are: Arrow rounds them to floats."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for number, field in enumerate(table.schema):
+        if not pa.types.is_floating(field.type):
+            continue
+        column = table.column(number)
+        extremes = pc.min_max(column).as_py()
+        if max(abs(extremes["min"] or 0), abs(extremes["max"] or 0)) < _BEYOND_INT64:
+            continue
+        for exact in (pa.uint64(), pa.decimal128(38, 0), pa.decimal256(76, 0)):
+            with suppress(pa.ArrowInvalid):
+                column = _read(source, pa.schema([(field.name, exact)]), others="ignore").column(0)
+                table = table.set_column(number, field.name, column)
+                break
+    return table
+
+
+def _read(source: Path | bytes, schema: Any, *, others: str = "infer") -> Any:
+    """The table that Arrow reads, with the columns of `schema` and `others`."""
     import pyarrow as pa
     from pyarrow import json as arrow_json
 
@@ -106,7 +130,9 @@ def _read(source: Path | bytes, schema: Any) -> Any:
                 else pa.memory_map(str(source)),
                 read_options=arrow_json.ReadOptions(block_size=_BYTES_AT_ONCE),
                 parse_options=arrow_json.ParseOptions(
-                    explicit_schema=schema, newlines_in_values=newlines_in_values
+                    explicit_schema=schema,
+                    newlines_in_values=newlines_in_values,
+                    unexpected_field_behavior=others,
                 ),
             )
         except pa.ArrowInvalid as error:

@@ -96,7 +96,7 @@ def _source(path: Path, content: Content, options: ReadOptions) -> Path | bytes:
 
 
 def _with_exact_integers(table: Any, source: Path | bytes) -> Any:
-    """The table with integers that need more than 64 bits with a sign as they are: Arrow rounds them to floats."""
+    """The table with integers beyond 64 bits as they are: Arrow rounds them to floats."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gdw.data import load
-from gdw.data.labels import label_type
 from gdw.runs.predicting import write_predictions
-from gdw.runs.schema import Schema
+from gdw.runs.schema import Schema, label_type
 
 BIG = 2**63 + 5
 
@@ -79,6 +79,57 @@ def test_dates_are_dates_in_parquet_and_text_in_json(tmp_path: Path) -> None:
     assert rows == ["2024-01-01", "2024-01-02"]
 
 
+UTC, D = dt.UTC, Decimal
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "in_json"),
+    [
+        (pa.decimal128(10, 2), [D("1.50"), D("2.00")], [1.5, 2.0]),
+        (pa.decimal128(3, 0), [D(1), D(2)], [1, 2]),
+        (pa.decimal256(50, 0), [D(10**40), D(10**40 + 1)], [10**40, 10**40 + 1]),
+        (
+            pa.decimal128(30, 20),
+            [D(1) + D(10) ** -20, D(1)],
+            ["1.00000000000000000001", "1.00000000000000000000"],
+        ),
+        (
+            pa.timestamp("us", "Europe/Berlin"),
+            [dt.datetime(2024, 1, 1, tzinfo=UTC), dt.datetime(2024, 7, 1, 0, 0, 0, 5, tzinfo=UTC)],
+            ["2024-01-01 01:00:00+01:00", "2024-07-01 02:00:00.000005+02:00"],
+        ),
+        (
+            pa.timestamp("ms", "+02:00"),
+            [dt.datetime(2024, 1, 1, tzinfo=UTC), dt.datetime(2024, 7, 1, tzinfo=UTC)],
+            ["2024-01-01 02:00:00+02:00", "2024-07-01 02:00:00+02:00"],
+        ),
+        (
+            pa.time64("us"),
+            [dt.time(1, 2), dt.time(1, 2, 3, 5)],
+            ["01:02:00", "01:02:03.000005"],
+        ),
+        (pa.time32("ms"), [dt.time(1, 2), dt.time(3)], ["01:02:00", "03:00:00"]),
+        (pa.float16(), [1.0, 2.5], [1.0, 2.5]),
+        (pa.float32(), [1.0, 0.25], [1.0, 0.25]),
+        (
+            pa.float64(),
+            [0.1234567890123456, 0.1234567890123457],
+            [0.1234567890123456, 0.1234567890123457],
+        ),
+    ],
+    ids=str,
+)
+def test_other_types_of_parquet(
+    tmp_path: Path, kind: Any, labels: list[Any], in_json: list[Any]
+) -> None:
+    values = pa.array(np.array(labels, np.float16) if kind == pa.float16() else labels, kind)
+    _, column, rows = written(tmp_path, values, "a.parquet")
+    assert column.type == kind
+    assert column.to_pylist() == values.to_pylist()
+    assert rows == in_json
+    assert [type(value) for value in rows] == [type(value) for value in in_json]
+
+
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
@@ -98,7 +149,10 @@ def test_labels_of_csv(tmp_path: Path, labels: list[str], expected: list[Any]) -
     assert [type(value) for value in rows] == [type(value) for value in expected]
 
 
-@pytest.mark.parametrize("labels", [[1, 0], [True, False], [1.5, 2.0], ["1", "0"], ["a", "b"]])
+@pytest.mark.parametrize(
+    "labels",
+    [[1, 0], [True, False], [1.5, 2.0], ["1", "0"], ["a", "b"], [BIG, 0], [2**64, 2**64 + 1]],
+)
 def test_labels_of_jsonl(tmp_path: Path, labels: list[Any]) -> None:
     _, column, rows = written(tmp_path, labels, "a.jsonl")
     assert column.to_pylist() == rows == labels

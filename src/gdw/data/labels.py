@@ -26,14 +26,6 @@ VARIANTS = "labels that differ only in case, white space or invisible characters
 _UNSEEN = frozenset("\u034f\u115f\u1160\u3164\uffa0") | {chr(c) for c in range(0xFE00, 0xFE10)}
 _WHOLE = re.compile(r"-?(?:0|[1-9]\d*)")
 _WHOLE_AS_DECIMAL = re.compile(r"(-?(?:0|[1-9]\d*))(?:\.0*)?")
-_ANY = re.compile(r".*", re.DOTALL)
-# The types of labels in delimited text, with their spelling.
-_OF_CELLS = {
-    "int64": _WHOLE,
-    "uint64": _WHOLE,
-    "double": re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"),
-    "bool": re.compile(r"(?i:true|false)"),
-}
 
 
 @dataclass(frozen=True)
@@ -140,38 +132,6 @@ def one_spelling_each(names: Sequence[str], counts: NDArray[np.int64]) -> tuple[
     ]
     more = [f"{len(described) - _SHOWN} more"] if len(described) > _SHOWN else []
     return [best[label_key(name)] for name in names], "; ".join(described[:_SHOWN] + more)
-
-
-def label_type(kind: Any, names: Sequence[str], *, untyped: bool) -> str:
-    """The type in which labels are given back, as an alias of `pyarrow`; "string" for text.
-
-    Args:
-        kind: the `pyarrow.DataType` of the label column.
-        names: the class names.
-        untyped: whether the labels are cells of delimited text. They are integers, numbers or booleans if all
-            names are, and none would be written in another way: `007` is text.
-    """
-    import pyarrow as pa
-
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    bits = not untyped and (pa.types.is_primitive(kind) or pa.types.is_boolean(kind))
-    known = {str(kind): _ANY} if bits else _OF_CELLS if untyped else {}
-    for alias, spelling in known.items():
-        if all(map(spelling.fullmatch, names)) and as_type(names, alias) is not None:
-            return alias
-    return "string"
-
-
-def as_type(names: Sequence[str], alias: str) -> Any:
-    """Class names as a `pyarrow.Array` of the type `alias`; None if they cannot all be told apart in it."""
-    import pyarrow as pa
-
-    try:
-        typed = pa.array(names, pa.string()).cast(pa.type_for_alias(alias))
-    except (ValueError, NotImplementedError):
-        return None
-    return typed if len(typed.unique()) == len(set(names)) else None
 
 
 def recode(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +17,7 @@ from gdw.data.source import Source
 from gdw.files.documents import write_atomically
 from gdw.files.formula import escaped
 from gdw.runs.run import Run
+from gdw.runs.schema import as_type
 from gdw.train.evaluation import predict_probabilities
 
 if TYPE_CHECKING:
@@ -21,21 +26,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 """The formats of `write_predictions`."""
 
-_IN_JSON = frozenset(
-    (
-        "bool",
-        "float",
-        "double",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "uint8",
-        "uint16",
-        "uint32",
-        "uint64",
-    )
-)
+_CODE = re.compile(r'(?<="prediction":)\d+')
 
 
 def predict_proba(run: Run, source: Source, *, batch_size: int = 512) -> NDArray[np.float32]:
@@ -102,17 +93,51 @@ def write_predictions(frame: pd.DataFrame, path: Path, *, label_type: str = "str
             )
             safe.to_csv(temporary, index=False, float_format="%.6g")
         elif suffix == ".parquet":
-            _with_typed_labels(frame, label_type).to_parquet(temporary, index=False)
+            _write_parquet(frame, temporary, label_type)
         else:
-            typed = _with_typed_labels(frame, label_type if label_type in _IN_JSON else "string")
-            typed.to_json(temporary, orient="records", lines=True, force_ascii=False)
+            temporary.write_text(_json_lines(frame, label_type), encoding="utf-8", newline="\n")
 
     write_atomically(path, write)
 
 
-def _with_typed_labels(frame: pd.DataFrame, label_type: str) -> pd.DataFrame:
-    from gdw.data.labels import as_type
+def _write_parquet(frame: pd.DataFrame, path: Path, label_type: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
+    names, codes = _labels(frame)
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
+    typed = as_type(names, label_type)
+    if typed is not None:
+        number = table.schema.get_field_index("prediction")
+        table = table.set_column(number, "prediction", typed.take(pa.array(codes)))
+    pq.write_table(table, path)
+
+
+def _json_lines(frame: pd.DataFrame, label_type: str) -> str:
+    """The table with each label as JSON has it. Pandas would round numbers, and refuse large ones."""
+    names, codes = _labels(frame)
+    typed = as_type(names, label_type)
+    values = names if typed is None else [*map(_json_value, typed.to_pylist(), names)]
+    if len(set(map(type, values))) > 1:
+        values = names
+    texts = [json.dumps(value, ensure_ascii=False) for value in values]
+    lines: str = frame.assign(prediction=codes).to_json(
+        None, orient="records", lines=True, force_ascii=False
+    )
+    return _CODE.sub(lambda code: texts[int(code[0])], lines)
+
+
+def _labels(frame: pd.DataFrame) -> tuple[list[str], NDArray[np.int64]]:
+    """The L labels that are predicted, and the code of each prediction, int64 `(N,)`."""
     names, codes = np.unique(frame["prediction"].to_numpy(dtype=object), return_inverse=True)
-    typed = None if label_type == "string" else as_type(names.tolist(), label_type)
-    return frame if typed is None else frame.assign(prediction=typed.to_pandas().to_numpy()[codes])
+    return names.tolist(), codes
+
+
+def _json_value(value: Any, name: str) -> Any:
+    """A label as a number or a boolean of JSON where it is one without loss, otherwise its name."""
+    if isinstance(value, Decimal):
+        number = float(value) if "." in name else int(value)
+        return number if Decimal(repr(number)) == value else name
+    if isinstance(value, float):
+        return float(name) if math.isfinite(value) else name
+    return value if isinstance(value, int) else name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from gdw.data.checks import odd_cells_note
-from gdw.data.labels import label_type
 from gdw.data.loading import load
 from gdw.data.source import Source
 from gdw.data.text_files import ReadOptions
@@ -21,6 +22,19 @@ SCHEMA = "schema.json"
 _FILE = Document(
     format=1, remedy="train again", missing="the folder holds no finished gdw run; check the path"
 )
+
+_ANY = re.compile(r".*", re.DOTALL)
+# The types with parameters, which have no alias in `pyarrow`.
+_ZONED = re.compile(r"timestamp\[(\w+), tz=(.+)\]")
+_DECIMAL = re.compile(r"(decimal\d+)\((\d+), (-?\d+)\)")
+# The types of labels in delimited text, with their spelling.
+_WHOLE = re.compile(r"-?(?:0|[1-9]\d*)")
+_OF_CELLS = {
+    "int64": _WHOLE,
+    "uint64": _WHOLE,
+    "double": re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?"),
+    "bool": re.compile(r"(?i:true|false)"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ class Schema:
             `gdw.data.Source.names_declared`.
         labels_merged: whether labels that differ only in case, white space or invisible characters are one
             class.
-        label_type: the type of the label column, an alias of `pyarrow`. Predictions are written in it.
+        label_type: the type of the label column, as `pyarrow` names it. Predictions are written in it.
     """
 
     kind: str
@@ -159,3 +173,50 @@ def _type_of_labels(source: Source, label: str | None) -> str:
         return "string"
     values = source.rows.arrow(source.rows.resolve_label(label), np.arange(0))
     return label_type(values.type, source.label_names, untyped=source.rows.untyped)
+
+
+def label_type(kind: Any, names: Sequence[str], *, untyped: bool) -> str:
+    """The type in which labels are given back, as `pyarrow` names it; "string" for text.
+
+    Args:
+        kind: the `pyarrow.DataType` of the label column.
+        names: the class names.
+        untyped: whether the labels are cells of delimited text. They are integers, numbers or booleans if all
+            names are, and none would be written in another way: `007` is text.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    bits = pa.types.is_primitive(kind) or pa.types.is_boolean(kind) or pa.types.is_decimal(kind)
+    known = {str(kind): _ANY} if bits and not untyped else _OF_CELLS if untyped else {}
+    for alias, spelling in known.items():
+        if all(map(spelling.fullmatch, names)) and as_type(names, alias) is not None:
+            return alias
+    return "string"
+
+
+def as_type(names: Sequence[str], alias: str) -> Any:
+    """Class names as a `pyarrow.Array` of the type `alias`; None if they cannot all be told apart in it."""
+    import pyarrow as pa
+
+    try:
+        kind = _arrow_type(alias)
+        if pa.types.is_time(kind):
+            typed = pa.array(map(dt.time.fromisoformat, names), kind)
+        else:
+            typed = pa.array(names, pa.string()).cast(kind)
+    except (ValueError, NotImplementedError):
+        return None
+    return typed if len(typed.unique()) == len(set(names)) else None
+
+
+def _arrow_type(name: str) -> Any:
+    import pyarrow as pa
+
+    zoned, decimal = _ZONED.fullmatch(name), _DECIMAL.fullmatch(name)
+    if zoned:
+        return pa.timestamp(*zoned.groups())
+    if decimal:
+        return getattr(pa, decimal[1])(int(decimal[2]), int(decimal[3]))
+    return pa.type_for_alias(name)

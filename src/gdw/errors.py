@@ -94,6 +94,7 @@ def nearest(found: str, known: Iterable[str]) -> str:
 _UNSAFE = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
+_LINE_BREAK = re.compile(r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*")
 # `np.str_('cat')`, `np.int64(3)`, `np.True_`: how NumPy 2 shows its scalars in Python code.
 _NUMPY_SCALAR = re.compile(
     r"""\bnp\.[a-z]+\d*_?\(('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[-+.\w]*)\)|\bnp\.(True|False)_"""
@@ -122,8 +123,11 @@ def shown(path: str | os.PathLike[str]) -> str:
 
 
 def one_line(reason: object) -> str:
-    """An exception or text as one line; the name of an exception that says nothing."""
-    return " ".join(str(reason).split()) or type(reason).__name__
+    """An exception or text as one line; the name of an exception that says nothing.
+
+    Spaces inside a line stay: names may differ in nothing else.
+    """
+    return _LINE_BREAK.sub(" ", str(reason).strip()) or type(reason).__name__
 
 
 def composed(text: str) -> str:

@@ -96,6 +96,31 @@ def test_a_pipe_that_its_reader_closed_is_left_silently() -> None:
     )  # 0 if everything fitted into the pipe before it was closed
 
 
+def in_shell(command: str) -> tuple[str, str]:
+    shell = ["bash", "-c", command.replace("gdw", f"{sys.executable} -m gdw", 1)]
+    done = subprocess.run(shell, capture_output=True, text=True, check=False)
+    return done.stdout, done.stderr
+
+
+# The help is printed by rich, which ends a process whose reader is gone by itself.
+@pytest.mark.parametrize("command", ["--help", "train --help", "methods"])
+def test_every_command_ends_alike_without_a_reader(command: str) -> None:
+    waiting = f"gdw {command} | (exec <&-; sleep 0.01); echo ${{PIPESTATUS[0]}}"
+    assert in_shell(waiting) == ("141\n", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+@pytest.mark.parametrize("command", ["--help", "methods"])
+def test_standard_output_that_takes_no_more_is_named(command: str) -> None:
+    said = "gdw: cannot write standard output: No space left on device; make room on that disk\n"
+    assert in_shell(f"gdw {command} > /dev/full; echo $?") == ("2\n", said)
+
+
+def test_names_keep_their_spaces_in_a_message(capsys: pytest.CaptureFixture[str]) -> None:
+    report(ConfigError("no column 'feat  2'.\n  Did you mean\r\n'feat 2'?\n"))
+    assert capsys.readouterr().err == "gdw: no column 'feat  2'. Did you mean\\r 'feat 2'?\n"
+
+
 def run_failing(error: BaseException) -> Any:
     app = typer.Typer(cls=Commands)
 

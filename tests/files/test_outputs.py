@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -100,3 +101,23 @@ def test_a_folder_that_cannot_be_written_is_found_before_the_work(
     refused = pytest.raises(OutputError, match="Permission denied; change its permissions")
     with refused, output_file(tmp_path / "p.csv"):
         raise AssertionError("not reached")
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_the_output_is_named_that_the_user_named_and_not_its_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_folder: bool
+) -> None:
+    def read_only(*_: object) -> int:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").touch()
+    if is_folder:
+        with pytest.raises(
+            OutputError, match=r"^cannot write a.csv/x: Not a directory; make its folder"
+        ):
+            OutputLock(Path("a.csv/x"), is_folder=is_folder)
+    monkeypatch.setattr(os, "open", read_only)
+    with pytest.raises(OutputError, match=r"^cannot write new/p: Read-only file system; change"):
+        OutputLock(Path("new/p"), is_folder=is_folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

@@ -217,6 +217,12 @@ MISTAKES: list[tuple[type[GDWError], str, Any]] = [
      lambda: linear(loss="binary_cross_entropy").backward((X, Y[:, None].expand(6, 3)), PAIR)),
     (DataError, "found dict with the keys 'x', 'labels': pass \\(batch, batch.pop",
      lambda: linear().backward({"x": X, "labels": Y}, PAIR)),  # type: ignore[arg-type]
+    (DataError, r"keys 'x', 'label': pass \(batch, batch.pop\('label'\)\)",
+     lambda: linear().backward({"x": X, "label": Y}, PAIR)),  # type: ignore[arg-type]
+    (DataError, r"keys 'x', 'Target': pass \(batch, batch.pop\('Target'\)\)",
+     lambda: linear().backward({"x": X, "Target": Y}, PAIR)),  # type: ignore[arg-type]
+    (DataError, r"keys 'x', 'z': pass \(batch, targets\), .*batch.pop\(KEY\)",
+     lambda: linear().backward({"x": X, "z": Y}, PAIR)),  # type: ignore[arg-type]
     (DataError, r"the meta batch .* of length 3: several inputs are one tuple.*indices=",
      lambda: linear().backward(PAIR, (X, Y, Y))),  # type: ignore[arg-type]
     (DataError, "found a single number: backward takes the batch, not the loss",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from gdw.errors import ModelError, RunError
+from gdw.errors import ModelError, OutputError, RunError
 from gdw.files.documents import write_atomically, write_text_atomically
 from gdw.train import RunFolder
+from gdw.train.run_folder import make_folder
 
 
 def test_a_run_reads_back_what_was_written(tmp_path: Path) -> None:
@@ -138,3 +140,16 @@ def test_files_have_the_permissions_of_any_new_file(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     write_atomically(tmp_path / "atomic", lambda temporary: temporary.write_bytes(b""))
     assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_a_start_that_fails_leaves_nothing_that_it_made(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+
+    def fill(run: RunFolder) -> None:
+        make_folder(run.file("encoder"))
+        run.file("encoder").joinpath("half").touch()
+        raise OutputError.of(OSError(errno.ENOSPC, ""), "encoder.skops")
+
+    with pytest.raises(OutputError, match="No space left on device; make room"):
+        RunFolder.create(tmp_path, {}, fill=fill)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

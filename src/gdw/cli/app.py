@@ -72,17 +72,13 @@ class Commands(TyperGroup):
             if not ctx.resilient_parsing:
                 _refuse_empty(args)
             return super().parse_args(ctx, args)
-        except (ConfigError, _UsageError) as error:
+        except (ConfigError, OSError, _UsageError) as error:
             raise typer.Exit(_report(error)) from None
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that `ctx` names; an error that the user can mend becomes one line."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            # The reader, such as `head`, has seen enough. What is still in the buffer has no reader either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(CLOSED_PIPE) from None
         except (GDWError, OSError, KeyboardInterrupt, _UsageError) as error:
             raise typer.Exit(_report(error)) from None
 
@@ -113,7 +109,15 @@ def cell(text: str) -> str:
     return escape(printable(text).replace("\n", "\\n"))
 
 
+def silence_output() -> None:
+    """Drop what is still in the buffer of standard output: it cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _report(error: BaseException) -> int:
+    if isinstance(error, BrokenPipeError):  # the reader, such as `head`, has seen enough
+        silence_output()
+        return CLOSED_PIPE
     from gdw.cli.errors import report
 
     return report(error)
@@ -151,4 +155,10 @@ def main() -> None:
     """Entry point of the console script."""
     # gdw refuses such an image itself, in one line.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        # rich ends the process with status 1 when the reader of a table or of the help is gone.
+        if isinstance(end.__context__, BrokenPipeError):
+            sys.exit(CLOSED_PIPE)
+        raise

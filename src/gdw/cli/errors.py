@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gdw.cli.app import say
-from gdw.errors import DivergenceError, GDWError, nearest
+from gdw.cli.app import say, silence_output
+from gdw.errors import DivergenceError, GDWError, OutputError, nearest, one_line
 
 DIVERGED, WRONG_USE, INTERRUPTED = 1, 2, 130
 """Exit statuses."""
@@ -39,6 +40,9 @@ def _message(error: Any) -> str:
 
 def _of_system(error: OSError) -> str:
     if not isinstance(error.filename, (str, bytes)):
+        if _is_of_output(error):
+            silence_output()
+            return str(OutputError.of(error, "standard output"))
         return (
             f"a file cannot be read or written, and the system does not say which: {error.strerror}. Check "
             "the place of the output and the folder for temporary files"
@@ -47,6 +51,13 @@ def _of_system(error: OSError) -> str:
     # Files are written under such a name first.
     written = re.fullmatch(r"\.(.+)\.gdw-[a-z0-9_]{8}\.tmp", path.name, re.DOTALL)
     return f"{error.strerror}: {path.with_name(written[1]) if written else path}"
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether the error comes from the libraries through which all of standard output goes."""
+    *_, (frame, _line) = [(None, 0), *traceback.walk_tb(error.__traceback__)]
+    module = frame.f_globals.get("__name__", "") if frame is not None else ""
+    return module.partition(".")[0] in ("rich", "typer")
 
 
 def _usage(error: Any) -> str:
@@ -98,4 +109,4 @@ def _set_instead(flag: str) -> str:
 def _print(message: str) -> None:
     # The processes of a run on several devices all say the same: one line is enough.
     if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
-        say(f"gdw: {' '.join(message.split())}", err=True)
+        say(f"gdw: {one_line(message)}", err=True)

@@ -1,7 +1,6 @@
 """Files that are written whole or not at all, by one process at a time; JSON files with a format number.
 
-A reader never sees half a file, also if the process is killed. A JSON file that cannot be read gives one line
-of advice.
+No reader sees half a file, also after a kill. A JSON file that cannot be read gives one line of advice.
 """
 
 from __future__ import annotations
@@ -164,9 +163,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 def _temporary_file(path: Path) -> tuple[Path, int]:
     """A new file next to `path`, and a descriptor that locks it: it belongs to a process that is alive."""
     while True:
-        descriptor, name = tempfile.mkstemp(
-            dir=path.parent, prefix=f".{path.name}.gdw-", suffix=".tmp"
-        )
+        descriptor, name = tempfile.mkstemp(".tmp", f".{path.name}.gdw-", path.parent)
         # Another process may take it for abandoned in the moment before it is locked.
         if try_lock(descriptor) is not False and Path(name).exists():
             return Path(name), descriptor
@@ -241,7 +238,8 @@ class OutputLock:
             os.ftruncate(descriptor, 0)
             os.write(descriptor, _holder() + time.strftime(", since %F %T").encode())
         except OSError as error:
-            raise OutputError.of(error, file) from error
+            _unlock(descriptor, file, made)
+            raise OutputError.of(error, file if error.errno == errno.ELOOP else output) from error
         self.release = weakref.finalize(self, _unlock, descriptor, file, made)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=partial(_leave_to_parent, self.release, descriptor))
@@ -274,10 +272,11 @@ def _open_lock(file: Path, output: Path) -> int | None:
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
 
 
-def _unlock(descriptor: int, file: Path, made: Sequence[Path]) -> None:
-    with contextlib.suppress(OSError):
-        file.unlink()
-    os.close(descriptor)
+def _unlock(descriptor: int | None, file: Path, made: Sequence[Path]) -> None:
+    if descriptor is not None:
+        with contextlib.suppress(OSError):
+            file.unlink()
+        os.close(descriptor)
     with contextlib.suppress(OSError):
         for folder in made:
             folder.rmdir()

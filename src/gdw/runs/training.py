@@ -29,7 +29,7 @@ from gdw.runs.run import ENCODER, Run
 from gdw.runs.schema import SCHEMA
 from gdw.train.monitoring import Callback
 from gdw.train.output import FitResult
-from gdw.train.run_folder import CONFIG, RunFolder, lock_run, require_no_link
+from gdw.train.run_folder import CONFIG, RunFolder, lock_run, make_folder, require_no_link
 from gdw.train.trainer import Trainer
 
 
@@ -217,7 +217,7 @@ class Training:
         def fill(run: RunFolder) -> None:
             folder = run.file(ENCODER)
             require_no_link(folder)
-            folder.mkdir(exist_ok=True)
+            make_folder(folder)
             for name, save in parts.items():
                 # A resumed run keeps the files its model was trained with; a new one replaces leftovers.
                 if not (self._resume and (folder / name).is_file()):

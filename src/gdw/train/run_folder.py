@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shlex
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,16 @@ class RunFolder:
         cls.require_free(path)
         run = cls(path)
         make_folder(run.path)
-        if fill is not None:
-            fill(run)
-        text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
-        write_text_atomically(run.file(CONFIG), text)
+        before = set(run.path.iterdir())
+        try:
+            if fill is not None:
+                fill(run)
+            text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+            write_text_atomically(run.file(CONFIG), text)
+        except OSError:
+            for new in set(run.path.iterdir()) - before:
+                shutil.rmtree(new) if new.is_dir() else new.unlink()
+            raise
         return run
 
     @classmethod

@@ -32,7 +32,11 @@ def written(path: Path, values: NDArray[Any]) -> Path:
         ("bytes.tif", 255, "f4"),
         ("mask.png", 1, "u2"),
         ("bytes.png", 255, "u2"),
+        ("ten.png", 1023, "u2"),
         ("twelve.png", 4095, "u2"),
+        ("fourteen.png", 16383, "u2"),
+        ("tiny.tif", 1e-3, "f4"),
+        ("smallest.tif", 1e-30, "f4"),
         ("sixteen.png", 65535, "u2"),
         ("big endian.tif", 65535, ">u2"),
         ("int32 bytes.tif", 255, "i4"),
@@ -40,13 +44,13 @@ def written(path: Path, values: NDArray[Any]) -> Path:
     ],
 )
 def test_values_are_read_by_their_real_range(
-    tmp_path: Path, name: str, white: int, dtype: str
+    tmp_path: Path, name: str, white: float, dtype: str
 ) -> None:
     values = (RAMP * white).astype(dtype)
     path = written(tmp_path / "a" / name, values)
     pixels = np.asarray(decode(path, tmp_path))
     assert pixels.shape == (32, 32, 3)
-    expected = BYTES if white > 1 or dtype == "f4" else 255 * values
+    expected = BYTES if white != 1 or dtype == "f4" else 255 * values
     assert np.abs(pixels[..., 0] - expected).max() <= 1
     written(tmp_path / "b" / name, values)
     source = load(tmp_path, label="label")
@@ -63,6 +67,17 @@ def test_negative_values_and_gaps(tmp_path: Path) -> None:
     assert np.abs(pixels[1:] - BYTES[1:]).max() <= 1
     empty = written(tmp_path / "y.tif", np.full((4, 4), np.nan, "f4"))
     assert np.asarray(decode(empty, tmp_path)).max() == 0
+
+
+def test_tiny_values_around_zero_and_infinite_ones(tmp_path: Path) -> None:
+    values = (RAMP * 1e-3 - 5e-4).astype("f4")
+    values[0, :3] = np.nan, np.inf, -np.inf
+    pixels = np.asarray(decode(written(tmp_path / "x.tif", values), tmp_path))[..., 0]
+    assert pixels[0, :3].tolist() == [0, 255, 0]
+    assert np.abs(pixels[1:] - BYTES[1:]).max() <= 2
+    unit = RAMP.astype("f4")
+    unit[0, 0] = np.inf
+    assert np.asarray(decode(written(tmp_path / "y.tif", unit), tmp_path))[0, 0, 0] == 255
 
 
 def test_one_range_for_all_training_images(tmp_path: Path) -> None:

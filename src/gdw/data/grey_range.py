@@ -29,8 +29,11 @@ _STRIP = 1 << 22
 # Pillow's modes of these images begin so, such as `I;16B`.
 _MODES = ("I", "F")
 
-# The values of white in common use: unit floats and masks, bytes, 12 bits, 16 bits.
-_WHITES = (1.0, 255.0, 4095.0, 65535.0)
+# The values of white in common use: unit floats and masks, then 8, 10, 12, 14 and 16 bits.
+_WHITES = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
+
+# Floats that use a smaller part of the unit range would become almost black, so they have their own range.
+_SMALL = 1 / 16
 
 
 def read_grey_range(source: Source, indices: NDArray[np.int64]) -> GreyRange | None:
@@ -59,7 +62,8 @@ def eight_bits(image: Image.Image, grey: GreyRange | None) -> NDArray[np.uint8]:
         white = 65535.0 if values.dtype.kind in "iu" else 255.0
     pixels = np.empty(values.shape, dtype=np.uint8)
     for rows in _strips(values):
-        numbers = np.nan_to_num(values[rows].astype(np.float64), nan=black)
+        numbers = values[rows].astype(np.float64)
+        numbers = np.nan_to_num(numbers, nan=black, posinf=white, neginf=black)
         if black == 0 and white in (255, 65535):
             # The upper byte, as it is usual for these types.
             scaled = np.trunc(numbers / ((white + 1) / 256))
@@ -86,6 +90,8 @@ def _strips(values: NDArray[Any]) -> Iterator[slice]:
 
 def _usual_range(low: float, high: float) -> GreyRange:
     """Black and white for values from `low` to `high`: the usual range that holds them, else themselves."""
+    if 0 < high - min(low, 0.0) < _SMALL:
+        return min(low, 0.0), high
     if low < 0:
         return low, max(high, low + 1.0)
     return 0.0, next((white for white in _WHITES if high <= white), high)

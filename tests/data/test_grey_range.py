@@ -12,6 +12,7 @@ from PIL import Image
 
 from gdw.data import check_images, fit_encoder, load, load_encoder
 from gdw.data.encode.encoder import SETTINGS
+from gdw.data.encode.image import ImageEncoder
 from gdw.data.images import decode
 
 RAMP = np.linspace(0, 1, 32 * 32).reshape(32, 32)
@@ -78,6 +79,20 @@ def test_tiny_values_around_zero_and_infinite_ones(tmp_path: Path) -> None:
     unit = RAMP.astype("f4")
     unit[0, 0] = np.inf
     assert np.asarray(decode(written(tmp_path / "y.tif", unit), tmp_path))[0, 0, 0] == 255
+
+
+def test_a_note_names_an_image_with_gaps(tmp_path: Path) -> None:
+    for name, gap in (("a/1", 0.5), ("a/2", np.nan), ("b/3", np.inf), ("b/4", 0.5)):
+        values = RAMP.astype("f4")
+        values[3, 3] = gap
+        written(tmp_path / f"{name}.tif", values)
+    encoder = fit_encoder(load(tmp_path, label="label"))
+    assert isinstance(encoder, ImageEncoder)
+    assert encoder.grey == (0, 1)
+    assert encoder.notes == (
+        f"{tmp_path / 'a/2.tif'} has pixels that are NaN or infinite, read as black or white "
+        "(2 images have such pixels)",
+    )
 
 
 def test_one_range_for_all_training_images(tmp_path: Path) -> None:

@@ -36,22 +36,38 @@ _WHITES = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 _SMALL = 1 / 16
 
 
-def read_grey_range(source: Source, indices: NDArray[np.int64]) -> GreyRange | None:
-    """The range of the images at `indices`; None if none of them has more than 8 bits of grey.
+def read_grey_range(
+    source: Source, indices: NDArray[np.int64]
+) -> tuple[GreyRange | None, tuple[str, ...]]:
+    """The range of the images at `indices`, with a note on pixels that are not numbers.
+
+    The range is None if no image has more than 8 bits of grey.
 
     Images that cannot be read do not count: decoding them raises the error.
     """
     low, high = math.inf, -math.inf
     values = source.rows.values(source.feature_columns[0], source.row_numbers[indices])
-    for value in values:
+    gaps = []
+    for position, value in zip(indices.tolist(), values, strict=True):
         try:
             with opened_image(value, source.rows.folder) as image:
                 if image.mode.startswith(_MODES):
-                    least, most = _extremes(np.asarray(image))
+                    pixels = np.asarray(image)
+                    least, most = _extremes(pixels)
                     low, high = min(low, least), max(high, most)
+                    if not all(np.isfinite(pixels[rows]).all() for rows in _strips(pixels)):
+                        gaps.append(position)
         except DataError:
             continue
-    return None if low > high else _usual_range(low, high)
+    return None if low > high else _usual_range(low, high), _notes(source, gaps)
+
+
+def _notes(source: Source, gaps: list[int]) -> tuple[str, ...]:
+    if not gaps:
+        return ()
+    more = "" if len(gaps) == 1 else f" ({len(gaps):,} images have such pixels)"
+    first = source.where(gaps[0])
+    return (f"{first} has pixels that are NaN or infinite, read as black or white{more}",)
 
 
 def eight_bits(image: Image.Image, grey: GreyRange | None) -> NDArray[np.uint8]:

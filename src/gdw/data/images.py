@@ -258,6 +258,8 @@ def _reason(error: BaseException) -> str:
         assert pixels is not None, "Pillow says how many pixels there are"
         return too_large(f"{int(pixels[0]):,} pixels", set_limit())
     if isinstance(error, FileNotFoundError):
+        if error.filename and os.path.islink(error.filename):  # noqa: PTH114 - it may be bytes
+            return "the link leads to no file"
         return "there is no such file (a relative path starts at the folder of the data file)"
     if isinstance(error, UnidentifiedImageError):
         # Pillow's own message shows the address of a buffer in memory.

@@ -82,7 +82,8 @@ def prepare(config: DataConfig, *, seed: int, needs_clean: bool = True) -> Prepa
         given = noise.apply(true, len(train.label_names), seed, features=features)
     doubtful = Examples(inputs, torch.from_numpy(given.copy()))
     meta = None if clean is None else _examples(encoder, clean)
-    source = replace(train.with_labels(given), notes=_notes(train, clean, test))
+    notes = (*_notes(train, clean, test), *getattr(encoder, "notes", ()))
+    source = replace(train.with_labels(given), notes=notes)
     return PreparedData(
         train=doubtful.joined(meta) if config.add_clean and meta is not None else doubtful,
         meta=meta,

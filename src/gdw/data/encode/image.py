@@ -45,12 +45,14 @@ class ImageEncoder:
         grey: the values of black and white in grey images of more than 8 bits; None if the training images
             have none, so that each image is read by its own range.
         memory_limit: in bytes; default: `memory_share()` at the time of encoding.
+        notes: one line each for the user, on pixels of the training images; they are not saved.
     """
 
     image_size: int
     mean_std: MeanStd
     grey: GreyRange | None = None
     memory_limit: int | None = None
+    notes: tuple[str, ...] = ()
     # The images that `fit` decoded, so that `encode` of the same source does not decode them again.
     _decoded: WeakKeyDictionary[Source, Tensor] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False
@@ -60,7 +62,13 @@ class ImageEncoder:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without the decoded images, which cannot be pickled.
-        return ImageEncoder, (self.image_size, self.mean_std, self.grey, self.memory_limit)
+        return ImageEncoder, (
+            self.image_size,
+            self.mean_std,
+            self.grey,
+            self.memory_limit,
+            self.notes,
+        )
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -74,14 +82,15 @@ class ImageEncoder:
             ]
             image_size = SMALL if float(np.median(shorter)) <= 2 * SMALL else LARGE
         chosen = evenly_spaced(len(source), STATISTICS_SAMPLE)
-        grey = read_grey_range(source, evenly_spaced(len(source), SIZE_SAMPLE))
+        grey, notes = read_grey_range(source, evenly_spaced(len(source), SIZE_SAMPLE))
         if grey is not None:
-            grey = read_grey_range(source, chosen)
+            grey, notes = read_grey_range(source, chosen)
         if _bytes(source, image_size) > memory_share():
             sample = decode_squares(source, chosen, image_size, grey)
-            return cls(image_size, channel_statistics(sample), grey)
+            return cls(image_size, channel_statistics(sample), grey, notes=notes)
         images = _all_squares(source, image_size, grey)
-        encoder = cls(image_size, channel_statistics(images[torch.from_numpy(chosen)]), grey)
+        statistics = channel_statistics(images[torch.from_numpy(chosen)])
+        encoder = cls(image_size, statistics, grey, notes=notes)
         encoder._decoded[source] = images
         return encoder
 

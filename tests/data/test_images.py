@@ -179,7 +179,7 @@ def test_folders_that_are_not_of_class_folders(tmp_path: Path) -> None:
     ):
         load(tmp_path, label="label")
     image_folder(tmp_path, {"a/1.png": RED, "loose.png": RED})
-    with pytest.raises(DataError, match=r"loose.png has no label in column 'label'"):
+    with pytest.raises(DataError, match=r"loose.png is not in the folder of a class: move it"):
         load(tmp_path, label="label")
     assert len(load(tmp_path, label=None)) == 2
     with pytest.raises(DataError, match="has no column 'breed'"):
@@ -240,3 +240,18 @@ def test_a_few_other_files_do_not_hide_a_column_of_images(tmp_path: Path) -> Non
     assert source.kind == "image"
     with pytest.raises(DataError, match=r"row 20 of x.csv: cannot read the image '19.heic'"):
         check_images(source)
+
+
+def test_links_to_nothing_and_hidden_images_of_a_folder(tmp_path: Path) -> None:
+    for name in ("a/1.png", "b/2.png", "b/._2.png", "a/.png"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.new("L", (4, 4)).save(path, format="PNG")
+    source = load(tmp_path, label="label")
+    assert len(source) == 2
+    assert source.notes == (
+        "2 images are not used, because the name begins with a dot; the first is a/.png",
+    )
+    (tmp_path / "a/3.png").symlink_to("nothing.png")
+    with pytest.raises(DataError, match=r"'a/3.png': the link leads to no file: repair or remove"):
+        check_images(load(tmp_path, label="label"))

@@ -59,6 +59,11 @@ class Rows(ABC):
     def where(self, row: int) -> str:
         """The place of a row in words, for error messages."""
 
+    def unlabelled(self, row: int, column: str, others: int) -> str:
+        """The message for a row, and `others` after it, without a label."""
+        more = f", and {others} more rows have none" if others else ""
+        return f"{self.where(row)} has no label in column {column!r}{more}: label these rows or remove them"
+
     def cells(self, column: str) -> Cells:
         """The type of a column of delimited text, and its odd cells. It is found once and then kept."""
         from gdw.data.columns import read_cells

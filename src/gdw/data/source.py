@@ -228,11 +228,8 @@ class Source:
             raise DataError(f"column {column!r} of {self.origin} {error}") from None
         missing = np.flatnonzero(read.codes == UNLABELLED)
         if len(missing):
-            more = "" if len(missing) == 1 else f", and {len(missing) - 1} more rows have none"
-            raise DataError(
-                f"{self.where(int(missing[0]))} has no label in column {column!r}{more}: "
-                "label these rows or remove them"
-            )
+            row = int(self.row_numbers[missing[0]])
+            raise DataError(self.rows.unlabelled(row, column, len(missing) - 1))
         if label_names is None:
             return self.with_labels(read.codes, read.names, names_declared=read.declared)
         if tuple(label_names) == self.label_names:

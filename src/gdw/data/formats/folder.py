@@ -62,6 +62,12 @@ class FolderRows(Rows):
     def where(self, row: int) -> str:
         return shown(self.folder / self._paths[row])
 
+    def unlabelled(self, row: int, column: str, others: int) -> str:
+        if column != "label":
+            return super().unlabelled(row, column, others)
+        more = f", and neither are {others} more images" if others else ""
+        return f"{self.where(row)} is not in the folder of a class{more}: move it into one, or remove it"
+
 
 def open_folder(folder: Path, options: ReadOptions) -> FolderRows:  # noqa: ARG001
     """All images below `folder`, sorted by path, without hidden files and folders.
@@ -72,7 +78,7 @@ def open_folder(folder: Path, options: ReadOptions) -> FolderRows:  # noqa: ARG0
     Raises:
         DataError: there are no images, or the folders are the parts of a split, such as `train` and `test`.
     """
-    images, others = _images(folder)
+    images, others, hidden = _images(folder)
     paths = sorted(images, key=os.fsencode)
     if not paths:
         raise DataError(
@@ -82,7 +88,7 @@ def open_folder(folder: Path, options: ReadOptions) -> FolderRows:  # noqa: ARG0
     _refuse_split(folder, paths)
     labels = [shown(path.parts[0]) if len(path.parts) > 1 else None for path in paths]
     return FolderRows(
-        folder, paths, labels, _notes(folder, others, {path.parts[0] for path in paths})
+        folder, paths, labels, _notes(folder, others, hidden, {path.parts[0] for path in paths})
     )
 
 
@@ -152,9 +158,15 @@ def _share_classes(first: set[str], others: Sequence[set[str]]) -> bool:
     return "" not in first and any(first & other for other in others)
 
 
-def _notes(folder: Path, others: Sequence[Path], classes: set[str]) -> tuple[str, ...]:
-    """What is not used: files that are not images by their suffix, and class folders without images."""
+def _notes(
+    folder: Path, others: Sequence[Path], hidden: Sequence[Path], classes: set[str]
+) -> tuple[str, ...]:
+    """What is not used: other files by their suffix, hidden images, and class folders without images."""
     notes = [_unused(others)] if others else []
+    if hidden:
+        are = "1 image is" if len(hidden) == 1 else f"{len(hidden):,} images are"
+        first = shown(min(hidden, key=os.fsencode))
+        notes.append(f"{are} not used, because the name begins with a dot; the first is {first}")
     folders = {entry.name for entry in folder.iterdir() if entry.is_dir()}
     empty = sorted(name for name in folders - classes if not name.startswith("."))
     if empty:
@@ -173,14 +185,18 @@ def _unused(files: Sequence[Path]) -> str:
     )
 
 
-def _images(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The relative paths of the images and of the other files, without hidden ones."""
+def _images(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """The relative paths of the images, of the other files that are not hidden, and of the hidden images."""
     images: list[Path] = []
     others: list[Path] = []
+    hidden: list[Path] = []
     for path in _files(folder):
         is_image = path.name.lower().endswith(IMAGE_SUFFIXES)
-        (images if is_image else others).append(path)
-    return images, others
+        if not path.name.startswith("."):
+            (images if is_image else others).append(path)
+        elif is_image:
+            hidden.append(path)
+    return images, others, hidden
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -194,7 +210,7 @@ def _files(folder: Path) -> Iterator[Path]:
         visited.add((state.st_dev, state.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(parent).relative_to(folder)
-        yield from (here / name for name in files if not name.startswith("."))
+        yield from (here / name for name in files)
 
 
 def _targets(plan: CopyPlan, paths: Sequence[Path]) -> dict[int, Path]:

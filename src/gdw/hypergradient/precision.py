@@ -6,7 +6,6 @@ The dtype of the logits is not enough: a forward pass under autocast may return 
 from __future__ import annotations
 
 import sys
-import warnings
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -20,6 +19,7 @@ from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
 from gdw.errors import ConfigError
+from gdw.hypergradient.conversions import COMPILED, CONVERTING, unconverted, warn_of_coarse_step
 
 SIXTEEN_BITS = (torch.float16, torch.bfloat16)
 
@@ -40,7 +40,7 @@ class Autocast:
     Attributes:
         dtypes: the autocast dtypes under which the model calls functions of PyTorch, and the 16-bit dtypes to
             which it converts by itself.
-        fixed: whether the model computes in 16 bits also where autocast is switched off.
+        fixed: whether the model computes in 16 bits also without autocast and its own conversions.
         off: whether autocast is switched off now.
     """
 
@@ -70,7 +70,6 @@ class Autocast:
             yield
         self._watched.add(torch.is_autocast_enabled(device.type))
         self.dtypes |= functions.autocast | functions.converted
-        self.fixed |= bool(functions.converted)
 
     def probe(self, device: torch.device, call: Callable[[], Any]) -> None:
         """Watch a pass of a compiled model: as plain Python, since compiled functions are not seen."""
@@ -83,7 +82,7 @@ class Autocast:
     def try_without(self, model: nn.Module, call: Callable[[], Any]) -> None:
         """Call `call`, a pass inside `switched_off`, the first time, to see whether that works.
 
-        If the model needs autocast, converts to 16 bits by itself, or is compiled and enters autocast in its
+        If the model needs autocast or its conversions to 16 bits, or is compiled and enters autocast in its
         own `forward`, then `fixed` is true afterwards.
         """
         if self._tried:
@@ -92,14 +91,11 @@ class Autocast:
         self._functions = functions = _Functions(kind, autocast=False)
         self.fixed = not _succeeds(call) or functions.in_16_bits
         if functions.autocast and is_compiled(model):
-            warnings.warn(
-                "the compiled model enters autocast in its own forward, where a finite difference is "
-                "inaccurate: enter autocast around the call of the model instead, or use "
-                "hypergradient='forward'",
-                stacklevel=2,
-            )
+            warn_of_coarse_step(COMPILED)
             self.fixed = True
-        if self.fixed or not functions.autocast:
+        elif self.fixed and torch.bfloat16 in self.dtypes - {p.dtype for p in model.parameters()}:
+            warn_of_coarse_step(CONVERTING)
+        if self.fixed or not (functions.autocast or functions.undone):
             self._functions = None
         self._tried = True
 
@@ -134,7 +130,7 @@ def _succeeds(call: Callable[[], Any]) -> bool:
     """Whether `call` computes; an error other than of memory is one of dtypes that do not fit together."""
     try:
         call()
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AssertionError) as error:
         if "memory" in str(error):
             raise
         return False
@@ -146,12 +142,13 @@ class _Functions(TorchFunctionMode):
 
     Args:
         kind: the type of the device, such as `"cuda"`.
-        autocast: False: compute them without autocast, wherever it was entered.
+        autocast: False: compute them without autocast and conversions to 16 bits, wherever they stand.
 
     Attributes:
         autocast: the autocast dtypes under which they were called.
         converted: the 16-bit dtypes of results that were called without autocast and have a gradient.
         in_16_bits: whether a result was in 16 bits.
+        undone: whether conversions to 16 bits were left out (only without autocast).
     """
 
     def __init__(self, kind: str, *, autocast: bool = True) -> None:
@@ -159,7 +156,7 @@ class _Functions(TorchFunctionMode):
         self._kind, self._allowed = kind, autocast
         self.autocast: set[torch.dtype] = set()
         self.converted: set[torch.dtype] = set()
-        self.in_16_bits = False
+        self.in_16_bits = self.undone = False
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -167,6 +164,9 @@ class _Functions(TorchFunctionMode):
         on = torch.is_autocast_enabled(self._kind)
         with nullcontext() if self._allowed or not on else _without_autocast(self._kind):
             result = function(*args, **(kwargs or {}))
+        if not self._allowed and isinstance(result, Tensor) and result.dtype in SIXTEEN_BITS:
+            narrow, result = result.dtype, unconverted(function, args, result)
+            self.undone |= narrow != result.dtype
         for value in result if isinstance(result, tuple) else (result,):
             self._note(value, on)
         return result

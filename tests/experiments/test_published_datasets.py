@@ -152,6 +152,9 @@ def test_food101n_with_a_broken_list(food: Path, tmp_path: Path) -> None:
         DataError, match=r"line 2 of .*verified_train.tsv: expected class/key, a tab"
     ):
         converted(tmp_path, layout="food101n", root="Food-101N_release")
+    (food / "meta" / "verified_train.tsv").write_bytes(b"class_name/key\tx\n\0waffles/1.jpg\t1\n")
+    with pytest.raises(DataError, match=r"line 2 of .*verified_train.tsv has a zero byte"):
+        converted(tmp_path, layout="food101n", root="Food-101N_release")
 
 
 def write_cifar(folder: Path, classes: int) -> np.ndarray[Any, Any]:

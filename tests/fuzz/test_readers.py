@@ -49,6 +49,7 @@ def _read(reader: Reader, content: bytes) -> None:
 
 
 @pytest.mark.timeout(3600)
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 @pytest.mark.parametrize("name", list(READERS))
 def test_a_damaged_file_is_one_line(name: str) -> None:
     reader = READERS[name]

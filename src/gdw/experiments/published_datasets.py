@@ -182,6 +182,9 @@ def _lines(path: Path) -> list[str]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot read {path}: {error}") from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise DataError(f"line {line} of {path} has a zero byte: unpack the data set again")
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

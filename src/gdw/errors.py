@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+_LONGEST_NAME = 120
+
 
 class GDWError(Exception):
     """Base of all errors that `gdw` raises on purpose. Its message is safe to show, see `printable`."""
@@ -137,7 +139,7 @@ def composed(text: str) -> str:
 
 def listed(names: Iterable[str], limit: int = 12) -> str:
     """Return the names as text, `'a', 'b', 'c' and 4 more`; at most `limit` of them."""
-    quoted = [repr(name) for name in names]
+    quoted = [brief(name, _LONGEST_NAME) for name in names]
     rest = len(quoted) - limit
     return ", ".join(quoted[:limit]) + (f" and {rest} more" if rest > 0 else "")
 

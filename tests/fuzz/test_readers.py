@@ -79,3 +79,9 @@ def test_a_valid_file_is_read(name: str) -> None:
         path = Path(folder) / reader.file
         path.write_bytes(content)
         reader.read(path)
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parent / "found").iterdir()))
+def test_files_that_ended_the_process_are_one_line(file: Path) -> None:
+    with pytest.raises(GDWError, match="is damaged"):
+        READERS["parquet"].read(file)

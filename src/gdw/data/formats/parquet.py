@@ -61,7 +61,7 @@ def _is_small(metadata: Any) -> bool:
     """Whether the file is harmless even if every row holds the longest text that the file can store."""
     groups = map(metadata.row_group, range(metadata.num_row_groups))
     size = sum(group.total_byte_size for group in groups) + metadata.num_columns * _WIDEST
-    return bool(0 <= metadata.num_rows * size <= memory.HARMLESS)
+    return bool(0 <= metadata.num_rows * size <= min(memory.HARMLESS, IN_MEMORY_BYTES))
 
 
 def _sizes(metadata: Any) -> tuple[int, int, int, set[str]]:

@@ -108,7 +108,7 @@ def audit(
         _show(run_audit, frame, cells, top)
         _show_assessment(run_audit, assessment)
         if issues is None:
-            _keep(run_audit, frame, cells)
+            _keep(run_audit, frame, cells, assessment)
         if pred_probs is not None:
             write_pred_probs(run_audit.evidence, pred_probs)
             say(f"predicted probabilities for cleanlab: {pred_probs}")
@@ -137,11 +137,11 @@ def _judge(
     return run_audit, run_audit.issues(threshold=threshold), run_audit.noise_cells()
 
 
-def _keep(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells) -> None:
+def _keep(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, assessment: Assessment) -> None:
     from gdw.errors import OutputError
 
     try:
-        run_audit.write(frame, cells)
+        run_audit.write(frame, cells, assessment)
     except OutputError as error:
         from gdw.cli.errors import note
 

@@ -80,15 +80,13 @@ def note(message: object) -> None:
 
 
 @contextmanager
-def notes_of_warnings() -> Iterator[None]:
-    """Inside, what could not be kept in a run folder is a note on standard error."""
-    from gdw.runs.outputs import NotKeptWarning
-
+def notes_of_warnings(category: type[Warning]) -> Iterator[None]:
+    """Inside, each warning of `category` becomes a note on standard error; other warnings pass through."""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", NotKeptWarning)
+        warnings.simplefilter("always", category)
         yield
     for warning in caught:
-        if issubclass(warning.category, NotKeptWarning):
+        if issubclass(warning.category, category):
             note(warning.message)
         else:
             warnings.warn_explicit(

@@ -54,7 +54,7 @@ def evaluate(
     from gdw.files.documents import write_text_atomically
     from gdw.runs import evaluate as evaluate_source
     from gdw.runs import evaluate_file, load
-    from gdw.runs.outputs import output_of_run
+    from gdw.runs.outputs import NotKeptWarning, output_of_run
 
     opened = load(run)
     chosen = label or _label_column(opened.data_config, data)
@@ -64,7 +64,7 @@ def evaluate(
         for text in source.notes:
             note(text)
         if limit is None:
-            with notes_of_warnings():
+            with notes_of_warnings(NotKeptWarning):
                 figures = evaluate_file(opened, data, source=source)
         else:
             figures = evaluate_source(opened, source)

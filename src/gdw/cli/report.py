@@ -48,8 +48,9 @@ def report(
     """
     from gdw.cli.errors import notes_of_warnings
     from gdw.report import write_report
+    from gdw.runs.outputs import NotKeptWarning
 
-    with notes_of_warnings():
+    with notes_of_warnings(NotKeptWarning):
         page = write_report(
             run,
             output=output,

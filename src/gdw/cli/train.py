@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import shlex
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -158,19 +157,10 @@ def _add_flags(sections: dict[str, Any], passed: Mapping[str, Any]) -> None:
 
 def _parse(sections: Mapping[str, Any]) -> RunConfig:
     """The records of the sections; a spelling that is out of date is a note on standard error."""
-    from gdw.cli.errors import note
+    from gdw.cli.errors import notes_of_warnings
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", FutureWarning)
-        config = RunConfig.parse(sections)
-    for warning in caught:
-        if issubclass(warning.category, FutureWarning):
-            note(warning.message)
-        else:
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
-    return config
+    with notes_of_warnings(FutureWarning):
+        return RunConfig.parse(sections)
 
 
 def _forget_options_of_another(options: Any, method: str | None) -> None:

@@ -127,12 +127,15 @@ class RunAudit:
         """Check that `write` overwrites no list that somebody edited; `RunError` if it would."""
         require_unedited(self.run.folder.file(LABEL_ISSUES), self.run.folder.file(AUDIT))
 
-    def write(self, frame: pd.DataFrame, cells: Cells) -> None:
+    def write(
+        self, frame: pd.DataFrame, cells: Cells, assessment: Assessment | None = None
+    ) -> None:
         """Write `label_issues.csv`, `noise_matrix.csv` and `audit.json` into the run folder.
 
         Args:
             frame: the table of `issues`.
             cells: the entries of `noise_cells`.
+            assessment: of them, if it is known already.
         """
         names, file = self.run.label_names, self.run.folder.file
         write_noise_matrix(cells, names, file(NOISE_MATRIX))
@@ -142,7 +145,7 @@ class RunAudit:
             names,
             cells,
             wrong=self._wrong(frame),
-            assessment=self.assessment(frame, cells),
+            assessment=assessment or self.assessment(frame, cells),
             issues_file=file(LABEL_ISSUES),
         )
         try:

@@ -141,7 +141,7 @@ def _check_on_clean(
         kept = q[rows, given] >= q.sum(1) / 2
         return (torch.where(kept, given, q.argmax(1)) != label).float()
 
-    missed = torch.zeros(len(label))
+    missed = torch.zeros(len(label), dtype=torch.float32)
     for given, share in zip(tried.T, chance.T, strict=True):
         missed += wrong_after(given) * share
     return CleanCheck(

@@ -12,8 +12,11 @@ from gdw.audit.evidence import ClassWeights
 from gdw.errors import ConfigError
 from gdw.report.style import (
     BLUE,
+    LONGEST_NAME,
     SCALE,
+    WIDE,
     RunLike,
+    is_wide,
     name_ticks,
     new_figure,
     part_of,
@@ -33,22 +36,26 @@ MOST_CLASSES = 40
 """A heat map of more classes cannot be read; only some of them are shown then."""
 _CELLS_WITH_NUMBERS = 12
 _TOP = 25
+_SHORT_NAME = 10
+_LETTERS_PER_INCH, _MARGIN = 9, 1.7
 
 
 def plot_noise_matrix(
     data: RunLike | pd.DataFrame | NoiseMatrix | ArrayLike,
     *,
     label_names: Sequence[str] | None = None,
+    width: float = WIDE,
 ) -> Figure:
     """Plot how often examples of each true class (row) have each given label (column).
 
-    Up to 40 classes are a heat map. With more classes, the most certain confusions are bars with their
-    95 % intervals.
+    Up to 40 classes are a heat map (12 in a narrow figure). With more classes, the most certain confusions
+    are bars with their 95 % intervals.
 
     Args:
         data: a run, its folder, the table of its `noise_matrix.csv`, or P(given | true) as a
             `gdw.audit.NoiseMatrix` or an array `(C, C)`.
         label_names: the names of the C classes, for an array or a `NoiseMatrix`; by default their numbers.
+        width: of the figure, in inches.
 
     Returns:
         A figure with the heat map or the bars.
@@ -65,24 +72,26 @@ def plot_noise_matrix(
     """
     frame = _as_long(part_of(data, "noise_matrix"), label_names)
     names = list(dict.fromkeys([*frame["true_label"], *frame["given_label"]]))
-    if len(names) > MOST_CLASSES:
-        return _bars(confusions(frame, limit=_TOP))
+    if len(names) > most_classes(width):
+        return _bars(confusions(frame, limit=_TOP), width)
     place = {name: k for k, name in enumerate(names)}
     matrix = np.zeros((len(names), len(names)))
     rows, columns = frame["true_label"].map(place), frame["given_label"].map(place)
     matrix[rows, columns] = frame["probability"].fillna(0)
-    axes = _heat_map(matrix, names, "share of the true class", percent=True)
-    axes.set(xlabel="given label", ylabel="true class")
+    axes = _heat_map(matrix, names, "% of the true class", width, percent=True)
+    axes.set(xlabel="label in the data", ylabel="true class")
     return axes.figure  # type: ignore[return-value]
 
 
-def plot_class_weights(data: RunLike | ClassWeights) -> Figure:
+def plot_class_weights(data: RunLike | ClassWeights, *, width: float = WIDE) -> Figure:
     """Plot the mean weight of each class (column) in the examples of each given label (row).
 
-    Of more than 40 classes, those are shown whose given label has the smallest mean weight.
+    Of more than 40 classes (12 in a narrow figure), those are shown whose given label has the smallest mean
+    weight.
 
     Args:
         data: a run, its folder, or the `class_weights` of a `gdw.runs.Run`.
+        width: of the figure, in inches.
 
     Returns:
         A figure with the heat map.
@@ -96,13 +105,20 @@ def plot_class_weights(data: RunLike | ClassWeights) -> Figure:
     """
     weights: ClassWeights = part_of(data, "class_weights")
     chosen = np.flatnonzero(weights.count > 0)
-    if len(chosen) > MOST_CLASSES:
+    most = most_classes(width)
+    if len(chosen) > most:
         of_given = np.diag(weights.weights)[chosen]
-        chosen = np.sort(chosen[np.argsort(of_given, kind="stable")[:MOST_CLASSES]])
+        chosen = np.sort(chosen[np.argsort(of_given, kind="stable")[:most]])
     names = [weights.label_names[k] for k in chosen]
-    axes = _heat_map(weights.weights[np.ix_(chosen, chosen)], names, "mean weight", percent=False)
-    axes.set(xlabel="class", ylabel="given label")
+    shown = weights.weights[np.ix_(chosen, chosen)]
+    axes = _heat_map(shown, names, "mean weight", width, percent=False)
+    axes.set(xlabel="class", ylabel="label in the data")
     return axes.figure  # type: ignore[return-value]
+
+
+def most_classes(width: float) -> int:
+    """The largest number of classes whose heat map can be read in a figure `width` inches wide."""
+    return MOST_CLASSES if is_wide(width) else _CELLS_WITH_NUMBERS
 
 
 def confusions(frame: pd.DataFrame, *, limit: int) -> pd.DataFrame:
@@ -155,39 +171,61 @@ def _names(matrix: NDArray[Any], label_names: Sequence[str] | None) -> list[str]
     return names
 
 
-def _heat_map(matrix: NDArray[Any], names: list[str], meaning: str, *, percent: bool) -> Axes:
+def _heat_map(
+    matrix: NDArray[Any], names: list[str], meaning: str, width: float, *, percent: bool
+) -> Axes:
     from matplotlib.ticker import PercentFormatter
 
-    side = 2.2 + max(2.4, (0.42 if len(names) <= _CELLS_WITH_NUMBERS else 0.19) * len(names))
-    figure = new_figure(side + 0.8, side)
+    wide, few = is_wide(width), len(names) <= _CELLS_WITH_NUMBERS
+    letters = LONGEST_NAME if wide else _SHORT_NAME
+    longest = max((len(short(name, letters)) for name in names), default=0)
+    flat = longest * len(names) <= _LETTERS_PER_INCH * (width - _MARGIN)
+    below = 0.9 if flat else 0.8 + 0.085 * longest
+    figure = new_figure(width, below + (0.38 if few else 0.19) * max(2, len(names)))
     axes = figure.subplots()
     limits: Any = {"vmin": 0, "vmax": 1} if percent else {}
     # Without interpolation the page holds one pixel per cell, sharp at any size.
-    image = axes.imshow(matrix, cmap=SCALE, interpolation="none", **limits)
-    formatter = PercentFormatter(1) if percent else None
-    bar = figure.colorbar(image, ax=axes, format=formatter, shrink=0.8, label=meaning)
-    bar.outline.set_visible(False)
+    image = axes.imshow(matrix, cmap=SCALE, interpolation="none", aspect="auto", **limits)
+    if wide and not few:
+        formatter = PercentFormatter(1) if percent else None
+        bar = figure.colorbar(image, ax=axes, format=formatter, fraction=0.04)
+        bar.outline.set_visible(False)
+    axes.set_title(meaning, loc="left", fontsize="medium")
     axes.spines[:].set_visible(False)
-    size = "medium" if len(names) <= _CELLS_WITH_NUMBERS else "x-small"
-    name_ticks(axes, "x", names, rotation=90, fontsize=size)
-    name_ticks(axes, "y", names, fontsize=size)
-    if len(names) <= _CELLS_WITH_NUMBERS:
-        _write_numbers(axes, matrix, image, percent=percent)
+    size = "medium" if few and wide else "small" if few else "x-small"
+    name_ticks(axes, "x", names, limit=letters, rotation=0 if flat else 90, fontsize=size)
+    name_ticks(axes, "y", names, limit=letters, fontsize=size)
+    if few:
+        _write_numbers(axes, matrix, image, small=not wide and len(names) > 5, percent=percent)
     return axes
 
 
-def _write_numbers(axes: Axes, matrix: NDArray[Any], image: Any, *, percent: bool) -> None:
+def _write_numbers(
+    axes: Axes, matrix: NDArray[Any], image: Any, *, small: bool, percent: bool
+) -> None:
+    """Write the values into the cells; in small cells with fewer characters."""
     low, high = image.get_clim()
     for (row, column), value in np.ndenumerate(matrix):
         light = high > low and (value - low) / (high - low) > 0.5
-        text = f"{value * 100:.0f}" if percent else f"{value:.2f}"
+        text = _percentage(value, small) if percent else _decimal(value, small)
         # Not quite black, because `as_svg` replaces black by the text colour of the page.
         colour = "#111111" if light else "#ffffff"
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
+        size = "x-small" if small else "small"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
 
 
-def _bars(worst: pd.DataFrame) -> Figure:
-    figure = new_figure(7.6, 0.9 + 0.26 * max(1, len(worst)))
+def _percentage(value: float, small: bool) -> str:
+    return f"{value * 100:.0f}" if small else f"{value:.0%}"
+
+
+def _decimal(value: float, small: bool) -> str:
+    if not small:
+        return f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) >= 0.995 else f"{value:.2f}".replace("0.", ".", 1)
+
+
+def _bars(worst: pd.DataFrame, width: float) -> Figure:
+    figure = new_figure(width, 0.9 + 0.26 * max(1, len(worst)))
     axes = figure.subplots()
     share = worst["probability"].to_numpy()
     low, high = (
@@ -197,10 +235,12 @@ def _bars(worst: pd.DataFrame) -> Figure:
     reach = np.clip([share - low, high - share], 0, None)
     axes.barh(range(len(worst)), share, xerr=reach, color=BLUE, ecolor="#777777", capsize=2)
     pairs = zip(worst["true_label"], worst["given_label"], strict=True)
-    name_ticks(axes, "y", [f"{short(true)} → {short(given)}" for true, given in pairs], limit=48)
+    letters = LONGEST_NAME if is_wide(width) else _SHORT_NAME
+    titles = [f"{short(true, letters)} → {short(given, letters)}" for true, given in pairs]
+    name_ticks(axes, "y", titles, limit=48)
     axes.set_ylim(len(worst) - 0.4, -0.6)
     axes.set_xlim(0, None)
-    axes.set_xlabel("share of the true class (left of the arrow) with the label on the right")
+    axes.set_xlabel("share of the true class" if is_wide(width) else "share")
     percent_axes(axes.xaxis)
     tidy(axes)
     axes.grid(visible=False, axis="y")

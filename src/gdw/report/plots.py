@@ -12,8 +12,11 @@ from gdw.report.style import (
     BLUE,
     GREEN,
     GREY,
+    LONGEST_NAME,
     ORANGE,
+    WIDE,
     RunLike,
+    is_wide,
     name_ticks,
     new_figure,
     part_of,
@@ -30,12 +33,18 @@ MOST_BARS = 30
 _Records = Sequence[Mapping[str, Any]]
 
 
-def plot_history(data: RunLike | _Records, *, baseline: RunLike | _Records | None = None) -> Figure:
+def plot_history(
+    data: RunLike | _Records,
+    *,
+    baseline: RunLike | _Records | None = None,
+    width: float = WIDE,
+) -> Figure:
     """Plot loss and accuracy over the epochs.
 
     Args:
         data: a run, its folder, or its history (`FitResult.history`).
         baseline: another run, whose accuracy on the test data is drawn for comparison.
+        width: of the figure, in inches. In a narrow figure the axes are one above the other.
 
     Returns:
         A figure with two axes, loss and accuracy.
@@ -52,10 +61,14 @@ def plot_history(data: RunLike | _Records, *, baseline: RunLike | _Records | Non
     """
     records: _Records = part_of(data, "history")
     other: _Records = [] if baseline is None else part_of(baseline, "history")
-    figure = new_figure(8.4, 3.2)
-    loss, accuracy = figure.subplots(1, 2)
+    if is_wide(width):
+        figure = new_figure(width, 3.2)
+        loss, accuracy = figure.subplots(1, 2)
+    else:
+        figure = new_figure(width, 5.4)
+        loss, accuracy = figure.subplots(2, 1)
     _line(loss, records, "train_loss", "training, given labels", BLUE, "-")
-    _line(loss, records, "meta_loss", "clean examples", ORANGE, "--")
+    _line(loss, records, "meta_loss", "verified examples", ORANGE, "--")
     _line(loss, records, "test_nll", "test", GREEN, "-.")
     loss.set_ylabel("loss")
     _line(accuracy, records, "train_accuracy", "training, given labels", BLUE, "-")
@@ -88,13 +101,16 @@ def _finish_curves(axes: Axes) -> None:
         axes.legend(frameon=False, fontsize="small")
 
 
-def plot_issues_by_class(data: RunLike | _Records, *, limit: int = MOST_BARS) -> Figure:
+def plot_issues_by_class(
+    data: RunLike | _Records, *, limit: int = MOST_BARS, width: float = WIDE
+) -> Figure:
     """Plot, for each given label, the estimated share of wrong labels, largest first.
 
     Args:
         data: a run, its folder, or `by_class` of its `audit.json`: records with `label`, `examples` and
             `wrong_share`.
         limit: only so many labels, those with the largest shares, are shown.
+        width: of the figure, in inches.
 
     Returns:
         A figure with one bar per label.
@@ -111,15 +127,16 @@ def plot_issues_by_class(data: RunLike | _Records, *, limit: int = MOST_BARS) ->
     audit = part_of(data, "audit")
     rows: _Records = audit["by_class"] if isinstance(audit, dict) else audit
     worst = sorted(rows, key=_wrong_share, reverse=True)[:limit]
-    figure = new_figure(7, 0.9 + 0.26 * max(1, len(worst)))
+    figure = new_figure(width, 0.9 + 0.26 * max(1, len(worst)))
     axes = figure.subplots()
     shares = [_wrong_share(row) for row in worst]
     bars = axes.barh(range(len(worst)), shares, color=ORANGE)
-    notes = [f"{_wrong_share(row):.0%} of {row['examples']:,}" for row in worst]
+    unit, room, letters = (" examples", 1.45, LONGEST_NAME) if is_wide(width) else ("", 1.7, 14)
+    notes = [f"{_wrong_share(row):.0%} of {row['examples']:,}{unit}" for row in worst]
     axes.bar_label(bars, notes, padding=4, fontsize="small")
-    name_ticks(axes, "y", [row["label"] for row in worst])
+    name_ticks(axes, "y", [row["label"] for row in worst], limit=letters)
     axes.set_ylim(len(worst) - 0.4, -0.6)
-    axes.set_xlim(0, max([0.01, *shares]) * 1.25)
+    axes.set_xlim(0, max([0.01, *shares]) * room)
     axes.set_xlabel("estimated share of wrong labels")
     percent_axes(axes.xaxis)
     tidy(axes)
@@ -131,12 +148,13 @@ def _wrong_share(row: Mapping[str, Any]) -> float:
     return row["wrong_share"] or 0.0
 
 
-def plot_reliability(data: RunLike | Mapping[str, Any]) -> Figure:
+def plot_reliability(data: RunLike | Mapping[str, Any], *, width: float = WIDE) -> Figure:
     """Plot how often the model is right, by its confidence (Guo et al., ICML 2017).
 
     Args:
         data: a run, its folder, or the content of its `evaluation.json`. Its entry `reliability` has the
             `count`, mean `confidence` and `accuracy` of each bin; both means are None in an empty bin.
+        width: of the figure, in inches.
 
     Returns:
         A figure with two axes: the accuracy and the share of predictions, by confidence.
@@ -161,7 +179,7 @@ def plot_reliability(data: RunLike | Mapping[str, Any]) -> Figure:
     used = count > 0
     confidence = np.array(bins["confidence"], dtype=float)[used]
     accuracy = np.array(bins["accuracy"], dtype=float)[used]
-    figure = new_figure(5.2, 4.4)
+    figure = new_figure(width, 4.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot((0, 1), (0, 1), "--", color=GREY, label="accuracy equals confidence")
     upper.plot(confidence, accuracy, "o-", color=BLUE, linewidth=2, label="this model")

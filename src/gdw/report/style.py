@@ -19,6 +19,9 @@ BLUE, ORANGE, GREEN, GREY = "#3b8fd1", "#e69f00", "#009e73", "#8c959f"
 # From dark to light in even steps, also in print and with any kind of colour vision.
 SCALE = "cividis"
 LONGEST_NAME = 22
+# Widths in inches of a figure as wide as the text of the page, and as wide as a phone.
+WIDE, NARROW = 7.7, 3.7
+_LEAST_WIDE = 5.5
 
 
 def part_of(data: Any, part: str) -> Any:
@@ -35,6 +38,11 @@ def new_figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def is_wide(width: float) -> bool:
+    """Whether parts of a figure `width` inches wide fit side by side."""
+    return width >= _LEAST_WIDE
 
 
 def tidy(axes: Axes) -> None:

@@ -7,12 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 
 from gdw import report
 from gdw.audit.evidence import ClassWeights
-from gdw.errors import ConfigError, RunError
+from gdw.errors import ConfigError, DataError, RunError
 from gdw.files.svg import as_svg
+from gdw.report.style import short
+from tests.estimator.cases import labels, numbers, quick
 from tests.report import fabricated as made
 
 NAMES = ("cat", "$dog$", "<b>")
@@ -45,6 +52,79 @@ def test_each_plot_takes_a_run_folder_and_leaves_pyplot_alone(run: Path) -> None
         assert svg.rstrip().endswith("</svg>")
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or not pyplot.get_fignums()
+
+
+PLOTS = (
+    report.plot_history,
+    report.plot_noise_matrix,
+    report.plot_class_weights,
+    report.plot_issues_by_class,
+)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Any:
+    return quick(epochs=2).fit(numbers(), labels())
+
+
+@pytest.mark.parametrize("wrap", [lambda c: c, lambda c: make_pipeline(c)])
+def test_each_plot_takes_a_fitted_classifier(fitted: Any, wrap: Any) -> None:
+    for plot in PLOTS:
+        assert plot(wrap(fitted)).axes, plot
+    figure = report.plot_reliability(wrap(fitted), numbers(), labels())
+    p = fitted.predict_proba(numbers())
+    right = np.mean(p.argmax(1) == (labels() == "yes"))
+    shares = [bar.get_height() for bar in figure.axes[1].patches]
+    accuracy = figure.axes[0].get_lines()[1].get_ydata()
+    assert np.dot(accuracy, [share for share in shares if share]) == pytest.approx(right)
+    same = report.plot_reliability(p, y=labels()).axes[0].get_lines()[1].get_ydata()
+    np.testing.assert_array_equal(same, accuracy)
+
+
+def test_the_plots_of_a_classifier_have_the_names_and_figures_of_its_tables(fitted: Any) -> None:
+    for data in (fitted, fitted.noise_matrix_):
+        axes = report.plot_noise_matrix(data).axes[0]
+        assert ticks(axes.yaxis) == ["no", "yes"]
+        np.testing.assert_array_equal(
+            axes.get_images()[0].get_array(), fitted.noise_matrix_.probability
+        )
+    count = fitted.noise_matrix_.count
+    wrong = {"no": count[1, 0] / count[:, 0].sum(), "yes": count[0, 1] / count[:, 1].sum()}
+    axes = report.plot_issues_by_class(fitted).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx(
+        [wrong[name] for name in ticks(axes.yaxis)]
+    )
+    flagged = fitted.label_issues_.groupby("given_label")["is_label_issue"].mean()
+    axes = report.plot_issues_by_class(fitted.label_issues_).axes[0]
+    assert axes.get_xlabel() == "share of labels in doubt"
+    assert [bar.get_width() for bar in axes.patches] == pytest.approx(
+        flagged.loc[ticks(axes.yaxis)].tolist()
+    )
+
+
+def test_each_plot_draws_in_the_axes_of_the_user(fitted: Any) -> None:
+    whole = Figure()
+    grid = whole.subplots(2, 4)
+    data: dict[Any, tuple[Any, ...]] = {report.plot_reliability: (fitted, numbers(), labels())}
+    places = (grid[0, :2], grid[0, 2], grid[0, 3], grid[1, 0], grid[1, 1], grid[1, 2:])
+    plots = (*PLOTS, report.plot_reliability, report.plot_reliability)
+    for plot, place in zip(plots, places, strict=True):
+        assert plot(*data.get(plot, (fitted,)), ax=place) is whole, plot
+    assert all(axes.has_data() for axes in grid.flat)
+    part = Figure().subfigures(1, 2)[0]
+    assert report.plot_noise_matrix(np.eye(2), ax=part.subplots()) is part.figure
+
+
+def test_a_notebook_shows_a_plot_without_pyplot() -> None:
+    figure: Any = report.plot_noise_matrix(np.eye(2))
+    assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_long_names_keep_their_ends() -> None:
+    names = [f"a class with quite a long name, number {k}" for k in (3, 14)]
+    assert [short(name) for name in names] == ["a class with q…umber 3", "a class with q…mber 14"]
+    axes = report.plot_noise_matrix(np.eye(2), label_names=("cat", "dog")).axes[0]
+    assert axes.get_xticklabels()[0].get_rotation() == 0
 
 
 def test_names_stay_as_they_are_and_black_becomes_the_colour_of_the_page(run: Path) -> None:
@@ -128,5 +208,19 @@ def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:
         report.plot_noise_matrix(np.zeros((2, 3)))
     with pytest.raises(ConfigError, match="expected 3 label names, one per class, found 2"):
         report.plot_noise_matrix(np.eye(3), label_names=("a", "b"))
+    with pytest.raises(ConfigError, match=r"ax: expected 2 axes, as from .*subplots\(1, 2\)"):
+        report.plot_history([{"epoch": 1}], ax=Figure().subplots())  # type: ignore[arg-type]
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        report.plot_history(quick())
+    with pytest.raises(ConfigError, match=r"a fitted gdw\.GDWClassifier, found Dummy"):
+        report.plot_history(DummyClassifier().fit([[0]], [0]))
+    with pytest.raises(ConfigError, match=r"plot_reliability\(classifier, X, y\)"):
+        report.plot_reliability(DummyClassifier().fit([[0]], [0]), y=[0])
+    with pytest.raises(ConfigError, match="keeps no test data"):
+        report.plot_reliability(quick(epochs=1).fit(numbers(), labels()))
+    with pytest.raises(DataError, match=r"\(2, 2\), found \(3, 2\)"):
+        report.plot_reliability(np.eye(3, 2), y=["a", "b"])
+    with pytest.raises(ConfigError, match="given_label and is_label_issue, found x"):
+        report.plot_issues_by_class(pd.DataFrame({"x": [1]}))
     with pytest.raises(ConfigError, match="found none"):
         report.plot_reliability({"accuracy": 1.0})

@@ -8,13 +8,14 @@ from gdw._lazy import lazy
 
 if TYPE_CHECKING:
     from gdw.audit.assessment import Assessment, assess
-    from gdw.audit.evidence import Evidence
+    from gdw.audit.evidence import ClassWeights, Evidence
     from gdw.audit.issues import label_issues, score
     from gdw.audit.matrix import NoiseMatrix, noise_matrix
     from gdw.audit.recorder import Recorder
 
 _HOME = {
     "Assessment": "gdw.audit.assessment",
+    "ClassWeights": "gdw.audit.evidence",
     "Evidence": "gdw.audit.evidence",
     "NoiseMatrix": "gdw.audit.matrix",
     "Recorder": "gdw.audit.recorder",
@@ -26,6 +27,7 @@ _HOME = {
 
 __all__ = [
     "Assessment",
+    "ClassWeights",
     "Evidence",
     "NoiseMatrix",
     "Recorder",

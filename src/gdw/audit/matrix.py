@@ -83,12 +83,14 @@ class NoiseMatrix:
         probability: float64 `(C, C)`, P(given label | true class); rows sum to one.
         low, high: float64 `(C, C)`, its 95 % interval.
         count: float64 `(C, C)`, the number of examples, as a sum of probabilities.
+        label_names: the names of the C classes; None if unknown.
     """
 
     probability: Floats
     low: Floats
     high: Floats
     count: Floats
+    label_names: tuple[str, ...] | None = None
 
 
 def noise_matrix(
@@ -134,8 +136,8 @@ def noise_matrix(
         high=np.repeat(_interval(np.zeros(c), cells.effective)[1][:, None], c, axis=1),
         count=np.zeros((c, c)),
     )
-    for name, whole in vars(matrix).items():
-        whole[cells.true, cells.given] = getattr(cells, name)
+    for name in ("probability", "low", "high", "count"):
+        getattr(matrix, name)[cells.true, cells.given] = getattr(cells, name)
     return matrix
 
 

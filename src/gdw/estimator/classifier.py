@@ -15,7 +15,6 @@ from torch import nn
 from gdw.data.examples import Examples
 from gdw.estimator import fitting
 from gdw.estimator.containers import unwrapped
-from gdw.estimator.fitting import DataNoteWarning
 from gdw.estimator.given_labels import check_labels, known_spelling
 from gdw.estimator.network import Factory, build_network, network_from_bytes, network_to_bytes
 from gdw.estimator.validation import check_features
@@ -90,6 +89,8 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         How far the label issues can be trusted: its `level` is `"supported"`, `"unproven"` or `"poor"`.
     noise_matrix_ : gdw.audit.NoiseMatrix
         The estimated probability of each given label for each true label.
+    class_weights_ : gdw.audit.ClassWeights
+        The mean weights by given label and class; None with more than 512 classes.
     history_ : list of dict
         One record per epoch.
     module_ : torch.nn.Module
@@ -267,7 +268,7 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         inputs, notes = self._encoder.encode(checked)
         for note in notes:
             # Shown where the user calls `predict`.
-            warnings.warn(note, DataNoteWarning, stacklevel=3)
+            warnings.warn(note, fitting.DataNoteWarning, stacklevel=3)
         return Examples(inputs, torch.zeros(len(inputs), dtype=torch.int64))
 
     def __sklearn_tags__(self) -> Any:

@@ -10,19 +10,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from gdw.audit.evidence import ClassWeights
 from gdw.errors import ConfigError
+from gdw.report.parts import Source, part_of
 from gdw.report.style import (
     BLUE,
     LONGEST_NAME,
     SCALE,
     WIDE,
-    RunLike,
+    figure_of,
     is_wide,
     name_ticks,
-    new_figure,
-    part_of,
+    panels,
     percent_axes,
     short,
     tidy,
+    width_of,
 )
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ _LETTERS_PER_INCH, _MARGIN = 9, 1.7
 
 
 def plot_noise_matrix(
-    data: RunLike | pd.DataFrame | NoiseMatrix | ArrayLike,
+    data: Source | pd.DataFrame | NoiseMatrix | ArrayLike,
     *,
     label_names: Sequence[str] | None = None,
     width: float = WIDE,
+    ax: Axes | None = None,
 ) -> Figure:
     """Plot how often examples of each true class (row) have each given label (column).
 
@@ -52,17 +54,19 @@ def plot_noise_matrix(
     are bars with their 95 % intervals.
 
     Args:
-        data: a run, its folder, the table of its `noise_matrix.csv`, or P(given | true) as a
-            `gdw.audit.NoiseMatrix` or an array `(C, C)`.
-        label_names: the names of the C classes, for an array or a `NoiseMatrix`; by default their numbers.
-        width: of the figure, in inches.
+        data: a run, its folder, a fitted classifier, the table of a `noise_matrix.csv`, or P(given | true)
+            as a `gdw.audit.NoiseMatrix` or an array `(C, C)`.
+        label_names: the names of the C classes, for an array or a `NoiseMatrix`; by default those of the
+            `NoiseMatrix`, or numbers.
+        width: of a new figure, in inches.
+        ax: the axes to draw in; by default those of a new figure.
 
     Returns:
-        A figure with the heat map or the bars.
+        The figure of the heat map or the bars.
 
     Raises:
         RunError: the run has not been audited.
-        ConfigError: the array is not `(C, C)`, or the number of names is not C.
+        ConfigError: the array is not `(C, C)`, the number of names is not C, or `ax` is not one axes.
 
     Example:
         >>> import gdw
@@ -72,48 +76,54 @@ def plot_noise_matrix(
     """
     frame = _as_long(part_of(data, "noise_matrix"), label_names)
     names = list(dict.fromkeys([*frame["true_label"], *frame["given_label"]]))
-    if len(names) > most_classes(width):
-        return _bars(confusions(frame, limit=_TOP), width)
+    if len(names) > most_classes(width_of(ax, width)):
+        return _bars(confusions(frame, limit=_TOP), width, ax)
     place = {name: k for k, name in enumerate(names)}
     matrix = np.zeros((len(names), len(names)))
     rows, columns = frame["true_label"].map(place), frame["given_label"].map(place)
     matrix[rows, columns] = frame["probability"].fillna(0)
-    axes = _heat_map(matrix, names, "% of the true class", width, percent=True)
+    axes = _heat_map(matrix, names, "% of the true class", width, ax, percent=True)
     axes.set(xlabel="label in the data", ylabel="true class")
-    return axes.figure  # type: ignore[return-value]
+    return figure_of(axes)
 
 
-def plot_class_weights(data: RunLike | ClassWeights, *, width: float = WIDE) -> Figure:
+def plot_class_weights(
+    data: Source | ClassWeights, *, width: float = WIDE, ax: Axes | None = None
+) -> Figure:
     """Plot the mean weight of each class (column) in the examples of each given label (row).
 
     Of more than 40 classes (12 in a narrow figure), those are shown whose given label has the smallest mean
     weight.
 
     Args:
-        data: a run, its folder, or the `class_weights` of a `gdw.runs.Run`.
-        width: of the figure, in inches.
+        data: a run, its folder, a fitted classifier, or their `class_weights` (`class_weights_`).
+        width: of a new figure, in inches.
+        ax: the axes to draw in; by default those of a new figure.
 
     Returns:
-        A figure with the heat map.
+        The figure of the heat map.
 
     Raises:
         RunError: the run has not finished, or has more than 512 classes.
+        ConfigError: the classifier has more than 512 classes, or `ax` is not one axes.
 
     Example:
-        >>> import gdw
-        >>> gdw.report.plot_class_weights("runs/animals").savefig("weights.png")  # doctest: +SKIP
+        >>> import gdw, numpy as np
+        >>> weights = gdw.audit.ClassWeights(np.eye(2), count=np.ones(2), label_names=("cat", "dog"))
+        >>> gdw.report.plot_class_weights(weights).axes[0].get_xlabel()
+        'class'
     """
     weights: ClassWeights = part_of(data, "class_weights")
     chosen = np.flatnonzero(weights.count > 0)
-    most = most_classes(width)
+    most = most_classes(width_of(ax, width))
     if len(chosen) > most:
         of_given = np.diag(weights.weights)[chosen]
         chosen = np.sort(chosen[np.argsort(of_given, kind="stable")[:most]])
     names = [weights.label_names[k] for k in chosen]
     shown = weights.weights[np.ix_(chosen, chosen)]
-    axes = _heat_map(shown, names, "mean weight", width, percent=False)
+    axes = _heat_map(shown, names, "mean weight", width, ax, percent=False)
     axes.set(xlabel="class", ylabel="label in the data")
-    return axes.figure  # type: ignore[return-value]
+    return figure_of(axes)
 
 
 def most_classes(width: float) -> int:
@@ -144,6 +154,7 @@ def _as_long(data: Any, label_names: Sequence[str] | None) -> pd.DataFrame:
         frame: pd.DataFrame = data
         return frame
     matrix = np.asarray(getattr(data, "probability", data), dtype=np.float64)
+    label_names = label_names or getattr(data, "label_names", None)
     names = np.array(_names(matrix, label_names), dtype=object)
     # Only a `NoiseMatrix` has intervals.
     low, high = (
@@ -172,24 +183,29 @@ def _names(matrix: NDArray[Any], label_names: Sequence[str] | None) -> list[str]
 
 
 def _heat_map(
-    matrix: NDArray[Any], names: list[str], meaning: str, width: float, *, percent: bool
+    matrix: NDArray[Any],
+    names: list[str],
+    meaning: str,
+    width: float,
+    ax: Axes | None,
+    *,
+    percent: bool,
 ) -> Axes:
-    from matplotlib.ticker import PercentFormatter
-
+    width = width_of(ax, width)
     wide, few = is_wide(width), len(names) <= _CELLS_WITH_NUMBERS
     letters = LONGEST_NAME if wide else _SHORT_NAME
     longest = max((len(short(name, letters)) for name in names), default=0)
     flat = longest * len(names) <= _LETTERS_PER_INCH * (width - _MARGIN)
     below = 0.9 if flat else 0.8 + 0.085 * longest
-    figure = new_figure(width, below + (0.38 if few else 0.19) * max(2, len(names)))
-    axes = figure.subplots()
+    (axes,) = panels(ax, (width, below + (0.38 if few else 0.19) * max(2, len(names))))
     limits: Any = {"vmin": 0, "vmax": 1} if percent else {}
     # Without interpolation the page holds one pixel per cell, sharp at any size.
     image = axes.imshow(matrix, cmap=SCALE, interpolation="none", aspect="auto", **limits)
     if wide and not few:
-        formatter = PercentFormatter(1) if percent else None
-        bar = figure.colorbar(image, ax=axes, format=formatter, fraction=0.04)
+        bar = figure_of(axes).colorbar(image, ax=axes, fraction=0.04)
         bar.outline.set_visible(False)
+        if percent:
+            percent_axes(bar.ax.yaxis)
     axes.set_title(meaning, loc="left", fontsize="medium")
     axes.spines[:].set_visible(False)
     size = "medium" if few and wide else "small" if few else "x-small"
@@ -224,9 +240,9 @@ def _decimal(value: float, small: bool) -> str:
     return f"{value:.1f}" if abs(value) >= 0.995 else f"{value:.2f}".replace("0.", ".", 1)
 
 
-def _bars(worst: pd.DataFrame, width: float) -> Figure:
-    figure = new_figure(width, 0.9 + 0.26 * max(1, len(worst)))
-    axes = figure.subplots()
+def _bars(worst: pd.DataFrame, width: float, ax: Axes | None) -> Figure:
+    (axes,) = panels(ax, (width, 0.9 + 0.26 * max(1, len(worst))))
+    wide = is_wide(width_of(ax, width))
     share = worst["probability"].to_numpy()
     low, high = (
         worst["low"].fillna(worst["probability"]),
@@ -235,13 +251,13 @@ def _bars(worst: pd.DataFrame, width: float) -> Figure:
     reach = np.clip([share - low, high - share], 0, None)
     axes.barh(range(len(worst)), share, xerr=reach, color=BLUE, ecolor="#777777", capsize=2)
     pairs = zip(worst["true_label"], worst["given_label"], strict=True)
-    letters = LONGEST_NAME if is_wide(width) else _SHORT_NAME
+    letters = LONGEST_NAME if wide else _SHORT_NAME
     titles = [f"{short(true, letters)} → {short(given, letters)}" for true, given in pairs]
     name_ticks(axes, "y", titles, limit=48)
     axes.set_ylim(len(worst) - 0.4, -0.6)
     axes.set_xlim(0, None)
-    axes.set_xlabel("share of the true class" if is_wide(width) else "share")
+    axes.set_xlabel("share of the true class" if wide else "share")
     percent_axes(axes.xaxis)
     tidy(axes)
     axes.grid(visible=False, axis="y")
-    return figure
+    return figure_of(axes)

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from gdw.errors import ConfigError
+from gdw.report.parts import Source, answers, part_of
 from gdw.report.style import (
     BLUE,
     GREEN,
@@ -15,18 +17,21 @@ from gdw.report.style import (
     LONGEST_NAME,
     ORANGE,
     WIDE,
-    RunLike,
+    figure_of,
     is_wide,
     name_ticks,
-    new_figure,
-    part_of,
+    panels,
     percent_axes,
     tidy,
+    width_of,
 )
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from gdw.train import FitResult
 
 MOST_BARS = 30
 
@@ -34,23 +39,26 @@ _Records = Sequence[Mapping[str, Any]]
 
 
 def plot_history(
-    data: RunLike | _Records,
+    data: Source | FitResult | _Records,
     *,
-    baseline: RunLike | _Records | None = None,
+    baseline: Source | FitResult | _Records | None = None,
     width: float = WIDE,
+    ax: Sequence[Axes] | None = None,
 ) -> Figure:
     """Plot loss and accuracy over the epochs.
 
     Args:
-        data: a run, its folder, or its history (`FitResult.history`).
-        baseline: another run, whose accuracy on the test data is drawn for comparison.
-        width: of the figure, in inches. In a narrow figure the axes are one above the other.
+        data: a run, its folder, a fitted classifier, a `FitResult`, or a history: one record per epoch.
+        baseline: another one, whose accuracy on the test data is drawn for comparison.
+        width: of a new figure, in inches. In a narrow figure the axes are one above the other.
+        ax: two axes to draw in; by default those of a new figure.
 
     Returns:
-        A figure with two axes, loss and accuracy.
+        The figure of the two axes, loss and accuracy.
 
     Raises:
         RunError: the run has no history.
+        ConfigError: `ax` is not two axes.
 
     Example:
         >>> import gdw
@@ -59,14 +67,9 @@ def plot_history(
         >>> loss.get_ylabel(), accuracy.get_ylabel()
         ('loss', 'accuracy')
     """
-    records: _Records = part_of(data, "history")
-    other: _Records = [] if baseline is None else part_of(baseline, "history")
-    if is_wide(width):
-        figure = new_figure(width, 3.2)
-        loss, accuracy = figure.subplots(1, 2)
-    else:
-        figure = new_figure(width, 5.4)
-        loss, accuracy = figure.subplots(2, 1)
+    records, other = _records(data), [] if baseline is None else _records(baseline)
+    size, layout = ((width, 3.2), (1, 2)) if is_wide(width) else ((width, 5.4), (2, 1))
+    loss, accuracy = panels(ax, size, *layout)
     _line(loss, records, "train_loss", "training, given labels", BLUE, "-")
     _line(loss, records, "meta_loss", "verified examples", ORANGE, "--")
     _line(loss, records, "test_nll", "test", GREEN, "-.")
@@ -78,7 +81,13 @@ def plot_history(
     for axes in (loss, accuracy):
         _finish_curves(axes)
     percent_axes(accuracy.yaxis)
-    return figure
+    return figure_of(loss)
+
+
+def _records(data: Any) -> _Records:
+    part = part_of(data, "history")
+    records: _Records = getattr(part, "history", part)
+    return records
 
 
 def _line(axes: Axes, records: _Records, name: str, label: str, colour: str, style: str) -> None:
@@ -102,21 +111,28 @@ def _finish_curves(axes: Axes) -> None:
 
 
 def plot_issues_by_class(
-    data: RunLike | _Records, *, limit: int = MOST_BARS, width: float = WIDE
+    data: Source | _Records | pd.DataFrame,
+    *,
+    limit: int = MOST_BARS,
+    width: float = WIDE,
+    ax: Axes | None = None,
 ) -> Figure:
     """Plot, for each given label, the estimated share of wrong labels, largest first.
 
     Args:
-        data: a run, its folder, or `by_class` of its `audit.json`: records with `label`, `examples` and
-            `wrong_share`.
+        data: a run, its folder, a fitted classifier, or `by_class` of an `audit.json`: records with `label`,
+            `examples` and `wrong_share`. Of a table of label issues, such as `label_issues_` of the
+            classifier, the share of examples that are label issues is shown.
         limit: only so many labels, those with the largest shares, are shown.
-        width: of the figure, in inches.
+        width: of a new figure, in inches.
+        ax: the axes to draw in; by default those of a new figure.
 
     Returns:
-        A figure with one bar per label.
+        The figure, with one bar per label.
 
     Raises:
         RunError: the run has not been audited.
+        ConfigError: `ax` is not one axes, or a table has no columns `given_label` and `is_label_issue`.
 
     Example:
         >>> import gdw
@@ -124,71 +140,120 @@ def plot_issues_by_class(
         >>> gdw.report.plot_issues_by_class(rows).axes[0].get_xlabel()
         'estimated share of wrong labels'
     """
-    audit = part_of(data, "audit")
+    audit, meaning = part_of(data, "audit"), "estimated share of wrong labels"
+    if hasattr(audit, "columns"):
+        audit, meaning = _flagged(audit), "share of labels in doubt"
     rows: _Records = audit["by_class"] if isinstance(audit, dict) else audit
     worst = sorted(rows, key=_wrong_share, reverse=True)[:limit]
-    figure = new_figure(width, 0.9 + 0.26 * max(1, len(worst)))
-    axes = figure.subplots()
+    (axes,) = panels(ax, (width, 0.9 + 0.26 * max(1, len(worst))))
     shares = [_wrong_share(row) for row in worst]
     bars = axes.barh(range(len(worst)), shares, color=ORANGE)
-    unit, room, letters = (" examples", 1.45, LONGEST_NAME) if is_wide(width) else ("", 1.7, 14)
+    wide = is_wide(width_of(ax, width))
+    unit, room, letters = (" examples", 1.45, LONGEST_NAME) if wide else ("", 1.7, 14)
     notes = [f"{_wrong_share(row):.0%} of {row['examples']:,}{unit}" for row in worst]
     axes.bar_label(bars, notes, padding=4, fontsize="small")
     name_ticks(axes, "y", [row["label"] for row in worst], limit=letters)
     axes.set_ylim(len(worst) - 0.4, -0.6)
     axes.set_xlim(0, max([0.01, *shares]) * room)
-    axes.set_xlabel("estimated share of wrong labels")
+    axes.set_xlabel(meaning)
     percent_axes(axes.xaxis)
     tidy(axes)
     axes.grid(visible=False, axis="y")
-    return figure
+    return figure_of(axes)
 
 
 def _wrong_share(row: Mapping[str, Any]) -> float:
     return row["wrong_share"] or 0.0
 
 
-def plot_reliability(data: RunLike | Mapping[str, Any], *, width: float = WIDE) -> Figure:
+def _flagged(issues: pd.DataFrame) -> _Records:
+    """Records by given label for a table of label issues."""
+    if not {"given_label", "is_label_issue"} <= set(issues.columns):
+        raise ConfigError(
+            "expected a table with the columns given_label and is_label_issue, found "
+            f"{', '.join(map(str, issues.columns))}"
+        )
+    by_label = issues["is_label_issue"].groupby(issues["given_label"]).agg(["size", "mean"])
+    return [
+        {"label": str(label), "examples": int(size), "wrong_share": float(share)}
+        for label, size, share in by_label.itertuples()
+    ]
+
+
+def plot_reliability(
+    data: Source | Mapping[str, Any] | ArrayLike,
+    X: Any = None,
+    y: ArrayLike | None = None,
+    *,
+    width: float = WIDE,
+    ax: Axes | Sequence[Axes] | None = None,
+) -> Figure:
     """Plot how often the model is right, by its confidence (Guo et al., ICML 2017).
 
     Args:
         data: a run, its folder, or the content of its `evaluation.json`. Its entry `reliability` has the
-            `count`, mean `confidence` and `accuracy` of each bin; both means are None in an empty bin.
-        width: of the figure, in inches.
+            `count`, mean `confidence` and `accuracy` of each bin; both means are None in an empty bin. Or a
+            fitted classifier, with test data `X`, `y`. Or predicted probabilities `(N, C)`, such as those of
+            `cross_val_predict`, with `y`.
+        X: what the classifier predicts, N rows.
+        y: the labels `(N,)`, best verified ones.
+        width: of a new figure, in inches.
+        ax: two axes to draw in, or one for the accuracy alone; by default those of a new figure.
 
     Returns:
-        A figure with two axes: the accuracy and the share of predictions, by confidence.
+        The figure of the two axes: the accuracy and the share of predictions, by confidence.
 
     Raises:
         RunError: the run has not been evaluated.
-        ConfigError: `data` has no entry `reliability`.
+        ConfigError: `data` has no entry `reliability`, `X` or `y` is missing, or `ax` is not one or two axes.
+        DataError: the probabilities do not fit `y`.
 
     Example:
         >>> import gdw
         >>> bins = {"count": [10, 30], "confidence": [0.4, 0.9], "accuracy": [0.5, 0.8]}
         >>> len(gdw.report.plot_reliability({"reliability": bins}).axes)
         2
+        >>> probabilities = [[0.9, 0.1], [0.3, 0.7], [0.6, 0.4]]
+        >>> figure = gdw.report.plot_reliability(probabilities, y=["cat", "dog", "dog"])
+        >>> figure.axes[0].get_ylabel()
+        'accuracy'
     """
-    evaluation: Mapping[str, Any] = part_of(data, "evaluation")
-    bins = evaluation.get("reliability")
-    if bins is None:
-        raise ConfigError(
-            "expected 'reliability' in the evaluation, found none: gdw evaluate RUN DATA adds it"
-        )
+    bins = _bins(data, X, y)
     count = np.array(bins["count"], dtype=float)
-    used = count > 0
-    confidence = np.array(bins["confidence"], dtype=float)[used]
-    accuracy = np.array(bins["accuracy"], dtype=float)[used]
-    figure = new_figure(width, 4.4)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot((0, 1), (0, 1), "--", color=GREY, label="accuracy equals confidence")
-    upper.plot(confidence, accuracy, "o-", color=BLUE, linewidth=2, label="this model")
-    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    upper.legend(frameon=False, fontsize="small", loc="upper left")
-    edges = np.linspace(0, 1, len(count) + 1)
-    lower.bar(edges[:-1], count / count.sum(), np.diff(edges), align="edge", color=BLUE)
-    lower.set(xlabel="confidence of the prediction", ylabel="share of\npredictions")
-    for axes in (upper, lower):
+    alone = ax is not None and np.size(np.array(ax, dtype=object)) == 1
+    layout: dict[str, Any] = {} if alone else {"rows": 2, "sharex": True, "height_ratios": (3, 1)}
+    upper, *lower = panels(ax, (width, 4.4), **layout)
+    _plot_accuracy(upper, bins, count > 0)
+    for axes in lower:
+        edges = np.linspace(0, 1, len(count) + 1)
+        axes.bar(edges[:-1], count / count.sum(), np.diff(edges), align="edge", color=BLUE)
+        axes.set_ylabel("share of\npredictions")
+    for axes in (upper, *lower):
         tidy(axes)
         percent_axes(axes.xaxis, axes.yaxis)
-    return figure
+    (lower or [upper])[-1].set_xlabel("confidence of the prediction")
+    return figure_of(upper)
+
+
+def _bins(data: Any, X: Any, y: ArrayLike | None) -> Mapping[str, Any]:
+    if X is None and y is None:
+        bins: Mapping[str, Any] | None = part_of(data, "evaluation").get("reliability")
+        if bins is None:
+            raise ConfigError(
+                "expected 'reliability' in the evaluation, found none: gdw evaluate RUN DATA adds it"
+            )
+        return bins
+    from gdw.runs.evaluating import reliability
+
+    return reliability(*answers(data, X, y))
+
+
+def _plot_accuracy(axes: Axes, bins: Mapping[str, Any], used: NDArray[np.bool_]) -> None:
+    confidence = np.array(bins["confidence"], dtype=float)[used]
+    accuracy = np.array(bins["accuracy"], dtype=float)[used]
+    axes.plot((0, 1), (0, 1), "--", color=GREY, label="accuracy equals confidence")
+    axes.plot(
+        confidence, accuracy, "o-", color=BLUE, linewidth=2, label="this model", clip_on=False
+    )
+    axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    axes.legend(frameon=False, fontsize="small", loc="upper left")

@@ -1,18 +1,17 @@
-"""What all plots of the report share: colours, axes, names of classes, and where their data come from."""
+"""How all plots look: figures, colours, axes, names of classes."""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from gdw.runs.run import Run, load
+import numpy as np
+
+from gdw.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-RunLike: TypeAlias = "str | os.PathLike[str] | Run"
-"""A run, or the path of its folder."""
 
 # The colours of Okabe and Ito, which readers with any kind of colour vision can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#3b8fd1", "#e69f00", "#009e73", "#8c959f"
@@ -24,20 +23,53 @@ WIDE, NARROW = 7.7, 3.7
 _LEAST_WIDE = 5.5
 
 
-def part_of(data: Any, part: str) -> Any:
-    """The `part` of a run if `data` is a run or its folder, else `data` itself.
+def panels(
+    ax: Axes | Sequence[Axes] | None,
+    size: tuple[float, float],
+    rows: int = 1,
+    columns: int = 1,
+    **options: Any,
+) -> list[Axes]:
+    """The axes to draw in: those that the user gave, or those of a new figure.
+
+    Args:
+        ax: what the user gave; None for a new figure, which is not in pyplot's list of figures.
+        size: its width and height in inches.
+        rows, columns: of the axes.
+        options: for `Figure.subplots`.
 
     Raises:
-        RunError: the run does not have that part.
+        ConfigError: the user gave another number of axes.
     """
-    return load(data).require(part) if isinstance(data, (str, os.PathLike)) else data
+    if ax is None:
+        from gdw.report.notebook_figure import NotebookFigure
+
+        figure = NotebookFigure(figsize=size, layout="constrained")
+        return list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+    given = list(np.ravel(np.array(ax, dtype=object)))
+    if len(given) != rows * columns or not all(hasattr(axes, "get_figure") for axes in given):
+        kinds = ", ".join(type(axes).__name__ for axes in given)
+        raise ConfigError(
+            f"ax: expected {rows * columns} axes, as from matplotlib.pyplot.subplots({rows}, {columns})[1], "
+            f"found {kinds or 'none'}"
+        )
+    return given
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, `width` x `height` inches, which is not in pyplot's list of figures."""
-    from matplotlib.figure import Figure
+def width_of(ax: Any, width: float) -> float:
+    """The width in inches of the figure that the axes `ax` would fill alone, or else `width`."""
+    if not hasattr(ax, "get_window_extent"):
+        return width
+    return float(1.25 * ax.get_window_extent().width / figure_of(ax).dpi)
 
-    return Figure(figsize=(width, height), layout="constrained")
+
+def figure_of(axes: Axes) -> Figure:
+    """The figure that holds `axes`, also if these are in a part of it."""
+    figure: Any = axes.get_figure()
+    while figure is not figure.figure:
+        figure = figure.figure
+    whole: Figure = figure
+    return whole
 
 
 def is_wide(width: float) -> bool:
@@ -57,7 +89,11 @@ def short(name: object, limit: int = LONGEST_NAME) -> str:
     """The name of a class on one line of at most `limit` characters."""
     text = " ".join(str(name).split())
     text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    if len(text) <= limit:
+        return text
+    # Long names often differ at their ends.
+    end = limit // 3
+    return f"{text[: limit - 1 - end].rstrip()}…{text[-end:].lstrip()}"
 
 
 def name_ticks(
@@ -70,7 +106,10 @@ def name_ticks(
 
 def percent_axes(*axes: Any) -> None:
     """Write the numbers along these axes, `Axes.xaxis` or `Axes.yaxis`, as percentages."""
-    from matplotlib.ticker import PercentFormatter
-
     for axis in axes:
-        axis.set_major_formatter(PercentFormatter(1))
+        axis.set_major_formatter(percent)
+
+
+def percent(share: float, _: int | None = None) -> str:
+    """A number along an axis as a percentage: "5%", "2.5%"."""
+    return f"{100 * share:.6g}%"

@@ -1,0 +1,113 @@
+"""Where the data of a plot come from: a run, a fitted classifier, or tables and arrays as they are."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gdw.errors import ConfigError, DataError
+from gdw.runs.run import Run, load
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
+
+Source: TypeAlias = "str | os.PathLike[str] | Run | ClassifierMixin"
+"""A run, the path of its folder, or a fitted classifier."""
+
+# The attribute of a fitted classifier that holds a part of a run.
+_ATTRIBUTES = {
+    "history": "history_",
+    "noise_matrix": "noise_matrix_",
+    "class_weights": "class_weights_",
+    "audit": "noise_matrix_",
+}
+
+
+def part_of(data: Any, part: str) -> Any:
+    """The `part` of a run or of a fitted classifier; other `data` are returned as they are.
+
+    Raises:
+        RunError: the run does not have that part.
+        ConfigError: the classifier is not one of gdw, or does not have that part.
+        NotFittedError: the classifier is not fitted.
+    """
+    if isinstance(data, (str, os.PathLike)):
+        return load(data).require(part)
+    return _fitted_part(data, part) if is_classifier(data) else data
+
+
+def is_classifier(data: Any) -> bool:
+    """Whether `data` is an estimator of scikit-learn."""
+    return hasattr(data, "get_params") and hasattr(data, "fit")
+
+
+def _fitted_part(data: Any, part: str) -> Any:
+    from sklearn.utils.validation import check_is_fitted
+
+    check_is_fitted(data)
+    estimator = _innermost(data)
+    name = _ATTRIBUTES.get(part)
+    if name is None:
+        raise ConfigError("a classifier keeps no test data: give them too, plot(classifier, X, y)")
+    if not hasattr(estimator, name):
+        raise ConfigError(
+            f"expected a fitted gdw.GDWClassifier, found {type(estimator).__name__} without {name}"
+        )
+    value = getattr(estimator, name)
+    if value is None:
+        raise ConfigError(f"{name} of this classifier is None: it has more than 512 classes")
+    return {"by_class": _by_class(estimator)} if part == "audit" else value
+
+
+def _innermost(estimator: Any) -> Any:
+    """The classifier inside a search or a pipeline."""
+    if hasattr(estimator, "best_estimator_"):
+        return _innermost(estimator.best_estimator_)
+    return _innermost(estimator.steps[-1][1]) if hasattr(estimator, "steps") else estimator
+
+
+def _by_class(estimator: Any) -> list[dict[str, Any]]:
+    """What `by_class` of `audit.json` holds: for each given label the estimated share of wrong ones."""
+    count = estimator.noise_matrix_.count
+    total = count.sum(0)
+    right = np.divide(np.diag(count), total, out=np.ones(len(total)), where=total > 0)
+    examples = estimator.label_issues_["given_label"].value_counts()
+    return [
+        {"label": str(label), "examples": int(examples.get(label, 0)), "wrong_share": float(share)}
+        for label, share in zip(estimator.classes_.tolist(), 1 - right, strict=True)
+    ]
+
+
+def answers(data: Any, X: Any, y: ArrayLike | None) -> tuple[np.ndarray[Any, Any], ...]:
+    """Predicted probabilities float32 `(N, C)`, and the classes int64 `(N,)`, -1 for an unknown one.
+
+    Args:
+        data: a fitted classifier, or the probabilities.
+        X: what the classifier predicts; None with probabilities.
+        y: the labels. With probabilities their sorted values are the classes.
+
+    Raises:
+        ConfigError: `X` or `y` is missing.
+        DataError: the numbers of rows or classes differ.
+    """
+    labels = np.asarray(y)
+    if is_classifier(data):
+        if X is None or y is None:
+            raise ConfigError("expected plot_reliability(classifier, X, y) with labelled data")
+        probabilities = np.asarray(data.predict_proba(X), dtype=np.float32)
+        classes = np.asarray(data.classes_)
+    else:
+        if X is not None or y is None:
+            raise ConfigError("expected plot_reliability(probabilities, y=labels)")
+        probabilities, classes = np.asarray(data, dtype=np.float32), np.unique(labels)
+    if probabilities.shape != (len(labels), len(classes)) or labels.ndim != 1:
+        raise DataError(
+            f"expected probabilities of shape (N, C) for the N labels and C classes in y, "
+            f"({labels.size}, {len(classes)}), found {probabilities.shape}"
+        )
+    place = {label: k for k, label in enumerate(classes.tolist())}
+    codes = np.array([place.get(label, -1) for label in labels.tolist()], dtype=np.int64)
+    return probabilities, codes

@@ -10,9 +10,9 @@ import torch
 
 from gdw.errors import ConfigError, DataError
 from gdw.estimator import NoCleanExamplesWarning
-from gdw.estimator.fitting import _most_certain
 from gdw.reweight import METHODS
 from gdw.train import Trainer
+from gdw.train.chosen_clean import _most_certain
 from tests.estimator.cases import codes, labels, numbers, quick
 
 MWN = {"method": "mwn", "epochs": 2}

@@ -33,10 +33,9 @@ def test_test_data_that_are_trained_on_are_refused(
         prepare(DataConfig(**{**files, **change}), seed=0)
 
 
-@pytest.mark.parametrize("needs_clean", [True, False])
 @pytest.mark.parametrize("clean", [{"meta": "meta.csv"}, {"meta_size": 10}, {"trusted": "checked"}])
 def test_clean_examples_are_trained_on_as_they_are(
-    files: dict[str, Any], tmp_path: Path, clean: dict[str, Any], needs_clean: bool
+    files: dict[str, Any], tmp_path: Path, clean: dict[str, Any]
 ) -> None:
     header, *rows = (tmp_path / "path.csv").read_text().splitlines()
     marked = [f"{header},checked", *(f"{row},{i < 10}" for i, row in enumerate(rows))]
@@ -44,8 +43,8 @@ def test_clean_examples_are_trained_on_as_they_are(
     options = {"path": "path.csv", "noise": "pair:1.0", "imbalance": "5", **clean}
     if "trusted" not in clean:
         options["drop"] = ["checked"]
-    without = prepare(DataConfig(**options), seed=4, needs_clean=needs_clean)
-    found = prepare(DataConfig(**options, add_clean=True), seed=4, needs_clean=needs_clean)
+    without = prepare(DataConfig(**options), seed=4)
+    found = prepare(DataConfig(**options, add_clean=True), seed=4)
     assert found.meta is not None
     n, m = len(without.train), len(found.meta)
     assert m == 10
@@ -66,15 +65,9 @@ def test_clean_examples_are_trained_on_as_they_are(
     assert found.fingerprint == without.fingerprint
 
 
-@pytest.mark.parametrize(
-    ("needs_clean", "message"),
-    [(False, "add_clean"), (True, "some rows whose labels you have verified")],
-)
-def test_adding_clean_examples_needs_some(
-    files: dict[str, Any], needs_clean: bool, message: str
-) -> None:
-    with pytest.raises(ConfigError, match=message) as caught:
-        prepare(DataConfig(path=files["path"], add_clean=True), seed=0, needs_clean=needs_clean)
+def test_adding_clean_examples_needs_some(files: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="add_clean trains on the clean examples too") as caught:
+        prepare(DataConfig(path=files["path"], add_clean=True), seed=0)
     assert "--meta-size" in str(caught.value)
 
 

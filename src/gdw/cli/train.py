@@ -201,7 +201,10 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
 def _introduce(training: Training, prepared: PreparedData, network: Any) -> None:
     names = prepared.schema.label_names
     options = training.config.training
-    verified = "none verified" if prepared.meta is None else f"{len(prepared.meta):,} verified"
+    verified = "none verified"
+    if prepared.meta is not None:
+        how = "verified" if training.config.data.verified else "drawn from the data, not verified"
+        verified = f"{len(prepared.meta):,} {how}"
     if training.config.data.add_clean:
         verified += " (included in the training examples)"
     say(
@@ -216,11 +219,36 @@ def _introduce(training: Training, prepared: PreparedData, network: Any) -> None
         say(f"noise {training.config.data.noise}: {prepared.spoiled:.1%} of labels changed")
     for note in prepared.source.notes:
         say(note)
+    for line in _without_verified(training, prepared):
+        say(line)
     parameters = sum(p.numel() for p in network.parameters())
     say(
         f"method {options.method}, model {training.model_name(prepared)} ({parameters:,} parameters), "
         f"{options.epochs} epoch{'s' if options.epochs > 1 else ''}, seed {options.seed}"
     )
+
+
+def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
+    """What it means that nobody has verified the clean set, and what to do about it."""
+    advice = (
+        "to find more wrong labels and to know how far to trust the result, verify 10 or more examples of "
+        "each class and name them with --meta FILE or --trusted COLUMN"
+    )
+    if prepared.meta is not None and not training.config.data.verified:
+        return [
+            f"nobody has verified the {len(prepared.meta):,} examples of --meta-size. If labels of the data "
+            "are wrong, so are some of theirs, and the audit does not take them for verified",
+            advice,
+        ]
+    if not training.needs_choice(prepared):
+        return []
+    from gdw.train.chosen_clean import FOLDS, LIMITS
+
+    return [
+        "no verified examples: training examples whose labels look right to models trained without them "
+        f"stand in for them. This takes {FOLDS} more trainings. {LIMITS}",
+        advice,
+    ]
 
 
 def _conclude(training: Training, result: FitResult) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,9 +18,8 @@ from gdw.errors import ConfigError, nearest
 from gdw.estimator.encoding import EncodedData, encode
 from gdw.estimator.network import build_network, check_network, train_network
 from gdw.reweight import METHODS
-from gdw.reweight.preparation import all_but, stratified_folds
-from gdw.seeding import generator
 from gdw.train import TrainConfig
+from gdw.train.chosen_clean import FOLDS, LIMITS, choose_clean
 from gdw.train.evaluation import predict_probabilities
 
 if TYPE_CHECKING:
@@ -30,16 +28,6 @@ if TYPE_CHECKING:
 BuildNetwork = Callable[[], nn.Module]
 
 _DEVICES = ("auto", "cpu", "cuda", "gpu", "mps")
-
-# Without clean examples: the number of folds, and the share of the examples that is chosen.
-FOLDS = 3
-SHARE = 0.1
-
-# The least number of chosen examples of all classes, if there are twice as many.
-LEAST = 10
-
-# With fewer examples a fold leaves too few to learn from.
-FEWEST = 12
 
 
 class NoCleanExamplesWarning(UserWarning):
@@ -178,7 +166,15 @@ def _own_clean(
     given: Examples, config: TrainConfig, build: BuildNetwork, weights: Tensor | None
 ) -> Examples:
     """Choose clean examples among the `given` ones, which they stay among, and warn of it."""
-    rows = choose_clean(given, config=config, build=build, sample_weight=weights)
+    plain = config.model_copy(update={"method": "plain", "method_options": {}, "progress": "none"})
+
+    def predict(others: Tensor, rows: Tensor) -> Tensor:
+        network = build()
+        selected = None if weights is None else weights[others]
+        train_network(network, plain, given.select(others), None, sample_weight=selected)
+        return torch.cat([p for _, p in predict_probabilities(network, given.select(rows))])
+
+    rows = choose_clean(given.targets, predict, seed=config.seed)
     _warn_of_chosen(len(rows), len(given))
     return given.select(rows)
 
@@ -191,67 +187,12 @@ def _mean_one(weights: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> T
     return torch.from_numpy((selected / selected.mean()).astype(np.float32))
 
 
-def choose_clean(
-    given: Examples,
-    *,
-    config: TrainConfig,
-    build: BuildNetwork,
-    sample_weight: Tensor | None,
-) -> NDArray[np.int64]:
-    """The rows of `given` whose labels are most likely correct: about a tenth, each class equally often.
-
-    For each of three folds a network is trained plainly on the other two folds, so that no network
-    predicts a label that it was trained on. Of each class the rows are chosen whose given label has the
-    highest predicted probability, first those where it is the predicted class (similar to confident
-    learning, Northcutt et al., JAIR 2021). Of less than a dozen rows all are chosen.
-
-    Returns:
-        int64, sorted.
-    """
-    labels = given.targets
-    if len(given) < FEWEST:
-        return np.arange(len(given))
-    plain = config.model_copy(update={"method": "plain", "method_options": {}, "progress": "none"})
-    confidence = np.empty(len(given), dtype=np.float32)
-    agrees = np.empty(len(given), dtype=bool)
-    for fold in stratified_folds(labels, FOLDS, seed=config.seed):
-        others = all_but(fold, len(given))
-        weights = None if sample_weight is None else sample_weight[others]
-        network = build()
-        train_network(network, plain, given.select(others), None, sample_weight=weights)
-        for part, probabilities in predict_probabilities(network, given.select(fold)):
-            rows, p = fold[part].numpy(), probabilities.numpy()
-            label = labels[fold[part]].numpy()
-            confidence[rows] = p[np.arange(len(rows)), label]
-            agrees[rows] = p.argmax(axis=1) == label
-    return _most_certain(confidence, agrees, labels.numpy(), config.seed)
-
-
-def _most_certain(
-    confidence: NDArray[np.float32], agrees: NDArray[np.bool_], labels: NDArray[np.int64], seed: int
-) -> NDArray[np.int64]:
-    """The same number of rows of each class, the most confident first, those that agree before others."""
-    # Ties are broken at random, not by the order of the rows.
-    shuffled = generator(seed, "own clean").permutation(len(labels))
-    present = np.flatnonzero(np.bincount(labels))
-    wanted = max(LEAST, SHARE * len(labels))
-    share = max(2, math.ceil(wanted / len(present)))
-    chosen = []
-    for k in present:
-        rows = shuffled[labels[shuffled] == k]
-        # At most half of a class, unless it has a single example.
-        count = min(share, max(1, len(rows) // 2))
-        best = np.lexsort((-confidence[rows], ~agrees[rows]))
-        chosen.append(rows[best[:count]])
-    return np.sort(np.concatenate(chosen))
-
-
 def _warn_of_chosen(chosen: int, size: int) -> None:
     warnings.warn(
         f"no clean examples: {chosen} of the {size} given ones are used instead, whose labels look right to "
-        f"networks that were trained without them. This takes {FOLDS} more trainings. Labels that are wrong "
-        "but look right stay, and rare or difficult examples are missing among those chosen. To find more "
-        "wrong labels, give a few verified examples of each class, as meta=(X, y) or trusted=mask",
+        f"networks that were trained without them. This takes {FOLDS} more trainings. {LIMITS}. "
+        "To find more wrong labels and to know how far to trust the result, verify 10 or more examples of "
+        "each class and give them as meta=(X, y) or trusted=mask",
         NoCleanExamplesWarning,
         stacklevel=6,  # the user's call of `fit`
     )

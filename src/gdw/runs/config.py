@@ -113,8 +113,9 @@ class DataConfig(Options):
     )
     meta_size: Annotated[_Count | None, _VERIFIED] = Field(
         default=None,
-        description="Draw this many rows of the data as verified examples, equally many of each class. "
-        "Only for data whose true labels are known.",
+        description="Draw this many rows of the data as the clean set, equally many of each class. For data "
+        "whose true labels are known, in the column --meta-label or before --noise. Otherwise nobody has "
+        "verified these rows, and the audit does not rely on them.",
     )
     add_clean: Annotated[bool, _VERIFIED] = Field(
         default=False,
@@ -142,6 +143,19 @@ class DataConfig(Options):
     def _read_options_are_known(self) -> DataConfig:
         ReadOptions(self.delimiter, self.quoting, self.encoding)
         return self
+
+    @property
+    def verified(self) -> bool:
+        """Whether somebody vouches for the labels of the clean set: rows drawn from the data may be wrong.
+
+        Labels that `noise` is about to spoil are taken for true, because the spoiled ones are compared with
+        them.
+        """
+        if self.meta is not None or self.trusted is not None:
+            return True
+        return self.meta_size is not None and (
+            self.meta_label is not None or self.noise is not None
+        )
 
     @property
     def read_options(self) -> ReadOptions:

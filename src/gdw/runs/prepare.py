@@ -44,6 +44,7 @@ class PreparedData:
         encoder: the preprocessing, fitted on `source`.
         spoiled: the share of labels that `noise` changed, from 0 to 1.
         fingerprint: checksums of the rows and labels, see `fingerprint`.
+        chosen: the training examples that `meta` consists of if nobody has named a clean set, int64 `(M,)`.
     """
 
     train: Examples
@@ -55,15 +56,15 @@ class PreparedData:
     encoder: Encoder
     spoiled: float
     fingerprint: dict[str, str]
+    chosen: torch.Tensor | None = None
 
 
-def prepare(config: DataConfig, *, seed: int, needs_clean: bool = True) -> PreparedData:
+def prepare(config: DataConfig, *, seed: int) -> PreparedData:
     """Read, split and encode the data, and add noise or imbalance if the configuration says so.
 
     Args:
         config: the options of the data.
         seed: of the random choices: clean examples, limits, noise and imbalance.
-        needs_clean: the method needs clean examples, so that the configuration must name some.
 
     Raises:
         DataError: the data cannot be trained on. The message names file, row and column.
@@ -71,7 +72,7 @@ def prepare(config: DataConfig, *, seed: int, needs_clean: bool = True) -> Prepa
     """
     noise = None if config.noise is None else parse_noise(config.noise)
     imbalance = None if config.imbalance is None else parse_imbalance(config.imbalance)
-    train, clean, test, schema = _read(config, seed=seed, needs_clean=needs_clean)
+    train, clean, test, schema = _read(config, seed=seed)
     if imbalance is not None:
         train = train.select(imbalance.apply(train.known_labels, len(train.label_names), seed))
     encoder = fit_encoder(train, image_size=config.image_size, max_features=config.max_words)
@@ -103,9 +104,7 @@ def _notes(train: Source, clean: Source | None, test: Source | None) -> tuple[st
     return train.notes + tuple(f"{part.origin}: {note}" for part in others for note in part.notes)
 
 
-def _read(
-    config: DataConfig, *, seed: int, needs_clean: bool
-) -> tuple[Source, Source | None, Source | None, Schema]:
+def _read(config: DataConfig, *, seed: int) -> tuple[Source, Source | None, Source | None, Schema]:
     """The training, clean and test rows, with every image checked, and their form."""
     _check_places(config)
     source = _load(config, seed)
@@ -120,7 +119,7 @@ def _read(
         label = held_out_label(config, config.test, option="--test-label")
         test = schema.load(config.test, label=label, options=config.read_options)
     try:
-        train, clean = _split(config, source, schema, seed=seed, needs_clean=needs_clean)
+        train, clean = _split(config, source, schema, seed=seed)
     except (ConfigError, DataError) as error:
         undrawn = _undrawn(config, source)
         if not undrawn:
@@ -176,10 +175,10 @@ def _set_aside(config: DataConfig) -> list[str]:
 
 
 def _split(
-    config: DataConfig, source: Source, schema: Schema, *, seed: int, needs_clean: bool
+    config: DataConfig, source: Source, schema: Schema, *, seed: int
 ) -> tuple[Source, Source | None]:
     ways = (config.meta, config.trusted, config.meta_size)
-    if not needs_clean and all(way is None for way in ways):
+    if all(way is None for way in ways):
         if config.add_clean:
             raise ConfigError(
                 "add_clean trains on the clean examples too, but there are none: name them with --meta, "

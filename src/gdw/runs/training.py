@@ -96,7 +96,7 @@ class Training:
                 f"method {training.method!r} trains on the clean examples already and add_clean would count "
                 "them twice: leave add_clean (--add-clean) out"
             )
-        prepared = prepare(self.config.data, seed=training.seed, needs_clean=method.needs_clean)
+        prepared = prepare(self.config.data, seed=training.seed)
         if self._resume:
             on_first(lambda: require_same_data(prepared.fingerprint, self.output / ENCODER))
         return prepared
@@ -133,7 +133,8 @@ class Training:
         """Train `model` and fill the run folder. A finished run also writes the evidence for an audit.
 
         Args:
-            prepared: the data, from `prepare`.
+            prepared: the data, from `prepare`. Without a clean set for a method that needs one, examples
+                whose labels look right stand in, see `gdw.train.chosen_clean`.
             model: the network, trained in place.
             stop_after: stop when so many epochs are done, as in `gdw.Trainer.fit`.
             callbacks: see `gdw.train.Callback`.
@@ -143,6 +144,8 @@ class Training:
         """
         recorder = Recorder(len(prepared.source))
         try:
+            if self.needs_choice(prepared):
+                prepared = self._with_chosen(prepared, model)
             result = self.trainer.fit(
                 model,
                 prepared.train,
@@ -160,15 +163,27 @@ class Training:
             self._release()
         return result
 
+    def needs_choice(self, prepared: PreparedData) -> bool:
+        """Whether the method needs a clean set and nobody has named one, so that `fit` chooses one."""
+        return prepared.meta is None and METHODS[self.config.training.method].needs_clean
+
+    def _with_chosen(self, prepared: PreparedData, model: nn.Module) -> PreparedData:
+        from gdw.runs.chosen import read_chosen, with_chosen
+        from gdw.train.chosen_clean import choose_for
+
+        chosen = None
+        if self._resume:
+            chosen = read_chosen(self.output / ENCODER, len(prepared.train))
+        if chosen is None:
+            chosen = choose_for(self.trainer, model, prepared.train)
+        return with_chosen(prepared, chosen)
+
     def _with_rows(self, evidence: Evidence, prepared: PreparedData) -> Evidence:
-        """Add the rows of the examples, and the labels of the clean examples."""
+        """Add the rows of the examples, and the labels of the clean examples if they are verified."""
         clean, data = prepared.clean, self.config.data
         rows = prepared.source.row_numbers
-        if clean is None:
-            return replace(evidence, rows=rows)
-        if data.meta is None and data.meta_label is None and data.trusted is None:
-            # Nobody has verified the labels of `meta_size` rows of the data.
-            evidence = replace(evidence, clean_check=None, clean_agreement=None)
+        if clean is None or not data.verified:
+            return replace(evidence, rows=rows, clean_check=None, clean_agreement=None)
         given = None
         # Unverified labels of clean rows are known if both are columns of one file that noise did not change.
         if data.meta is None and data.meta_label is not None and data.noise is None:
@@ -213,6 +228,11 @@ class Training:
             SCHEMA: prepared.schema.save,
             FINGERPRINT: lambda folder: save_fingerprint(prepared.fingerprint, folder),
         }
+        chosen = prepared.chosen
+        if chosen is not None:
+            from gdw.runs.chosen import CHOSEN, save_chosen
+
+            parts[CHOSEN] = lambda folder: save_chosen(chosen, folder)
 
         def fill(run: RunFolder) -> None:
             folder = run.file(ENCODER)

@@ -184,7 +184,11 @@ class Trainer:
 
     def prepare(self, reweighter: Reweighter, model: nn.Module, sets: feed.DataSets) -> None:
         """Let the method prepare itself: it may fit copies of `model` with this trainer's options."""
-        preparation = TrainerPreparation(
+        reweighter.prepare(self.preparation(model, sets))
+
+    def preparation(self, model: nn.Module, sets: feed.DataSets) -> TrainerPreparation:
+        """Copies of the untrained `model`, to be trained on parts of `sets` with this trainer's options."""
+        return TrainerPreparation(
             config=self.config,
             sets=sets,
             model=model,
@@ -192,7 +196,6 @@ class Trainer:
             fit_plainly=self._fit_plainly,
             say=self._say,
         )
-        reweighter.prepare(preparation)
 
     def _fit_plainly(
         self, config: TrainConfig, model: nn.Module, data: Examples, build: Build | None

@@ -7,10 +7,12 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gdw.errors import RunError
 from gdw.experiments.cell_settings import cell_settings
+from gdw.experiments.clean_curve import clean_curve, series_of
 from gdw.experiments.grid_folder import GridFolder
 from gdw.experiments.protocol import ProtocolPaths
 from gdw.experiments.publish import publish, write_document
@@ -52,6 +54,27 @@ def test_pages_are_complete_escaped_and_open_offline(tmp_path: Path) -> None:
         "curves-blobs.svg",
         "curves-blobs__flip-0.2.svg",
     }
+
+
+def test_data_sets_of_a_series_give_a_curve(tmp_path: Path) -> None:
+    accuracy: Accuracy = {(None, m, s): 0.5 + 0.1 * s for m in "ab" for s in (0, 1)}
+    one: dict[str, object] = {"blobs_0": {"series": "x $ <y>"}}
+    assert series_of(made_up(tmp_path / "one", accuracy, data=one)) == {}, "a single point"
+    data = {f"blobs_{size}": {"series": "x $ <y>"} for size in (0, 10, 20)} | {"other": {}}
+    results = made_up(tmp_path / "grid", accuracy, data=data)
+    assert [s.data for s in series_of(results)["x $ <y>"]] == ["blobs_0", "blobs_10", "blobs_20"]
+    figure = clean_curve(results, {m: {"color": "k"} for m in results.protocol.methods})
+    top = figure.axes[0]
+    none, mean = (line.get_xydata() for line in top.lines[:2])
+    assert np.asarray(none)[:, 1].tolist() == pytest.approx([55, 55]), (
+        "a line without clean examples"
+    )
+    assert np.asarray(mean).tolist() == [pytest.approx([10, 55]), pytest.approx([20, 55])]
+    publish(results)
+    assert (tmp_path / "grid/plots/clean-set.svg").is_file()
+    assert (
+        "Results against the size of the clean set" in (tmp_path / "grid/results.html").read_text()
+    )
 
 
 def test_files_for_other_programs(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gdw.experiments.cells import Setting
+from gdw.experiments.clean_curve import clean_curve, series_of
 from gdw.experiments.grid_folder import PartialRun
 from gdw.experiments.result_tables import measure_of
 from gdw.experiments.results import Group, Results
@@ -32,6 +33,11 @@ def pictures(results: Results) -> Iterator[tuple[str, str, str]]:
             measure = measure_of(results).title
             title = f"{measure}: mean and standard deviation over seeds of each method"
             yield f"accuracy-{number}", title, _drawn(_bars, results, group)
+    if series_of(results):
+        title = "Results against the size of the clean set: mean and standard deviation over seeds"
+        methods = results.protocol.methods
+        styles = {method: _style(number) for number, method in enumerate(methods)}
+        yield "clean-set", title, _drawn(clean_curve, results, styles)
     yield from learning_curves(results)
 
 
@@ -57,10 +63,7 @@ def _curves(results: Results, group: Group, setting: Setting) -> Figure:
     figure = Figure(figsize=(9.0, 4.6), layout="constrained")
     axes = figure.subplots()
     for number, method in enumerate(group.methods):
-        style: dict[str, Any] = {
-            "color": _COLOURS[number % 8],
-            "linestyle": _LINES[number // 8 % 4],
-        }
+        style = _style(number)
         title = _plain(results.protocol.title(method))
         _plot_unfinished(axes, results.unfinished(setting, method), title, style)
         curves = results.curves(setting, method)
@@ -75,6 +78,10 @@ def _curves(results: Results, group: Group, setting: Setting) -> Figure:
     axes.grid(alpha=0.25)
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small", frameon=False)
     return figure
+
+
+def _style(number: int) -> dict[str, Any]:
+    return {"color": _COLOURS[number % 8], "linestyle": _LINES[number // 8 % 4]}
 
 
 def _plot_unfinished(

@@ -55,7 +55,8 @@ class DataEntry(Options):
     """One data set: the options of `gdw.runs.DataConfig` in which it differs from the base.
 
     `truth` names the column with the true labels where that is not the label column before noise was added;
-    an empty value means that the true label is unknown. `prepare` names how to make the files before the
+    an empty value means that the true label is unknown. Entries with the same `series` differ in the size of
+    the clean set; a picture shows the results against it. `prepare` names how to make the files before the
     first run, see `gdw.experiments.dataset_builders`.
     """
 
@@ -63,6 +64,7 @@ class DataEntry(Options):
 
     title: str | None = None
     truth: str | None = None
+    series: str | None = None
     prepare: dict[str, Any] | None = None
     data: dict[str, Any] = Field(default_factory=dict)
     model: dict[str, Any] = Field(default_factory=dict)

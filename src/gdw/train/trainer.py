@@ -108,10 +108,8 @@ class Trainer:
                 input, or several inputs by name, which the model gets as keywords.
             meta: the clean examples, in the same form. Methods that do not need them ignore them; for a
                 fair comparison add them to `train`.
-            test: evaluated after every epoch. (`meta` is not evaluated, because the weights are fitted to it.
-                Its loss is in the history.)
-            output: the run folder to make; or a function that makes it, which is called after all checks.
-                None: nothing is written.
+            test: evaluated after every epoch. (`meta` is not, because the weights are fitted to it.)
+            output: the run folder to make, or a function that makes it after all checks; None for none.
             resume: continue the training in `output` from its newest checkpoint. On the same machine the
                 result equals an uninterrupted training bit for bit, with one exception: with `workers` > 0,
                 random transforms inside a data set are drawn anew for `meta`, and for `train` after a stop

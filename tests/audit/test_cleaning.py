@@ -92,7 +92,7 @@ def test_delimited_text(tmp_path: Path, delimiter: str) -> None:
 def test_rows_that_were_not_trained_on_stay(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("x,label\n1,cat\n2,dog\n3,cat\n4,dog\n")
     data = opened(tmp_path / "d.csv", [1, 0], rows=[3, 2])
-    assert data.where(0) == "row 4 of d.csv"
+    assert data.where(0) == "row 3 of d.csv"
     assert cleaned("KEEP", data, [0], tmp_path / "k.csv") == Cleaned(3, 1, 0, 2)
     assert (tmp_path / "k.csv").read_text() == "x,label\n1,cat\n2,dog\n3,cat\n"
 
@@ -225,8 +225,8 @@ def test_data_that_changed_since_the_training(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     path.write_text("x,label\n1,cat\n2,dog\n")
     for given, message in (
-        ([0, 0], "row 2 of d.csv is 'dog' now"),
-        ([0, 1, 1], "row 3 is missing"),
+        ([0, 0], "row 1 of d.csv is 'dog' now"),
+        ([0, 1, 1], "row 2 is missing"),
     ):
         with pytest.raises(DataError, match=f"changed since the run was trained on it.*{message}"):
             opened(path, given)

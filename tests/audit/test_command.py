@@ -86,7 +86,7 @@ def test_from_run_to_list_to_cleaned_copy(gdw: Run, tmp_path: Path) -> None:
     np.testing.assert_array_equal(evidence.rows, np.arange(100))
     done = gdw("audit", "run", "--top", 6)
     assert done.exit_code == 0, done.output
-    for text in ("=cat", "[red]dog", "row 4 of", "4 of 100", "With 20 verified rows", "next: "):
+    for text in ("=cat", "[red]dog", "row 3 of", "4 of 100", "With 20 verified rows", "next: "):
         assert text in done.output
     frame = pd.read_csv("run/label_issues.csv")
     assert tuple(frame) == COLUMNS
@@ -170,7 +170,7 @@ def test_data_that_were_moved(gdw: Run, tmp_path: Path) -> None:
     table = pd.read_csv("there.csv")
     table.loc[0, "label"] = "[red]dog"
     table.to_csv("there.csv", index=False)
-    one_line(gdw("audit", "run", "--data", "there.csv"), "row 1 of there.csv is '[red]dog' now")
+    one_line(gdw("audit", "run", "--data", "there.csv"), "row 0 of there.csv is '[red]dog' now")
 
 
 def test_options_that_do_not_go_together(gdw: Run) -> None:

@@ -181,7 +181,7 @@ def test_a_label_that_changed_meanwhile(tmp_path: Path) -> None:
         path.write_text(text.replace("cat", "cow"))
         plan = CopyPlan(path, rows, "label", np.array([True]), {0: "dog"})
         with pytest.raises(
-            DataError, match="has another label in row 1 now: the file changed, so not"
+            DataError, match="has another label in row 0 now: the file changed, so not"
         ):
             format_of(path).write_copy(plan, tmp_path / f"copy{path.suffix}")
         assert not (tmp_path / f"copy{path.suffix}").exists()

@@ -129,8 +129,8 @@ HEAD = "index,given_label,suggested_label,is_label_issue,label_quality\n"
     [
         ("", "is an empty file"),
         ("index,given_label\n0,cat\n", "no column 'suggested_label' or 'predicted_label'"),
-        (HEAD + "0,cat,dog,maybe,0.1\n", "row 1 .*is_label_issue should be true or false"),
-        (HEAD + "0,cat,dog,true,high\n", "row 1 .*label_quality should be a number, found 'high'"),
+        (HEAD + "0,cat,dog,maybe,0.1\n", "row 0 .*is_label_issue should be true or false"),
+        (HEAD + "0,cat,dog,true,high\n", "row 0 .*label_quality should be a number, found 'high'"),
         (HEAD + "0,cat,dog,true,\n", "label_quality should be a number, found ''"),
         (HEAD + "0,cat,dgo,true,0.1\n", "suggested_label 'dgo' is not a class.*Did you mean 'dog'"),
         (HEAD + "0,cat,../dog,true,0.1\n", r"suggested_label '\.\./dog' is not a class"),

@@ -53,7 +53,7 @@ def test_train_evaluate_predict(train: Run, gdw: Run, here: Path) -> None:
     assert written.exit_code == 0, written.output
     table = pd.read_csv(here / "p.csv")
     assert list(table) == ["example", "prediction", "confidence", "p(cat)", "p(dog, big)"]
-    assert table["example"][0] == "row 1 of test.csv"
+    assert table["example"][0] == "row 0 of test.csv"
     assert table[["p(cat)", "p(dog, big)"]].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
     labels = pd.read_csv(here / "test.csv", skipinitialspace=True)["animal"]
     assert (labels == table["prediction"]).mean() == pytest.approx(figures["accuracy"])

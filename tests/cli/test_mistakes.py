@@ -40,7 +40,7 @@ def test_missing_column(gdw: Run) -> None:
 
 def test_a_clean_label_that_the_data_never_have(train: Run, here: Path) -> None:
     name = write(here, "m.csv", ROW + "cat", ROW + "cta")
-    one_line(train(meta=name), r"row 2 of m.csv: the label 'cta'.*Did you mean 'cat'")
+    one_line(train(meta=name), r"row 1 of m.csv: the label 'cta'.*Did you mean 'cat'")
 
 
 def test_a_class_without_a_clean_example(train: Run, here: Path) -> None:
@@ -61,13 +61,13 @@ def test_empty_files(train: Run, here: Path) -> None:
 def test_columns_of_another_type(train: Run, here: Path) -> None:
     name = write(here, "m.csv", "heavy,pointed,n0,cat", 'light,floppy,n1,"dog, big"')
     one_line(
-        train(meta=name), r"row 1 of m.csv: column 'weight' is a number in data.csv, found 'heavy'"
+        train(meta=name), r"row 0 of m.csv: column 'weight' is a number in data.csv, found 'heavy'"
     )
 
 
 def test_an_unlabelled_row(train: Run, here: Path) -> None:
     name = write(here, "d.csv", ROW + "cat", ROW, ROW + '"dog, big"')
-    one_line(train(data=name), r"row 2 of d.csv has no label in column 'animal'")
+    one_line(train(data=name), r"row 1 of d.csv has no label in column 'animal'")
 
 
 def test_features_that_are_not_numbers(gdw: Run, here: Path) -> None:
@@ -76,7 +76,7 @@ def test_features_that_are_not_numbers(gdw: Run, here: Path) -> None:
     x[4, 1] = np.nan
     np.savez(here / "bad.npz", X=x, y=np.arange(6) % 2)
     done = gdw("train", "bad.npz", "--meta", "ok.npz", "--output", "run")
-    one_line(done, r"row 5 of bad.npz, column 2.*nan")
+    one_line(done, r"row 4 of bad.npz, column 1.*nan")
 
 
 def test_an_unreadable_image_is_named(gdw: Run, here: Path) -> None:
@@ -169,9 +169,9 @@ def test_test_data_that_are_training_data(train: Run, here: Path) -> None:
 
 def test_numbers_in_place_of_the_names_trained_on(train: Run, gdw: Run, here: Path) -> None:
     numbers = write(here, "numbers.csv", ROW + "0", ROW + "1")
-    one_line(train(meta=numbers), r"row 1 of numbers.csv: the label '0'.*'cat', 'dog, big'")
+    one_line(train(meta=numbers), r"row 0 of numbers.csv: the label '0'.*'cat', 'dog, big'")
     assert train().exit_code == 0
-    one_line(gdw("evaluate", "run", numbers), r"row 1 of numbers.csv: the label '0'.*'cat'")
+    one_line(gdw("evaluate", "run", numbers), r"row 0 of numbers.csv: the label '0'.*'cat'")
 
 
 def test_adding_clean_examples_names_the_three_ways(gdw: Run) -> None:
@@ -251,5 +251,5 @@ def test_an_evaluation_file_of_another_form(train: Run, gdw: Run, here: Path) ->
     one_line(gdw("evaluate", "run", "other.csv"), r"other.csv has no column 'ears'")
     name = write(here, "new.csv", ROW + "cat", ROW + "cow")
     one_line(
-        gdw("evaluate", "run", name), r"row 2 of new.csv: the label 'cow'.*Known classes: 'cat'"
+        gdw("evaluate", "run", name), r"row 1 of new.csv: the label 'cow'.*Known classes: 'cat'"
     )

@@ -194,13 +194,13 @@ def test_sources_are_read_as_their_kind(tmp_path: Path) -> None:
         ({"X": np.array([[{}]], dtype=object), "y": [0]}, "holds Python objects"),
         (
             {"X": np.array([[0, 0], [1, np.nan]]), "y": [0, 1]},
-            r"row 2 of x.npz, column 2: X\[1, 1\] is nan, not a finite number",
+            r"row 1 of x.npz, column 1: X\[1, 1\] is nan, not a finite number",
         ),
         (
             {"X": np.full((1, 2, 2), np.inf), "y": [0]},
-            r"row 1 of x.npz: X\[0, 0, 0\] is inf, not a finite number",
+            r"row 0 of x.npz: X\[0, 0, 0\] is inf, not a finite number",
         ),
-        ({"X": np.zeros((2, 1)), "y": [0.0, np.nan]}, "row 2 of x.npz has no label in column 'y'"),
+        ({"X": np.zeros((2, 1)), "y": [0.0, np.nan]}, "row 1 of x.npz has no label in column 'y'"),
     ],
 )
 def test_arrays_that_cannot_be_used(
@@ -214,7 +214,7 @@ def test_bad_values_far_into_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gdw.data.arrays._ROWS_AT_ONCE", 3)
     X = np.zeros((10, 2))
     X[7, 1] = -np.inf
-    with pytest.raises(DataError, match=r"row 8 of arrays, column 2: X\[7, 1\] is -inf"):
+    with pytest.raises(DataError, match=r"row 7 of arrays, column 1: X\[7, 1\] is -inf"):
         from_arrays(X, np.zeros(10))
 
 

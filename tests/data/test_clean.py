@@ -85,9 +85,9 @@ def test_exactly_one_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("meta", "message"),
     [
-        ("1,Ulm,a 2,Ulm,bb", r"row 2 of meta.csv: the label 'bb' is not a known class"),
+        ("1,Ulm,a 2,Ulm,bb", r"row 1 of meta.csv: the label 'bb' is not a known class"),
         ("1,Ulm,a 2,Ulm,a", r"class has no clean example: 'b'. Add at least one"),
-        ("1,Ulm,a x,Ulm,b", r"row 2 of meta.csv: column 'age' is a number in .*, found 'x'"),
+        ("1,Ulm,a x,Ulm,b", r"row 1 of meta.csv: column 'age' is a number in .*, found 'x'"),
         (
             "1,7,a 2,8,b",
             r"column 'city' of .*meta.csv holds numbers, but in .* names such as 'Bonn', 'Ulm'",
@@ -131,7 +131,7 @@ def test_classes_that_cannot_be_trained_on() -> None:
     train = from_arrays(X, ["a", "b", "a", "b"], label_names=names, origin="train")
     meta = from_arrays(X, ["a", "b", "c", "c"], label_names=names, origin="meta")
     with pytest.raises(
-        DataError, match=r"row 3 of meta: the clean label 'c' never occurs in .* which has 'a', 'b'"
+        DataError, match=r"row 2 of meta: the clean label 'c' never occurs in .* which has 'a', 'b'"
     ):
         train_and_clean(train, meta=meta, seed=0)
     three = from_arrays(X, ["a", "b", "c", "a"], origin="train")
@@ -147,7 +147,7 @@ def test_trusted_columns_that_say_nothing(tmp_path: Path) -> None:
             train_and_clean(source, trusted="ok", seed=0)
     source = table(tmp_path / "x.csv", "1,a,1 2,b,maybe", header="age,label,ok")
     with pytest.raises(
-        DataError, match=r"row 2 of x.csv: the trusted column 'ok' .* found 'maybe'"
+        DataError, match=r"row 1 of x.csv: the trusted column 'ok' .* found 'maybe'"
     ):
         train_and_clean(source, trusted="ok", seed=0)
     with pytest.raises(DataError, match=r"has no column 'okk'. Did you mean 'ok'\?"):

@@ -60,7 +60,7 @@ def test_features_of_another_width_are_refused():
         encoder.encode(_source(np.ones((2, 3))))
     with pytest.raises(DataError, match=r"expected features of shape \(N, F\).*\(2, 4, 4\)"):
         encoder.encode(_source(np.ones((2, 4, 4))))
-    with pytest.raises(DataError, match=r"row 2 of arrays: column 1 holds 1e\+300"):
+    with pytest.raises(DataError, match=r"row 1 of arrays: column 1 holds 1e\+300"):
         encoder.encode(_source(np.array([[0, 0, 0, 0], [0, 1e300, 0, 0]])))
 
 

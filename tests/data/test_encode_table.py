@@ -146,7 +146,7 @@ def test_words_where_numbers_were_are_named_with_their_row(mixed, tmp_path):
         tmp_path / "test.csv",
         "age,colour,constant,empty,ok,label\n10,red,5,,true,a\nold,red,5,,true,a\n",
     )
-    with pytest.raises(DataError, match=r"row 2 of test\.csv.*'age'.*number.*'old'"):
+    with pytest.raises(DataError, match=r"row 1 of test\.csv.*'age'.*number.*'old'"):
         fit_encoder(mixed).encode(other)
 
 
@@ -163,7 +163,7 @@ def test_numbers_where_names_were_are_refused_unless_one_is_known(tmp_path):
 @pytest.mark.parametrize("cell", ["inf", "-1e39"])
 def test_a_number_beyond_float32_is_named_with_its_row(cell, tmp_path):
     source = _csv(tmp_path / "train.csv", f"x,y,label\n1,1,a\n2,{cell},b\n")
-    with pytest.raises(DataError, match=rf"row 2 of train\.csv: column 'y'.*{cell[:3]}"):
+    with pytest.raises(DataError, match=rf"row 1 of train\.csv: column 'y'.*{cell[:3]}"):
         fit_encoder(source)
 
 

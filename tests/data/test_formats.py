@@ -66,13 +66,13 @@ def test_tables_are_the_same_in_every_format(tmp_path: Path, name: str) -> None:
     assert frame["height"].fillna(-1).tolist() == [1.5, 1.6, -1, 1.8]
     assert frame["city"].fillna("-").tolist() == ["Ulm", "-", "Köln, Süd", "Ulm"]
     assert source.frame(np.array([3, 0]))["age"].tolist() == [60, 30]
-    assert source.where(2) == f"row 3 of {name}"
+    assert source.where(2) == f"row 2 of {name}"
 
 
 def test_selections_keep_their_place(tmp_path: Path) -> None:
     source = load(write(tmp_path / "x.csv", COLUMNS), label="label")
     chosen = source.select(np.array([3, 1])).select(np.array([1]))
-    assert (len(chosen), chosen.where(0)) == (1, "row 2 of x.csv")
+    assert (len(chosen), chosen.where(0)) == (1, "row 1 of x.csv")
     assert chosen.frame()["age"].tolist() == [40]
     assert chosen.column("label") == ["yes"]
     assert chosen.labels is not None
@@ -225,7 +225,7 @@ def test_features_read_as_the_types_of_another_file(tmp_path: Path) -> None:
     assert typed.frame()["zip"].tolist() == ["007", "42"]
     path.write_text("zip,age,label\n1,2,a\n1,x,b\n")
     with pytest.raises(
-        DataError, match=r"row 2 of x.csv: column 'age' should hold a number, found 'x'"
+        DataError, match=r"row 1 of x.csv: column 'age' should hold a number, found 'x'"
     ):
         load(path, label="label").typed({"age": "number"}).frame()
 
@@ -234,7 +234,7 @@ def test_infinite_cells(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("a,label\n1,a\n-inf,b\n")
     with pytest.raises(
-        DataError, match=r"row 2 of x.csv: column 'a' should hold a number, found -inf"
+        DataError, match=r"row 1 of x.csv: column 'a' should hold a number, found -inf"
     ):
         load(path, label="label").frame()
 

@@ -141,13 +141,11 @@ def test_unreadable_images_are_named(tmp_path: Path) -> None:
     path.write_text("file,label\n" + "".join(f"img/{row}\n" for row in rows))
     source = load(path, label="label")
     for row, reason in [(1, "truncated"), (2, "none of JPEG"), (3, "there is no such file")]:
-        with pytest.raises(
-            DataError, match=rf"row {row + 1} of x.csv: cannot read .*img/.*{reason}"
-        ):
+        with pytest.raises(DataError, match=rf"row {row} of x.csv: cannot read .*img/.*{reason}"):
             source.images(np.array([0, row]))
     with pytest.raises(
         DataError,
-        match=r"row 2 of x.csv: .*img/cut.jpg.*\(3 images cannot be read\): repair",
+        match=r"row 1 of x.csv: .*img/cut.jpg.*\(3 images cannot be read\): repair",
     ):
         check_images(source, threads=2)
     check_images(source.select(np.array([0, 4])))
@@ -158,7 +156,7 @@ def test_an_unreadable_file_of_a_folder_and_an_empty_cell(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"data/b/2.png: cannot read the image .*b/2.png"):
         check_images(load(folder, label="label"))
     path = parquet(tmp_path / "x.parquet", {"image": [RED, None], "label": [0, 1]})
-    with pytest.raises(DataError, match=r"row 2 of x.parquet: there is no image"):
+    with pytest.raises(DataError, match=r"row 1 of x.parquet: there is no image"):
         load(path, label="label").images(np.array([0, 1]))
 
 
@@ -167,7 +165,7 @@ def test_bytes_that_are_no_image_are_named_by_their_row_alone(tmp_path: Path) ->
     with pytest.raises(DataError) as raised:
         load(path, label="label").images(np.array([0, 1]))
     assert str(raised.value).startswith(
-        "row 2 of x.parquet: cannot read the image: it is none of JPEG, PNG, BMP, "
+        "row 1 of x.parquet: cannot read the image: it is none of JPEG, PNG, BMP, "
         "GIF, WEBP, TIFF, PPM"
     )
 
@@ -238,7 +236,7 @@ def test_a_few_other_files_do_not_hide_a_column_of_images(tmp_path: Path) -> Non
     path.write_text("\n".join(["file,label", *(f"{n},{'ab'[i % 2]}" for i, n in enumerate(names))]))
     source = load(path, label="label")
     assert source.kind == "image"
-    with pytest.raises(DataError, match=r"row 20 of x.csv: cannot read the image '19.heic'"):
+    with pytest.raises(DataError, match=r"row 19 of x.csv: cannot read the image '19.heic'"):
         check_images(source)
 
 

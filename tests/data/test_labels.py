@@ -111,11 +111,11 @@ def test_numbers_of_a_second_file_meet_sorted_names(tmp_path: Path) -> None:
     train = load(tmp_path / "train.csv", label="label")
     assert train.label_names == ("pullover", "trouser", "tshirt")
     assert not train.names_declared
-    with pytest.raises(DataError, match=r"row 1 of second.csv: the label '0'.*'pullover'"):
+    with pytest.raises(DataError, match=r"row 0 of second.csv: the label '0'.*'pullover'"):
         load(tmp_path / "second.csv", label="label", label_names=train.label_names)
     second = load(tmp_path / "second.csv", label="label")
     for options in ({"meta": second}, {"meta": second, "meta_label": "label"}):
-        with pytest.raises(DataError, match=r"row 1 of second.csv: the label '0'.*'pullover'"):
+        with pytest.raises(DataError, match=r"row 0 of second.csv: the label '0'.*'pullover'"):
             train_and_clean(train, seed=0, **options)  # type: ignore[arg-type]
 
 
@@ -207,7 +207,7 @@ def test_labels_that_look_like_missing_values_in_files(tmp_path: Path) -> None:
     assert source.label_names == ("NA", "None", "nan")
     path.write_text("a,label\n1,x\n2,\n3,\n")
     with pytest.raises(
-        DataError, match=r"row 2 of x.csv has no label in .* and 1 more rows have none"
+        DataError, match=r"row 1 of x.csv has no label in .* and 1 more rows have none"
     ):
         load(path, label="label")
 

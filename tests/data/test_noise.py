@@ -150,7 +150,7 @@ def test_parsed_matrix(tmp_path: Path) -> None:
     file.write_text("0,1\n1,0\n")
     assert parse_noise(f"matrix:{file}").apply(np.array([0, 1, 1]), 2, 0).tolist() == [1, 0, 0]
     file.write_text("0,1\n1,0.5\n")
-    with pytest.raises(ConfigError, match="row 2 of the noise matrix should be probabilities"):
+    with pytest.raises(ConfigError, match="row 1 of the noise matrix should be probabilities"):
         parse_noise(f"matrix:{file}")
     file.write_text("0,1\n")
     with pytest.raises(ConfigError, match="is not square"):

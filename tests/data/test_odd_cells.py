@@ -98,7 +98,7 @@ def test_a_later_file_has_odd_cells_too(tmp_path: Path) -> None:
     one = load(table(tmp_path / "one.csv", ["unknown"]), label="label").typed(first.column_types)
     assert one.frame()["x"].isna().tolist() == [True]
     words = load(table(tmp_path / "z.csv", ["-", "4", "word"]), label="label")
-    with pytest.raises(DataError, match=r"row 3 of z.csv: column 'x' should .* found 'word'"):
+    with pytest.raises(DataError, match=r"row 2 of z.csv: column 'x' should .* found 'word'"):
         words.typed(first.column_types).frame()
 
 

@@ -151,7 +151,7 @@ def test_dates_beyond_the_year_9999(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"column 'x' of .* holds dates outside the years 1 to"):
             load(path, label="x")
         source = load(path, label="label")
-        with pytest.raises(DataError, match=r"row 1 of a.parquet: column 'x' should hold a date"):
+        with pytest.raises(DataError, match=r"row 0 of a.parquet: column 'x' should hold a date"):
             fit_encoder(source).encode(source)
 
 

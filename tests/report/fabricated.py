@@ -55,7 +55,8 @@ def add_issues(
     with (path / "label_issues.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(names)
-        for index, (where, given, suggested, score) in enumerate(rows):
+        for rank, (where, given, suggested, score) in enumerate(rows):
+            index = int(where.split()[1]) if where.startswith("row ") else rank
             given, suggested = _escaped(given), _escaped(suggested)
             flag = "true" if score > flagged_above else "false"
             writer.writerow(

@@ -225,7 +225,7 @@ def test_from_training_to_the_page_on_the_command_line(
         "--epochs", "2", "--batch-size", "20", "--model", "mlp:8", "--accelerator", "cpu")  # fmt: skip
     made.add_issues(
         Path("run"),
-        [("row 4 of data.csv", "cat", "dog, big", 0.9), ("row 99 of data.csv", "cat", "cat", 0.1)],
+        [("row 3 of data.csv", "cat", "dog, big", 0.9), ("row 98 of data.csv", "cat", "cat", 0.1)],
     )
     assert gdw("report", "run", "--test", "test.csv") == "open the report: run/report.html\n"
     kept = json.loads(Path("run", "evaluation.json").read_text(encoding="utf-8"))

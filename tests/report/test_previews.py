@@ -45,14 +45,14 @@ def test_a_lost_or_damaged_picture_is_told_from_a_good_one(tmp_path: Path) -> No
 def test_texts_are_cut_and_rows_are_named_cells(tmp_path: Path) -> None:
     texts = tmp_path / "t.csv"
     texts.write_text("text,label\n" + "\n".join(f"{'many words of text ' * 40},{k}" for k in "ab"))
-    (shown,) = previews(load(texts, label="label", text="text"), ["row 2 of t.csv"])
+    (shown,) = previews(load(texts, label="label", text="text"), ["row 1 of t.csv"])
     assert shown.text is not None
     assert len(shown.text) == 300
     assert shown.text.endswith("…")
     table = tmp_path / "x.csv"
     header = ",".join(f"c{k}" for k in range(20))
     table.write_text(f"{header},label\n" + f"{'1.5,' * 20}a\n" + f"{'2.5,' * 19},b\n")
-    (row,) = previews(load(table, label="label"), ["row 2 of x.csv"])
+    (row,) = previews(load(table, label="label"), ["row 1 of x.csv"])
     assert row.cells[0] == ("c0", "2.5")
     assert row.cells[-1] == ("", "and 8 more columns")
 
@@ -60,9 +60,9 @@ def test_texts_are_cut_and_rows_are_named_cells(tmp_path: Path) -> None:
 def test_arrays_are_grey_pictures_from_dark_to_light_or_numbers() -> None:
     images = np.zeros((2, 5, 5))
     images[1, 2, 3] = 16.0
-    (shown,) = previews(from_arrays(images), ["row 2 of arrays"])
+    (shown,) = previews(from_arrays(images), ["row 1 of arrays"])
     assert shown.picture is not None
     assert picture(shown.picture).getpixel((3, 2)) == (255, 255, 255)
     assert picture(shown.picture).getpixel((0, 0)) == (0, 0, 0)
-    (row,) = previews(from_arrays(np.array([[1.0, 2.0]])), ["row 1 of arrays"])
+    (row,) = previews(from_arrays(np.array([[1.0, 2.0]])), ["row 0 of arrays"])
     assert row.cells == (("x0", "1"), ("x1", "2"))

@@ -46,5 +46,5 @@ def test_a_schema_of_before_declares_nothing(folder: Path) -> None:
     (folder / SCHEMA).write_text(json.dumps(content))
     schema = Schema.read(folder)
     assert schema.label_names == ("zebra", "ant")
-    with pytest.raises(DataError, match=r"row 2 of second.csv: the label '0'.*'zebra', 'ant'"):
+    with pytest.raises(DataError, match=r"row 1 of second.csv: the label '0'.*'zebra', 'ant'"):
         schema.load(str(folder / "second.csv"), label="label", options=ReadOptions())

@@ -83,6 +83,8 @@ def read_issues(path: Path) -> pd.DataFrame:
 
     `gdw.audit.edited_issues` reads tables of other origin and checks each row.
 
+    A list of an earlier version of gdw gets the rows of today, see `gdw.audit.listed_rows.modernised`.
+
     Raises:
         RunError: the file is damaged.
     """
@@ -91,7 +93,9 @@ def read_issues(path: Path) -> pd.DataFrame:
     if not frame["score"].between(0, 1).all():
         raise RunError(f"{path} is damaged: a score is not between 0 and 1; run gdw audit again")
     frame["is_label_issue"] = frame["is_label_issue"].str.lower() == "true"
-    return frame
+    from gdw.audit.listed_rows import modernised
+
+    return modernised(frame, path)
 
 
 def write_noise_matrix(cells: Cells, label_names: Sequence[str], path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import Where, issue_frame
+from gdw.audit.listed_rows import positions_meant
 from gdw.audit.spreadsheet import TRUTH, LabelReader, number_of
 from gdw.data.rows import Rows, open_rows
 from gdw.data.text_files import ReadOptions
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _REQUIRED = ("is_label_issue", "label_quality", "given_label")
 _SUGGESTIONS = ("suggested_label", "predicted_label")
+_LARGEST = 2**53
 
 
 def read_edited_issues(
@@ -29,11 +31,12 @@ def read_edited_issues(
     """Read a list of label issues and check that it belongs to the run of `evidence`.
 
     The file needs the columns `is_label_issue`, `label_quality`, `given_label`, and `suggested_label` or
-    `predicted_label`. A column `index` (or an index without a name, as pandas writes it) holds the position
-    of each row's training example; examples without a row are not issues. Without an index, row k is
-    example k. Labels are class names, or class numbers as cleanlab writes them. A spreadsheet may have saved
-    the file: with other delimiters, in another encoding, and with labels that it took for numbers, truth
-    values or dates. A label is recovered, or refused where several classes may be meant.
+    `predicted_label`. A column `index` holds the row of each example in the data, see `Evidence.numbers`;
+    examples without a row are not issues. In the tables of cleanlab, which have an index without a name or
+    none, it is the position among the training examples. Labels are class names, or class numbers as
+    cleanlab writes them. A spreadsheet may have saved the file: with other delimiters, in another encoding,
+    and with labels that it took for numbers, truth values or dates. A label is recovered, or refused where
+    several classes may be meant.
 
     Args:
         path: the file, in any format of tables that gdw reads.
@@ -49,13 +52,13 @@ def read_edited_issues(
     """
     try:
         rows, suggestion = _opened(path)
-        index = _index(rows, path, len(evidence))
+        index = _positions(rows, path, evidence, label_names, where)
         suggested = _suggested(
             _cells(rows, "given_label"),
             evidence.given[index].astype(np.int64),
             _cells(rows, suggestion),
             label_names,
-            index=index,
+            places=lambda row: (where or "training example {}".format)(int(index[row])),
             path=path,
             column=suggestion,
         )
@@ -118,33 +121,58 @@ def _column(rows: Rows, path: Path, *names: str) -> str:
     return column
 
 
-def _index(rows: Rows, path: Path, examples: int) -> NDArray[np.int64]:
+def _positions(
+    rows: Rows, path: Path, evidence: Evidence, names: Sequence[str], where: Where | None
+) -> NDArray[np.int64]:
     """The training example of each row. `DataError` if one occurs twice or does not exist."""
     name = next((n for n in ("index", "", "Unnamed: 0") if n in rows.columns), None)
     if name is None:
-        if len(rows) != examples:
+        if len(rows) != len(evidence):
             raise DataError(
                 f"{shown(path)} has {len(rows)} rows and no column 'index', but the run has "
-                f"{examples} training examples"
+                f"{len(evidence)} training examples"
             )
-        return np.arange(examples)
-    return _numbered(rows, name, path, examples)
-
-
-def _numbered(rows: Rows, name: str, path: Path, examples: int) -> NDArray[np.int64]:
-    """The training examples that the column `name` has."""
+        return np.arange(len(evidence))
     numbers = _numbers(_cells(rows, name), path, name or "index")
-    index = numbers.astype(np.int64)
-    bad = np.flatnonzero((index != numbers) | (index < 0) | (index >= examples))
+    whole = (numbers >= 0) & (numbers < _LARGEST) & (numbers == np.floor(numbers))
+    index = np.where(whole, numbers, -1).astype(np.int64)
+    if name == "index":
+        index = _of_rows(rows, index, path, evidence, names, where)
+    bad = np.flatnonzero((index < 0) | (index >= len(evidence)))
     if len(bad):
         raise DataError(
-            f"{rows.where(int(bad[0]))}: index {numbers[bad[0]]:g} is not one of the run's "
-            f"{examples} training examples (0 to {examples - 1})"
+            f"row {bad[0]} of {shown(path)}: index {numbers[bad[0]]:g} is not one of the run's "
+            f"{len(evidence)} training examples{_span(evidence, name)}"
         )
-    values, counts = np.unique(index, return_counts=True)
+    _, first, counts = np.unique(index, return_index=True, return_counts=True)
     if (counts > 1).any():
-        raise DataError(f"{shown(path)} has index {values[counts > 1][0]} more than once")
+        raise DataError(f"{shown(path)} has index {numbers[first[counts > 1][0]]:g} more than once")
     return index
+
+
+def _span(evidence: Evidence, name: str) -> str:
+    numbers = evidence.numbers if name == "index" else np.arange(len(evidence))
+    return f" ({numbers.min()} to {numbers.max()})" if len(numbers) else ""
+
+
+def _of_rows(
+    rows: Rows,
+    index: NDArray[np.int64],
+    path: Path,
+    evidence: Evidence,
+    names: Sequence[str],
+    where: Where | None,
+) -> NDArray[np.int64]:
+    """The positions of the examples that the column `index` of a list of gdw means."""
+    given = _cells(rows, "given_label")
+
+    def labels_fit(positions: NDArray[np.int64]) -> bool:
+        pairs = list(zip(given, evidence.given[positions].tolist(), strict=True))
+        reader = LabelReader(names, pairs)
+        return all(code in reader.candidates(cell) for cell, code in set(pairs))
+
+    places = _cells(rows, "where") if "where" in rows.columns else []
+    return positions_meant(index, places, evidence, path, where=where, labels_fit=labels_fit)
 
 
 def _suggested(
@@ -153,7 +181,7 @@ def _suggested(
     suggested: Sequence[str],
     names: Sequence[str],
     *,
-    index: NDArray[np.int64],
+    places: Where,
     path: Path,
     column: str,
 ) -> NDArray[np.int64]:
@@ -168,8 +196,8 @@ def _suggested(
         cell, code = pairs[row]
         found = names[reader.code(cell, _place(row, path, "given_label"))]
         raise DataError(
-            f"row {row + 1} of {shown(path)} belongs to another run: its given_label is {found!r}, but "
-            f"the label of training example {int(index[row])} is {names[code]!r}"
+            f"row {row} of {shown(path)} belongs to another run: its given_label is {found!r}, but "
+            f"the label of {places(row)} is {names[code]!r}"
         )
     first = {cell: row for row, cell in reversed(list(enumerate(suggested)))}
     codes = {cell: reader.code(cell, _place(row, path, column)) for cell, row in first.items()}
@@ -187,7 +215,7 @@ def _are_class_numbers(
 
 
 def _place(row: int, path: Path, column: str) -> str:
-    return f"row {row + 1} of {shown(path)}: {column}"
+    return f"row {row} of {shown(path)}: {column}"
 
 
 def _numbers(
@@ -200,7 +228,7 @@ def _numbers(
     numbers = np.array(values, dtype=np.float64)
     if not optional and not np.isfinite(numbers).all():
         row = int(np.flatnonzero(~np.isfinite(numbers))[0])
-        raise DataError(f"row {row + 1} of {shown(path)}: {column} is {cells[row]!r}, not a number")
+        raise DataError(f"row {row} of {shown(path)}: {column} is {cells[row]!r}, not a number")
     return numbers
 
 
@@ -215,7 +243,7 @@ def _each(
     cells: Sequence[str], read: Callable[[str], Any], path: Path, column: str, expected: str
 ) -> list[Any]:
     values = []
-    for number, cell in enumerate(cells, start=1):
+    for number, cell in enumerate(cells):
         try:
             values.append(read(cell))
         except (ValueError, KeyError):

@@ -74,7 +74,8 @@ class Evidence:
         weights_by_label: float32 `(C, C)`, the mean class-level weight by given label (row) and class
             (column); None if C > 512.
         count_by_label: float32 `(C,)`, the visits of each given label; None if C > 512.
-        rows: int64 `(N,)`, the 0-based rows of the training file or folder; None for examples in memory.
+        rows: int64 `(N,)`, the row of each example in what the user gave (a file, a folder or `X`), from 0;
+            None if the examples are all its rows.
         clean_true: int64 `(M,)`, the verified labels of the clean examples; None if unknown.
         clean_given: int64 `(M,)`, the unverified labels of the clean examples; None if unknown.
         clean_check: float32 `(M, 5)`, how models did on the clean examples that they were trained without:
@@ -108,6 +109,19 @@ class Evidence:
 
     def __len__(self) -> int:
         return len(self.given)
+
+    @property
+    def numbers(self) -> NDArray[np.int64]:
+        """int64 `(N,)`, the row of each example in what the user gave, from 0."""
+        return np.arange(len(self)) if self.rows is None else self.rows.astype(np.int64, copy=False)
+
+    def positions(self, numbers: Ints) -> NDArray[np.int64]:
+        """The position `(B,)` of the example of each row of `numbers` `(B,)`; -1 if it was not trained on."""
+        known = self.numbers
+        order = np.argsort(known, kind="stable")
+        place = np.searchsorted(known[order], numbers).clip(max=max(len(known) - 1, 0))
+        positions = order[place] if len(known) else np.zeros(len(numbers), dtype=np.int64)
+        return np.where(known[positions] == numbers, positions, -1)
 
     @property
     def clean(self) -> tuple[Ints | None, Ints] | None:

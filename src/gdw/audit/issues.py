@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,16 +137,16 @@ def label_issues(
     Args:
         evidence: of N examples and C classes, from `Recorder.evidence` or `Evidence.load`.
         label_names: the names of the C classes.
-        where: from the position of an example to its place in words; by default "example 17".
+        where: from the position of an example to its place in words; by default "row 17".
         threshold: an example is a label issue if its score is above it and the suggested label differs
             from the given one.
 
     Returns:
         A data frame of N rows, most suspicious first, with the columns of `label_issues.csv`: `index`
-        (the position in the training data), `where`, `given_label`, `suggested_label` (the most probable
-        class, which may be the given one), `suggested_probability`, `score`, `is_label_issue`,
-        `label_quality` (1 - score), `predicted_label` (the suggestion under cleanlab's name) and `weight`
-        (the mean class-level weight of the given label).
+        (the row in what the user gave, from 0: see `Evidence.numbers`), `where`, `given_label`,
+        `suggested_label` (the most probable class, which may be the given one), `suggested_probability`,
+        `score`, `is_label_issue`, `label_quality` (1 - score), `predicted_label` (the suggestion under
+        cleanlab's name) and `weight` (the mean class-level weight of the given label).
 
     Raises:
         ConfigError: the number of names is not C, or the threshold is not between 0 and 1.
@@ -209,10 +209,11 @@ def issue_frame(
 
     order = np.argsort(-doubt, kind="stable")
     names = np.array(list(label_names), dtype=object)
-    place = where or "example {}".format
+    numbers = evidence.numbers
+    place = where or (lambda i: f"row {numbers[i]}")
     frame: pd.DataFrame = pd.DataFrame(
         {
-            "index": order,
+            "index": numbers[order],
             "where": [place(i) for i in order.tolist()],
             "given_label": names[evidence.given[order]],
             "suggested_label": names[suggested[order]],
@@ -226,3 +227,12 @@ def issue_frame(
         columns=list(COLUMNS),
     )
     return frame
+
+
+def in_order_of_training(
+    evidence: Evidence, frame: pd.DataFrame, column: pd.Series[Any], dtype: Any
+) -> NDArray[Any]:
+    """The values `(N,)` of a column of `frame`, a table of `label_issues`, in the order of the examples."""
+    ordered = np.empty(len(frame), dtype=dtype)
+    ordered[evidence.positions(frame["index"].to_numpy())] = column.to_numpy()
+    return ordered

@@ -69,14 +69,14 @@ def training_rows(
     every = np.arange(len(rows))
     source = Source("table", shown(path), (), None, every, (), rows, labels_merged=labels_merged)
     codes = source.codes(column, label_names, names_declared=names_declared)
-    numbers = np.arange(len(evidence)) if evidence.rows is None else evidence.rows
+    numbers = evidence.numbers
     if len(numbers) and int(numbers.max()) >= len(rows):
-        raise _changed(path, f"row {int(numbers.max()) + 1} is missing")
+        raise _changed(path, f"row {int(numbers.max())} is missing")
     differ = np.flatnonzero(codes[numbers] != evidence.given)
     if len(differ) and not spoiled:
         row = int(numbers[differ[0]])
         raise _changed(path, f"{rows.where(row)} is {label_names[codes[row]]!r} now")
-    return TrainingRows(Path(path), rows, column, codes, numbers.astype(np.int64))
+    return TrainingRows(Path(path), rows, column, codes, numbers)
 
 
 def _changed(path: str | Path, change: str) -> DataError:

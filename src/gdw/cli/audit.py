@@ -126,13 +126,15 @@ def _judge(
     run: Run, data: str | None, issues: Path | None, threshold: float, output: Path | None
 ) -> tuple[RunAudit, pd.DataFrame, Cells]:
     """The audit, and the tables of issues and of the noise matrix."""
+    from gdw.cli.errors import notes_of_warnings
     from gdw.runs import audit as audit_run
 
     run_audit = audit_run(run, data=data)
     if output is not None:
         run_audit.check_copy(output)
     if issues is not None:
-        return run_audit, run_audit.edited_issues(issues), run_audit.noise_cells()
+        with notes_of_warnings(FutureWarning):
+            return run_audit, run_audit.edited_issues(issues), run_audit.noise_cells()
     run_audit.require_unedited()
     return run_audit, run_audit.issues(threshold=threshold), run_audit.noise_cells()
 

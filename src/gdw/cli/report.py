@@ -50,7 +50,7 @@ def report(
     from gdw.report import write_report
     from gdw.runs.outputs import NotKeptWarning
 
-    with notes_of_warnings(NotKeptWarning):
+    with notes_of_warnings(NotKeptWarning), notes_of_warnings(FutureWarning):
         page = write_report(
             run,
             output=output,

@@ -40,7 +40,7 @@ class ArrayRows(Rows):
         return values
 
     def where(self, row: int) -> str:
-        return f"row {row + 1} of {self._name}"
+        return f"row {row} of {self._name}"
 
     def resolve_label(self, name: str) -> str:
         # "label" is the default of every command, and `y` is the usual name in an archive.
@@ -87,7 +87,7 @@ def _require_finite(X: NDArray[Any], rows: ArrayRows) -> None:
         if not finite.all():
             bad = np.argwhere(~finite)
             place = (bad[0] + [start, *([0] * (X.ndim - 1))]).tolist()
-            column = f", column {place[1] + 1}" if X.ndim == 2 else ""
+            column = f", column {place[1]}" if X.ndim == 2 else ""
             raise DataError(
                 f"{rows.where(place[0])}{column}: X{place} is {X[tuple(place)]}, not a finite number: "
                 "fill it in or remove the row"

@@ -282,7 +282,7 @@ def _row_stochastic(matrix: ArrayLike, num_classes: int) -> NDArray[np.float64]:
     wrong = np.flatnonzero(~((values >= 0).all(axis=1) & (abs(values.sum(axis=1) - 1) < 1e-6)))
     if len(wrong):
         raise ConfigError(
-            f"row {wrong[0] + 1} of the noise matrix should be probabilities that sum to 1, "
+            f"row {wrong[0]} of the noise matrix should be probabilities that sum to 1, "
             f"found {values[wrong[0]].tolist()}"
         )
     return values

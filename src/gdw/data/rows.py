@@ -57,7 +57,7 @@ class Rows(ABC):
 
     @abstractmethod
     def where(self, row: int) -> str:
-        """The place of a row in words, for error messages."""
+        """The place of a row in words: "row 17 of train.csv", counted from 0 without the header."""
 
     def unlabelled(self, row: int, column: str, others: int) -> str:
         """The message for a row, and `others` after it, without a label."""
@@ -172,7 +172,7 @@ class TableRows(Rows):
         return self._written.get(composed(column), column)
 
     def where(self, row: int) -> str:
-        return f"row {row + 1} of {self._name}"
+        return f"row {row} of {self._name}"
 
 
 def open_rows(path: str | Path, options: ReadOptions = ReadOptions()) -> Rows:  # noqa: B008 - frozen

@@ -134,7 +134,10 @@ class Source:
         return replace(self, feature_columns=tuple(types), column_types=dict(types))
 
     def where(self, i: int) -> str:
-        """The place of example `i` in words: "row 18 of train.csv" (from 1), or the path of an image."""
+        """The place of example `i` in words: "row 17 of train.csv", or the path of an image.
+
+        N in "row N" counts the data rows from 0, without the header, as `row_numbers` does.
+        """
         return self.rows.where(int(self.row_numbers[i]))
 
     def images(

@@ -201,12 +201,14 @@ def _warn_of_chosen(chosen: int, size: int) -> None:
 def _audit(estimator: Any, evidence: Evidence, rows: NDArray[np.int64]) -> None:
     """Set the attributes of the audit: its table has the user's labels and the `rows` of `X`."""
     from gdw.audit import ClassWeights, assess, label_issues, noise_matrix
+    from gdw.audit.issues import in_order_of_training
     from gdw.audit.matrix import noise_cells
 
     classes = estimator.classes_
     # Different classes may have the same text, such as 1 and "1"; their codes differ.
+    evidence = replace(evidence, rows=rows)
     table = label_issues(evidence, [str(k) for k in range(len(classes))])
-    wrong = table.sort_values("index")["is_label_issue"].to_numpy()
+    wrong = in_order_of_training(evidence, table, table["is_label_issue"], bool)
     estimator.assessment_ = assess(evidence, noise_cells(evidence), wrong)
     names = tuple(map(str, classes.tolist()))
     estimator.noise_matrix_ = replace(noise_matrix(evidence), label_names=names)
@@ -215,7 +217,6 @@ def _audit(estimator: Any, evidence: Evidence, rows: NDArray[np.int64]) -> None:
         estimator.class_weights_ = ClassWeights(
             evidence.weights_by_label, evidence.count_by_label, names
         )
-    table["index"] = rows[table["index"].to_numpy()]
     for column in ("given_label", "suggested_label", "predicted_label"):
         table[column] = classes[table[column].astype(int).to_numpy()]
     del table["where"]

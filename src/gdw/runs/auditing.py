@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from gdw.audit.audit_files import (
     write_noise_matrix,
 )
 from gdw.audit.evidence import Evidence
-from gdw.audit.issues import THRESHOLD, label_issues
+from gdw.audit.issues import THRESHOLD, in_order_of_training, label_issues
 from gdw.audit.matrix import Cells, noise_cells
 from gdw.audit.training_rows import TrainingRows, training_rows
 from gdw.errors import ConfigError, DataError, OutputError, shown
@@ -96,7 +96,7 @@ class RunAudit:
         if self.rows is not None:
             return self.rows.where(i)
         row = i if self.evidence.rows is None else int(self.evidence.rows[i])
-        return f"row {row + 1} of {shown(Path(self.run.data_config.path).name)}"
+        return f"row {row} of {shown(Path(self.run.data_config.path).name)}"
 
     def issues(self, *, threshold: float = THRESHOLD) -> pd.DataFrame:
         """Rank the training examples, see `gdw.audit.label_issues`."""
@@ -235,20 +235,14 @@ class RunAudit:
         )
 
     def _wrong(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
-        return _in_order_of_training(frame, frame["is_label_issue"], bool)
+        return in_order_of_training(self.evidence, frame, frame["is_label_issue"], bool)
 
     def _suggested(self, frame: pd.DataFrame) -> NDArray[np.int64]:
         code = {name: k for k, name in enumerate(self.run.label_names)}
-        return _in_order_of_training(frame, frame["suggested_label"].map(code), np.int64)
+        suggested = frame["suggested_label"].map(code)
+        return in_order_of_training(self.evidence, frame, suggested, np.int64)
 
     def _require_rows(self) -> TrainingRows:
         if self.rows is None:
             raise DataError(self.missing)
         return self.rows
-
-
-def _in_order_of_training(frame: pd.DataFrame, column: pd.Series[Any], dtype: Any) -> NDArray[Any]:
-    """The values of a column of `frame` in the order of the training examples."""
-    ordered = np.empty(len(frame), dtype=dtype)
-    ordered[frame["index"].to_numpy()] = column.to_numpy()
-    return ordered

@@ -119,7 +119,7 @@ def _relabelled(
     core = cell.strip()
     value = records.cells(Record(record.start, core.encode()))
     if [text.decode().strip() for text in value] != [present[row]]:
-        raise plan.changed(f"has another label in row {row + 1} now")
+        raise plan.changed(f"has another label in row {row} now")
     at = cell.index(core)
     label = records.quoted_like(core, plan.relabel[row])
     return (

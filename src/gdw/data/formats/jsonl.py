@@ -174,7 +174,7 @@ def _relabelled(item: bytes, row: int, present: Any, plan: CopyPlan) -> bytes:
     """An object with the new label."""
     span = value_span(item, plan.label)
     if span is None or json.loads(item[slice(*span)]) != present:
-        raise plan.changed(f"has another label in row {row + 1} now")
+        raise plan.changed(f"has another label in row {row} now")
     return item[: span[0]] + spelled_like(item, plan.relabel[row]) + item[span[1] :]
 
 

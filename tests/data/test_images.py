@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -164,9 +165,10 @@ def test_bytes_that_are_no_image_are_named_by_their_row_alone(tmp_path: Path) ->
     path = parquet(tmp_path / "x.parquet", {"image": [RED, b"no image"], "label": [0, 1]})
     with pytest.raises(DataError) as raised:
         load(path, label="label").images(np.array([0, 1]))
-    assert str(raised.value).startswith(
-        "row 1 of x.parquet: cannot read the image: it is none of JPEG, PNG, BMP, "
-        "GIF, WEBP, TIFF, PPM"
+    assert re.fullmatch(
+        "row 1 of x.parquet: cannot read the image: it is none of JPEG, PNG, BMP, GIF, WEBP, TIFF and "
+        r"\d+ more formats",
+        str(raised.value),
     )
 
 

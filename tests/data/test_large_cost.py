@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from gdw.data import fit_encoder, load, pixel_limit
-from gdw.data.images import check_images, decode, is_image
+from gdw.data.image_checks import check_images
+from gdw.data.images import decode, is_image
 from gdw.data.rows import open_rows
 from gdw.errors import ConfigError, DataError
 from gdw.files.memory import require_unpacked

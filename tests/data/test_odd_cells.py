@@ -137,7 +137,7 @@ def test_files_and_folders_that_are_not_used_are_counted(tmp_path: Path) -> None
     assert load(tmp_path, label="label").notes == (
         "3 files are not used, because the suffix is not that of an image: 2 .heic, 1 .txt; the first is "
         "b/2.heic",
-        "no class, because the folder has no images: 'c'",
+        "1 folder is not used, because there are no images in it: 'c'",
     )
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 
 from gdw.audit.edited_issues import read_edited_issues
 from gdw.data import fit_encoder, load, load_encoder
-from gdw.data.images import check_images
+from gdw.data.image_checks import check_images
 from gdw.data.noise import parse_noise
 from gdw.data.text_files import ReadOptions
 from gdw.errors import GDWError

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from gdw.errors import ConfigError, MissingDependencyError
 from gdw.models import build_model
+from gdw.models.build import full_name, hint_on_pretrained, require_buildable
 
 IMAGE = (3, 32, 32)
 SMALL = {"torchvision": "torchvision:squeezenet1_1", "timm": "timm:test_resnet"}
@@ -62,6 +63,85 @@ def test_a_missing_library_names_the_command_that_installs_it(library, monkeypat
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(MissingDependencyError, match=r"pip install 'gdw\[vision\]'"):
         build_model(f"{library}:resnet18", input_shape=IMAGE, num_classes=5)
+
+
+@pytest.mark.parametrize("depth", [18, 50])
+def test_our_resnets_for_photographs_are_those_of_torchvision(depth):
+    models = pytest.importorskip("torchvision.models")
+    ours = build_model(f"resnet{depth}", input_shape=IMAGE, num_classes=5, seed=3)
+    theirs = build_model(f"torchvision:resnet{depth}", input_shape=IMAGE, num_classes=5, seed=3)
+    assert isinstance(theirs.network, models.ResNet)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    assert all(
+        torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True)
+    )
+    images = torch.randint(0, 256, (2, 3, 48, 40), dtype=torch.uint8)
+    assert torch.equal(ours(images), theirs(images))
+
+
+def test_pretrained_weights_of_our_resnets_are_those_of_torchvision(monkeypatch):
+    models = pytest.importorskip("torchvision.models")
+    trained = models.get_model("resnet18").state_dict()
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *a, **k: trained)
+    model = build_model("resnet18", input_shape=IMAGE, num_classes=5, pretrained=True)
+    assert torch.equal(model.network.conv1.weight, trained["conv1.weight"])
+    torch.testing.assert_close(model.normalize.mean.flatten(), torch.tensor([0.485, 0.456, 0.406]))
+
+
+def test_a_file_of_weights_brings_the_normalization_of_imagenet(tmp_path):
+    state = build_model("resnet18", input_shape=IMAGE, num_classes=9, seed=1).network.state_dict()
+    torch.save(state, tmp_path / "weights.pth")
+    model = build_model(
+        "resnet18",
+        input_shape=IMAGE,
+        num_classes=5,
+        weights=tmp_path / "weights.pth",
+        mean_std=([0.9] * 3, [0.9] * 3),
+    )
+    assert torch.equal(model.network.conv1.weight, state["conv1.weight"])
+    torch.testing.assert_close(model.normalize.std.flatten(), torch.tensor([0.229, 0.224, 0.225]))
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "full"),
+    [
+        ("torchvision", "EfficientNet-B0", "torchvision:efficientnet_b0"),
+        ("torchvision", "squeezenet1_1", "torchvision:squeezenet1_1"),
+        ("timm", "test_resnet", "timm:test_resnet"),
+        ("timm", "test_resnet.r160_in1k", "timm:test_resnet.r160_in1k"),
+    ],
+)
+def test_names_of_the_libraries_need_no_prefix(library, name, full):
+    pytest.importorskip(library)
+    assert full_name(name, "image", IMAGE) == full
+    require_buildable(name, pretrained=True)
+
+
+def test_a_misspelt_name_of_a_library_is_recognised():
+    pytest.importorskip("torchvision")
+    with pytest.raises(
+        ConfigError, match=r"unknown model 'efficentnet_b0'.*mean 'efficientnet_b0'"
+    ):
+        require_buildable("efficentnet_b0", pretrained=False)
+
+
+def test_without_the_libraries_photographs_get_our_own_network_and_advice(monkeypatch):
+    monkeypatch.setattr("gdw.models.backbones.find_spec", lambda name: None)
+    assert full_name("auto", "image", (3, 224, 224)) == "resnet18"
+    require_buildable("resnet50", pretrained=False)
+    assert "--pretrained after pip install 'gdw[vision]'" in hint_on_pretrained("resnet18")
+    assert hint_on_pretrained("resnet20") == ""
+    with pytest.raises(
+        ConfigError, match=r"unknown model 'vit_b_16'.*torchvision and timm need pip"
+    ):
+        require_buildable("vit_b_16", pretrained=False)
+    for name, pretrained in (
+        ("timm:vit", False),
+        ("torchvision:vit_b_16", False),
+        ("resnet50", True),
+    ):
+        with pytest.raises(MissingDependencyError, match=r"pip install 'gdw\[vision\]'"):
+            require_buildable(name, pretrained=pretrained)
 
 
 def test_a_failed_download_is_one_line_with_the_fix(small, monkeypatch):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gdw.errors import ConfigError
-from gdw.models import MLP, CifarResNet, Normalize, WideResNet, build_model, choose_model
+from gdw.models import MLP, CifarResNet, Normalize, ResNet, WideResNet, build_model, choose_model
 
 IMAGE = (3, 8, 8)
 
@@ -26,6 +26,9 @@ def _parameters(model: nn.Module) -> int:
         ("resnet20", IMAGE, CifarResNet),
         ("resnet8", (1, 9, 7), CifarResNet),
         ("wrn-10-1", IMAGE, WideResNet),
+        ("ResNet-18", (3, 70, 50), ResNet),
+        ("resnet50", (1, 33, 32), ResNet),
+        ("cifar-resnet50", IMAGE, CifarResNet),
     ],
 )
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -90,7 +93,7 @@ def test_the_last_linear_layer_is_the_head():
         ("array", (1280,), "mlp"),
         ("array", (3, 8, 8), "resnet20"),
         ("image", (3, 32, 32), "resnet20"),
-        ("image", (3, 224, 224), "torchvision:resnet18"),
+        ("image", (3, 224, 224), "resnet18"),
         (None, (14,), "mlp"),
     ],
 )
@@ -131,8 +134,8 @@ def test_mean_and_std_reach_the_first_layer():
     ("name", "shape", "message"),
     [
         ("rsnet20", IMAGE, r"unknown model 'rsnet20'.*Did you mean 'resnet20'\?"),
-        ("resnet18", IMAGE, r"6n \+ 2.*found 18.*torchvision:resnet18"),
-        ("resnet33", IMAGE, r"6n \+ 2.*found 33$"),
+        ("resnet33", IMAGE, r"6n \+ 2 for small images.*18, 34, 50, .*for photographs, found 33$"),
+        ("cifar-resnet18", IMAGE, r"6n \+ 2.*found 18$"),
         ("wrn-27-10", IMAGE, r"6n \+ 4.*found 27"),
         ("wrn-28-0", IMAGE, r"width of 1 or more, found 0"),
         ("resnet20", (10,), r"'resnet20' needs images.*found inputs of shape \(10,\).*'mlp'"),

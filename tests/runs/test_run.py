@@ -22,6 +22,7 @@ from gdw.cli.app import app
 from gdw.errors import RunError
 from gdw.report import write_report
 from gdw.runs import Run, audit, evaluate, evaluate_file, load, predict
+from gdw.runs.config import read_config_file
 
 # Trained, audited and evaluated by gdw 0.1.0 on `animals.npz` and `test.npz`, by default options.
 OLD = Path(__file__).parent / "run_of_0_1_0"
@@ -233,6 +234,16 @@ def test_a_configuration_that_is_none(run: Run, content: str, message: str) -> N
     Path("run/config.yaml").write_text(content)
     with pytest.raises(RunError, match=message):
         _ = run.data_config
+
+
+@pytest.mark.parametrize(("number", "name"), [(1, "cifar-resnet50"), (2, "resnet50")])
+def test_resnet50_of_0_1_0_is_the_network_for_small_images(
+    run: Run, number: int, name: str
+) -> None:
+    path = Path("run/config.yaml")
+    path.write_text(f"format: {number}\nmodel: {{name: resnet50}}\n")
+    assert run.model_config.name == name
+    assert read_config_file(path)["model"]["name"] == name
 
 
 def test_evidence_of_another_run(run: Run) -> None:

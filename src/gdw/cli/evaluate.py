@@ -35,6 +35,13 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(help="Use only this many rows, drawn at random.")
     ] = None,
+    skip_broken: Annotated[
+        bool | None,
+        typer.Option(
+            help="Leave out images that cannot be read, instead of refusing the data. As in training if not "
+            "given."
+        ),
+    ] = None,
     json_: Annotated[
         str | None,
         typer.Option(
@@ -60,7 +67,7 @@ def evaluate(
     chosen = label or _label_column(opened.data_config, data)
     file = None if json_ == "-" else json_
     with output_of_run(opened, file, reads=[data], force=force):
-        source = opened.read(data, label=chosen, limit=limit)
+        source = opened.read(data, label=chosen, limit=limit, skip_broken=skip_broken)
         for text in source.notes:
             note(text)
         if limit is None:

@@ -23,6 +23,13 @@ def predict(
     limit: Annotated[
         int | None, typer.Option(help="Use only this many rows, drawn at random.")
     ] = None,
+    skip_broken: Annotated[
+        bool | None,
+        typer.Option(
+            help="Leave out images that cannot be read, instead of refusing the data. As in training if not "
+            "given."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite the file of --output if it exists.")
     ] = False,
@@ -39,7 +46,7 @@ def predict(
 
     opened = load(run)
     with output_of_run(opened, output, suffixes=SUFFIXES, reads=[data], force=force):
-        source = opened.read(data, label=None, limit=limit)
+        source = opened.read(data, label=None, limit=limit, skip_broken=skip_broken)
         for text in source.notes:
             note(text)
         frame = predict_source(opened, source)

@@ -38,6 +38,13 @@ def report(
         str | None,
         typer.Option(help="Where the training data are now, if they were moved since training."),
     ] = None,
+    skip_broken: Annotated[
+        bool | None,
+        typer.Option(
+            help="Leave out test images that cannot be read, instead of refusing the data. As in training if "
+            "not given."
+        ),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite the file of --output if it exists.")
     ] = False,
@@ -49,8 +56,10 @@ def report(
     from gdw.cli.errors import notes_of_warnings
     from gdw.report import write_report
     from gdw.runs.outputs import NotKeptWarning
+    from gdw.runs.skipped_images import SkippedImagesWarning
 
-    with notes_of_warnings(NotKeptWarning), notes_of_warnings(FutureWarning):
+    notes = notes_of_warnings
+    with notes(NotKeptWarning), notes(FutureWarning), notes(SkippedImagesWarning):
         page = write_report(
             run,
             output=output,
@@ -58,6 +67,7 @@ def report(
             test_label=test_label,
             baseline=baseline,
             data=data,
+            skip_broken=skip_broken,
             force=force,
         )
     say(f"open the report: {page}")

@@ -199,6 +199,8 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
 
 
 def _introduce(training: Training, prepared: PreparedData, network: Any) -> None:
+    from gdw.models.build import hint_on_pretrained
+
     names = prepared.schema.label_names
     options = training.config.training
     verified = "none verified"
@@ -226,6 +228,10 @@ def _introduce(training: Training, prepared: PreparedData, network: Any) -> None
         f"method {options.method}, model {training.model_name(prepared)} ({parameters:,} parameters), "
         f"{options.epochs} epoch{'s' if options.epochs > 1 else ''}, seed {options.seed}"
     )
+    model = training.config.model
+    hint = hint_on_pretrained(training.model_name(prepared))
+    if hint and not model.pretrained and model.weights is None:
+        say(hint)
 
 
 def _without_verified(training: Training, prepared: PreparedData) -> list[str]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gdw.data.clean import assemble, train_and_clean
     from gdw.data.encode import Encoder, fit_encoder, load_encoder
     from gdw.data.examples import CyclingBatches, EpochBatches, Examples, Inputs, identity
-    from gdw.data.images import check_images
+    from gdw.data.image_checks import broken_images, check_images
     from gdw.data.imbalance import Imbalance, parse_imbalance
     from gdw.data.loading import load
     from gdw.data.noise import Noise, parse_noise, transition_matrix
@@ -39,7 +39,8 @@ _HOME = {
     "ReadOptions": "gdw.data.text_files",
     "Source": "gdw.data.source",
     "assemble": "gdw.data.clean",
-    "check_images": "gdw.data.images",
+    "broken_images": "gdw.data.image_checks",
+    "check_images": "gdw.data.image_checks",
     "fit_encoder": "gdw.data.encode",
     "from_arrays": "gdw.data.source",
     "identity": "gdw.data.examples",
@@ -70,6 +71,7 @@ __all__ = [
     "Source",
     "assemble",
     "augment",
+    "broken_images",
     "check_images",
     "fit_encoder",
     "from_arrays",

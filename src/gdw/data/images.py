@@ -8,7 +8,6 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from gdw.data.grey_range import GreyRange
-    from gdw.data.source import Source
 
 # The formats that are read, with the suffixes of their files. Pillow recognises files by their content,
 # whatever their names are. Other decoders run programs (EPS starts Ghostscript) or are not meant here, and
@@ -53,9 +51,6 @@ _FORMATS = {
 _TGA = (".tga", ".icb", ".vda", ".vst")
 
 IMAGE_SUFFIXES = (*chain.from_iterable(_FORMATS.values()), *_TGA)
-
-_ROWS_AT_ONCE = 1024
-_IMAGES_PER_TASK = 32
 
 # What Pillow raises for damaged files, besides its own errors (which are OSErrors).
 DAMAGED = (
@@ -97,49 +92,11 @@ def decode(value: Any, folder: Path, *, grey: GreyRange | None = None) -> Image.
         return _rgb(_upright(image), grey)
 
 
-def check_images(source: Source, *, threads: int | None = None) -> None:
-    """Read every image of `source`, so that a damaged one is found before the training and not during it.
-
-    Args:
-        source: the examples. Nothing is done unless they are images.
-        threads: the number of threads; default: one per processor.
-
-    Raises:
-        DataError: an image cannot be read. The message names the first one and says how many there are.
-    """
-    if source.kind != "image":
-        return
-    faults = list(_all_faults(source, threads))
-    if faults:
-        position, fault = faults[0]
-        more = "" if len(faults) == 1 else f" ({len(faults)} images cannot be read)"
-        raise DataError(f"{source.where(position)}: {fault}{more}: repair or remove it")
-
-
-def _all_faults(source: Source, threads: int | None) -> Iterator[tuple[int, str]]:
-    """The number of each row whose image cannot be read, and why."""
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        for start in range(0, len(source), _ROWS_AT_ONCE):
-            rows = source.row_numbers[start : start + _ROWS_AT_ONCE]
-            values = source.rows.values(source.feature_columns[0], rows)
-            # With one task per image, small images would spend more time in the queue than in the decoder.
-            tasks = [
-                values[i : i + _IMAGES_PER_TASK] for i in range(0, len(values), _IMAGES_PER_TASK)
-            ]
-            faults = pool.map(_faults, tasks, [source.rows.folder] * len(tasks))
-            for position, fault in enumerate(chain.from_iterable(faults), start):
-                if fault is not None:
-                    yield position, fault
-
-
-def _faults(values: list[Any], folder: Path) -> list[str | None]:
-    return [_fault(value, folder) for value in values]
-
-
-def _fault(value: Any, folder: Path) -> str | None:
+def fault(value: Any, folder: Path) -> str | None:
     """What is wrong with an image. Its pixels are read at the lowest resolution that its format allows.
 
     The header of a truncated file is complete, so the pixels must be read; JPEG allows an eighth of the size.
+    For the arguments see `decode`.
     """
     try:
         with opened_image(value, folder) as image:
@@ -189,16 +146,20 @@ def is_image(content: bytes) -> bool:
 
 def _locate(value: Any, folder: Path) -> tuple[Any, str]:
     """What Pillow opens, and the name of the file as a part of a message (empty for bytes without a path)."""
-    path = value
+    name = named(value)
     if isinstance(value, dict):
-        path = value.get("path")
-        value = value.get("bytes") or path
-    name = f" {shown(path)!r}" if isinstance(path, str | Path) and path else ""
+        value = value.get("bytes") or value.get("path")
     if isinstance(value, bytes) and value:
         return io.BytesIO(value), name
     if isinstance(value, str | Path) and str(value):
         return folder / value, name
     raise DataError("there is no image (the cell is empty)")
+
+
+def named(value: Any) -> str:
+    """The name of the file as a part of a message, ` 'cat.jpg'`; empty for bytes without a path."""
+    path = value.get("path") if isinstance(value, dict) else value
+    return f" {shown(path)!r}" if isinstance(path, str | Path) and path else ""
 
 
 @lru_cache
@@ -263,7 +224,8 @@ def _reason(error: BaseException) -> str:
         return "there is no such file (a relative path starts at the folder of the data file)"
     if isinstance(error, UnidentifiedImageError):
         # Pillow's own message shows the address of a buffer in memory.
-        return f"it is none of {', '.join(_installed())}"
+        *first, _ = _installed()[:7]
+        return f"it is none of {', '.join(first)} and {len(_installed()) - len(first)} more formats"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
     return " ".join(str(error).split()) or type(error).__name__

@@ -209,12 +209,13 @@ def open_rows(path: str | Path, options: ReadOptions = ReadOptions()) -> Rows:  
 
 
 def format_of(path: Path) -> Format:
-    """The format of a file, by its suffix, or of a folder.
+    """The format of a file, by its suffix, or of a folder of images or an image.
 
     Raises:
         DataError: no format has this suffix.
     """
     from gdw.data.formats import FOLDER, FORMATS
+    from gdw.data.images import IMAGE_SUFFIXES
 
     if path.is_dir():
         return FOLDER
@@ -222,6 +223,8 @@ def format_of(path: Path) -> Format:
     for file_format in FORMATS:
         if suffix in file_format.suffixes:
             return file_format
+    if suffix in IMAGE_SUFFIXES:
+        return FOLDER
     ending = f"the suffix {suffix!r}" if suffix else "no suffix"
     raise DataError(
         f"cannot recognise the format of {shown(path)}, which has {ending}: "

@@ -44,6 +44,7 @@ class Source:
             `ClassLabel`). Otherwise names are sorted, and class numbers say nothing about them.
         labels_merged: whether labels that differ only in case, white space or invisible characters are one.
         notes: one line each for the user, on how the columns were chosen.
+        skipped: for each image that was left out because it cannot be read, its row number and the reason.
     """
 
     kind: Kind
@@ -57,6 +58,7 @@ class Source:
     names_declared: bool = False
     labels_merged: bool = False
     notes: tuple[str, ...] = field(default=(), repr=False)
+    skipped: tuple[tuple[int, str], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for array in (self.labels, self.row_numbers):

@@ -8,13 +8,12 @@ from gdw._lazy import lazy
 
 if TYPE_CHECKING:
     from gdw.estimator.classifier import GDWClassifier
-    from gdw.estimator.fitting import DataNoteWarning
-    from gdw.estimator.own_clean import NoCleanExamplesWarning
+    from gdw.estimator.fitting import DataNoteWarning, NoCleanExamplesWarning
 
 _HOME = {
     "DataNoteWarning": "gdw.estimator.fitting",
     "GDWClassifier": "gdw.estimator.classifier",
-    "NoCleanExamplesWarning": "gdw.estimator.own_clean",
+    "NoCleanExamplesWarning": "gdw.estimator.fitting",
 }
 
 __all__ = ["DataNoteWarning", "GDWClassifier", "NoCleanExamplesWarning"]

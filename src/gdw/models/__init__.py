@@ -1,4 +1,4 @@
-"""Classifiers by name: MLPs, ResNets for CIFAR, wide ResNets, and those of torchvision and timm."""
+"""Classifiers by name: MLPs, ResNets for photographs and for CIFAR, and those of torchvision and timm."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from gdw.models.build import build_model, choose_model
     from gdw.models.mlp import MLP
     from gdw.models.normalize import Normalize
+    from gdw.models.resnet import ResNet
     from gdw.models.resnet_cifar import CifarResNet
     from gdw.models.wide_resnet import WideResNet
 
@@ -17,12 +18,13 @@ _HOME = {
     "MLP": "gdw.models.mlp",
     "CifarResNet": "gdw.models.resnet_cifar",
     "Normalize": "gdw.models.normalize",
+    "ResNet": "gdw.models.resnet",
     "WideResNet": "gdw.models.wide_resnet",
     "build_model": "gdw.models.build",
     "choose_model": "gdw.models.build",
 }
 
-__all__ = ["MLP", "CifarResNet", "Normalize", "WideResNet", "build_model", "choose_model"]
+__all__ = ["MLP", "CifarResNet", "Normalize", "ResNet", "WideResNet", "build_model", "choose_model"]
 
 
 __getattr__ = lazy(__name__, _HOME)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from gdw.data.encode.encoder import MeanStd
 
 IMAGENET: MeanStd = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+LIBRARIES = ("torchvision", "timm")
 
 # What the two libraries raise when a download fails: URLError and the errors of the hub are OSErrors, a wrong
 # hash is a RuntimeError, and a refused name is a ValueError.
@@ -53,6 +57,48 @@ def build_backbone(
         network, mean_std = _timm(architecture, num_classes, pretrained)
     _try_input(network, f"{library}:{architecture}", input_shape, num_classes)
     return network, mean_std
+
+
+def find_backbone(name: str) -> str | None:
+    """The name with its library, "torchvision:NAME" or "timm:NAME"; None if no installed library has it.
+
+    Upper case and hyphens, as in "EfficientNet-B0", mean lower case and underscores too.
+    """
+    for library in _installed():
+        for spelling in dict.fromkeys((name, name.lower().replace("-", "_"))):
+            # timm takes names with a tag too, such as "resnet50.a1_in1k".
+            plain = spelling.partition(".")[0] if library == "timm" else spelling
+            if plain in _architectures(library):
+                return f"{library}:{spelling}"
+    return None
+
+
+def known_backbones() -> list[str]:
+    """The names of all classifiers of the installed libraries."""
+    return [name for library in _installed() for name in _architectures(library)]
+
+
+def missing_libraries() -> list[str]:
+    """Which of torchvision and timm are not installed."""
+    return [library for library in LIBRARIES if find_spec(library) is None]
+
+
+def _installed() -> list[str]:
+    return [library for library in LIBRARIES if library not in missing_libraries()]
+
+
+def require_library(library: str) -> None:
+    """Raise `MissingDependencyError` unless torchvision or timm is installed."""
+    if library in missing_libraries():
+        raise _missing(library)
+
+
+@cache
+def _architectures(library: str) -> tuple[str, ...]:
+    if library == "timm":
+        return tuple(_import_timm().list_models())
+    models = _import_torchvision()
+    return tuple(models.list_models(module=models))
 
 
 def _torchvision(
@@ -121,8 +167,8 @@ def _import_timm() -> ModuleType:
 
 def _missing(library: str) -> MissingDependencyError:
     return MissingDependencyError(
-        f"models named '{library}:...' need {library}, which is not installed: "
-        "pip install 'gdw[vision]' (or use a built-in model such as 'resnet20')"
+        f"models named '{library}:...' and pretrained weights need {library}, which is not installed: "
+        "pip install 'gdw[vision]' (or use a built-in model such as 'resnet18', from scratch)"
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -14,9 +13,18 @@ import torch
 from torch import nn
 
 from gdw.errors import ConfigError, nearest
-from gdw.models.backbones import build_backbone
+from gdw.models.backbones import (
+    IMAGENET,
+    LIBRARIES,
+    build_backbone,
+    find_backbone,
+    known_backbones,
+    missing_libraries,
+    require_library,
+)
 from gdw.models.mlp import MLP
-from gdw.models.normalize import Normalize
+from gdw.models.normalize import normalized
+from gdw.models.resnet import STAGES, ResNet
 from gdw.models.resnet_cifar import CifarResNet
 from gdw.models.weights import load_weights
 from gdw.models.wide_resnet import WideResNet
@@ -33,11 +41,15 @@ EXAMPLES = (
     "resnet32",
     "resnet56",
     "wrn-28-10",
-    "torchvision:resnet18",
-    "timm:resnet18",
+    "resnet18",
+    "resnet50",
+    "torchvision:NAME",
+    "timm:NAME",
 )
 SMALL_IMAGE = 64
-IMAGENET_DEPTHS = (18, 34, 50, 101, 152)
+
+_WIDE = re.compile(r"wrn-?(\d+)-(\d+)")
+_RESNET = re.compile(r"(cifar-)?resnet-?(\d+)")
 
 
 def choose_model(kind: str | None, input_shape: Sequence[int]) -> str:
@@ -59,8 +71,69 @@ def choose_model(kind: str | None, input_shape: Sequence[int]) -> str:
         return "mlp:256,dropout=0.5"
     if len(input_shape) == 3:
         small = min(input_shape[1:]) <= SMALL_IMAGE
-        return "resnet20" if small else "torchvision:resnet18"
+        return "resnet20" if small else "resnet18"
     return "mlp"
+
+
+def full_name(name: str, kind: str | None, input_shape: Sequence[int]) -> str:
+    """The name of a network without what can be left out.
+
+    "auto" is replaced by the choice for the data. A name that torchvision or else timm knows gets the library
+    before it. The networks that `gdw` has itself need neither library.
+
+    >>> full_name("ResNet-50", "image", (3, 224, 224))
+    'resnet50'
+
+    Args:
+        name: as the user wrote it.
+        kind, input_shape: as for `choose_model`.
+
+    Raises:
+        ConfigError: no network has this name.
+    """
+    if name == "auto":
+        return choose_model(kind, input_shape)
+    own = name.lower()
+    if own.partition(":")[0] in ("mlp", *LIBRARIES):
+        return own
+    if match := _RESNET.fullmatch(own):
+        return f"{match[1] or ''}resnet{match[2]}"
+    if _WIDE.fullmatch(own):
+        return own
+    found = find_backbone(name)
+    if found is None:
+        raise ConfigError(
+            f"unknown model {name!r}: expected a name such as {', '.join(EXAMPLES)}."
+            + nearest(name, (*EXAMPLES, *known_backbones()))
+            + _more_names()
+        )
+    return found
+
+
+def require_buildable(name: str, *, pretrained: bool) -> None:
+    """Check, before the data are read, that there is a network of this name.
+
+    Raises:
+        ConfigError: no network has this name.
+        MissingDependencyError: its library, or that of the pretrained weights, is not installed.
+    """
+    known = full_name(name, None, ())
+    library = known.partition(":")[0]
+    if library in LIBRARIES:
+        require_library(library)
+    elif pretrained and _depth_for_photos(known):
+        require_library("torchvision")
+
+
+def hint_on_pretrained(name: str) -> str:
+    """What would help to train the network `name`, a full name, from scratch on photographs; else ""."""
+    if not _depth_for_photos(name):
+        return ""
+    install = "" if "torchvision" not in missing_libraries() else " after pip install 'gdw[vision]'"
+    return (
+        f"{name} starts from scratch. With --pretrained{install} it starts from weights of other "
+        "photographs, which are downloaded, and needs far fewer examples and epochs"
+    )
 
 
 def build_model(
@@ -82,15 +155,16 @@ def build_model(
     Linear(in_features=8, out_features=3, bias=True)
 
     Args:
-        name: "auto" (see `choose_model`), "mlp", "mlp:512,256", "mlp:256,dropout=0.5", "resnet20" or another
-            depth 6n + 2, "wrn-28-10" or another depth 6n + 4, or "torchvision:NAME" or "timm:NAME" for every
-            classifier of these libraries.
+        name: "auto" (see `choose_model`), "mlp", "mlp:512,256", "mlp:256,dropout=0.5"; for small images
+            "resnet20" or another depth 6n + 2, "wrn-28-10" or another depth 6n + 4; for photographs
+            "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"; or the name of any classifier of
+            torchvision or timm, also as "torchvision:NAME" or "timm:NAME".
         input_shape: the shape of one example.
         num_classes: the number of classes.
         mean_std: the mean and std of each channel, for pixels in [0, 1]; default: pixels are only scaled to
             [0, 1]. A network of torchvision or timm that gets its weights by `pretrained` or `weights`
             ignores it, and uses the mean and std of its library.
-        pretrained: download the weights of torchvision or timm.
+        pretrained: download the weights of torchvision or timm. Those of "resnet50" are torchvision's.
         weights: a local file of weights; see `gdw.models.weights.load_weights`.
         kind: the kind of the data, for the name "auto".
         seed: of the initial parameters; the global random state does not change. Default: they come from
@@ -104,13 +178,20 @@ def build_model(
     _check(shape, num_classes)
     if pretrained and weights is not None:
         raise ConfigError("expected pretrained or weights, found both: leave one out")
-    if name == "auto":
-        name = choose_model(kind, shape)
+    name = full_name(name, kind, shape)
     with _single_precision(), nullcontext() if seed is None else _seeded(seed):
         model = _build(name, shape, num_classes, mean_std, pretrained, weights is not None)
     if weights is not None:
         load_weights(model, Path(weights), num_classes=num_classes)
     return model
+
+
+def _more_names() -> str:
+    """What to install so that more names are known; empty if all libraries are there."""
+    missing = missing_libraries()
+    if not missing:
+        return ""
+    return f" The models of {' and '.join(missing)} need pip install 'gdw[vision]'"
 
 
 def _check(shape: tuple[int, ...], num_classes: int) -> None:
@@ -146,48 +227,47 @@ def _build(
     pretrained: bool,
     has_weights: bool,
 ) -> nn.Module:
-    library, colon, architecture = name.partition(":")
-    if colon and library in ("torchvision", "timm"):
+    depth = _depth_for_photos(name)
+    if pretrained and depth:
+        name = f"torchvision:resnet{depth}"
+    library, _, architecture = name.partition(":")
+    if library in LIBRARIES:
         _require_image(name, shape)
         network, backbone_mean_std = build_backbone(
             library, architecture, input_shape=shape, num_classes=num_classes, pretrained=pretrained
         )
         if pretrained or has_weights:
             mean_std = backbone_mean_std
-        return _normalized(network, shape, mean_std)
+        return normalized(network, shape, mean_std)
     if pretrained:
         raise ConfigError(
-            f"model {name!r} has no pretrained weights: choose a torchvision: or timm: model, "
-            "or leave pretrained out"
+            f"model {name!r} has no pretrained weights: choose resnet18 to resnet152 or another model of "
+            "torchvision or timm, or leave pretrained out"
         )
     network = _build_own(name, shape, num_classes)
-    return _normalized(network, shape, mean_std) if len(shape) == 3 else network
+    if depth and has_weights:
+        mean_std = IMAGENET
+    return normalized(network, shape, mean_std) if len(shape) == 3 else network
+
+
+def _depth_for_photos(name: str) -> int | None:
+    """The depth of a ResNet for photographs; None for another network."""
+    match = _RESNET.fullmatch(name)
+    return int(match[2]) if match and not match[1] and int(match[2]) in STAGES else None
 
 
 def _build_own(name: str, shape: tuple[int, ...], num_classes: int) -> nn.Module:
     """A network that gdw defines itself."""
     if name.partition(":")[0] == "mlp":
         return _build_mlp(name, shape, num_classes)
-    if match := re.fullmatch(r"resnet-?(\d+)", name):
-        _require_image(name, shape)
-        return _build_resnet(int(match[1]), num_classes, in_channels=shape[0])
-    if match := re.fullmatch(r"wrn-?(\d+)-(\d+)", name):
-        _require_image(name, shape)
+    _require_image(name, shape)
+    if match := _WIDE.fullmatch(name):
         return WideResNet(int(match[1]), int(match[2]), num_classes, in_channels=shape[0])
-    raise ConfigError(
-        f"unknown model {name!r}: expected a name such as {', '.join(EXAMPLES)}."
-        + nearest(name, EXAMPLES)
-    )
-
-
-def _build_resnet(depth: int, num_classes: int, *, in_channels: int) -> CifarResNet:
-    try:
-        return CifarResNet(depth, num_classes, in_channels=in_channels)
-    except ConfigError as error:
-        imagenet = (
-            f"; 'torchvision:resnet{depth}' is another network" if depth in IMAGENET_DEPTHS else ""
-        )
-        raise ConfigError(f"{error}{imagenet}") from None
+    if depth := _depth_for_photos(name):
+        return ResNet(depth, num_classes, in_channels=shape[0])
+    match = _RESNET.fullmatch(name)
+    assert match is not None, "full_name lets no other name pass"
+    return CifarResNet(int(match[2]), num_classes, in_channels=shape[0])
 
 
 def _build_mlp(name: str, shape: tuple[int, ...], num_classes: int) -> MLP:
@@ -207,17 +287,6 @@ def _build_mlp(name: str, shape: tuple[int, ...], num_classes: int) -> MLP:
             f"as in 'mlp:512,256' or 'mlp:256,dropout=0.5'; found {option!r}"
         ) from None
     return MLP(math.prod(shape), num_classes, hidden=hidden or None, dropout=dropout)
-
-
-def _normalized(
-    network: nn.Module, shape: tuple[int, ...], mean_std: MeanStd | None
-) -> nn.Sequential:
-    mean, std = mean_std or ([0.0] * shape[0], [1.0] * shape[0])
-    if len(mean) != shape[0]:
-        raise ConfigError(
-            f"expected mean_std with {shape[0]} channels as in the input {shape}, found {len(mean)}"
-        )
-    return nn.Sequential(OrderedDict(normalize=Normalize(mean, std), network=network))
 
 
 def _require_image(name: str, shape: tuple[int, ...]) -> None:

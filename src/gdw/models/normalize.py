@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from gdw.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gdw.data.encode.encoder import MeanStd
 
 
 class Normalize(nn.Module):
@@ -54,3 +59,19 @@ class Normalize(nn.Module):
 
     def extra_repr(self) -> str:
         return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"
+
+
+def normalized(
+    network: nn.Module, shape: tuple[int, ...], mean_std: MeanStd | None
+) -> nn.Sequential:
+    """A network for images of `shape`, `(C, H, W)`, with `Normalize` before it.
+
+    Raises:
+        ConfigError: `mean_std` is for another number of channels.
+    """
+    mean, std = mean_std or ([0.0] * shape[0], [1.0] * shape[0])
+    if len(mean) != shape[0]:
+        raise ConfigError(
+            f"expected mean_std with {shape[0]} channels as in the input {shape}, found {len(mean)}"
+        )
+    return nn.Sequential(OrderedDict(normalize=Normalize(mean, std), network=network))

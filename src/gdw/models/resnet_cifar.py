@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdw.errors import ConfigError
+from gdw.models.resnet import STAGES
 
 
 class BasicBlock(nn.Module):
@@ -50,7 +51,8 @@ class CifarResNet(nn.Module):
         super().__init__()
         if depth < 8 or (depth - 2) % 6:
             raise ConfigError(
-                f"expected a CIFAR ResNet depth of 6n + 2 (20, 32, 44, 56, ...), found {depth}"
+                f"expected a ResNet depth of 6n + 2 for small images (20, 32, 44, 56, ...), or one of "
+                f"{', '.join(map(str, STAGES))} for photographs, found {depth}"
             )
         blocks = (depth - 2) // 6
         self.conv = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)

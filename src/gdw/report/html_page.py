@@ -29,6 +29,7 @@ def write_report(
     test_label: str | None = None,
     baseline: str | os.PathLike[str] | Run | None = None,
     data: str | None = None,
+    skip_broken: bool | None = None,
     force: bool = False,
 ) -> Path:
     """Write a page about a run: its model, its classes, its suspicious labels and what to do next.
@@ -44,6 +45,7 @@ def write_report(
         test_label: the label column of `test`.
         baseline: another run to compare with, such as plain training on the same data.
         data: where the training data are now, if they were moved. The page shows examples from them.
+        skip_broken: leave out images of `test` that cannot be read; default: as in training.
         force: overwrite the file `output` if it exists.
 
     Returns:
@@ -69,7 +71,7 @@ def write_report(
     with output_of_run(run, output, suffixes=_SUFFIXES, reads=reads, force=force):
         if test is not None:
             for measured in filter(None, (run, other)):
-                evaluate_file(measured, test, label=test_label)
+                evaluate_file(measured, test, label=test_label, skip_broken=skip_broken)
         page = _render(contents(run, other, data=data))
         try:
             write_text_atomically(path, page)

@@ -94,6 +94,11 @@ class DataConfig(Options):
         description="Resize images to squares with sides of this many pixels. 32 or 224 if not given, "
         "whichever suits the images.",
     )
+    skip_broken: bool = Field(
+        default=False,
+        description="Leave out images that cannot be read, in all data of the run, instead of refusing the "
+        "data. skipped_images.csv in the run folder lists them.",
+    )
     max_words: _Count = Field(
         default=20_000,
         description="For texts: the largest number of different words to use as inputs.",
@@ -172,12 +177,14 @@ class ModelConfig(Options):
 
     name: str = Field(
         default="auto",
-        description="The network: auto chooses one for the data; or mlp:512,256, resnet32, wrn-28-10, "
-        "torchvision:NAME, timm:NAME.",
+        description="The network: auto chooses one for the data; or mlp:512,256; for small images resnet20, "
+        "resnet32, wrn-28-10; for photographs resnet18, resnet34, resnet50; with the extra vision every name "
+        "of torchvision and timm, such as efficientnet_b0.",
     )
     pretrained: bool = Field(
         default=False,
-        description="Start from the pretrained weights of torchvision or timm, which are downloaded.",
+        description="Start from the weights that torchvision or timm trained on other photographs; they are "
+        "downloaded.",
     )
     weights: str | None = Field(
         default=None,
@@ -277,4 +284,15 @@ def read_config_file(path: str | Path) -> dict[str, dict[str, Any]]:
         ConfigError: there is no such file, or it does not hold sections of options in YAML.
     """
     content = read_options(Path(path), "the sections data, model and training")
+    if content.get("format") == 1:
+        content = modernised_model(content)
     return {k: v for k, v in content.items() if k not in ("format", "gdw_version")}
+
+
+def modernised_model(sections: dict[str, Any]) -> dict[str, Any]:
+    """The sections of a run of gdw 0.1.0, where resnet50 and resnet152 were the networks for small images."""
+    model = sections.get("model")
+    former = ("resnet50", "resnet-50", "resnet152", "resnet-152")
+    if not isinstance(model, dict) or model.get("name") not in former:
+        return sections
+    return {**sections, "model": {**model, "name": f"cifar-{model['name']}"}}

@@ -16,6 +16,7 @@ from gdw.runs.figures import EVALUATION, FIGURES
 from gdw.runs.outputs import NotKeptWarning
 from gdw.runs.prepare import held_out_label
 from gdw.runs.run import Run
+from gdw.runs.skipped_images import SkippedImagesWarning
 from gdw.train.evaluation import BINS, predict_probabilities
 from gdw.train.evaluation import evaluate as evaluate_model
 
@@ -48,7 +49,12 @@ def evaluate(run: Run, source: Source) -> dict[str, Any]:
 
 
 def evaluate_file(
-    run: Run, path: str, *, label: str | None = None, source: Source | None = None
+    run: Run,
+    path: str,
+    *,
+    label: str | None = None,
+    source: Source | None = None,
+    skip_broken: bool | None = None,
 ) -> dict[str, Any]:
     """Measure the model of `run` on a file, and keep the figures as `evaluation.json` in the run folder.
 
@@ -59,6 +65,8 @@ def evaluate_file(
         path: a file or folder of the same form as the training data.
         label: its label column; by default that of the test data, the training data or the clean examples.
         source: the content of the file, if it has been read already.
+        skip_broken: leave out images that cannot be read, with a `SkippedImagesWarning` that names them;
+            default: as in training.
 
     Returns:
         The figures of `evaluate`, and the path as `data`.
@@ -69,7 +77,9 @@ def evaluate_file(
     """
     if source is None:
         column = label or held_out_label(run.data_config, path, option="--test-label")
-        source = run.read(path, label=column)
+        source = run.read(path, label=column, skip_broken=skip_broken)
+        if source.skipped:
+            warnings.warn(f"{path}: {source.notes[-1]}", SkippedImagesWarning, stacklevel=2)
     figures = {**evaluate(run, source), "data": path}
     kept = finite_or_null(figures)
     run.forget("evaluation")

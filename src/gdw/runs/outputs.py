@@ -12,13 +12,14 @@ from gdw.errors import ConfigError, shown
 from gdw.files.outputs import Place, output_file
 from gdw.runs.figures import EVALUATION
 from gdw.runs.run import ENCODER, Run
+from gdw.runs.skipped_images import SKIPPED
 from gdw.train.run_folder import CHECKPOINTS, CONFIG, HISTORY, MODEL
 
 REPORT = "report.html"
 
 _OWN = (
     CONFIG, HISTORY, CHECKPOINTS, MODEL, ENCODER, EVIDENCE, EVALUATION, AUDIT, LABEL_ISSUES, NOISE_MATRIX,
-    REPORT,
+    REPORT, SKIPPED,
 )  # fmt: skip
 
 

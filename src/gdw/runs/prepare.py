@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gdw.data.clean import train_and_clean
 from gdw.data.encode import Encoder, fit_encoder
 from gdw.data.examples import Examples, Inputs
-from gdw.data.images import check_images
+from gdw.data.image_checks import SKIP, check_images, without_broken
 from gdw.data.imbalance import parse_imbalance
 from gdw.data.loading import load
 from gdw.data.noise import parse_noise
@@ -25,6 +25,7 @@ from gdw.errors import ConfigError, DataError, RunError, listed
 from gdw.files.documents import Document
 from gdw.runs.config import DataConfig
 from gdw.runs.schema import Schema
+from gdw.runs.skipped_images import SKIPPED
 
 FINGERPRINT = "data.json"
 _CHECKSUMS = Document(format=1, remedy="start the run again")
@@ -45,6 +46,7 @@ class PreparedData:
         spoiled: the share of labels that `noise` changed, from 0 to 1.
         fingerprint: checksums of the rows and labels, see `fingerprint`.
         chosen: the training examples that `meta` consists of if nobody has named a clean set, int64 `(M,)`.
+        parts: the rows of all files of the run: of training, clean and test examples.
     """
 
     train: Examples
@@ -56,6 +58,7 @@ class PreparedData:
     encoder: Encoder
     spoiled: float
     fingerprint: dict[str, str]
+    parts: tuple[Source, ...]
     chosen: torch.Tensor | None = None
 
 
@@ -95,19 +98,24 @@ def prepare(config: DataConfig, *, seed: int) -> PreparedData:
         encoder=encoder,
         spoiled=float(np.mean(given != true)),
         fingerprint=fingerprint(source, clean),
+        parts=tuple(filter(None, (source, clean, test))),
     )
 
 
 def _notes(train: Source, clean: Source | None, test: Source | None) -> tuple[str, ...]:
     """The notes on the training data, and those on other files with the name of the file."""
     others = [part for part in (clean, test) if part is not None and part.origin != train.origin]
-    return train.notes + tuple(f"{part.origin}: {note}" for part in others for note in part.notes)
+    of_others = (f"{part.origin}: {note}" for part in others for note in part.notes)
+    skipped = any(part.skipped for part in (train, *others))
+    lists = (f"the run folder has the list of all images left out: {SKIPPED}",) if skipped else ()
+    return (*train.notes, *of_others, *lists)
 
 
 def _read(config: DataConfig, *, seed: int) -> tuple[Source, Source | None, Source | None, Schema]:
     """The training, clean and test rows, with every image checked, and their form."""
     _check_places(config)
     source = _load(config, seed)
+    source = without_broken(source) if config.skip_broken else source
     if len(source.label_names) < 2:
         raise DataError(
             f"{config.path} has a single class, {source.label_names[0]!r}: expected at least two"
@@ -118,6 +126,7 @@ def _read(config: DataConfig, *, seed: int) -> tuple[Source, Source | None, Sour
     if config.test is not None:
         label = held_out_label(config, config.test, option="--test-label")
         test = schema.load(config.test, label=label, options=config.read_options)
+        test = without_broken(test) if config.skip_broken else test
     try:
         train, clean = _split(config, source, schema, seed=seed)
     except (ConfigError, DataError) as error:
@@ -125,9 +134,9 @@ def _read(config: DataConfig, *, seed: int) -> tuple[Source, Source | None, Sour
         if not undrawn:
             raise
         raise type(error)(f"{error} {undrawn}") from None
-    for part in filter(None, (train, clean, test)):
-        if part.kind == "image":
-            check_images(part)
+    if source.kind == "image" and not config.skip_broken:
+        for part in filter(None, (train, clean, test)):
+            check_images(part, remedy=SKIP)
     return train, clean, test, schema
 
 
@@ -189,6 +198,7 @@ def _split(
     if config.meta is not None:
         label = config.meta_label or config.label
         meta = schema.load(config.meta, label=label, options=config.read_options)
+        meta = without_broken(meta) if config.skip_broken else meta
     return train_and_clean(
         source,
         meta=meta,

@@ -25,10 +25,11 @@ from gdw.audit.audit_files import (
 from gdw.audit.evidence import EVIDENCE, ClassWeights, Evidence
 from gdw.errors import ConfigError, RunError
 from gdw.files.documents import Document, require_format
-from gdw.runs.config import FORMAT, DataConfig, ModelConfig, RunConfig
+from gdw.runs.config import FORMAT, DataConfig, ModelConfig, RunConfig, modernised_model
 from gdw.runs.figures import EVALUATION, FIGURES, Figures
+from gdw.runs.missing_parts import MISSING
 from gdw.runs.schema import Schema
-from gdw.train.run_folder import CONFIG, HISTORY, RunFolder
+from gdw.train.run_folder import CONFIG, RunFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -183,13 +184,22 @@ class Run:
         self.folder.load_model(model)
         return model.eval()
 
-    def read(self, path: str, *, label: str | None, limit: int | None = None) -> Source:
+    def read(
+        self,
+        path: str,
+        *,
+        label: str | None,
+        limit: int | None = None,
+        skip_broken: bool | None = None,
+    ) -> Source:
         """Read a file or folder of the same form as the training data.
 
         Args:
             path: the file or folder.
             label: its label column; None to read no labels.
             limit: read only that many rows, drawn at random.
+            skip_broken: leave out images that cannot be read; `Source.skipped` names them. Default: as in
+                training.
 
         Raises:
             DataError: another form of data, a label that training did not see, or a damaged image.
@@ -197,11 +207,11 @@ class Run:
         source = self.schema.load(
             path, label=label, limit=limit, options=self.data_config.read_options
         )
-        if source.kind == "image":
-            from gdw.data.images import check_images
+        from gdw.data.image_checks import checked
 
-            check_images(source)
-        return source
+        return checked(
+            source, skip=self.data_config.skip_broken if skip_broken is None else skip_broken
+        )
 
     def encode(self, source: Source) -> Examples:
         """`source` as examples for `model`. Without labels the targets are 0."""
@@ -223,7 +233,7 @@ class Run:
         """
         value = getattr(self, part)
         if value is None or (part == "history" and not value):
-            file, advice = _MISSING[part]
+            file, advice = MISSING[part]
             advice = advice.replace("RUN", shlex.quote(str(self.path)))
             raise RunError(f"{self.path} has no {file}: {advice}")
         return value
@@ -235,7 +245,7 @@ class Run:
         if not isinstance(number, int):
             raise RunError(f"{path} is not the configuration of a gdw run: it has no 'format'")
         require_format(number, FORMAT, path, version=version)
-        return content
+        return content if number > 1 else modernised_model(content)
 
     def _damaged_config(self, error: Exception) -> RunError:
         return RunError(f"{self.folder.file(CONFIG)} is damaged: {error}")
@@ -274,22 +284,3 @@ def load(run: str | os.PathLike[str] | Run) -> Run:
         (0.93, ('cat', 'dog'))
     """
     return run if isinstance(run, Run) else Run(run)
-
-
-_MISSING = {
-    "history": (HISTORY, "make it with gdw train --resume --output RUN"),
-    "issues": (LABEL_ISSUES, "make it with gdw audit RUN"),
-    "audit": (AUDIT, "make it with gdw audit RUN"),
-    "noise_matrix": (NOISE_MATRIX, "make it with gdw audit RUN"),
-    "evaluation": (EVALUATION, "make it with gdw evaluate RUN DATA"),
-    "evidence": (
-        EVIDENCE,
-        "the run is not finished (continue it with gdw train --resume --output RUN), or an old gdw trained "
-        "it (train again)",
-    ),
-    "class_weights": (
-        f"class-level weights in {EVIDENCE}",
-        "gdw train records them when it finishes, for up to 512 classes",
-    ),
-}
-"""For each part, its file and what to do if the run does not have it."""

@@ -15,7 +15,7 @@ from gdw.audit.recorder import Recorder
 from gdw.data.encode.encoder import SETTINGS
 from gdw.errors import ConfigError, RunError
 from gdw.files.documents import OutputLock
-from gdw.models.build import build_model, choose_model
+from gdw.models.build import build_model, full_name, require_buildable
 from gdw.reweight import METHODS
 from gdw.runs.config import RunConfig
 from gdw.runs.prepare import (
@@ -27,6 +27,7 @@ from gdw.runs.prepare import (
 )
 from gdw.runs.run import ENCODER, Run
 from gdw.runs.schema import SCHEMA
+from gdw.runs.skipped_images import write_skipped
 from gdw.train.monitoring import Callback
 from gdw.train.output import FitResult
 from gdw.train.run_folder import CONFIG, RunFolder, lock_run, make_folder, require_no_link
@@ -91,6 +92,7 @@ class Training:
         training = self.config.training
         method = METHODS[training.method]
         method.check_installed()
+        require_buildable(self.config.model.name, pretrained=self.config.model.pretrained)
         if method.takes_clean(training.method_options) and self.config.data.add_clean:
             raise ConfigError(
                 f"method {training.method!r} trains on the clean examples already and add_clean would count "
@@ -102,11 +104,8 @@ class Training:
         return prepared
 
     def model_name(self, prepared: PreparedData) -> str:
-        """The name of the network; "auto" is replaced by the choice for the data."""
-        name = self.config.model.name
-        if name != "auto":
-            return name
-        return choose_model(prepared.schema.kind, prepared.encoder.input_shape)
+        """The full name of the network; "auto" is replaced by the choice for the data."""
+        return full_name(self.config.model.name, prepared.schema.kind, prepared.encoder.input_shape)
 
     def build_model(self, prepared: PreparedData) -> nn.Module:
         """Build the network for the data, initialised from the seed of the run."""
@@ -242,6 +241,8 @@ class Training:
                 # A resumed run keeps the files its model was trained with; a new one replaces leftovers.
                 if not (self._resume and (folder / name).is_file()):
                     save(folder)
+            if any(part.skipped for part in prepared.parts):
+                write_skipped(prepared.parts, run.path)
 
         self._claim()
         if not self._resume:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -19,7 +20,7 @@ from torch.utils.data import get_worker_info
 from gdw.data.encode.encoder import MeanStd, chunks, require_kind, write_settings
 from gdw.data.examples import Inputs
 from gdw.data.grey_range import FORMER_RANGE, GreyRange, read_grey_range
-from gdw.data.images import check_images
+from gdw.data.image_checks import check_images
 from gdw.data.source import Source
 from gdw.errors import DataError
 from gdw.files.memory import memory_share
@@ -76,6 +77,11 @@ class ImageEncoder:
 
     @classmethod
     def fit(cls, source: Source, *, image_size: int | None) -> ImageEncoder:
+        with _naming_all(source):
+            return cls._fitted(source, image_size)
+
+    @classmethod
+    def _fitted(cls, source: Source, image_size: int | None) -> ImageEncoder:
         if image_size is None:
             shorter = [
                 min(image.size) for image in source.images(evenly_spaced(len(source), SIZE_SAMPLE))
@@ -88,7 +94,7 @@ class ImageEncoder:
         if _bytes(source, image_size) > memory_share():
             sample = decode_squares(source, chosen, image_size, grey)
             return cls(image_size, channel_statistics(sample), grey, notes=notes)
-        images = _all_squares(source, image_size, grey)
+        images = decode_squares(source, np.arange(len(source)), image_size, grey)
         statistics = channel_statistics(images[torch.from_numpy(chosen)])
         encoder = cls(image_size, statistics, grey, notes=notes)
         encoder._decoded[source] = images
@@ -102,7 +108,8 @@ class ImageEncoder:
         limit = memory_share() if self.memory_limit is None else self.memory_limit
         if _bytes(source, self.image_size) > limit:
             return ImagesOnDemand(source, self.image_size, self.grey)
-        return _all_squares(source, self.image_size, self.grey)
+        with _naming_all(source):
+            return decode_squares(source, np.arange(len(source)), self.image_size, self.grey)
 
     def save(self, folder: Path) -> None:
         mean, std = self.mean_std
@@ -144,11 +151,12 @@ def _bytes(source: Source, size: int) -> int:
     return len(source) * 3 * size**2
 
 
-def _all_squares(source: Source, size: int, grey: GreyRange | None) -> Tensor:
+@contextmanager
+def _naming_all(source: Source) -> Iterator[None]:
+    """Inside, the error of an image that cannot be read also says how many there are, and what to do."""
     try:
-        return decode_squares(source, np.arange(len(source)), size, grey)
+        yield
     except DataError:
-        # This error also says how many images are damaged.
         check_images(source)
         raise
 

@@ -1,4 +1,4 @@
-"""A folder of class folders of images."""
+"""A folder of class folders of images; for predictions also images in any folders, or one image."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ class FolderRows(Rows):
 
         chosen = range(len(self)) if rows is None else rows.tolist()
         if column == "label":
+            _refuse_split(self.folder, self._paths)
             return pa.chunked_array([pa.array([self._labels[row] for row in chosen], pa.string())])
         return pa.chunked_array([pa.array([shown(self._paths[row]) for row in chosen])])
 
@@ -70,22 +71,24 @@ class FolderRows(Rows):
 
 
 def open_folder(folder: Path, options: ReadOptions) -> FolderRows:  # noqa: ARG001
-    """All images below `folder`, sorted by path, without hidden files and folders.
+    """All images below `folder`, sorted by path, without hidden files and folders; or the image at `folder`.
 
     The label of an image is the first folder of its path: `cats/summer/1.jpg` has the label `cats`. An image
-    that is not in a class folder has no label. Notes say which files and folders are not used.
+    that is not in a class folder has no label. Notes say which files and folders are not used. Folders that
+    are the parts of a split, such as `train` and `test`, are refused when their labels are read.
 
     Raises:
-        DataError: there are no images, or the folders are the parts of a split, such as `train` and `test`.
+        DataError: there are no images.
     """
+    if not folder.is_dir():
+        return FolderRows(folder.parent, [Path(folder.name)], [None])
     images, others, hidden = _images(folder)
     paths = sorted(images, key=os.fsencode)
     if not paths:
         raise DataError(
-            f"the folder {shown(folder)} has no images: expected one folder per class with "
-            f"{', '.join(IMAGE_SUFFIXES[:3])}, ... files in it.{_hint(folder)}"
+            f"the folder {shown(folder)} has no images: expected {', '.join(IMAGE_SUFFIXES[:3])}, ... files, "
+            f"with labels in one folder per class.{_hint(folder)}"
         )
-    _refuse_split(folder, paths)
     labels = [shown(path.parts[0]) if len(path.parts) > 1 else None for path in paths]
     return FolderRows(
         folder, paths, labels, _notes(folder, others, hidden, {path.parts[0] for path in paths})
@@ -170,7 +173,12 @@ def _notes(
     folders = {entry.name for entry in folder.iterdir() if entry.is_dir()}
     empty = sorted(name for name in folders - classes if not name.startswith("."))
     if empty:
-        notes.append(f"no class, because the folder has no images: {listed(map(shown, empty))}")
+        are, them = (
+            ("1 folder is", "it") if len(empty) == 1 else (f"{len(empty):,} folders are", "them")
+        )
+        notes.append(
+            f"{are} not used, because there are no images in {them}: {listed(map(shown, empty))}"
+        )
     return tuple(notes)
 
 

@@ -1,0 +1,40 @@
+"""The list of the images that a run left out because they cannot be read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+from gdw.data.source import Source
+from gdw.files.documents import write_text_atomically
+from gdw.files.formula import escaped
+
+SKIPPED = "skipped_images.csv"
+
+_COLUMNS = ("data", "row", "image", "reason")
+
+
+class SkippedImagesWarning(UserWarning):
+    """Images that cannot be read were left out of an evaluation."""
+
+
+def write_skipped(parts: Iterable[Source], folder: Path) -> None:
+    """Write `skipped_images.csv` into `folder`: one line for each image that was left out.
+
+    The columns are the file or folder of the data, the row in it (from 0), the place of the image in words,
+    and why it cannot be read.
+
+    Args:
+        parts: the data of the run. Parts of one file say the same, and count once.
+        folder: the run folder.
+    """
+    lines = [
+        (part.origin, row, escaped(part.rows.where(row)), escaped(reason))
+        for part in {part.origin: part for part in parts}.values()
+        for row, reason in part.skipped
+    ]
+    content = io.StringIO()
+    csv.writer(content, lineterminator="\n").writerows([_COLUMNS, *lines])
+    write_text_atomically(folder / SKIPPED, content.getvalue())

@@ -107,14 +107,47 @@ def test_wrong_labels_seldom_stand_in(seen):
         ({"meta": (numbers(2)[:, :3], labels(2))}, "3 features, but GDWClassifier is expecting 4"),
         ({"trusted": mask()[:5]}, r"trusted: expected 90 times true or false.*shape \(5,\)"),
         ({"trusted": np.arange(90)}, "trusted: expected 90 times true or false.*int64"),
-        ({"trusted": mask(0)}, "no row of X is trusted"),
-        ({"trusted": mask(90)}, "every row of X is trusted"),
-        ({"trusted": codes() == 0}, "1 class has no clean example: 'yes'"),
     ],
 )
 def test_clean_examples_that_cannot_be_used(options, message):
     with pytest.raises(DataError if "features" not in message else ValueError, match=message):
         quick(**MWN).fit(numbers(), labels(), **options)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "message", "trained", "clean"),
+    [
+        (mask(0), "trusted: no row is verified: 10 of the 90 given ones", 90, [5, 5]),
+        (
+            codes() * mask(21) == 1,
+            r"1 class has no verified row \('no'\): 5 of the 80",
+            80,
+            [5, 10],
+        ),
+        (mask(90), "every row of X is trusted, so no label is in doubt", 90, [45, 45]),
+    ],
+)
+def test_classes_without_a_verified_row_get_some_that_look_right(
+    seen, trusted, message, trained, clean
+):
+    with pytest.warns(
+        NoCleanExamplesWarning, match=message + ".*shuffle=True, random_state=0"
+    ) as w:
+        fitted = quick(**MWN).fit(numbers(), labels(), trusted=trusted)
+    assert [warning.filename for warning in w] == [__file__]
+    assert len(seen["train"]) == trained
+    assert np.bincount(seen["meta"].targets).tolist() == clean
+    assert fitted.assessment_.level != "supported"
+
+
+def test_too_few_verified_rows_for_the_method_get_some_of_every_class():
+    with pytest.warns(NoCleanExamplesWarning, match="2 verified rows are too few: 10 of the 88"):
+        quick(method="robust", epochs=1).fit(numbers(), labels(), trusted=mask(2))
+
+
+def test_clean_examples_to_add_may_be_missing_in_a_fold(seen):
+    quick(add_clean=True, epochs=1).fit(numbers(), labels(), trusted=mask(0))
+    assert len(seen["train"]) == 90
 
 
 def test_two_ways_at_once_are_refused():

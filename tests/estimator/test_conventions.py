@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 import torch
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import gdw
 from gdw.errors import ConfigError
+from gdw.estimator import NoCleanExamplesWarning
 from tests.estimator.cases import FORMS, codes, labels, numbers, quick
 
 
@@ -88,6 +92,55 @@ def test_trusted_rows_are_divided_with_the_folds():
         )
     assert p.shape == (90, 2)
     assert (p.argmax(1) == codes()).mean() > 0.9
+
+
+ORDERS = {
+    "front": np.arange(90) < 8,
+    "end": np.arange(90) >= 82,
+    "all but some": np.arange(90) >= 8,
+}
+
+
+def sorted_by_class(order: str):
+    rows = np.argsort(codes(), kind="stable")
+    return numbers()[rows], labels()[rows], ORDERS[order][rows]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_folds_may_lack_verified_rows_in_any_order(order):
+    X, y, trusted = sorted_by_class(order)
+    with pytest.warns(NoCleanExamplesWarning, match="cv=StratifiedKFold"):
+        p = cross_val_predict(
+            quick(method="mwn", epochs=2),
+            X,
+            y,
+            cv=5,
+            method="predict_proba",
+            params={"trusted": trusted},
+        )
+    assert np.isfinite(p).all()
+    assert ((p.argmax(1) == 1) == (y == "yes")).mean() > 0.9
+
+
+def test_a_shuffled_split_spreads_the_verified_rows():
+    X, y, trusted = sorted_by_class("front")
+    cv = StratifiedKFold(2, shuffle=True, random_state=0)
+    search = GridSearchCV(quick(method="mwn"), {"epochs": [1, 2]}, cv=cv, error_score="raise")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", NoCleanExamplesWarning)
+        search.fit(X, y, trusted=trusted)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+@pytest.mark.parametrize("ensemble", [True, False])
+def test_calibration_of_a_pipeline_with_verified_rows(ensemble):
+    X, y, trusted = sorted_by_class("end")
+    pipeline = make_pipeline(StandardScaler(), quick(method="mwn", epochs=2))
+    calibrated = CalibratedClassifierCV(pipeline, cv=2, ensemble=ensemble)
+    with pytest.warns(NoCleanExamplesWarning):
+        calibrated.fit(pd.DataFrame(X), pd.Series(y, index=range(5, 95)),
+                       gdwclassifier__trusted=pd.Series(trusted))  # fmt: skip
+    assert (calibrated.predict(pd.DataFrame(X)) == y).mean() > 0.9
 
 
 def test_meta_goes_through_a_pipeline():

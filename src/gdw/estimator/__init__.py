@@ -8,12 +8,13 @@ from gdw._lazy import lazy
 
 if TYPE_CHECKING:
     from gdw.estimator.classifier import GDWClassifier
-    from gdw.estimator.fitting import DataNoteWarning, NoCleanExamplesWarning
+    from gdw.estimator.fitting import DataNoteWarning
+    from gdw.estimator.own_clean import NoCleanExamplesWarning
 
 _HOME = {
     "DataNoteWarning": "gdw.estimator.fitting",
     "GDWClassifier": "gdw.estimator.classifier",
-    "NoCleanExamplesWarning": "gdw.estimator.fitting",
+    "NoCleanExamplesWarning": "gdw.estimator.own_clean",
 }
 
 __all__ = ["DataNoteWarning", "GDWClassifier", "NoCleanExamplesWarning"]

@@ -166,9 +166,9 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> GDWClassifier:
         """Train on `X` with labels `y` that may be wrong.
 
-        Give clean examples as `meta` or as `trusted`. Without either, examples whose labels look right to
-        networks that were trained without them are used instead, with a `NoCleanExamplesWarning`; methods
-        that need no clean examples do without.
+        Give clean examples as `meta` or as `trusted`. Without either, and for classes of which `trusted` has
+        no row, examples whose labels look right to networks that were trained without them are used instead,
+        with a `NoCleanExamplesWarning`; methods that need no clean examples do without.
 
         Parameters
         ----------

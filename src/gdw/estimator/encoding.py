@@ -34,7 +34,7 @@ class EncodedData:
         examples: those R rows, encoded, with the codes of their classes `(R,)`.
         rows: int64 `(R,)`, their positions in `X`.
         weights: float64 `(R,)`, positive; None if all are equal.
-        trusted: booleans `(R,)`; all false if `fit` did not get them.
+        trusted: booleans `(R,)`; None if `fit` did not get them.
         meta: the separate clean examples; None if there are none.
         notes: one line each for the user, on what is not used or is read in another way than it looks.
     """
@@ -44,7 +44,7 @@ class EncodedData:
     examples: Examples
     rows: NDArray[np.int64]
     weights: NDArray[np.float64] | None
-    trusted: NDArray[np.bool_]
+    trusted: NDArray[np.bool_] | None
     meta: Examples | None
     notes: tuple[str, ...]
 
@@ -67,22 +67,20 @@ def encode(
     checked = check_features(estimator, X, form, fitting=True)
     length = _require_same_length(checked, labels)
     rows, weights = _check_weights(sample_weight, checked, length)
-    mask = np.zeros(length, dtype=bool)
+    mask = None
     if trusted is not None:
         mask, missing = check_trusted(trusted, length)
         notes += missing
     classes, codes = code_labels(labels[rows])
     checked = checked if len(rows) == length else select_rows(checked, rows)
     encoder, unused = FormEncoder.fit(form, checked)
-    if trusted is not None:
-        require_each_class(codes[mask[rows]], classes, "trusted")
     return EncodedData(
         encoder=encoder,
         classes=classes,
         examples=Examples(encoder.encode(checked)[0], torch.from_numpy(codes)),
         rows=rows,
         weights=weights,
-        trusted=mask[rows],
+        trusted=None if mask is None else mask[rows],
         meta=None if meta is None else _encode_meta(estimator, meta, encoder, classes),
         notes=notes + unused,
     )

@@ -3,35 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from gdw.data.examples import Examples
 from gdw.errors import ConfigError, nearest
 from gdw.estimator.encoding import EncodedData, encode
 from gdw.estimator.network import build_network, check_network, train_network
+from gdw.estimator.own_clean import BuildNetwork, choose_missing, warn_of_none_doubted
 from gdw.reweight import METHODS
 from gdw.train import TrainConfig
-from gdw.train.chosen_clean import FOLDS, LIMITS, choose_clean
-from gdw.train.evaluation import predict_probabilities
 
 if TYPE_CHECKING:
     from gdw.audit import Evidence
 
-BuildNetwork = Callable[[], nn.Module]
-
 _DEVICES = ("auto", "cpu", "cuda", "gpu", "mps")
-
-
-class NoCleanExamplesWarning(UserWarning):
-    """`GDWClassifier.fit` got neither `meta` nor `trusted` and chose clean examples itself."""
 
 
 class DataNoteWarning(UserWarning):
@@ -57,19 +49,23 @@ def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
     )
     network = build()
     check_network(network, data.examples, len(data.classes))
-    train, clean, rows, weights = _split(data, config, build, add_clean=estimator.add_clean)
-    recorder = Recorder(len(rows))
+    split = _split(data, config, build, add_clean=estimator.add_clean)
+    recorder = Recorder(len(split.rows))
     history = train_network(
-        network, config, train, clean, sample_weight=weights, callbacks=[recorder]
+        network,
+        config,
+        split.train,
+        split.clean,
+        sample_weight=split.weights,
+        callbacks=[recorder],
     )
     evidence = recorder.evidence()
     estimator.classes_ = data.classes
     estimator.history_ = history
     estimator.module_ = network
-    if data.meta is None and not data.trusted.any():
-        # Nobody has verified the examples that were chosen as clean ones.
+    if not split.verified:
         evidence = replace(evidence, clean_check=None, clean_agreement=None)
-    _audit(estimator, evidence, data.rows[rows])
+    _audit(estimator, evidence, data.rows[split.rows])
     estimator._encoder = data.encoder
     estimator._built_from = (estimator.model, estimator.module)
 
@@ -133,50 +129,62 @@ def _method_of_preset(method: str, preset: str | None) -> str:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """The data of a fit, divided.
+
+    Attributes:
+        train: the training examples.
+        clean: the clean examples; None if there are none.
+        rows: the rows of the `EncodedData` whose labels are in doubt: the first of the training examples.
+        weights: the sample weights of the training examples; None if all are equal.
+        verified: whether somebody has verified all clean examples.
+    """
+
+    train: Examples
+    clean: Examples | None
+    rows: NDArray[np.int64]
+    weights: Tensor | None
+    verified: bool
+
+
 def _split(
     data: EncodedData, config: TrainConfig, build: BuildNetwork, *, add_clean: bool
-) -> tuple[Examples, Examples | None, NDArray[np.int64], Tensor | None]:
-    """Split the data into training examples and clean ones.
-
-    Returns:
-        The training examples, the clean examples, the rows of `data` whose labels are in doubt (the
-        first of the training examples), and the sample weights of the training examples.
-    """
-    verified, doubted = np.flatnonzero(data.trusted), np.flatnonzero(~data.trusted)
-    given = data.examples.select(doubted)
+) -> _Split:
+    """Divide the data into training examples and clean ones, which are chosen where there are too few."""
+    trusted = np.zeros(len(data.rows), dtype=bool) if data.trusted is None else data.trusted
+    verified, doubted = np.flatnonzero(trusted), np.flatnonzero(~trusted)
+    if not len(doubted):
+        warn_of_none_doubted()
+        doubted = verified
+    given, weights = data.examples.select(doubted), _mean_one(data.weights, doubted)
     clean = data.examples.select(verified) if len(verified) else data.meta
-    weights = _mean_one(data.weights, doubted)
     method = METHODS[config.method]
     if add_clean and method.takes_clean(config.method_options):
         raise ConfigError(
             f"method {config.method!r} trains on the clean examples anyway: leave add_clean out, "
             "or they count twice"
         )
-    if clean is None and method.needs_clean:
-        return given, _own_clean(given, config, build, weights), doubted, weights
-    if not add_clean:
-        return given, clean, doubted, weights
-    if clean is None:
+    if add_clean and clean is not None:
+        order = np.concatenate([doubted, verified])
+        train = given.joined(clean)
+        return _Split(train, clean, doubted, _mean_one(data.weights, order), True)
+    if add_clean and data.trusted is None:
         raise ConfigError("add_clean needs clean examples: give meta= or trusted=, or leave it out")
-    order = np.concatenate([doubted, verified])
-    return given.joined(clean), clean, doubted, _mean_one(data.weights, order)
-
-
-def _own_clean(
-    given: Examples, config: TrainConfig, build: BuildNetwork, weights: Tensor | None
-) -> Examples:
-    """Choose clean examples among the `given` ones, which they stay among, and warn of it."""
-    plain = config.model_copy(update={"method": "plain", "method_options": {}, "progress": "none"})
-
-    def predict(others: Tensor, rows: Tensor) -> Tensor:
-        network = build()
-        selected = None if weights is None else weights[others]
-        train_network(network, plain, given.select(others), None, sample_weight=selected)
-        return torch.cat([p for _, p in predict_probabilities(network, given.select(rows))])
-
-    rows = choose_clean(given.targets, predict, seed=config.seed)
-    _warn_of_chosen(len(rows), len(given))
-    return given.select(rows)
+    chosen = None
+    if method.needs_clean and data.meta is None:
+        chosen = choose_missing(
+            given,
+            clean,
+            data.classes,
+            marked=data.trusted is not None,
+            config=config,
+            build=build,
+            sample_weight=weights,
+        )
+    if chosen is not None:
+        clean = chosen if clean is None else clean.joined(chosen)
+    return _Split(given, clean, doubted, weights, chosen is None)
 
 
 def _mean_one(weights: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> Tensor | None:
@@ -185,17 +193,6 @@ def _mean_one(weights: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> T
         return None
     selected = weights[rows]
     return torch.from_numpy((selected / selected.mean()).astype(np.float32))
-
-
-def _warn_of_chosen(chosen: int, size: int) -> None:
-    warnings.warn(
-        f"no clean examples: {chosen} of the {size} given ones are used instead, whose labels look right to "
-        f"networks that were trained without them. This takes {FOLDS} more trainings. {LIMITS}. "
-        "To find more wrong labels and to know how far to trust the result, verify 10 or more examples of "
-        "each class and give them as meta=(X, y) or trusted=mask",
-        NoCleanExamplesWarning,
-        stacklevel=6,  # the user's call of `fit`
-    )
 
 
 def _audit(estimator: Any, evidence: Evidence, rows: NDArray[np.int64]) -> None:

@@ -1,4 +1,4 @@
-"""Checking `trusted`, the mask of rows with verified labels, and that each class has some."""
+"""Checking `trusted`, the mask of rows with verified labels, and that each class of `meta` has some."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_trusted(trusted: Any, length: int) -> tuple[NDArray[np.bool_], tuple[s
     """The mask `(N,)` of verified rows, and a note if values are missing, which count as false.
 
     Raises:
-        DataError: `trusted` is not a mask of that length, or all rows or none are true.
+        DataError: `trusted` is not a mask of that length.
     """
     expected = f"trusted: expected {length} times true or false, one for each row of X, found"
     if isinstance(trusted, str):
@@ -34,7 +34,6 @@ def check_trusted(trusted: Any, length: int) -> tuple[NDArray[np.bool_], tuple[s
         absent = np.asarray(pd.isna(values))
         missing = int(np.count_nonzero(absent))
         values = _truths(values, absent)
-    _require_both(values)
     if not missing:
         return values, ()
     were = "1 value is" if missing == 1 else f"{missing:,} values are"
@@ -67,14 +66,6 @@ def _truths(values: NDArray[Any], absent: NDArray[np.bool_]) -> NDArray[np.bool_
             )
         mask[row] = verified
     return mask
-
-
-def _require_both(mask: NDArray[np.bool_]) -> None:
-    if mask.all() or not mask.any():
-        found = "every row" if mask.all() else "no row"
-        raise DataError(
-            f"trusted: {found} of X is trusted: expected some clean rows and some to train on"
-        )
 
 
 def require_each_class(codes: NDArray[np.int64], classes: NDArray[Any], name: str) -> None:

@@ -58,6 +58,9 @@ class Reweighter(ABC):
     needs_clean: ClassVar[bool] = True
     """Whether the method needs clean examples, in `backward` or elsewhere."""
 
+    fewest_clean: ClassVar[int] = 1
+    """How many clean examples the method needs, if it needs some."""
+
     joins_clean: ClassVar[bool] = False
     """Whether training batches are drawn from the training set with the clean examples appended to it."""
 

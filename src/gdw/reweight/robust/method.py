@@ -19,7 +19,7 @@ from gdw.reweight.base import Reweighter, StepResult
 from gdw.reweight.options import MethodOptions
 from gdw.reweight.plain import Plain, unprepared
 from gdw.reweight.preparation import CleanCheck, Preparation
-from gdw.reweight.robust.search import find_targets
+from gdw.reweight.robust.search import FEWEST_CLEAN, find_targets
 from gdw.reweight.robust.targets import PosteriorTargets, corrected_gradient
 
 
@@ -89,6 +89,8 @@ class Robust(Reweighter):
     def __init__(self, model: nn.Module, optimizer: Optimizer, **options: Any) -> None:
         super().__init__(model, optimizer, **options)
         self._targets: PosteriorTargets | None = None
+
+    fewest_clean = FEWEST_CLEAN
 
     @classmethod
     def takes_clean(cls, options: Mapping[str, Any]) -> bool:

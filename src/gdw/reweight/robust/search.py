@@ -46,7 +46,7 @@ from gdw.reweight.robust.targets import PosteriorTargets
 MAX_ENTRIES = 50_000_000
 """The largest number `N · C` of entries of the tables that the search works with, in float64."""
 
-_FEWEST_CLEAN = 4
+FEWEST_CLEAN = 4
 _PRIOR_STRENGTH, _EM_STEPS = 10.0, 100
 _SMALLEST_SHARE, _LARGEST_SHARE = 0.1, 0.5
 _FIRST_SEED = 100
@@ -211,8 +211,8 @@ def _obstacle(preparation: Preparation) -> str | None:
     given, clean, classes = preparation.given, preparation.clean, preparation.num_classes
     if given.is_floating_point() or clean is None:
         return "it needs class labels, but the targets are probabilities"
-    if len(clean) < _FEWEST_CLEAN:
-        return f"it needs at least {_FEWEST_CLEAN} clean examples, found {len(clean)}"
+    if len(clean) < FEWEST_CLEAN:
+        return f"it needs at least {FEWEST_CLEAN} clean examples, found {len(clean)}"
     if len(given) * classes > MAX_ENTRIES:
         return (
             f"{len(given):,} examples times {classes:,} classes are too many (at most {MAX_ENTRIES:,} "

@@ -255,3 +255,35 @@ def test_a_list_that_doubts_most_labels_is_not_believed_blindly(gdw: Run) -> Non
     one_line(gdw("audit", "run", *words), "more than a third of their rows", "'=cat' 25 of 52")
     assert not Path("kept.csv").exists()
     assert gdw("audit", "run", *words, "--force").exit_code == 0
+
+
+def test_a_list_with_decisions_changes_keeps_and_removes(gdw: Run) -> None:
+    head = "index,given_label,suggested_label,score,is_label_issue,decision"
+    rows = ("3,'=cat,[red]dog,0.9,true,change", "10,[red]dog,'=cat,0.8,true,remove",
+            "41,'=cat,[red]dog,0.7,false,keep", "77,'=cat,[red]dog,0.6,false,undecided")  # fmt: skip
+    Path("reviewed.csv").write_text("\n".join([head, *rows]) + "\n")
+    original = pd.read_csv("data.csv", dtype=str, keep_default_na=False)
+    done = gdw(
+        "audit", "run", "--issues", "reviewed.csv", "--apply", "RELABEL", "--output", "c.csv"
+    )
+    assert "2 of 100 training labels look wrong" in done.output
+    assert "how far to trust this list: you have decided on it yourself" in done.output
+    assert "c.csv: 119 rows, 1 with a new label, 1 left out" in done.output
+    expected = original.copy()
+    expected.loc[3, "label"] = "[red]dog"
+    copy = pd.read_csv("c.csv", dtype=str, keep_default_na=False)
+    pd.testing.assert_frame_equal(copy, expected.drop(10).reset_index(drop=True))
+    gdw("audit", "run", "--issues", "reviewed.csv", "--apply", "KEEP", "--output", "k.csv")
+    kept = pd.read_csv("k.csv", dtype=str, keep_default_na=False)
+    pd.testing.assert_frame_equal(kept, original.drop([3, 10]).reset_index(drop=True))
+
+
+def test_a_decision_to_remove_that_is_no_issue_is_refused(gdw: Run) -> None:
+    head = "index,given_label,suggested_label,score,is_label_issue,decision"
+    Path("l.csv").write_text(f"{head}\n3,'=cat,[red]dog,0.9,FALSE,Remove\n")
+    one_line(gdw("audit", "run", "--issues", "l.csv"), "row 0 of l.csv: decision is 'remove'",
+             "is_label_issue is false", "write true")  # fmt: skip
+    Path("l.csv").write_text(
+        "index,given_label,suggested_label,is_label_issue\n3,'=cat,'=cat,true\n"
+    )
+    one_line(gdw("audit", "run", "--issues", "l.csv"), "no column 'label_quality' or 'score'")

@@ -106,6 +106,20 @@ class Browser:
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
+    def download_into(self, folder: Path) -> None:
+        """Keep what pages save in `folder`."""
+        session, self._session = self._session, None
+        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self._session = session
+
+    def downloaded(self, path: Path) -> Path:
+        """`path`, as soon as the download of it is complete."""
+        until = time.monotonic() + _PATIENCE
+        while not path.exists():
+            assert time.monotonic() < until, f"no download of {path.name}"
+            time.sleep(0.02)
+        return path
+
     def type(self, text: str) -> None:
         """Text into whatever has the focus."""
         self.call("Input.insertText", text=text)

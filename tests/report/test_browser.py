@@ -21,6 +21,10 @@ HOSTILE = (
 )
 NAMES = ("cat", "dog", "10", "9", HOSTILE)
 ROWS = "[...document.querySelectorAll('#issues tbody tr')]"
+WIDEST_PICTURE = (
+    "Math.max(...[...document.querySelectorAll('svg')]"
+    ".map((svg) => svg.getBoundingClientRect().width))"
+)
 SEEN = f"{ROWS}.filter((row) => row.getClientRects().length)"
 
 
@@ -74,7 +78,7 @@ def sort(browser: Browser, number: int) -> str:
 def test_it_renders_without_complaint_and_hostile_names_are_text(opened: Browser) -> None:
     assert opened.problems == []
     assert opened.run("document.title").startswith("run: labels and model")
-    assert opened.run("document.querySelectorAll('svg').length") == 5
+    assert opened.run("document.querySelectorAll('svg').length") == 10
     assert opened.run("document.querySelectorAll('script').length") == 1
     assert opened.run(f"{ROWS}[4].cells[2].innerText") == HOSTILE
     assert "01<i onclick=x>.png" in opened.run(f"{ROWS}[1].cells[1].innerText")
@@ -133,7 +137,7 @@ def test_the_keyboard_alone_is_enough(opened: Browser) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_a_phone_scrolls_wide_things_in_their_own_boxes(
+def test_a_phone_shows_pictures_whole_and_scrolls_tables_in_their_own_boxes(
     browser: Browser, page: Path, dark: bool
 ) -> None:
     browser.open(page, width=360, dark=dark)
@@ -145,9 +149,23 @@ def test_a_phone_scrolls_wide_things_in_their_own_boxes(
     assert (lightness[0] > lightness[1]) == dark
     # Black in the pictures follows the text of the page.
     assert browser.run("getComputedStyle(document.querySelector('svg text')).fill") == colours[0]
-    boxes = "[...document.querySelectorAll('.scroll, .picture, pre')]"
-    assert browser.run(f"{boxes}.some((box) => box.scrollWidth > box.clientWidth)")
+    boxes = "[...document.querySelectorAll('.scroll, pre')]"
     assert browser.run(f"{boxes}.every((box) => box.tabIndex === 0)")
+    assert browser.run(WIDEST_PICTURE) <= 360
+    # The suggestion and the score are right of the picture of an example.
+    lefts = "[...document.querySelector('#issues tbody tr').cells].map((c) => c.getBoundingClientRect())"
+    picture, given, suggested, score = browser.run(
+        f"{lefts}.slice(1, 5).map((box) => [box.left, box.right])"
+    )
+    assert picture[1] < given[0] == suggested[0] == score[0]
+    assert max(given[1], suggested[1], score[1]) <= 360
+
+
+def test_charts_are_as_wide_as_the_text(browser: Browser, page: Path) -> None:
+    browser.open(page, width=1280)
+    text = browser.run("document.querySelector('header p').getBoundingClientRect().width")
+    assert browser.run(WIDEST_PICTURE) == text
+    assert browser.run("document.documentElement.scrollWidth") == 1280
 
 
 def test_long_names_and_many_classes_stay_within_the_page(browser: Browser, tmp_path: Path) -> None:
@@ -159,7 +177,7 @@ def test_long_names_and_many_classes_stay_within_the_page(browser: Browser, tmp_
     made.add_class_weights(run, np.eye(60))
     made.add_evaluation(run, names)
     page = write_report(run)
-    for width in (360, 1100):
+    for width in (390, 1280):
         browser.open(page, width=width)
         assert browser.problems == []
         assert browser.run("document.documentElement.scrollWidth") == width

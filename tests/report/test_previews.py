@@ -29,7 +29,7 @@ def test_pictures_are_small_and_few_pixels_stay_exact(tmp_path: Path) -> None:
     assert small.picture is not None
     assert large.picture is not None
     assert picture(small.picture).getpixel((3, 2)) == (200, 10, 20)
-    assert max(picture(large.picture).size) == 96
+    assert max(picture(large.picture).size) == 128
 
 
 def test_a_lost_or_damaged_picture_is_told_from_a_good_one(tmp_path: Path) -> None:

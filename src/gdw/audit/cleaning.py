@@ -67,6 +67,7 @@ def apply(
     *,
     wrong: NDArray[np.bool_],
     suggested: NDArray[np.int64],
+    removed: NDArray[np.bool_] | None = None,
     label_names: tuple[str, ...],
     output: Path,
 ) -> Cleaned:
@@ -77,6 +78,7 @@ def apply(
         data: N training examples in R rows.
         wrong: `(N,)` bool, whether each example is a label issue.
         suggested: `(N,)` int64, the code of the suggested label of each example.
+        removed: `(N,)` bool, wrong examples that are left out also by "RELABEL"; by default none.
         label_names: the names of the codes.
         output: the path of the new file or folder; see `check_output`.
 
@@ -88,12 +90,12 @@ def apply(
     """
     keep = np.ones(len(data.rows), dtype=bool)
     relabel: dict[int, Any] = {}
-    rows = data.numbers[wrong]
-    if mode == "KEEP":
-        keep[rows] = False
-    else:
+    left_out = wrong if mode == "KEEP" else np.zeros_like(wrong) if removed is None else removed
+    keep[data.numbers[left_out]] = False
+    if mode == "RELABEL":
+        changed = wrong & ~left_out
+        rows, codes = data.numbers[changed], suggested[changed]
         value_of = _label_values(data, label_names)
-        codes = suggested[wrong]
         missing = next((code for code in np.unique(codes).tolist() if code not in value_of), None)
         if missing is not None:
             raise DataError(

@@ -20,7 +20,8 @@ from gdw.errors import DataError, RunError, listed, nearest, shown
 if TYPE_CHECKING:
     import pandas as pd
 
-_REQUIRED = ("is_label_issue", "label_quality", "given_label")
+_REQUIRED = ("is_label_issue", "given_label")
+_SCORES = ("label_quality", "score")
 _SUGGESTIONS = ("suggested_label", "predicted_label")
 _LARGEST = 2**53
 
@@ -30,13 +31,16 @@ def read_edited_issues(
 ) -> pd.DataFrame:
     """Read a list of label issues and check that it belongs to the run of `evidence`.
 
-    The file needs the columns `is_label_issue`, `label_quality`, `given_label`, and `suggested_label` or
-    `predicted_label`. A column `index` holds the row of each example in the data, see `Evidence.numbers`;
-    examples without a row are not issues. In the tables of cleanlab, which have an index without a name or
-    none, it is the position among the training examples. Labels are class names, or class numbers as
-    cleanlab writes them. A spreadsheet may have saved the file: with other delimiters, in another encoding,
-    and with labels that it took for numbers, truth values or dates. A label is recovered, or refused where
-    several classes may be meant.
+    The file needs the columns `is_label_issue`, `given_label`, `label_quality` or `score`, and
+    `suggested_label` or `predicted_label`. With a column `decision`, as the page of a run saves it, the
+    examples with the decision "remove" are marked in the column `remove` of the table.
+
+    A column `index` holds the row of each example in the data, see `Evidence.numbers`; examples without a row
+    are not issues. In the tables of cleanlab, which have an index without a name or none, it is the position
+    among the training examples. Labels are class names, or class numbers as cleanlab writes them. A
+    spreadsheet may have saved the file: with other delimiters, in another encoding, and with labels that it
+    took for numbers, truth values or dates. A label is recovered, or refused where several classes may be
+    meant.
 
     Args:
         path: the file, in any format of tables that gdw reads.
@@ -62,23 +66,47 @@ def read_edited_issues(
             path=path,
             column=suggestion,
         )
-        quality = _numbers(_cells(rows, "label_quality"), path, "label_quality")
+        doubt = _doubt(rows, path)
         wrong = _truths(_cells(rows, "is_label_issue"), path)
+        removed = _removed(rows, wrong, path)
         probability = np.full(len(index), np.nan)
         if "suggested_probability" in rows.columns:
             cells = _cells(rows, "suggested_probability")
             probability = _numbers(cells, path, "suggested_probability", optional=True)
     except DataError as error:
         raise RunError(f"{error}; expected a table of label issues") from error
+    nothing = np.zeros(len(evidence), dtype=bool)
     return issue_frame(
         evidence,
         label_names,
         suggested=_spread(suggested, index, evidence.given),
         probability=_spread(probability, index, np.full(len(evidence), np.nan)),
-        doubt=_spread(1.0 - quality, index, np.zeros(len(evidence))),
-        wrong=_spread(wrong, index, np.zeros(len(evidence), dtype=bool)),
+        doubt=_spread(doubt, index, np.zeros(len(evidence))),
+        wrong=_spread(wrong, index, nothing),
+        removed=None if removed is None else _spread(removed, index, nothing),
         where=where,
     )
+
+
+def _doubt(rows: Rows, path: Path) -> NDArray[np.float64]:
+    name = _column(rows, path, *_SCORES)
+    numbers = _numbers(_cells(rows, name), path, name)
+    return numbers if name == "score" else 1.0 - numbers
+
+
+def _removed(rows: Rows, wrong: NDArray[np.bool_], path: Path) -> NDArray[np.bool_] | None:
+    """Whether each row has the decision "remove"; None if the file has no column of decisions."""
+    if "decision" not in rows.columns:
+        return None
+    words = [cell.strip().casefold() for cell in _cells(rows, "decision")]
+    removed = np.array([word == "remove" for word in words], dtype=bool)
+    conflict = np.flatnonzero(removed & ~wrong)
+    if len(conflict):
+        raise DataError(
+            f"{_place(int(conflict[0]), path, 'decision')} is 'remove', but is_label_issue is false: write "
+            "true to remove the example, or another decision to keep it"
+        )
+    return removed
 
 
 def _spread(values: NDArray[Any], index: NDArray[np.int64], others: NDArray[Any]) -> NDArray[Any]:
@@ -101,8 +129,8 @@ def _opened(path: Path) -> tuple[Rows, str]:
             try:
                 rows = open_rows(path, ReadOptions(delimiter=delimiter, encoding=encoding))
                 suggestion = _column(rows, path, *_SUGGESTIONS)
-                for name in _REQUIRED:
-                    _column(rows, path, name)
+                for names in (*((name,) for name in _REQUIRED), _SCORES):
+                    _column(rows, path, *names)
             except DataError as error:
                 failures.append(error)
             else:

@@ -15,6 +15,8 @@ from gdw.errors import ConfigError
 if TYPE_CHECKING:
     import pandas as pd
 
+REMOVED = "remove"
+"""A further column of a list that a person has decided on: whether the example is to be left out."""
 COLUMNS = (
     "index",
     "where",
@@ -192,6 +194,7 @@ def issue_frame(
     probability: Floats,
     doubt: Floats,
     wrong: NDArray[np.bool_],
+    removed: NDArray[np.bool_] | None = None,
     where: Where | None,
 ) -> pd.DataFrame:
     """The table of `label_issues` from arrays `(N,)` in the order of the training examples.
@@ -203,6 +206,7 @@ def issue_frame(
         probability: its probability.
         doubt: the score, 0 to 1.
         wrong: whether the example is a label issue.
+        removed: whether a person has decided to leave it out: the column `remove`, if given.
         where: as for `label_issues`.
     """
     import pandas as pd
@@ -226,6 +230,8 @@ def issue_frame(
         },
         columns=list(COLUMNS),
     )
+    if removed is not None:
+        frame[REMOVED] = removed[order]
     return frame
 
 

@@ -85,6 +85,7 @@ def audit(
 
     Writes label_issues.csv, noise_matrix.csv and audit.json into the run folder. The data are not changed.
     """
+    from gdw.audit.issues import REMOVED
     from gdw.audit.pred_probs import write_pred_probs
     from gdw.errors import ConfigError
     from gdw.runs import load
@@ -106,7 +107,7 @@ def audit(
         assessment = run_audit.assessment(frame, cells)
         judged = time.perf_counter() - began
         _show(run_audit, frame, cells, top)
-        _show_assessment(run_audit, assessment)
+        _show_assessment(run_audit, assessment, decided=REMOVED in frame)
         if issues is None:
             _keep(run_audit, frame, cells, assessment)
         if pred_probs is not None:
@@ -169,11 +170,10 @@ def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -
     from gdw.errors import shown
 
     copy = run_audit.write_copy(mode.value, frame, output)
-    changed = (
-        f"{copy.left_out:,} left out"
-        if mode is Mode.KEEP
-        else f"{copy.relabelled:,} with a new label"
-    )
+    changes = [f"{copy.relabelled:,} with a new label"] if mode is Mode.RELABEL else []
+    if copy.left_out or not changes:
+        changes.append(f"{copy.left_out:,} left out")
+    changed = ", ".join(changes)
     kept = ""
     if copy.not_audited:
         kept = f", {copy.not_audited:,} kept as they are because they were not used in training"
@@ -200,9 +200,12 @@ def _show(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> N
     say(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
 
 
-def _show_assessment(run_audit: RunAudit, assessment: Assessment) -> None:
+def _show_assessment(run_audit: RunAudit, assessment: Assessment, *, decided: bool) -> None:
     low, high = assessment.wrong_low, assessment.wrong_high
     say(f"estimated share of wrong labels: {assessment.wrong_share:.1%} ({low:.1%} to {high:.1%})")
+    if decided:
+        say("how far to trust this list: you have decided on it yourself")
+        return
     say(f"how far to trust this list: {assessment.level}; {assessment.reason}")
     if run_audit.learned_by_heart:
         say(

@@ -45,6 +45,12 @@ def report(
             "not given."
         ),
     ] = None,
+    examples: Annotated[
+        int,
+        typer.Option(
+            help="Show this many examples, those whose label is most likely wrong.", min=1
+        ),
+    ] = 200,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite the file of --output if it exists.")
     ] = False,
@@ -68,6 +74,7 @@ def report(
             baseline=baseline,
             data=data,
             skip_broken=skip_broken,
+            examples=examples,
             force=force,
         )
     say(f"open the report: {page}")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from gdw.options import Options
-from gdw.runs.config import DataConfig
+from gdw.report.review import apply_command, cleaned_name
 from gdw.runs.run import Run
 
 # What a comparable run by another method does not take over: its data are named first, its method and its
@@ -19,6 +18,13 @@ _NOT_TAKEN_OVER = frozenset({
 })  # fmt: skip
 
 
+_WITHOUT_DECISIONS = {
+    "RELABEL": "Or trust the list: write a copy in which all examples that are marked “check” have the "
+    "suggested label. (With KEEP instead of RELABEL, the copy leaves these examples out.)",
+    "KEEP": "Or write a copy that leaves out all examples that are marked “check”.",
+}
+
+
 @dataclass(frozen=True)
 class Advice:
     """A command and its purpose."""
@@ -27,15 +33,16 @@ class Advice:
     command: str
 
 
-def advice(run: Run, *, measured: bool, compared: bool) -> list[Advice]:
+def advice(run: Run, *, measured: bool, compared: bool, data: str | None = None) -> list[Advice]:
     """The next steps, most useful first, without those that are done.
 
     Args:
         run: the run.
         measured: figures on test data are known.
         compared: the figures of another run are known too.
+        data: where the training data are now, if they were moved.
     """
-    folder, data = str(run.path), run.data_config
+    folder = str(run.path)
     if len(run.history) < run.config.training.epochs:
         resume = _line("train", "--resume", "--output", folder)
         return [
@@ -46,9 +53,9 @@ def advice(run: Run, *, measured: bool, compared: bool) -> list[Advice]:
         steps.append(
             Advice("Search for wrong labels, then make this page again.", _line("audit", folder))
         )
-    elif data.noise is None and run.issues["is_label_issue"].any():
+    elif run.data_config.noise is None and run.issues["is_label_issue"].any():
         # Labels that the run changed for an experiment are correct in the file.
-        steps += _cleaning(folder, data, _level(run))
+        steps += _cleaning(run, data)
     if not measured:
         steps.append(
             Advice(
@@ -68,8 +75,14 @@ def _level(run: Run) -> str | None:
     return None if judgement is None else str(judgement["level"])
 
 
-def _cleaning(folder: str, data: DataConfig, level: str | None) -> list[Advice]:
+def _cleaning(run: Run, data: str | None) -> list[Advice]:
+    folder, level = str(run.path), _level(run)
     options = ("--config", f"{folder}/config.yaml")
+    by_hand = Advice(
+        "Decide on the examples to check at the end of this page, and save your decisions. Then write a "
+        "copy of your data with them. Your own data do not change.",
+        apply_command(run, data=data),
+    )
     if level == "poor":
         longer = ("--epochs", "EPOCHS", "--output", f"{folder}-longer")
         return [
@@ -77,24 +90,19 @@ def _cleaning(folder: str, data: DataConfig, level: str | None) -> list[Advice]:
                 "The model has learned too little to find wrong labels. Train it for longer, or with more "
                 "verified examples, then search again.",
                 _line("train", *options, *longer),
-            )
+            ),
+            by_hand,
         ]
-    path = Path(data.path)
-    cleaned = str(path.with_name(f"{path.stem}-cleaned{path.suffix}"))
-    mode, how = "KEEP", "without those that are still marked"
-    if level == "supported":
-        mode, how = (
-            "RELABEL",
-            "with the suggested labels (or, with KEEP instead of RELABEL, without the suspicious examples)",
-        )
+    cleaned, moved = cleaned_name(data or run.data_config.path), ("--data", data) if data else ()
+    mode = "RELABEL" if level == "supported" else "KEEP"
     return [
+        by_hand,
         Advice(
-            f"Check the suspicious examples above. Then write a copy of your data {how}. Your own file does "
-            "not change.",
-            _line("audit", folder, "--apply", mode, "--output", cleaned),
+            _WITHOUT_DECISIONS[mode],
+            _line("audit", folder, *moved, "--apply", mode, "--output", cleaned),
         ),
         Advice(
-            "Train again on the cleaned copy, with the same options.",
+            "Train again on the copy, with the same options.",
             _line("train", cleaned, *options, "--output", f"{folder}-cleaned"),
         ),
     ]

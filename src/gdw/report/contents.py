@@ -12,10 +12,12 @@ from markupsafe import Markup
 from gdw.errors import DataError
 from gdw.files.svg import as_svg
 from gdw.report.advice import advice
-from gdw.report.heatmaps import MOST_CLASSES, confusions, plot_class_weights, plot_noise_matrix
+from gdw.report.heatmaps import confusions, most_classes, plot_class_weights, plot_noise_matrix
 from gdw.report.performance import MEASURES, MOST_ROWS, Performance, class_rows, performance
 from gdw.report.plots import MOST_BARS, plot_history, plot_issues_by_class, plot_reliability
 from gdw.report.previews import Preview, previews
+from gdw.report.review import review
+from gdw.report.style import NARROW, WIDE
 from gdw.runs.run import Run
 
 if TYPE_CHECKING:
@@ -27,12 +29,22 @@ _SHOWN_CONFUSIONS = 15
 _SAME_WEIGHT = 1e-6
 
 
-def contents(run: Run, baseline: Run | None, *, data: str | None = None) -> dict[str, Any]:
-    """All values of `page.html.j2`. What a run does not have is None, and the page says so."""
+def contents(
+    run: Run, baseline: Run | None, *, data: str | None = None, examples: int = SHOWN_ISSUES
+) -> dict[str, Any]:
+    """All values of `page.html.j2`. What a run does not have is None, and the page says so.
+
+    Args:
+        run: the run.
+        baseline: a run to compare with.
+        data: where the training data are now, if they were moved.
+        examples: the page shows at most so many of the examples with the most suspicious labels.
+    """
     measured = performance(run)
     compared = None if baseline is None else performance(baseline)
     classes = len(run.label_names)
-    issues, problem = _issues(run, data or run.data_config.path)
+    top = None if run.issues is None else run.issues.head(examples)
+    issues, problem = _issues(run, data or run.data_config.path, top)
     return {
         "run": run.path,
         "baseline": None if baseline is None else baseline.path,
@@ -48,14 +60,19 @@ def contents(run: Run, baseline: Run | None, *, data: str | None = None) -> dict
         "class_rows": class_rows(run, measured, compared)[:MOST_ROWS],
         "class_rows_left": max(0, classes - MOST_ROWS),
         "most_bars": MOST_BARS,
-        "most_classes": MOST_CLASSES,
+        "most_classes": most_classes(WIDE),
+        "most_classes_on_phone": most_classes(NARROW),
         "confusions": _confusions(run),
         "one_weight_per_example": _one_weight_per_example(run),
         "issues": issues,
         "issue_labels": sorted({row["given"] for row in issues} | {r["suggested"] for r in issues}),
         "preview_problem": problem,
+        "flagged_here": sum(row["flagged"] for row in issues),
+        "review": None if top is None else review(run, top, data=data),
         "examples_ranked": None if run.issues is None else len(run.issues),
-        "advice": advice(run, measured=measured is not None, compared=compared is not None),
+        "advice": advice(
+            run, measured=measured is not None, compared=compared is not None, data=data
+        ),
     }
 
 
@@ -68,8 +85,8 @@ def _audit(run: Run) -> dict[str, Any] | None:
     return {**run.audit, "assessment": unknown}
 
 
-def _pictures(run: Run, baseline: Run | None) -> dict[str, Markup | None]:
-    """The plots as SVG elements; None if the run has no data for a plot."""
+def _pictures(run: Run, baseline: Run | None) -> dict[str, dict[str, Markup] | None]:
+    """Each plot as an SVG element for a wide page and one for a phone; None if the run has no data for it."""
     other = None if baseline is None else baseline.history
     evaluation, audit = run.evaluation or {}, run.audit or {}
     return {
@@ -83,9 +100,14 @@ def _pictures(run: Run, baseline: Run | None) -> dict[str, Markup | None]:
     }
 
 
-def _draw(name: str, data: Any, plot: Callable[[Any], Figure]) -> Markup | None:
+def _draw(name: str, data: Any, plot: Callable[..., Figure]) -> dict[str, Markup] | None:
+    if data is None:
+        return None
     # Matplotlib has escaped all text in the picture.
-    return None if data is None else Markup(as_svg(plot(data), name))
+    return {
+        size: Markup(as_svg(plot(data, width=width), f"{name}-{size}"))
+        for size, width in (("wide", WIDE), ("narrow", NARROW))
+    }
 
 
 def _measures(
@@ -105,7 +127,9 @@ def _measures(
 def _figure(name: str, value: float | None) -> str:
     if value is None:
         return "–"
-    return f"{value * 100:.2f}%" if name.endswith("accuracy") else f"{value:.4f}"
+    if name.endswith("accuracy"):
+        return f"{value * 100:.2f}%"
+    return f"{value * 100:.1f} points" if name == "ece" else f"{value:.3f} nats"
 
 
 def _one_weight_per_example(run: Run) -> bool:
@@ -132,11 +156,12 @@ def _confusions(run: Run) -> list[dict[str, Any]] | None:
     return rows
 
 
-def _issues(run: Run, data: str) -> tuple[list[dict[str, Any]], str | None]:
-    """The rows of the list of issues, and why their examples cannot be shown, or None."""
-    if run.issues is None:
+def _issues(
+    run: Run, data: str, top: pd.DataFrame | None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The first rows of the list of issues, and why their examples cannot be shown, or None."""
+    if top is None:
         return [], None
-    top = run.issues.head(SHOWN_ISSUES)
     shown, problem = _previews(run, data, top)
     rows = [
         {

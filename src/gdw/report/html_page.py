@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from gdw._version import __version__
-from gdw.errors import OutputError, RunError
+from gdw.errors import ConfigError, OutputError, RunError
 from gdw.files.documents import write_text_atomically
-from gdw.report.contents import contents
+from gdw.report.contents import SHOWN_ISSUES, contents
 from gdw.runs.evaluating import evaluate_file
 from gdw.runs.outputs import REPORT, output_of_run
 from gdw.runs.run import Run, load
@@ -30,6 +30,7 @@ def write_report(
     baseline: str | os.PathLike[str] | Run | None = None,
     data: str | None = None,
     skip_broken: bool | None = None,
+    examples: int = SHOWN_ISSUES,
     force: bool = False,
 ) -> Path:
     """Write a page about a run: its model, its classes, its suspicious labels and what to do next.
@@ -46,13 +47,16 @@ def write_report(
         baseline: another run to compare with, such as plain training on the same data.
         data: where the training data are now, if they were moved. The page shows examples from them.
         skip_broken: leave out images of `test` that cannot be read; default: as in training.
+        examples: the page shows this many examples, those whose label is most likely wrong. Decisions on the
+            page are about these only.
         force: overwrite the file `output` if it exists.
 
     Returns:
         The path of the page.
 
     Raises:
-        ConfigError: `output` does not end in .html, exists, or its folder does not exist.
+        ConfigError: `examples` is below 1, or `output` does not end in .html, exists, or its folder does not
+            exist.
         OutputError: the page cannot be written.
         RunError: there is no run, or one of its files is damaged.
         DataError: the test data do not fit the model.
@@ -61,6 +65,8 @@ def write_report(
         >>> gdw.report.write_report("runs/animals", test="holdout.csv")  # doctest: +SKIP
         PosixPath('runs/animals/report.html')
     """
+    if examples < 1:
+        raise ConfigError(f"examples must be at least 1, found {examples}")
     run = load(run)
     other = None if baseline is None else load(baseline)
     path = run.folder.file(REPORT)
@@ -72,7 +78,7 @@ def write_report(
         if test is not None:
             for measured in filter(None, (run, other)):
                 evaluate_file(measured, test, label=test_label, skip_broken=skip_broken)
-        page = _render(contents(run, other, data=data))
+        page = _render(contents(run, other, data=data, examples=examples))
         try:
             write_text_atomically(path, page)
         except OutputError as error:
@@ -91,10 +97,11 @@ def _render(values: dict[str, Any]) -> str:
     from markupsafe import Markup
 
     folder = files("gdw.report")
-    style, script = (
+    style, sorting, review = (
         Markup(folder.joinpath(name).read_text(encoding="utf-8"))
-        for name in ("page.css", "page.js")
+        for name in ("page.css", "page.js", "review.js")
     )
+    script = sorting + review
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gdw.report", "."),
         autoescape=True,
@@ -102,7 +109,7 @@ def _render(values: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=_percent, number=_number)
+    environment.filters.update(percent=_percent, number=_number, confidence=_confidence)
     return environment.get_template("page.html.j2").render(
         **values, style=style, script=script, script_sum=_checksum(script), version=__version__
     )
@@ -115,6 +122,11 @@ def _checksum(script: str) -> str:
 
 def _percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None or math.isnan(value) else f"{value * 100:.{digits}f}%"
+
+
+def _confidence(value: float) -> str:
+    """A probability that is not called certain."""
+    return "over 99%" if value > 0.99 else f"{value:.0%}"
 
 
 def _number(value: int | None) -> str:

@@ -15,11 +15,11 @@ function ordered(a, b, sign) {
   return sign * (Number.isNaN(x) || Number.isNaN(y) ? compare(a, b) : x - y);
 }
 
-function sortBy(head) {
+function sortBy(head, anew = false) {
   const table = head.closest("table");
   const first = head.classList.contains("n") ? "descending" : "ascending";
   const second = first === "ascending" ? "descending" : "ascending";
-  const direction = head.getAttribute("aria-sort") === first ? second : first;
+  const direction = head.getAttribute("aria-sort") === first && !anew ? second : first;
   const sign = direction === "ascending" ? 1 : -1;
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   head.setAttribute("aria-sort", direction);
@@ -38,27 +38,31 @@ for (const head of document.querySelectorAll("table.sortable thead th")) {
 }
 
 const filters = document.getElementById("filters");
+const listed = [...document.querySelectorAll("#issues tbody tr")];
+const texts = new Map(listed.map((row) => [row, row.textContent.toLowerCase()]));
+
+function refilter() {
+  const { search, label, flagged, decision } = filters.elements;
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  let shown = 0;
+  for (const row of listed) {
+    const labels = [row.dataset.given, row.dataset.suggested];
+    const fits = words.every((word) => texts.get(row).includes(word))
+      && (label.selectedIndex === 0 || labels.includes(label.value))
+      && (!flagged.checked || row.dataset.flagged === "yes")
+      && (!decision?.value || row.dataset.decided === decision.value);
+    row.hidden = !fits;
+    shown += fits;
+  }
+  document.getElementById("shown").textContent = `${shown} of ${listed.length} shown`;
+}
+
 if (filters) {
-  const rows = [...document.querySelectorAll("#issues tbody tr")];
-  const texts = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
-  const { search, label, flagged } = filters.elements;
-  const counter = document.getElementById("shown");
-  const update = () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const row of rows) {
-      const labels = [row.dataset.given, row.dataset.suggested];
-      const fits = words.every((word) => texts.get(row).includes(word))
-        && (label.selectedIndex === 0 || labels.includes(label.value))
-        && (!flagged.checked || row.dataset.flagged === "yes");
-      row.hidden = !fits;
-      shown += fits;
-    }
-    counter.textContent = `${shown} of ${rows.length} shown`;
-  };
-  filters.addEventListener("input", update);
+  const heads = document.querySelector("#issues thead tr").cells;
+  filters.elements.order.addEventListener("change", (event) => sortBy(heads[event.target.value], true));
+  filters.addEventListener("input", refilter);
   filters.addEventListener("submit", (event) => event.preventDefault());
-  filters.addEventListener("reset", () => setTimeout(update));
+  filters.addEventListener("reset", () => setTimeout(refilter));
   filters.hidden = false;
-  update();
+  refilter();
 }

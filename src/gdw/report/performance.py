@@ -12,10 +12,10 @@ from gdw.train.evaluation import last_epochs_mean
 MOST_ROWS = 100
 
 MEASURES: Mapping[str, str] = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy (mean of the recall of all classes)",
-    "nll": "negative log-likelihood (lower is better)",
-    "ece": "expected calibration error (lower is better)",
+    "accuracy": "accuracy: share of correct predictions",
+    "balanced_accuracy": "balanced accuracy: every class counts the same",
+    "nll": "loss: mean negative log-likelihood (lower is better)",
+    "ece": "mean distance between confidence and accuracy (lower is better)",
 }
 
 

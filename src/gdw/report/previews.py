@@ -17,7 +17,7 @@ from gdw.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-THUMBNAIL = 96
+THUMBNAIL = 128
 _SMALL = 48
 _LONGEST_TEXT = 300
 _LONGEST_CELL = 80

@@ -19,7 +19,7 @@ BLUE, ORANGE, GREEN, GREY = "#3b8fd1", "#e69f00", "#009e73", "#8c959f"
 SCALE = "cividis"
 LONGEST_NAME = 22
 # Widths in inches of a figure as wide as the text of the page, and as wide as a phone.
-WIDE, NARROW = 7.7, 3.7
+WIDE, NARROW = 8.0, 3.7
 _LEAST_WIDE = 5.5
 
 

@@ -22,7 +22,7 @@ from gdw.audit.audit_files import (
     write_noise_matrix,
 )
 from gdw.audit.evidence import Evidence
-from gdw.audit.issues import THRESHOLD, in_order_of_training, label_issues
+from gdw.audit.issues import REMOVED, THRESHOLD, in_order_of_training, label_issues
 from gdw.audit.matrix import Cells, noise_cells
 from gdw.audit.training_rows import TrainingRows, training_rows
 from gdw.errors import ConfigError, DataError, OutputError, shown
@@ -177,7 +177,8 @@ class RunAudit:
                 "same, use --force"
             )
         given, wrong = self.evidence.given, self._wrong(frame)
-        kept = given[~wrong] if mode == "KEEP" else np.where(wrong, self._suggested(frame), given)
+        removed = wrong if mode == "KEEP" else self._removed(frame)
+        kept = np.where(wrong, self._suggested(frame), given)[~removed]
         small = classes_that_shrink(given, kept, self.run.label_names)
         if small:
             more = f" and {len(small) - _SHOWN_CLASSES} more" * (len(small) > _SHOWN_CLASSES)
@@ -208,7 +209,8 @@ class RunAudit:
         """Write a cleaned copy of the data, see `gdw.audit.cleaning.apply`.
 
         Args:
-            mode: "KEEP" leaves label issues out, "RELABEL" gives them the suggested labels.
+            mode: "KEEP" leaves label issues out. "RELABEL" gives them the suggested labels, and leaves out
+                those that a person has decided to remove.
             frame: the table of `issues` or `edited_issues`.
             output: the new file or folder.
         """
@@ -219,6 +221,7 @@ class RunAudit:
             self._require_rows(),
             wrong=self._wrong(frame),
             suggested=self._suggested(frame),
+            removed=self._removed(frame),
             label_names=self.run.label_names,
             output=output,
         )
@@ -236,6 +239,11 @@ class RunAudit:
 
     def _wrong(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
         return in_order_of_training(self.evidence, frame, frame["is_label_issue"], bool)
+
+    def _removed(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
+        if REMOVED not in frame:
+            return np.zeros(len(frame), dtype=bool)
+        return in_order_of_training(self.evidence, frame, frame[REMOVED], bool)
 
     def _suggested(self, frame: pd.DataFrame) -> NDArray[np.int64]:
         code = {name: k for k, name in enumerate(self.run.label_names)}

@@ -52,8 +52,8 @@ def test_train_evaluate_predict(train: Run, gdw: Run, here: Path) -> None:
     written = gdw("predict", "run", "test.csv", "--output", "p.csv")
     assert written.exit_code == 0, written.output
     table = pd.read_csv(here / "p.csv")
-    assert list(table) == ["example", "prediction", "confidence", "p(cat)", "p(dog, big)"]
-    assert table["example"][0] == "row 0 of test.csv"
+    assert list(table) == ["row", "prediction", "confidence", "p(cat)", "p(dog, big)"]
+    assert list(table["row"]) == list(range(40))
     assert table[["p(cat)", "p(dog, big)"]].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
     labels = pd.read_csv(here / "test.csv", skipinitialspace=True)["animal"]
     assert (labels == table["prediction"]).mean() == pytest.approx(figures["accuracy"])
@@ -213,3 +213,33 @@ def test_test_data_without_the_doubtful_column_are_measured_by_the_true_one(
     done = gdw(*words, *quick, "--test", "other.csv", "--output", "second")
     assert done.exit_code == 2
     assert "no label column 'guess': name its label column with --test-label" in done.stderr
+
+
+def test_features_are_named_and_predictions_have_the_key(gdw: Run, here: Path) -> None:
+    for name in ("data", "clean", "test"):
+        rows = (here / f"{name}.csv").read_text().splitlines()
+        keyed = [
+            f"{'visit_id' if i == 0 else f'{7919 * i % 997:05}'},{row}"
+            for i, row in enumerate(rows)
+        ]
+        (here / f"{name}.csv").write_text("\n".join(keyed))
+    quick = ("--epochs", 1, "--batch-size", 20, "--model", "mlp:8", "--accelerator", "cpu")
+    done = gdw(
+        "train", "data.csv", "--label", "animal", "--meta", "clean.csv", "--output", "run", *quick
+    )
+    assert done.exit_code == 0, done.output
+    assert (
+        "learning from 3 columns: 1 number ('weight'), 2 categories ('ears' with 2 values, 'note' with"
+        in (done.output)
+    )
+    assert (
+        "it is named like a key and differs in every row: 'visit_id'; to use it, name"
+        in done.output
+    )
+    assert gdw("predict", "run", "test.csv", "--output", "p.csv").exit_code == 0
+    test, table = (pd.read_csv(here / name, dtype=str) for name in ("test.csv", "p.csv"))
+    assert list(table)[:3] == ["row", "visit_id", "prediction"]
+    assert list(table["visit_id"]) == list(test["visit_id"])
+    every = gdw("predict", "run", "test.csv", "--keep", "weight,animal", "--output", "q.csv")
+    assert every.exit_code == 0, every.output
+    assert list(pd.read_csv(here / "q.csv"))[:4] == ["row", "weight", "animal", "prediction"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -144,8 +145,9 @@ def test_names_with_commas_can_be_typed(train: Run, here: Path) -> None:
     for number, words in enumerate(typed):
         done = train("--drop", words, "--output", f"run{number}", data="commas.csv")
         assert done.exit_code == 0, done.output
-        schema = (here / f"run{number}" / "encoder" / "schema.json").read_text()
-        assert "ears" not in schema
+        schema = json.loads((here / f"run{number}" / "encoder" / "schema.json").read_text())
+        assert "ears, left" not in schema["feature_columns"]
+        assert schema["unused"]["ears, left"] == "left out by --drop"
     assert "note" not in schema
 
 

@@ -26,7 +26,8 @@ def sentences(n: int = N) -> list[str]:
 
 
 def write(path: Path, columns: dict[str, list[Any]]) -> Path:
-    columns = {**columns, "label": ["a", "b"] * (len(next(iter(columns.values()))) // 2)}
+    columns = {**columns}
+    columns.setdefault("label", ["a", "b"] * (len(next(iter(columns.values()))) // 2))
     if path.suffix == ".jsonl":
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         path.write_text("\n".join(map(json.dumps, rows)))
@@ -64,7 +65,11 @@ def test_texts_without_spaces(tmp_path: Path, letters: str, length: int, kind: s
 
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.parquet"])
 def test_texts_that_hardly_repeat_are_no_categories(tmp_path: Path, name: str) -> None:
-    columns = {"id": IDS, "age": list(range(N)), "city": ["Ulm", "Bonn", "Kiel"] * (N // 3)}
+    columns = {
+        "id": IDS,
+        "age": [i % 31 for i in range(N)],
+        "city": ["Ulm", "Bonn", "Kiel"] * (N // 3),
+    }
     names = [text.title() for text in sentences()]
     path = write(tmp_path / name, {**columns, "remark": names})
     source = load(path, label="label")
@@ -141,15 +146,54 @@ def test_sentences_differ_from_names(text: str, expected: bool) -> None:
     assert are_sentences([text]) is expected
 
 
-def test_numbers_of_rows_are_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.parquet"])
+def test_keys_are_left_out_unless_all_columns_are_asked_for(tmp_path: Path, name: str) -> None:
     columns = {"annotation_id": [i * 7919 % N for i in range(N)], "age": [i % 31 for i in range(N)]}
-    source = load(write(tmp_path / "x.csv", columns), label="label")
+    path = write(tmp_path / name, columns)
+    source = load(path, label="label")
+    assert source.feature_columns == ("age",)
+    why = "it is named like a key and differs in every row"
     assert source.notes == (
-        "learning also from 'annotation_id', which looks like the number of a row: leave it out with --drop "
-        "unless it says something about the label",
+        f"not used, because {why}: 'annotation_id'; to use it, name the columns to use (--features, "
+        "features=; --features all takes all)",
     )
-    repeated = {**columns, "annotation_id": [i // 2 for i in range(N)], "paid": list(range(N))}
-    assert load(write(tmp_path / "y.csv", repeated), label="label").notes == ()
+    assert source.unused == {"annotation_id": why}
+    asked = load(path, label="label", features=["all"])
+    assert (asked.feature_columns, asked.notes) == (("annotation_id", "age"), ())
+    with pytest.raises(ConfigError, match="exclude each other"):
+        load(path, label="label", features=["all"], text="age")
+
+
+def test_columns_that_may_be_row_numbers_are_asked_about(tmp_path: Path) -> None:
+    columns = {
+        "paid": [3 * i + 50 for i in range(N)],
+        "customer_id": [i * 7919 % N // 2 for i in range(N)],
+        "size": [i * i % 37 for i in range(N)],
+    }
+    source = load(write(tmp_path / "x.csv", columns), label="label")
+    assert source.feature_columns == tuple(columns)
+    (note,) = source.notes
+    assert note == (
+        f"learning also from 'paid' (changes by 3 from row to row); 'customer_id' (named like a key, "
+        f"{N // 2} values): what only says which row it is should be left out, with --drop paid,customer_id"
+    )
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.parquet"])
+def test_columns_that_tell_the_label_are_asked_about(tmp_path: Path, name: str) -> None:
+    labels = ["yes" if i * 7919 % 5 < 3 else "no" for i in range(N)]
+    columns = {
+        "outcome_code": [7 if label == "yes" else 3 for label in labels],
+        "checked": [{"yes": "no", "no": "yes"}[x] if i % 9 == 0 else x for i, x in enumerate(labels)],
+        "loan": ["yes" if i % 3 else "no" for i in range(N)],
+        "label": labels,
+    }  # fmt: skip
+    notes = load(write(tmp_path / name, columns), label="label").notes
+    assert [note.partition(":")[0] for note in notes] == [
+        "'outcome_code' alone tells the label in 100% of the rows",
+        "'checked' holds the labels themselves in 88% of the rows",
+    ]
+    assert notes[0].endswith("leave it out with --drop outcome_code")
 
 
 def test_a_column_is_learned_from_or_dropped(tmp_path: Path) -> None:

@@ -9,18 +9,23 @@ import numpy as np
 import pytest
 
 from gdw.data import load
-from gdw.data.checks import size_note
+from gdw.data.labels import size_note
 from gdw.errors import DataError
 
 from .files import image_folder, png
 
 N = 60
-NUMBERS = [f"{1.5 * i:.2f}" for i in range(N)]
+NUMBERS = [f"{1.5 * i:.2f}" for i in range(N - 1)] + ["0.75"]
 LABELS = ["a", "b"] * (N // 2)
 
 
 def table(path: Path, x: Sequence[object], **columns: Sequence[object]) -> Path:
-    columns = {"x": x, "y": range(1000, 1000 + len(x)), **columns, "label": LABELS[: len(x)]}
+    columns = {
+        "x": x,
+        "y": [1000 + i * i for i in range(len(x))],
+        **columns,
+        "label": LABELS[: len(x)],
+    }
     rows = [",".join(map(str, row)) for row in zip(*columns.values(), strict=True)]
     path.write_text("\n".join([",".join(columns), *rows]), encoding="utf-8")
     return path
@@ -118,10 +123,10 @@ def test_row_numbers_that_tell_the_label(tmp_path: Path) -> None:
     halves = ["a"] * (N // 2) + ["b"] * (N // 2)
     path = tmp_path / "x.csv"
     rows = [f"{100 + i},{(7 * i) % 5},{i * i},{label}" for i, label in enumerate(halves)]
-    path.write_text("\n".join(["id,n,square,label", *rows]))
+    path.write_text("\n".join(["place,n,square,label", *rows]))
     (note,) = load(path, label="label").notes
-    assert note.startswith("'id' numbers the rows and tells the label")
-    assert load(path, label="label", drop=["id"]).notes == ()
+    assert note.startswith("'place' numbers the rows and tells the label")
+    assert load(path, label="label", drop=["place"]).notes == ()
 
 
 def test_files_and_folders_that_are_not_used_are_counted(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def frame(n: int = N) -> pd.DataFrame:
             "age": np.where(rng.random(n) < 0.1, np.nan, rng.normal(40, 9, n)),
             "colour": colour,
             "size": pd.Categorical(rng.choice(["S", "M"], n)),
-            "seen": pd.date_range("2024-01-01", periods=n, freq="h"),
+            "seen": pd.date_range("2024-01-01", periods=n, freq="h")[np.arange(n) // 2],
             "member": rng.random(n) < 0.5,
         }
     )

@@ -42,7 +42,9 @@ def unique_texts() -> list[str]:
 
 
 def table() -> pd.DataFrame:
-    return pd.DataFrame({"size": numbers()[:, 0], "kind": np.array(["u", "v"])[codes()]})
+    return pd.DataFrame(
+        {"size": numbers()[:, 0], "kind": np.array(["u", "v"])[codes() ^ (np.arange(N) % 9 == 0)]}
+    )
 
 
 def of_arrow(frame: pd.DataFrame) -> pa.Table:

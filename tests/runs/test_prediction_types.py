@@ -40,7 +40,7 @@ def written(
     schema = Schema.read(tmp_path)
     assert source.labels is not None
     predicted = [source.label_names[k] for k in source.labels]
-    frame = pd.DataFrame({"example": path.name, "prediction": predicted, "confidence": 0.5})
+    frame = pd.DataFrame({"row": range(len(labels)), "prediction": predicted, "confidence": 0.5})
     for suffix in (".parquet", ".jsonl", ".csv"):
         write_predictions(frame, tmp_path / f"out{suffix}", label_type=schema.label_type)
     lines = (tmp_path / "out.jsonl").read_text().splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import os
 import re
@@ -100,6 +101,12 @@ def _refuse_empty(args: list[str]) -> None:
 def say(text: str, *, err: bool = False) -> None:
     """Print a line, on standard error if `err`; names in it, such as those of classes, may hold anything."""
     typer.echo(printable(text), err=err)
+
+
+def listed_names(values: list[str]) -> list[str]:
+    """The names in the values of an option, separated by commas. Quotes keep a comma within a name."""
+    rows = csv.reader(values, skipinitialspace=True)
+    return [name.strip() for row in rows for name in row if name.strip()]
 
 
 def cell(text: str) -> str:

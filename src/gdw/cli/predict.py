@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gdw.cli.app import say
+from gdw.cli.app import listed_names, say
 
 NEEDS_ARGUMENTS = True
 EPILOG = "Example: gdw predict runs/animals new.csv --output predictions.csv"
@@ -20,6 +20,13 @@ def predict(
         typer.Argument(help="Data in the same form as the training data. Labels are not needed."),
     ],
     output: Annotated[Path, typer.Option(help="The file to write: .csv, .parquet or .jsonl.")],
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Your columns to repeat beside the predictions, separated by commas; the option can be "
+            "repeated. all or none of them too. Those named like a key or a row number if not given."
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(help="Use only this many rows, drawn at random.")
     ] = None,
@@ -36,19 +43,20 @@ def predict(
 ) -> None:
     """Predict the labels of new data.
 
-    Writes one row for each example: the predicted label and the probability of each class.
+    Writes one row for each row of DATA, in its order: the number of the row (from 0), your key columns, the
+    predicted label, its probability, and the probability of each class.
     """
     from gdw.cli.errors import note
     from gdw.runs import load
-    from gdw.runs import predict as predict_source
     from gdw.runs.outputs import output_of_run
-    from gdw.runs.predicting import SUFFIXES, write_predictions
+    from gdw.runs.predicting import SUFFIXES, kept, predictions, write_predictions
 
     opened = load(run)
     with output_of_run(opened, output, suffixes=SUFFIXES, reads=[data], force=force):
         source = opened.read(data, label=None, limit=limit, skip_broken=skip_broken)
-        for text in source.notes:
+        own = kept(opened, source, None if keep is None else listed_names(keep))
+        for text in (*source.notes, *own.notes):
             note(text)
-        frame = predict_source(opened, source)
-        write_predictions(frame, output, label_type=opened.schema.label_type)
+        frame = predictions(opened, source)
+        write_predictions(frame, output, label_type=opened.schema.label_type, own=own)
     say(f"{len(frame):,} predictions written: {output}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 import time
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gdw.cli.app import say
+from gdw.cli.app import listed_names, say
 from gdw.cli.record_flags import add_record_flags
 from gdw.errors import ConfigError, brief
 from gdw.files.yaml_files import parse_yaml
@@ -178,8 +177,7 @@ def _read(field: str, value: Any) -> Any:
         return value
     if field == "method_options":
         return _settings(value)
-    rows = csv.reader(value, skipinitialspace=True)
-    return [name.strip() for row in rows for name in row if name.strip()]
+    return listed_names(value)
 
 
 def _settings(pairs: list[str]) -> dict[str, Any]:
@@ -214,11 +212,12 @@ def _introduce(training: Training, prepared: PreparedData, network: Any) -> None
         f"{len(names):,} classes"
     )
     if prepared.source.labels is not None:
-        from gdw.data.checks import size_note
+        from gdw.data.labels import size_note
 
         say(size_note(names, prepared.source.labels))
     if training.config.data.noise:
         say(f"noise {training.config.data.noise}: {prepared.spoiled:.1%} of labels changed")
+    say(prepared.schema.features())
     for note in prepared.source.notes:
         say(note)
     for line in _without_verified(training, prepared):

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.column_contents import formatted_number, is_text, sample_values
+from gdw.data.column_contents import even_steps, formatted_number, is_text, sample_values
 from gdw.data.columns import ColumnType
-from gdw.data.labels import VARIANTS, one_spelling_each, sorted_names
 from gdw.data.rows import Rows
 from gdw.data.source import Source
 from gdw.errors import DataError, brief, listed
@@ -32,11 +30,19 @@ _SHOWN_CELL = 80
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+")
 
-# If whole numbers number the rows, their range is at most this many times as large as the number of rows.
+# If whole numbers number the rows, their range is at most this many times the number of rows.
 _SPREAD = 4
 _ROWS_OF_AN_INDEX = 20
 _SAMPLE = 1000
-_ID = re.compile(r"(?:^|[\W_])(?i:id|idx|index|uid|row|nr)$|[a-z]I[dD]$")
+_KEY = re.compile(
+    r"(?:^|[\W_])(?i:id|idx|index|uid|uuid|guid|rowid|rownames?|row|nr|no|key|hash|#)\.?$|[a-z]I[dD]$|^(?i:id)[\W_]"
+    r"|^(?i:user|customer|client|patient|order|item|product|account|session|device|record|sample|subject|case"
+    r"|document|doc|image|file|member|employee|student|person|entry|event|transaction|invoice|ticket)id$"
+)
+# So few values may be codes of categories, whatever the name says.
+_FEW = 20
+# The shares, beyond the largest class and beyond chance, from which a column tells the label or is one.
+_TELLS, _AGREES = 0.98, 0.5
 
 
 def require_classes(source: Source, column: str) -> None:
@@ -63,27 +69,6 @@ def require_classes(source: Source, column: str) -> None:
         "(--label, label=), or put the numbers into ranges; to take each value as a class, add "
         "--label-as-classes (label_as_classes=)"
     )
-
-
-def with_variants(source: Source) -> Source:
-    """The source with a note on labels that differ only in case, white space or invisible characters.
-
-    With `source.labels_merged`, they are merged into the most frequent spelling. `source` is to train on.
-    """
-    names = source.label_names
-    counts = np.bincount(source.known_labels, minlength=len(names))
-    spelling, variants = one_spelling_each(names, counts)
-    if not variants:
-        return source
-    if not source.labels_merged:
-        note = f"{VARIANTS} are separate classes: {variants}; --merge-labels (merge_labels=True) merges them"
-        return replace(source, notes=(*source.notes, note))
-    kept = sorted_names(set(spelling))
-    code_of = {name: code for code, name in enumerate(kept)}
-    labels = np.array([code_of[name] for name in spelling], dtype=np.int64)[source.known_labels]
-    # The numbers of the file are not those of the merged names.
-    merged = source.with_labels(labels, kept)
-    return replace(merged, notes=(*source.notes, f"merged {VARIANTS}: {variants}"))
 
 
 def _are_decimals(names: tuple[str, ...]) -> bool:
@@ -135,49 +120,120 @@ def odd_cells_note(rows: Rows, types: Mapping[str, ColumnType]) -> tuple[str, ..
     return tuple(_note("cells that are not numbers are missing values: ", _shortened, odd))
 
 
-def index_note(rows: Rows, index: Sequence[str]) -> tuple[str, ...]:
-    """That the columns `index` are not used, which hold the row numbers that pandas writes."""
-    names = [name for name in index if name in rows.columns]
+def index_note(names: Sequence[str]) -> tuple[str, ...]:
+    """That the columns `names` are not used, which hold the row numbers that pandas writes."""
     return (f"not used, because it is a row index of pandas: {listed(names)}",) if names else ()
 
 
+def is_named_as_key(name: str) -> bool:
+    """Whether a column is named like the number of a row or the key of a record.
+
+    >>> [is_named_as_key(name) for name in ("id", "user_id", "PassengerId", "paid", "S.No.")]
+    [True, True, True, False, True]
+    """
+    return _KEY.search(name.strip()) is not None
+
+
+def number_keys(rows: Rows, names: Sequence[str]) -> list[str]:
+    """The columns of whole numbers that all differ, and are named like the number or the key of a row."""
+    named = filter(is_named_as_key, names if len(rows) >= _ROWS else ())
+    return [name for name in named if _whole(rows, name, np.arange(len(rows))) is not None]
+
+
 def row_number_note(
-    rows: Rows, types: Mapping[str, ColumnType], labels: NDArray[np.int64]
+    source: Source,
+    types: Mapping[str, ColumnType],
+    drop: Callable[[Sequence[str]], str],
+    *,
+    named: bool = False,
 ) -> tuple[str, ...]:
-    """Warnings of whole numbers that number the rows: those that sort the labels, and those named like it."""
-    numbers = _of_type(types, "number")
-    telling = [name for name in numbers if _sorts_labels(rows, name, labels)]
-    others = [name for name in numbers if name not in telling]
-    ids = [name for name in others if _is_named_as_number(rows, name, len(labels))]
-    notes = []
+    """Questions about columns that are learned from, but may only say which row it is, or what its label is.
+
+    The source may have no labels; `drop` says how columns are left out. If the user has `named` the features,
+    only those that tell the label are asked about.
+    """
+    rows, labels = source.rows, source.labels
+    telling: list[str] = []
+    leaks: dict[str, str] = {}
+    if labels is not None:
+        telling = [n for n in _of_type(types, "number") if _sorts_labels(rows, n, labels)]
+        leaks = _label_columns(source, types, labels)
+    notes = [
+        f"{name!r} {reason}: if it is not known before the label is, leave it out with {drop([name])}"
+        for name, reason in leaks.items()
+    ]
     if telling:
         notes.append(
             f"{listed(telling)} numbers the rows and tells the label, because the rows are sorted by label: "
-            "leave it out with --drop unless new rows are numbered the same way"
+            f"leave it out with {drop(telling)} unless new rows are numbered the same way"
         )
-    if ids:
+    left = [name for name in types if not named and name not in (*telling, *leaks)]
+    asked = {name: why for name in left if (why := _row_of(rows, name, types[name]))}
+    if asked:
+        described = [f"{name!r} ({why})" for name, why in asked.items()]
         notes.append(
-            f"learning also from {listed(ids)}, which looks like the number of a row: leave it out with "
-            "--drop unless it says something about the label"
+            f"learning also from {_shortened(described)}: what only says which row it is should be left out, "
+            f"with {drop([*asked])}"
         )
     return tuple(notes)
 
 
-def size_note(label_names: Sequence[str], labels: NDArray[np.int64]) -> str:
-    """The classes and their sizes, the largest first.
+def _row_of(rows: Rows, name: str, type_: ColumnType) -> str:
+    """Why a feature may only say which row it is; empty if nothing speaks for it."""
+    count = len(rows)
+    if count < _ROWS:
+        return ""
+    if type_ == "date":
+        distinct = len(rows.arrow(name).unique())
+        return "a time that differs in every row" if distinct > 0.95 * count else ""
+    sequence = even_steps(rows.arrow(name), _ROWS) if type_ == "number" else None
+    if sequence is not None:
+        return f"changes by {sequence[1]:g} from row to row"
+    if is_named_as_key(name) and type_ in ("number", "category"):
+        distinct = len(rows.arrow(name).unique())
+        return f"named like a key, {distinct:,} values" if distinct > _FEW else ""
+    return ""
 
-    >>> size_note(("cat", "dog"), np.array([1, 0, 1]))
-    "classes: 'dog' 2, 'cat' 1"
-    """
-    counts = np.bincount(labels, minlength=len(label_names))
-    order = np.argsort(-counts, kind="stable")
-    shown = [f"{label_names[k]!r} {counts[k]:,}" for k in order[:_SHOWN]]
-    rest = counts[order[_SHOWN:]]
-    if len(rest):
-        least, most = f"{rest.min():,}", f"{rest.max():,}"
-        sizes = least if least == most else f"{least} to {most}"
-        shown.append(f"{len(rest):,} more of {sizes} each")
-    return f"classes: {', '.join(shown)}"
+
+def _label_columns(
+    source: Source, types: Mapping[str, ColumnType], labels: NDArray[np.int64]
+) -> dict[str, str]:
+    """The features that tell the label, as a code of it or other labels do, each with the reason."""
+    chosen = np.unique(np.linspace(0, len(labels) - 1, _SAMPLE).astype(np.int64))
+    sizes = np.bincount(labels[chosen], minlength=len(source.label_names))
+    if len(labels) < _ROWS or sizes.max() == len(chosen):
+        return {}
+    found = {}
+    for name in (name for name, type_ in types.items() if type_ in ("number", "category")):
+        column = source.rows.arrow(name, chosen).combine_chunks().dictionary_encode()
+        values = column.dictionary.to_pylist()
+        if not 1 < len(values) <= len(chosen) / 10:
+            continue
+        codes = column.indices.fill_null(len(values)).to_numpy().astype(np.int64)
+        table = np.zeros((len(values) + 1, len(sizes)))
+        np.add.at(table, (codes, labels[chosen]), 1)
+        reason = _tells_label(table, [str(value) for value in values], source.label_names)
+        if reason:
+            found[name] = reason
+    return found
+
+
+def _tells_label(
+    table: NDArray[np.float64], values: Sequence[str], label_names: Sequence[str]
+) -> str:
+    """How a column tells the label; empty if it does not. `table` counts the rows by value and label."""
+    shares = table / table.sum()
+    share, largest = float(shares.max(axis=1).sum()), float(shares.sum(axis=0).max())
+    if share - largest >= _TELLS * (1 - largest):
+        return f"alone tells the label in {share:.0%} of the rows"
+    code_of = {name: code for code, name in enumerate(label_names)}
+    if not set(values) <= set(code_of):
+        return ""
+    codes = np.array([code_of[value] for value in values])
+    agreeing = float(shares[np.arange(len(codes)), codes].sum())
+    by_chance = float((shares.sum(axis=1)[: len(codes)] * shares.sum(axis=0)[codes]).sum())
+    agrees = agreeing - by_chance >= _AGREES * (1 - by_chance)
+    return f"holds the labels themselves in {agreeing:.0%} of the rows" if agrees else ""
 
 
 def _sorts_labels(rows: Rows, name: str, labels: NDArray[np.int64]) -> bool:
@@ -194,12 +250,6 @@ def _sorts_labels(rows: Rows, name: str, labels: NDArray[np.int64]) -> bool:
     shares = np.bincount(labels) / len(labels)
     by_chance = (len(labels) - 1) * (1 - float(shares @ shares))
     return bool(0 < changes <= max(2 * (np.count_nonzero(shares) - 1), 0.05 * by_chance))
-
-
-def _is_named_as_number(rows: Rows, name: str, count: int) -> bool:
-    """Whether a column is named like the number of a row, and holds whole numbers that all differ."""
-    enough = count >= _ROWS and _ID.search(name) is not None
-    return enough and _whole(rows, name, np.arange(count)) is not None
 
 
 def _whole(rows: Rows, name: str, chosen: NDArray[np.int64]) -> NDArray[np.int64] | None:

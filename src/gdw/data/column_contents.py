@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gdw.data.images import IMAGE_SUFFIXES, is_image
 
@@ -255,6 +256,32 @@ def holds_images(values: Any) -> bool:
     sample = sample_values(values)
     images = sum(name.lower().endswith(IMAGE_SUFFIXES) for name in sample)
     return bool(sample) and images >= _IMAGE_SHARE * len(sample)
+
+
+def even_steps(values: Any, start: int) -> tuple[float, float] | None:
+    """The first number of a column and the step to the next, if all steps are alike and not zero; else None.
+
+    The first `start` values are looked at first.
+    """
+    for part in (values.slice(0, start), values):
+        numbers = _floats(part)
+        steps = np.diff(numbers) if numbers is not None else np.zeros(0)
+        if not (len(steps) and steps[0] and np.allclose(steps, steps[0], rtol=1e-6, atol=0)):
+            return None
+    assert numbers is not None, "it has steps"
+    return float(numbers[0]), float(steps[0])
+
+
+def _floats(values: Any) -> NDArray[np.float64] | None:
+    """The values as float64; None if one is not a number, or missing."""
+    import pyarrow as pa
+
+    try:
+        numbers = values.cast(pa.float64())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None
+    found: NDArray[np.float64] = numbers.to_numpy()
+    return found if len(found) and np.isfinite(found).all() else None
 
 
 def sample_values(values: Any, size: int = _SAMPLE) -> list[Any]:

@@ -10,14 +10,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gdw.data.columns import MISSING_CELLS
 from gdw.errors import DataError, composed, listed, nearest
+
+if TYPE_CHECKING:
+    from gdw.data.source import Source
 
 UNLABELLED = -1
 _SHOWN = 8
@@ -179,6 +183,49 @@ def recode(
         table = by_number
     codes: NDArray[np.int64] = np.array([*table, UNLABELLED], dtype=np.int64)[column.codes]
     return codes
+
+
+def with_name_notes(source: Source) -> Source:
+    """The source with notes on labels that look like missing ones, and on those that are spelled alike.
+
+    Labels are alike that differ only in case, white space or invisible characters. With
+    `source.labels_merged`, they are merged into the most frequent spelling. `source` is to train on.
+    """
+    names = source.label_names
+    counts = np.bincount(source.known_labels, minlength=len(names))
+    words = [f"{n!r} ({counts[k]:,})" for k, n in enumerate(names) if n in MISSING_CELLS]
+    if words:
+        note = f"taken as names of classes: {', '.join(words)}; a row without a label has an empty cell"
+        source = replace(source, notes=(*source.notes, note))
+    spelling, variants = one_spelling_each(names, counts)
+    if not variants:
+        return source
+    if not source.labels_merged:
+        note = f"{VARIANTS} are separate classes: {variants}; --merge-labels (merge_labels=True) merges them"
+        return replace(source, notes=(*source.notes, note))
+    kept = sorted_names(set(spelling))
+    code_of = {name: code for code, name in enumerate(kept)}
+    labels = np.array([code_of[name] for name in spelling], dtype=np.int64)[source.known_labels]
+    # The numbers of the file are not those of the merged names.
+    merged = source.with_labels(labels, kept)
+    return replace(merged, notes=(*source.notes, f"merged {VARIANTS}: {variants}"))
+
+
+def size_note(label_names: Sequence[str], labels: NDArray[np.int64]) -> str:
+    """The classes and their sizes, the largest first.
+
+    >>> size_note(("cat", "dog"), np.array([1, 0, 1]))
+    "classes: 'dog' 2, 'cat' 1"
+    """
+    counts = np.bincount(labels, minlength=len(label_names))
+    order = np.argsort(-counts, kind="stable")
+    shown = [f"{label_names[k]!r} {counts[k]:,}" for k in order[:_SHOWN]]
+    rest = counts[order[_SHOWN:]]
+    if len(rest):
+        least, most = f"{rest.min():,}", f"{rest.max():,}"
+        sizes = least if least == most else f"{least} to {most}"
+        shown.append(f"{len(rest):,} more of {sizes} each")
+    return f"classes: {', '.join(shown)}"
 
 
 def _unknown(name: str, label_names: Sequence[str]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ import numpy as np
 from gdw.data.checks import (
     column_notes,
     index_note,
+    number_keys,
     require_classes,
     row_number_note,
-    with_variants,
 )
 from gdw.data.column_contents import (
     are_sentences,
@@ -24,6 +25,8 @@ from gdw.data.column_contents import (
     sample_values,
 )
 from gdw.data.columns import feature_types, is_identifier, without_features
+from gdw.data.labels import with_name_notes
+from gdw.data.named_columns import check_named, require_not_dropped
 from gdw.data.rows import Kind, Rows, open_rows
 from gdw.data.source import Source
 from gdw.data.split import limited
@@ -32,43 +35,61 @@ from gdw.errors import ConfigError, DataError, composed, listed, shown
 
 # The names under which pandas writes the row index of a data frame.
 INDEX_COLUMNS = ("", "Unnamed: 0", "__index_level_0__")
+_INDEX, _TEXTS = "a row index of pandas", "almost no value occurs twice"
+_KEY = "it is named like a key and differs in every row"
+KEY_REASONS = (_INDEX, _TEXTS, _KEY)
+"""Why `Source.unused` has a column that only says which row it is."""
 # The kind of the inputs that each option chooses.
 _KIND_OF: dict[str, Kind] = {"image": "image", "text": "text", "features": "table"}
 
 
+def drop_option(names: Sequence[str]) -> str:
+    """The option that leaves columns out."""
+    return f"--drop {shlex.quote(','.join(names))}"
+
+
 @dataclass(frozen=True)
 class ColumnOptions:
-    """What the user says about the columns of a file, see `load`; `remedy` is advice on unused columns."""
+    """What the user says about the columns of a file, see `load`, and advice on columns that are not used."""
 
     label: str | None
     image: str | None
     text: str | None
     features: Sequence[str] | None
     drop: Sequence[str]
-    remedy: str = (
-        "learn from one of them as text (--text, text=) or name the columns to use "
-        "(--features, features=)"
-    )
+    to_use: str = "name the columns to use (--features, features=; --features all takes all)"
+    to_use_text: str = "learn from one of them as text (--text, text=) or "
+    how_to_drop: Callable[[Sequence[str]], str] = drop_option
+    all_features: bool = False
+
+    @property
+    def named(self) -> bool:
+        """Whether the user has chosen the features of a table."""
+        return self.all_features or self.features is not None
 
     def resolved(self, rows: Rows, origin: str) -> ColumnOptions:
         """The same with the names that the columns have in the file."""
+        every = [*(self.features or ())] == ["all"] and "all" not in rows.columns
+        named = None if every or self.features is None else self.features
         return replace(
             self,
+            all_features=every,
             label=None if self.label is None else rows.resolve_label(self.label),
             image=None if self.image is None else composed(self.image),
             text=None if self.text is None else composed(self.text),
             drop=rows.resolve_names(self.drop, origin),
-            features=None if self.features is None else rows.resolve_names(self.features, origin),
+            features=None if named is None else rows.resolve_names(named, origin),
         )
 
 
 @dataclass(frozen=True)
 class InputColumns:
-    """The kind of the inputs, their columns, and notes for the user on how they were chosen."""
+    """The kind of the inputs, their columns, notes on how they were chosen, and why others were not."""
 
     kind: Kind
     columns: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    unused: Mapping[str, str] = field(default_factory=dict)
 
 
 def load(
@@ -95,7 +116,7 @@ def load(
         label: the name of the label column; None: no labels are read (for prediction). In a folder the label
             column is `label`. In an `.npz` file it is `y`, which `label` means too.
         image, text, features: the column or columns of the inputs. By default they are recognised, see
-            `recognise_inputs`.
+            `recognise_inputs`; the features `["all"]` are all columns, row numbers and keys too.
         drop: columns that are not features.
         set_aside: columns with another purpose, such as other labels. They are not features, and need not
             exist.
@@ -120,37 +141,29 @@ def load(
     """
     rows, origin = open_rows(path, options), shown(path)
     chosen = ColumnOptions(label, image, text, features, drop).resolved(rows, origin)
-    _require_not_dropped(chosen)
+    if chosen.drop:
+        require_not_dropped(chosen)
     chosen = replace(chosen, drop=[*chosen.drop, *map(composed, set_aside)])
     inputs = recognise_inputs(rows, chosen, origin)
     source = Source(inputs.kind, origin, (), None, np.arange(len(rows)), inputs.columns, rows)
-    source = replace(source, notes=rows.notes + inputs.notes, labels_merged=merge_labels)
+    notes, unused = rows.notes + inputs.notes, inputs.unused
+    source = replace(source, notes=notes, unused=unused, labels_merged=merge_labels)
     if chosen.label is not None:
         source = source.label_column(chosen.label, label_names, names_declared=names_declared)
         if label_names is None and not label_as_classes:
             require_classes(source, chosen.label)
-        source = with_variants(source) if label_names is None else source
+        source = with_name_notes(source) if label_names is None else source
     if inputs.kind == "table":
-        source = _typed(source, origin, first=label_names is None)
+        source = _typed(source, chosen, first=label_names is None)
     return source if limit is None else limited(source, limit, seed)
 
 
-def _require_not_dropped(options: ColumnOptions) -> None:
-    chosen = (options.image, options.text, *(options.features or ()))
-    both = [name for name in options.drop if name in chosen]
-    if both:
-        raise ConfigError(
-            f"{listed(both)}: expected a column to be learned from or dropped, found both: take it out of "
-            "--drop (drop=), or do not choose it"
-        )
-
-
-def _typed(source: Source, origin: str, *, first: bool) -> Source:
+def _typed(source: Source, options: ColumnOptions, *, first: bool) -> Source:
     """A table with the types of its features, and notes on them; `first` for the data to train on."""
-    types = feature_types(source.rows, source.feature_columns, origin)
+    types = feature_types(source.rows, source.feature_columns, source.origin)
     notes = source.notes + column_notes(source.rows, types)
     if first and source.labels is not None:
-        notes += row_number_note(source.rows, types, source.labels)
+        notes += row_number_note(source, types, options.how_to_drop, named=options.named)
     return replace(source.typed(types), notes=notes)
 
 
@@ -163,22 +176,26 @@ def recognise_inputs(rows: Rows, options: ColumnOptions, origin: str) -> InputCo
     - if exactly one column holds prose (mostly different texts of several words) and all other columns of
       text are identifiers, the inputs are texts; also if a column holds sentences that hardly repeat;
     - anything else is a table. Its features are all columns but the label, the dropped ones, pandas' row
-      index, columns whose texts hardly ever repeat, and lists, bytes and the like (notes name these).
+      index, row numbers and keys, columns whose texts hardly ever repeat, and lists, bytes and the like
+      (notes name these).
 
     Raises:
         DataError: a column does not exist or does not fit.
         ConfigError: the options contradict each other.
     """
     named = [o for o in _KIND_OF if getattr(options, o) is not None]
+    named += ["features"] if options.all_features else []
     if len(named) > 1:
         raise ConfigError(f"{listed(named)} exclude each other: name one kind of input")
     if rows.kind is not None:
         return _only_column(rows, rows.kind, named, origin)
+    if options.all_features:
+        return InputColumns("table", tuple(_without(rows, {options.label, *options.drop}, origin)))
     if not named:
         return _recognise(rows, options, origin)
     chosen = getattr(options, named[0])
     columns = (chosen,) if isinstance(chosen, str) else tuple(map(str, chosen))
-    _check_named(rows, options, columns, origin)
+    check_named(rows, options, columns, origin)
     return InputColumns(_KIND_OF[named[0]], columns)
 
 
@@ -189,30 +206,6 @@ def _only_column(rows: Rows, kind: Kind, named: Sequence[str], origin: str) -> I
             f"{origin} holds {kind} data: {named[0]!r} columns cannot be chosen from it"
         )
     return InputColumns(kind, rows.columns[:1])
-
-
-def _check_named(rows: Rows, options: ColumnOptions, columns: Sequence[str], origin: str) -> None:
-    if not columns:
-        raise ConfigError(
-            "the list of feature columns is empty: name at least one, or leave it out"
-        )
-    for name in columns:
-        rows.require(name, origin)
-        if name == options.label:
-            raise ConfigError(f"the label column {name!r} cannot be an input as well")
-    _check_type(rows, options, origin)
-
-
-def _check_type(rows: Rows, options: ColumnOptions, origin: str) -> None:
-    if options.text and not is_text(rows.arrow(options.text).type):
-        raise DataError(f"the text column {options.text!r} of {origin} does not hold text")
-    if options.image:
-        values = rows.arrow(options.image)
-        if not (holds_images(values) or is_text(values.type)):
-            raise DataError(
-                f"the image column {options.image!r} of {origin} should hold bytes, paths or "
-                f"{{bytes, path}}, found {values.type}"
-            )
 
 
 def _recognise(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
@@ -226,8 +219,10 @@ def _recognise(rows: Rows, options: ColumnOptions, origin: str) -> InputColumns:
     text = _text_column(rows, texts)
     if text is not None:
         return _alone("text", text, names)
-    table = _table(rows, names, texts, origin, options.remedy)
-    return replace(table, notes=index_note(rows, index) + table.notes)
+    table = _table(rows, names, texts, origin, options)
+    present = [name for name in index if name in rows.columns]
+    unused = dict.fromkeys(present, _INDEX) | dict(table.unused)
+    return replace(table, notes=index_note(present) + table.notes, unused=unused)
 
 
 def _without(rows: Rows, left_out: Collection[str | None], origin: str) -> list[str]:
@@ -242,7 +237,8 @@ def _without(rows: Rows, left_out: Collection[str | None], origin: str) -> list[
 def _alone(kind: Kind, column: str, names: Sequence[str]) -> InputColumns:
     unused = [name for name in names if name != column]
     note = f"learning from the {kind}s of {column!r} alone, not from {listed(unused)}"
-    return InputColumns(kind, (column,), (note,) if unused else ())
+    why = dict.fromkeys(unused, f"the inputs are the {kind}s of {column!r} alone")
+    return InputColumns(kind, (column,), (note,) if unused else (), why)
 
 
 def _image_column(rows: Rows, names: Sequence[str], origin: str) -> str | None:
@@ -270,23 +266,29 @@ def _text_column(rows: Rows, texts: Sequence[str]) -> str | None:
 
 
 def _table(
-    rows: Rows, names: Sequence[str], texts: Sequence[str], origin: str, fix: str
+    rows: Rows, names: Sequence[str], texts: Sequence[str], origin: str, options: ColumnOptions
 ) -> InputColumns:
     identifiers = [name for name in texts if is_identifier(rows.arrow(name), untyped=rows.untyped)]
     other = without_features(rows, names)
-    unused = {*identifiers, *other}
-    features = tuple(name for name in names if name not in unused)
+    unused = dict.fromkeys(other, "its type cannot be a feature of a table")
+    rest = [name for name in names if name not in {*identifiers, *other}]
+    keys = number_keys(rows, rest)
+    keys = [] if len(keys) == len(rest) else keys
+    features = tuple(name for name in rest if name not in keys)
+    anyhow = options.to_use_text + options.to_use
     types = f"a table has no features of these types: {', '.join(other.values())}"
-    repeats = f"almost no value of {listed(identifiers)} occurs twice: {fix}"
     if not features:
+        repeats = f"almost no value of {listed(identifiers)} occurs twice: {anyhow}"
         reason = repeats if identifiers else types
         raise DataError(f"{origin} has no column left for the inputs, because {reason}")
     notes = [f"not used, because {types}"] if other else []
-    if identifiers:
-        notes.append(
-            f"not used, because almost no value occurs twice: {listed(identifiers)}; to use it, {fix}"
-        )
-    return InputColumns("table", features, tuple(notes))
+    reasons = dict.fromkeys(identifiers, _TEXTS)
+    reasons |= dict.fromkeys(keys, _KEY)
+    for reason in dict.fromkeys(reasons.values()):
+        alike = listed(name for name, why in reasons.items() if why == reason)
+        fix = options.to_use if reason == _KEY else anyhow
+        notes.append(f"not used, because {reason}: {alike}; to use it, {fix}")
+    return InputColumns("table", features, tuple(notes), unused | reasons)
 
 
 def _holds_texts(rows: Rows, name: str) -> bool:

@@ -45,6 +45,7 @@ class Source:
         labels_merged: whether labels that differ only in case, white space or invisible characters are one.
         notes: one line each for the user, on how the columns were chosen.
         skipped: for each image that was left out because it cannot be read, its row number and the reason.
+        unused: the columns that were not chosen, each with the reason.
     """
 
     kind: Kind
@@ -59,6 +60,7 @@ class Source:
     labels_merged: bool = False
     notes: tuple[str, ...] = field(default=(), repr=False)
     skipped: tuple[tuple[int, str], ...] = field(default=(), repr=False)
+    unused: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         for array in (self.labels, self.row_numbers):

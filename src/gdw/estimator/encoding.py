@@ -73,7 +73,7 @@ def encode(
         notes += missing
     classes, codes = code_labels(labels[rows])
     checked = checked if len(rows) == length else select_rows(checked, rows)
-    encoder, unused = FormEncoder.fit(form, checked)
+    encoder, unused = FormEncoder.fit(form, checked, codes, classes)
     return EncodedData(
         encoder=encoder,
         classes=classes,

@@ -47,8 +47,10 @@ class FormEncoder:
     columns: _FrameColumns | None = None
 
     @classmethod
-    def fit(cls, form: Form, X: Any) -> tuple[FormEncoder, tuple[str, ...]]:
-        """Fit to training data that `check_features` returned.
+    def fit(
+        cls, form: Form, X: Any, codes: NDArray[np.int64], classes: NDArray[Any]
+    ) -> tuple[FormEncoder, tuple[str, ...]]:
+        """Fit to training data that `check_features` returned, with labels `codes` `(N,)` into `classes`.
 
         Returns:
             The encoder, and notes for the user on what it does not use.
@@ -57,7 +59,7 @@ class FormEncoder:
             DataError: they cannot be encoded.
         """
         if form == "table":
-            source = frame_source(X)
+            source = frame_source(X, codes, [str(name) for name in classes])
             columns, types = source.feature_columns, dict(source.column_types)
             read = _FrameColumns(column_names(X), source.kind, columns, types)
             return cls(form, fit_encoder(source), read), source.notes

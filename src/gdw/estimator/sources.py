@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.checks import column_notes, odd_cells_note
+from gdw.data.checks import column_notes, odd_cells_note, row_number_note
 from gdw.data.column_contents import holds_images
 from gdw.data.columns import ColumnType, feature_types
 from gdw.data.loading import ColumnOptions, recognise_inputs
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ORIGIN = "X"
-_REMEDY = "give it alone as text (X['...']), or encode it yourself"
+_TEXT, _REMEDY = (
+    "give it alone as text (X['...']), or ",
+    "encode it yourself (numbers: X.to_numpy())",
+)
 # What Pillow has beyond this becomes RGB before it is written as TIFF.
 _MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I", "F", "I;16", "I;16B", "I;16L")
 
@@ -37,21 +40,31 @@ def column_names(frame: pd.DataFrame) -> tuple[str, ...]:
     return names if len(set(names)) == len(names) else tuple(map(str, range(len(names))))
 
 
-def frame_source(frame: pd.DataFrame) -> Source:
+def frame_source(frame: pd.DataFrame, codes: NDArray[np.int64], names: Sequence[str]) -> Source:
     """What to learn from a data frame, recognised as for a file: a column of texts or images, or a table.
+
+    The labels, `codes` into `names`, are for the notes: a column may tell them.
 
     Raises:
         DataError: there is nothing to learn from, or no feature can be made of a column.
     """
     rows = _frame_rows(frame, column_names(frame))
-    options = ColumnOptions(None, None, None, None, (), remedy=_REMEDY)
+    options = ColumnOptions(None, None, None, None, (), _REMEDY, _TEXT, _drop)
     inputs = recognise_inputs(rows, options, ORIGIN)
     source = _whole(rows, inputs.kind, inputs.columns)
     if inputs.kind != "table":
         return replace(source, notes=inputs.notes)
     types = feature_types(rows, inputs.columns, ORIGIN)
-    notes = inputs.notes + column_notes(rows, types)
+    notes = (
+        inputs.notes
+        + column_notes(rows, types)
+        + row_number_note(source.with_labels(codes, names), types, _drop)
+    )
     return replace(source, column_types=types, notes=notes)
+
+
+def _drop(names: Sequence[str]) -> str:
+    return f"X.drop(columns={[*names]!r})"
 
 
 def frame_like(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from gdw.data.source import Source
 from gdw.files.documents import write_atomically
 from gdw.files.formula import escaped
+from gdw.runs.kept_columns import KeptColumns, keep_columns
 from gdw.runs.run import Run
 from gdw.runs.schema import as_type
 from gdw.train.evaluation import predict_probabilities
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".parquet", ".jsonl")
 """The formats of `write_predictions`."""
 
-_CODE = re.compile(r'(?<="prediction":)\d+')
+_CODE = re.compile(r'(?<=[{,])"prediction":(\d+)(?=[,}])')
 
 
 def predict_proba(run: Run, source: Source, *, batch_size: int = 512) -> NDArray[np.float32]:
@@ -48,59 +50,103 @@ def predict_proba(run: Run, source: Source, *, batch_size: int = 512) -> NDArray
     return probabilities
 
 
-def predict(run: Run, source: Source) -> pd.DataFrame:
+def predict(run: Run, source: Source, *, keep: Sequence[str] | None = None) -> pd.DataFrame:
     """Predict labels and class probabilities.
 
     Args:
         run: a finished run.
         source: N examples, from `Run.read`.
+        keep: the columns of `source` to repeat beside the predictions, see `kept`.
 
     Returns:
-        A data frame of N rows: `example` (its place in words), `prediction` (the most probable class),
-        `confidence` (its probability), and `p(NAME)` for each class.
+        A data frame of N rows: `row` (the number of the row in the file, from 0), for a folder `path` (of the
+        image in the folder), the kept columns, `prediction` (the most probable class), `confidence` (its
+        probability), and `p(NAME)` for each class.
 
     Raises:
         RunError: the run has not finished, or is damaged.
+        DataError: there is no column of a name in `keep`.
     """
+    own = kept(run, source, keep)
+    frame = predictions(run, source)
+    for place, name in enumerate(own.table.column_names, _own_start(frame)):
+        frame.insert(place, name, own.table[name].to_pandas(integer_object_nulls=True))
+    return frame
+
+
+def predictions(run: Run, source: Source) -> pd.DataFrame:
+    """The table of `predict` without columns of the user."""
     import pandas as pd
 
     probabilities = predict_proba(run, source)
     best = probabilities.argmax(1)
-    columns: dict[str, Any] = {
-        "example": [source.where(i) for i in range(len(source))],
-        "prediction": [run.label_names[k] for k in best],
-        "confidence": probabilities[np.arange(len(best)), best],
-    }
-    for k, name in enumerate(run.label_names):
-        columns[f"p({name})"] = probabilities[:, k]
+    columns: dict[str, Any] = {"row": source.row_numbers}
+    if source.rows.kind == "image":
+        columns["path"] = source.rows.arrow(source.feature_columns[0], source.row_numbers)
+    columns["prediction"] = [run.label_names[k] for k in best]
+    columns["confidence"] = probabilities[np.arange(len(best)), best]
+    for name, values in zip(run.label_names, probabilities.T, strict=True):
+        columns[f"p({name})"] = values
     frame: pd.DataFrame = pd.DataFrame(columns)
     return frame
 
 
-def write_predictions(frame: pd.DataFrame, path: Path, *, label_type: str = "string") -> None:
-    """Write the table of `predict` in the format of the suffix of `path`, whole or not at all.
+def kept(run: Run, source: Source, keep: Sequence[str] | None = None) -> KeptColumns:
+    """The columns of `source` that are repeated beside the predictions, see `keep_columns`.
 
-    In a CSV file, labels are written as in the training data, and cells that look like formulas are escaped,
-    see `gdw.files.formula`. In other files labels have the type `label_type`, as `gdw.runs.schema.Schema`
-    has it; in `.jsonl` files, where JSON has it.
+    By default these are the columns that are named like a key or a row number, and those that training left
+    out as keys.
+    """
+    names = ("row", "path", "prediction", "confidence", *(f"p({n})" for n in run.label_names))
+    return keep_columns(source, keep, keys=run.schema.keys, taken=names)
+
+
+def write_predictions(
+    frame: pd.DataFrame,
+    path: Path,
+    *,
+    label_type: str = "string",
+    own: KeptColumns | None = None,
+) -> None:
+    """Write the table of `predictions` in the format of the suffix of `path`, whole or not at all.
+
+    The columns of the user have the values and types of the user's file. In a CSV file, labels are written as
+    in the training data, and cells that look like formulas are escaped, see `gdw.files.formula`. In other
+    files labels have the type `label_type`, as `gdw.runs.schema.Schema` has it; in `.jsonl` files, where JSON
+    has it.
     """
 
     def write(temporary: Path) -> None:
         suffix = path.suffix.lower()
         if suffix == ".csv":
-            safe = frame.assign(
-                example=frame["example"].map(escaped), prediction=frame["prediction"].map(escaped)
-            )
-            safe.to_csv(temporary, index=False, float_format="%.6g")
+            _csv_table(frame, own).to_csv(temporary, index=False, float_format="%.6g")
         elif suffix == ".parquet":
-            _write_parquet(frame, temporary, label_type)
+            _write_parquet(frame, temporary, label_type, own)
         else:
-            temporary.write_text(_json_lines(frame, label_type), encoding="utf-8", newline="\n")
+            text = _json_lines(frame, label_type, own)
+            temporary.write_text(text, encoding="utf-8", newline="\n")
 
     write_atomically(path, write)
 
 
-def _write_parquet(frame: pd.DataFrame, path: Path, label_type: str) -> None:
+def _own_start(frame: pd.DataFrame) -> int:
+    """The position of the first column of the user: after the row and the path."""
+    return list(frame.columns).index("prediction")
+
+
+def _csv_table(frame: pd.DataFrame, own: KeptColumns | None) -> pd.DataFrame:
+    texts = [name for name in ("path", "prediction") if name in frame]
+    safe: pd.DataFrame = frame.assign(**{name: frame[name].map(escaped) for name in texts})
+    for place, (name, cells) in enumerate(
+        (own.as_cells() if own else {}).items(), _own_start(frame)
+    ):
+        safe.insert(place, name, cells)
+    return safe
+
+
+def _write_parquet(
+    frame: pd.DataFrame, path: Path, label_type: str, own: KeptColumns | None
+) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -110,10 +156,13 @@ def _write_parquet(frame: pd.DataFrame, path: Path, label_type: str) -> None:
     if typed is not None:
         number = table.schema.get_field_index("prediction")
         table = table.set_column(number, "prediction", typed.take(pa.array(codes)))
+    columns = zip(own.table.column_names, own.table.columns, strict=True) if own else ()
+    for place, (name, column) in enumerate(columns, _own_start(frame)):
+        table = table.add_column(place, name, column)
     pq.write_table(table, path)
 
 
-def _json_lines(frame: pd.DataFrame, label_type: str) -> str:
+def _json_lines(frame: pd.DataFrame, label_type: str, own: KeptColumns | None) -> str:
     """The table with each label as JSON has it. Pandas would round numbers, and refuse large ones."""
     names, codes = _labels(frame)
     typed = as_type(names, label_type)
@@ -124,7 +173,9 @@ def _json_lines(frame: pd.DataFrame, label_type: str) -> str:
     lines: str = frame.assign(prediction=codes).to_json(
         None, orient="records", lines=True, force_ascii=False
     )
-    return _CODE.sub(lambda code: texts[int(code[0])], lines)
+    members = iter(own.as_json() if own else ())
+    # The label is written over its code, and the members of the user come before it.
+    return _CODE.sub(lambda code: f'{next(members, "")}"prediction":{texts[int(code[1])]}', lines)
 
 
 def _labels(frame: pd.DataFrame) -> tuple[list[str], NDArray[np.int64]]:

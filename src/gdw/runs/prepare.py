@@ -21,7 +21,7 @@ from gdw.data.loading import load
 from gdw.data.noise import parse_noise
 from gdw.data.rows import open_rows
 from gdw.data.source import Source
-from gdw.errors import ConfigError, DataError, RunError, listed
+from gdw.errors import ConfigError, DataError, RunError, composed, listed
 from gdw.files.documents import Document
 from gdw.runs.config import DataConfig
 from gdw.runs.schema import Schema
@@ -80,6 +80,8 @@ def prepare(config: DataConfig, *, seed: int) -> PreparedData:
         train = train.select(imbalance.apply(train.known_labels, len(train.label_names), seed))
     encoder = fit_encoder(train, image_size=config.image_size, max_features=config.max_words)
     inputs = encoder.encode(train)
+    sizes = getattr(encoder, "categories", {})
+    schema = replace(schema, categories=sizes, size=tuple(encoder.input_shape))
     given = true = train.known_labels
     if noise is not None:
         features = _features(inputs) if noise.needs_features else None
@@ -121,6 +123,11 @@ def _read(config: DataConfig, *, seed: int) -> tuple[Source, Source | None, Sour
             f"{config.path} has a single class, {source.label_names[0]!r}: expected at least two"
         )
     dropped = source.rows.resolve_names(config.drop, source.origin)
+    aside = [name for name in map(composed, _set_aside(config)) if name in source.columns]
+    unused = dict.fromkeys(dropped, "left out by --drop") | dict.fromkeys(
+        aside, "has another purpose"
+    )
+    source = replace(source, unused={**source.unused, **unused})
     schema = Schema.of(source.without_features(*dropped, *_set_aside(config)), config.label)
     test = None
     if config.test is not None:

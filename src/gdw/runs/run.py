@@ -72,7 +72,11 @@ class Run:
         return str(self.path)
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
+        try:
+            schema = self.schema
+        except RunError:
+            return f"Run({str(self.path)!r})"
+        return f"Run({str(self.path)!r}, {len(schema.label_names)} classes, {schema.features()})"
 
     @cached_property
     def data_config(self) -> DataConfig:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gdw.data.checks import odd_cells_note
-from gdw.data.loading import load
+from gdw.data.loading import KEY_REASONS, load
 from gdw.data.source import Source
 from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, composed, nearest
@@ -23,6 +23,8 @@ _FILE = Document(
     format=1, remedy="train again", missing="the folder holds no finished gdw run; check the path"
 )
 
+_PLURALS = {"number": "numbers", "category": "categories", "date": "dates"}
+_SHOWN = 8
 _ANY = re.compile(r".*", re.DOTALL)
 # The types with parameters, which have no alias in `pyarrow`.
 _ZONED = re.compile(r"timestamp\[(\w+), tz=(.+)\]")
@@ -51,6 +53,9 @@ class Schema:
         labels_merged: whether labels that differ only in case, white space or invisible characters are one
             class.
         label_type: the type of the label column, as `pyarrow` names it. Predictions are written in it.
+        categories: for a table, the number of different values of each category.
+        unused: the columns that are not learned from, each with the reason.
+        size: the shape of one encoded example.
     """
 
     kind: str
@@ -60,6 +65,9 @@ class Schema:
     names_declared: bool = False
     labels_merged: bool = False
     label_type: str = "string"
+    categories: dict[str, int] = field(default_factory=dict)
+    unused: dict[str, str] = field(default_factory=dict)
+    size: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, source: Source, label: str | None = None) -> Schema:
@@ -74,6 +82,29 @@ class Schema:
             source.names_declared,
             source.labels_merged,
             _type_of_labels(source, label),
+            unused=dict(source.unused)
+            | {name: "all cells are empty" for name in kept if kept[name] == "missing"},
+        )
+
+    @property
+    def keys(self) -> list[str]:
+        """The columns that training left out because they only say which row it is."""
+        return [name for name, reason in self.unused.items() if reason in KEY_REASONS]
+
+    def features(self) -> str:
+        """The columns that the model learns from, in one line."""
+        column = next(iter(self.feature_columns), "")
+        # Early files lack the sizes.
+        words = f": {self.size[0]:,} words and other terms" if self.size else ""
+        if self.kind == "table":
+            return f"learning from {_tables_columns(self.column_types, self.categories)}"
+        if self.kind == "text":
+            return f"learning from the texts of {column!r}{words}"
+        if self.kind == "array" and len(self.size) == 1:
+            return f"learning from {self.size[0]:,} numbers, the columns of {column!r}"
+        pixels = f" of {self.size[-1]} x {self.size[-2]} pixels" if len(self.size) > 1 else ""
+        return (
+            f"learning from {'images' if pixels or self.kind == 'image' else repr(column)}{pixels}"
         )
 
     def load(
@@ -148,6 +179,9 @@ class Schema:
                 names_declared=content.get("names_declared") is True,
                 labels_merged=content.get("labels_merged") is True,
                 label_type=str(content.get("label_type", "string")),
+                categories={str(k): int(v) for k, v in content.get("categories", {}).items()},
+                unused={str(k): str(v) for k, v in content.get("unused", {}).items()},
+                size=tuple(map(int, content.get("size", ()))),
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise _FILE.damaged(path, error) from error
@@ -166,6 +200,26 @@ class Schema:
                 f"Its columns: {', '.join(columns)}"
             )
         return None
+
+
+def _tables_columns(types: Mapping[str, str], categories: Mapping[str, int]) -> str:
+    """The columns of a table in words, by type.
+
+    >>> _tables_columns({"age": "number", "city": "category", "size": "number"}, {"city": 3})
+    "3 columns: 2 numbers ('age', 'size'), 1 category ('city' with 3 values)"
+    """
+    used = {name: type_ for name, type_ in types.items() if type_ != "missing"}
+    parts = []
+    for type_, plural in _PLURALS.items():
+        names = [name for name, known in used.items() if known == type_]
+        counts = [categories.get(name) for name in names]
+        values = ["" if n is None else f" with {n:,} value{'' if n == 1 else 's'}" for n in counts]
+        words = [f"{n!r}{count}" for n, count in zip(names, values, strict=True)][:_SHOWN]
+        more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
+        if names:
+            counted = f"{len(names)} {type_ if len(names) == 1 else plural}"
+            parts.append(f"{counted} ({', '.join(words + more)})")
+    return f"{len(used)} column{'' if len(used) == 1 else 's'}: {', '.join(parts)}"
 
 
 def _type_of_labels(source: Source, label: str | None) -> str:

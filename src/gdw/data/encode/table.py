@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -31,6 +32,10 @@ FITTED = "encoder.skops"
 MAX_CATEGORIES = 1000
 TYPES = ("number", "date", "category")
 
+# Numbers below zero that often stand for a missing value in a column without other ones.
+_SHOWN = 8
+_STAND_INS = (-1, -9, -99, -999, -9999, -99999, -999999)
+
 # The category of missing values. An empty cell is a missing value, so no other category has this name.
 MISSING = ""
 
@@ -50,11 +55,13 @@ class TableEncoder:
         types: the type of each column of the training table, without columns that were empty.
         fitted: the `sklearn.compose.ColumnTransformer`.
         width: F, the number of encoded columns.
+        notes: one line each for the user, on columns of the training table; they are not saved.
     """
 
     types: dict[str, str]
     fitted: Any
     width: int
+    notes: tuple[str, ...] = ()
     name: ClassVar[str] = "table"
     kind: ClassVar[Literal["table"]] = "table"
     mean_std: ClassVar[None] = None
@@ -75,7 +82,16 @@ class TableEncoder:
         clean = _clean(source, np.arange(len(source)), types)
         fitted = _transformer(clean, types)
         encoded = fitted.fit_transform(clean)
-        return cls(types, fitted, int(encoded.shape[1]))
+        width = int(encoded.shape[1])
+        read = cls(types, fitted, width)
+        return replace(read, notes=_notes(clean.iloc[:, : len(_numeric(types))], read.categories))
+
+    @property
+    def categories(self) -> dict[str, int]:
+        """The number of different values of each category in training; a missing value is not one."""
+        names = _categorical(self.types)
+        found = self.fitted.named_transformers_["categories"].categories_ if names else []
+        return {n: len(set(v) - {MISSING}) for n, v in zip(names, found, strict=True)}
 
     def encode(self, source: Source) -> Inputs:
         from scipy.sparse import csr_matrix, issparse, vstack
@@ -164,6 +180,29 @@ def _transformer(clean: pd.DataFrame, types: dict[str, str]) -> Any:
             ("categories", one_hot, categories),
         ]
     )
+
+
+def _notes(numbers: pd.DataFrame, categories: Mapping[str, int]) -> tuple[str, ...]:
+    """Notes on columns with a single value, and on numbers that may stand for a missing value."""
+    low, high = numbers.min(), numbers.max()
+    full = numbers.notna().all()
+    constant = [str(name) for name in numbers.columns[(low == high) & full]]
+    constant += [name for name, count in categories.items() if count == 1]
+    odd = []
+    for name in numbers.columns[low.isin(_STAND_INS)]:
+        rest = numbers[name][numbers[name] != low[name]]
+        if len(rest) and rest.min() >= 0:
+            odd.append(f"{len(numbers) - len(rest):,} times {low[name]:g} in {name!r}")
+    notes = []
+    if constant:
+        notes.append(
+            f"nothing is learned from columns with one value in all rows: {listed(constant)}"
+        )
+    if odd:
+        notes.append(
+            f"read as numbers: {'; '.join(odd[:_SHOWN])}; if they mean missing values, leave the cells empty"
+        )
+    return tuple(notes)
 
 
 def _numeric(types: dict[str, str]) -> list[str]:

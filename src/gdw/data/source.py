@@ -40,8 +40,7 @@ class Source:
         feature_columns: the columns of the inputs.
         rows: the raw rows of the whole file.
         column_types: for a table, the type of each feature column.
-        names_declared: whether the file declares which class number has which name (a Hugging Face
-            `ClassLabel`). Otherwise names are sorted, and class numbers say nothing about them.
+        names_declared: whether the file declares which class number has which name (`ClassLabel`).
         labels_merged: whether labels that differ only in case, white space or invisible characters are one.
         notes: one line each for the user, on how the columns were chosen.
         skipped: for each image that was left out because it cannot be read, its row number and the reason.
@@ -155,8 +154,8 @@ class Source:
             try:
                 pictures.append(decode(value, self.rows.folder, grey=grey))
             except DataError as error:
-                place = self.where(int(np.asarray(indices)[position]))
-                raise DataError(f"{place}: {error}") from None
+                row = int(np.asarray(indices)[position])
+                raise DataError(f"{self.where(row)}: {error}") from None
         return pictures
 
     def texts(self, indices: NDArray[np.int64]) -> list[str]:
@@ -220,9 +219,8 @@ class Source:
         Args:
             column: the name of the column.
             label_names: the class names; default: the distinct labels in the column.
-            names_declared: the `Source.names_declared` of the file that `label_names` come from. If true, the
-                number k in the column means the k-th name. If `label_names` are the present names of this
-                source, what it declares itself counts too.
+            names_declared: the `Source.names_declared` of the file that `label_names` come from. It is also that
+                of this source if `label_names` are its own.
 
         Raises:
             DataError: the column is missing, a row has no label, or a label is not in `label_names`.

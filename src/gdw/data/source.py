@@ -219,8 +219,8 @@ class Source:
         Args:
             column: the name of the column.
             label_names: the class names; default: the distinct labels in the column.
-            names_declared: the `Source.names_declared` of the file that `label_names` come from. It is also that
-                of this source if `label_names` are its own.
+            names_declared: the `Source.names_declared` of the file that `label_names` come from. It is also
+                that of this source if `label_names` are its own.
 
         Raises:
             DataError: the column is missing, a row has no label, or a label is not in `label_names`.

@@ -53,6 +53,10 @@ class Group(str):
     """The heading under which the command line shows an option: `Annotated[int, Group("Training")]`."""
 
 
+class Form(str):
+    """What stands for the value of an option in the help: `Annotated[str, Form("COLUMN")]`."""
+
+
 class Options(BaseModel):
     """Base of all records of options.
 

@@ -180,7 +180,7 @@ def test_help_pulls_in_nothing_heavy(words: list[str]) -> None:
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules, *shown = out.stdout.splitlines()
     assert {"torch", "numpy", "pandas", "datasets", "sklearn"}.isdisjoint(modules.split())
-    assert any("Example: gdw " in line for line in shown)
+    assert "Examples:" in shown
 
 
 def test_version_and_module_entry_point() -> None:

@@ -9,23 +9,24 @@ import re
 import sys
 import warnings
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from gdw._version import __version__
 from gdw.errors import ConfigError, GDWError, nearest, printable
 
-# Each command is the function of this name in the module of this name.
+# Each command is the function of this name in the module of this name, in the order of need.
 COMMANDS = (
     "demo",
     "train",
-    "methods",
-    "evaluate",
-    "predict",
     "audit",
     "report",
+    "evaluate",
+    "predict",
+    "methods",
     "experiment",
     "bench",
 )
@@ -36,13 +37,67 @@ _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 CLOSED_PIPE = 141
 """The exit status of a program that wrote to a closed pipe, in shells: 128 and the number of SIGPIPE."""
 
-_MARKUP: Any = "rich"
+_EXAMPLES = (
+    ("see what it does, in a minute or two", "gdw demo"),
+    (
+        "train on your data; in verified.csv are rows whose labels you have checked",
+        "gdw train data.csv --label animal --meta verified.csv --output runs/animals",
+    ),
+    ("list the labels that are probably wrong", "gdw audit runs/animals"),
+    ("the same as a page, with the examples", "gdw report runs/animals"),
+)
 
-_EMPTY = re.compile(r"(--[^=]*)=|")
+_EMPTY = re.compile(r"(?:(--[^=]*)=)?\s*")
+
+
+# Parameters that several commands have.
+RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.", metavar="RUN")]
+MovedData = Annotated[
+    str | None,
+    typer.Option(
+        help="Where the training data are now. If not given, where they were in training.",
+        metavar="PATH",
+    ),
+]
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        help="Use only this many rows, drawn at random. If not given, all rows.", metavar="N"
+    ),
+]
+SkipBroken = Annotated[
+    bool | None,
+    typer.Option(
+        help="Leave out images that cannot be read, instead of refusing the data. If not given, as in "
+        "training."
+    ),
+]
+
+
+class Command(TyperCommand):
+    """A command with a help page of its own, whose `examples` come first."""
+
+    examples: tuple[tuple[str, str], ...] = ()
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help page of the command."""
+        _write_help(self, ctx, formatter)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer does, but without arguments, a command that needs some shows its usage and examples."""
+        if not args and self.no_args_is_help and not ctx.resilient_parsing:
+            _teach(self, ctx)
+        return super().parse_args(ctx, args)
 
 
 class Commands(TyperGroup):
     """The commands of `gdw`. The module of a command is imported when the command is used or listed."""
+
+    examples = _EXAMPLES
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands."""
+        _write_help(self, ctx, formatter)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of all commands."""
@@ -59,19 +114,24 @@ class Commands(TyperGroup):
                 f"Its commands: {', '.join(COMMANDS)}"
             )
         module = importlib.import_module(f"gdw.cli.{cmd_name}")
-        command = typer.Typer(add_completion=False, rich_markup_mode=_MARKUP)
-        command.command(
+        app = typer.Typer(add_completion=False)
+        app.command(
             cmd_name,
-            epilog=module.EPILOG,
+            cls=Command,
+            epilog=getattr(module, "EPILOG", None),
             no_args_is_help=getattr(module, "NEEDS_ARGUMENTS", False),
         )(getattr(module, cmd_name))
-        return typer.main.get_command(command)
+        command: Any = typer.main.get_command(app)
+        command.examples = module.EXAMPLES
+        return command
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As typer does, but with one line for an error."""
         try:
             if not ctx.resilient_parsing:
                 _refuse_empty(args)
+            if not args and not ctx.resilient_parsing and self.no_args_is_help:
+                _teach(self, ctx)
             return super().parse_args(ctx, args)
         except (ConfigError, OSError, _UsageError) as error:
             raise typer.Exit(_report(error)) from None
@@ -84,6 +144,21 @@ class Commands(TyperGroup):
             raise typer.Exit(_report(error)) from None
 
 
+def _write_help(command: Any, ctx: Any, formatter: Any) -> None:
+    from gdw.cli.help_page import help_page
+
+    formatter.write(help_page(command, ctx))
+
+
+def _teach(command: Any, ctx: Any) -> None:
+    """Without any argument: show how the command is used, on standard error, and end with the status 2."""
+    from gdw.cli.help_page import help_page, usage_page
+
+    page = help_page if isinstance(command, Commands) else usage_page
+    typer.echo(page(command, ctx), err=True, nl=False)
+    raise typer.Exit(2)
+
+
 def _refuse_empty(args: list[str]) -> None:
     """Refuse an empty argument, such as a variable of the shell that is not set: a path would be this folder.
 
@@ -92,8 +167,9 @@ def _refuse_empty(args: list[str]) -> None:
     """
     for before, arg in pairwise(["", *args]):
         empty = _EMPTY.fullmatch(arg)
-        if empty is not None:
-            option = empty[1] or before
+        option = before if empty is None else empty[1] or before
+        # The cells of a file may be separated by spaces or tabs.
+        if empty is not None and not (option == "--delimiter" and arg[-1:].isspace()):
             name = option if option.startswith("-") else "an argument"
             raise ConfigError(f"{name}: expected a value, found an empty one")
 
@@ -135,9 +211,8 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=_MARKUP,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: gdw train data.csv --label animal --meta verified.csv --output runs/animals",
+    epilog="Help on a command: gdw COMMAND --help",
 )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gdw.cli.app import cell, say
+from gdw.cli.app import MovedData, RunFolder, cell, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from gdw.runs import Run, RunAudit
 
 NEEDS_ARGUMENTS = True
-EPILOG = "Example: gdw audit runs/animals --apply KEEP --output kept.csv"
+EXAMPLES = (
+    (
+        "the labels that are probably wrong, also in runs/animals/label_issues.csv",
+        "gdw audit runs/animals",
+    ),
+    ("a copy of the data without them", "gdw audit runs/animals --apply KEEP --output kept.csv"),
+    (
+        "a copy with the labels that you corrected in the list",
+        "gdw audit runs/animals --issues edited.csv --apply RELABEL --output new.csv",
+    ),
+)
 
 _CONFUSIONS = 10
 
@@ -34,42 +44,50 @@ class Mode(str, Enum):
 
 
 def audit(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    run: RunFolder,
     top: Annotated[
-        int, typer.Option(help="Print this many of the most suspicious labels.", min=0)
+        int, typer.Option(help="Print the N most suspicious labels.", min=0, metavar="N")
     ] = 20,
     threshold: Annotated[
         float,
-        typer.Option(help="A label whose score is above this is a label issue.", min=0, max=1),
+        typer.Option(
+            help="A label whose score is above this number, from 0 to 1, is a label issue.",
+            min=0,
+            max=1,
+            metavar="NUMBER",
+        ),
     ] = 0.5,
-    data: Annotated[
-        str | None,
-        typer.Option(help="Where the training data are now, if they were moved since training."),
-    ] = None,
+    data: MovedData = None,
     issues: Annotated[
         Path | None,
         typer.Option(
             help="Use this list of issues instead of computing one: an edited label_issues.csv, or a list "
-            "made by cleanlab."
+            "made by cleanlab. If not given, the list is computed.",
+            metavar="FILE",
         ),
     ] = None,
     apply: Annotated[
         Mode | None,
         typer.Option(
             help="Write a copy of the data: KEEP leaves the rows with label issues out, RELABEL gives them "
-            "the suggested label.",
+            "the suggested label. If not given, no copy is written.",
+            metavar="KEEP|RELABEL",
             case_sensitive=False,
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="The file or folder that --apply writes, in the format of the data."),
+        typer.Option(
+            help="The file or folder that --apply writes, in the format of the data. Required with --apply.",
+            metavar="PATH",
+        ),
     ] = None,
     pred_probs: Annotated[
         Path | None,
         typer.Option(
             help="Also write the predicted probabilities for cleanlab to this .npy file: one row for each "
-            "example, one column for each class."
+            "example, one column for each class. If not given, it is not written.",
+            metavar="FILE",
         ),
     ] = None,
     force: Annotated[

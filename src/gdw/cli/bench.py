@@ -9,30 +9,58 @@ import typer
 
 from gdw.cli.app import say
 
-EPILOG = "Example: gdw bench --suite mlp --json figures.json"
+EXAMPLES = (
+    ("the quick suite, on this machine", "gdw bench"),
+    ("one model, and its figures in a file", "gdw bench --suite mlp --json figures.json"),
+    ("how fast files are read", "gdw bench --suite loading --table-rows 1000000"),
+)
 
 
 def bench(
     suite: Annotated[
         str,
         typer.Option(
-            help="standard, quick, compiled, loading, or one model: mlp, resnet32, wrn-16-2, transformer."
+            help="What to measure: standard, quick, compiled, loading, or one model: mlp, resnet32, wrn-16-2 "
+            "or transformer.",
+            metavar="NAME",
         ),
     ] = "quick",
-    repeats: Annotated[int, typer.Option(help="How often each step is measured.", min=1)] = 7,
+    repeats: Annotated[
+        int, typer.Option(help="How many times each step is measured.", min=1, metavar="N")
+    ] = 7,
     table_rows: Annotated[
-        int, typer.Option(help="Rows of the files that the suite loading reads.", min=20)
+        int,
+        typer.Option(
+            help="The rows of the files that the suite loading reads, at least 20.",
+            min=20,
+            metavar="N",
+        ),
     ] = 100_000,
-    table_columns: Annotated[int, typer.Option(help="Columns of these files.", min=5)] = 20,
+    table_columns: Annotated[
+        int, typer.Option(help="The columns of these files, at least 5.", min=5, metavar="N")
+    ] = 20,
     json_: Annotated[
-        Path | None, typer.Option("--json", help="Write the results to this JSON file.")
+        Path | None,
+        typer.Option(
+            "--json",
+            help="Also write the results to this JSON file. If not given, they are only printed.",
+            metavar="FILE",
+        ),
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option(help="Write the results to this Markdown file.")
+        Path | None,
+        typer.Option(
+            help="Also write them to this Markdown file. If not given, they are only printed.",
+            metavar="FILE",
+        ),
     ] = None,
     from_: Annotated[
         Path | None,
-        typer.Option("--from", help="Measure nothing; print the results in this JSON file."),
+        typer.Option(
+            "--from",
+            help="Measure nothing; print the results in this JSON file. If not given, measure.",
+            metavar="FILE",
+        ),
     ] = None,
     force: Annotated[
         bool,

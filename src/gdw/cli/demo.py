@@ -9,7 +9,10 @@ import typer
 
 from gdw.cli.app import say
 
-EPILOG = "Example: gdw demo --seeds 1"
+EXAMPLES = (
+    ("a minute or two", "gdw demo"),
+    ("a third of it, into a folder of your choice", "gdw demo --seeds 1 --output runs/first"),
+)
 
 _DEFAULT = Path("runs", "demo")
 
@@ -17,10 +20,13 @@ _DEFAULT = Path("runs", "demo")
 def demo(
     output: Annotated[
         Path | None,
-        typer.Option(help="The folder to create. runs/demo, or the next free name, if not given."),
+        typer.Option(
+            help="The folder to create. If not given, runs/demo, or the next free name.",
+            metavar="FOLDER",
+        ),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(help="Repeat everything with this many random seeds.", min=1)
+        int, typer.Option(help="Repeat everything with this many random seeds.", min=1, metavar="N")
     ] = 3,
 ) -> None:
     """Compare the methods of gdw with plain training, on scans of digits with wrong labels.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gdw.cli.app import cell, say
+from gdw.cli.app import Limit, RunFolder, SkipBroken, cell, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,36 +16,50 @@ if TYPE_CHECKING:
     from gdw.runs.config import DataConfig
 
 NEEDS_ARGUMENTS = True
-EPILOG = "Example: gdw evaluate runs/animals holdout.csv"
+EXAMPLES = (
+    (
+        "how good the model is on labelled data that it has not seen",
+        "gdw evaluate runs/animals holdout.csv",
+    ),
+    (
+        "the labels have another name there",
+        "gdw evaluate runs/animals holdout.csv --label checked_label",
+    ),
+    (
+        "the figures for another program",
+        "gdw evaluate runs/animals holdout.csv --json figures.json",
+    ),
+)
 
 _ROWS = 20
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: RunFolder,
     data: Annotated[
-        str, typer.Argument(help="Labelled data, in the same form as the training data.")
+        str,
+        typer.Argument(
+            help="A file or folder of labelled data, in the same form as the training data.",
+            metavar="DATA",
+        ),
     ],
     label: Annotated[
         str | None,
         typer.Option(
-            help="The label column of DATA. The one of the test, training or verified data if not given."
+            help="The label column of DATA. If not given, that of the test, training or verified data, "
+            "whichever DATA has.",
+            metavar="COLUMN",
         ),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Use only this many rows, drawn at random.")
-    ] = None,
-    skip_broken: Annotated[
-        bool | None,
-        typer.Option(
-            help="Leave out images that cannot be read, instead of refusing the data. As in training if not "
-            "given."
-        ),
-    ] = None,
+    limit: Limit = None,
+    skip_broken: SkipBroken = None,
     json_: Annotated[
         str | None,
         typer.Option(
-            "--json", help="Also write the results to this JSON file; - prints only them."
+            "--json",
+            help="Also write the results to this JSON file; - prints only them. If not given, a table is "
+            "printed.",
+            metavar="FILE",
         ),
     ] = None,
     force: Annotated[
@@ -55,6 +69,7 @@ def evaluate(
     """Measure the model of a run on labelled data.
 
     Prints accuracy, balanced accuracy, log-likelihood, calibration error, and the recall of each class.
+
     Without --limit the results are also saved in the run folder (evaluation.json) for gdw report.
     """
     from gdw.cli.errors import note, notes_of_warnings

@@ -16,28 +16,62 @@ if TYPE_CHECKING:
     from gdw.experiments.results import Results
 
 
-EPILOG = "Example: gdw experiment smoke --output grids/smoke"
+EXAMPLES = (
+    ("which protocols gdw brings along, and how long they take", "gdw experiment --list"),
+    (
+        "run one of them; the same command goes on after an interruption",
+        "gdw experiment smoke --output grids/smoke",
+    ),
+    (
+        "a protocol of your own: first what it would run, then a part of it",
+        "gdw experiment mine.yaml --output grids/mine --dry-run",
+    ),
+    (
+        "only two of its methods, and one seed",
+        "gdw experiment mine.yaml --output grids/mine --only 'method=gdw*' --only seed=0",
+    ),
+)
 
 
 def experiment(
     protocol: Annotated[
-        str | None, typer.Argument(help="A YAML file, or the name of a shipped protocol.")
+        str | None,
+        typer.Argument(
+            help="A YAML file, or the name of a shipped protocol. Required, unless --list or --results is "
+            "given.",
+            metavar="PROTOCOL",
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the grid. An existing grid is continued.")
+        Path | None,
+        typer.Option(
+            help="The folder of the grid; an existing grid is continued. Required with PROTOCOL.",
+            metavar="FOLDER",
+        ),
     ] = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="Folder of your data sets: ${data} in the protocol.")
+        Path | None,
+        typer.Option(
+            help="The folder of your data sets, which is ${data} in the protocol. If not given, a protocol "
+            "that needs it is refused.",
+            metavar="FOLDER",
+        ),
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Runs at a time. Default: one per core, or 1 with a GPU.", min=1),
+        typer.Option(
+            help="The number of runs at a time. If not given, one for each core, or 1 with a GPU.",
+            min=1,
+            metavar="N",
+        ),
     ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Only runs that match AXIS=GLOB. Axes: data, noise, imbalance, method, seed. Repeatable: "
-            "a run must match one condition of each axis."
+            help="Only runs that match, such as 'method=gdw*'. The axes are data, noise, imbalance, method "
+            "and seed. The option can be repeated: a run must match one condition of each axis. If not "
+            "given, all runs.",
+            metavar="AXIS=GLOB",
         ),
     ] = None,
     dry_run: Annotated[
@@ -46,12 +80,18 @@ def experiment(
     list_: Annotated[bool, typer.Option("--list", help="Show the shipped protocols.")] = False,
     results: Annotated[
         list[Path] | None,
-        typer.Option(help="Run nothing; write the results of this grid again. Repeatable."),
+        typer.Option(
+            help="Run nothing; write the results of the grid in this folder again. The option can be "
+            "repeated. If not given, the grid of PROTOCOL is run.",
+            metavar="FOLDER",
+        ),
     ] = None,
     markdown: Annotated[
         Path | None,
         typer.Option(
-            help="With --results: write one page with all results here, its pictures in a folder next to it."
+            help="With --results: write one page with all results to this file, its pictures in a folder "
+            "next to it. If not given, only the results of each grid are written.",
+            metavar="FILE",
         ),
     ] = None,
     force: Annotated[

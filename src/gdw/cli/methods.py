@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import inspect
+import shutil
 import textwrap
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
 from gdw.cli.app import say
-from gdw.options import plain_types
+from gdw.options import Options, plain_types
 from gdw.reweight.registry import METHODS
 
-EPILOG = "Example: gdw methods focal"
+EXAMPLES = (
+    ("all methods, each in one line", "gdw methods"),
+    ("one of them with its options, defaults and presets", "gdw methods gdw"),
+    (
+        "set some of them",
+        "gdw train data.csv --output run --method gdw --set preset=short --set clip=0.5",
+    ),
+)
 
+_NOT_SET = "not set"
 _TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="The method to describe.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="The method to describe. If not given, all are listed.", metavar="[NAME]"
+        ),
+    ] = None,
 ) -> None:
     """List the training methods, or describe one of them with its options."""
     if name is None:
@@ -47,11 +62,36 @@ def _describe(name: str) -> None:
         if option not in NOT_IN_TRAINING
     }
     say("Options, each set with --set NAME=VALUE:" if options else "It has no options.")
+    width = min(94, shutil.get_terminal_size().columns) - 6
+    defaults = {o: _yaml(f.get_default(call_default_factory=True)) for o, f in options.items()}
     for option, field in options.items():
-        default = _yaml(field.get_default(call_default_factory=True))
-        details = [*_values(field.annotation), *_bounds(field.metadata), f"default {default}"]
-        say(f"  {option}: {', '.join(details)}")
-        say(textwrap.indent(textwrap.fill(field.description or "", 88), "      "))
+        details = [*_values(field.annotation), *_bounds(field.metadata)]
+        say(f"  {option}: {', '.join([*details, f'default {defaults[option]}'])}")
+        text = textwrap.fill(field.description or "", width, break_on_hyphens=False)
+        say(textwrap.indent(text, "      "))
+    for line in _presets(method.Options):
+        say(line)
+    example = next((o for o, default in defaults.items() if default != _NOT_SET), None)
+    if example is not None:
+        say(f"Example: gdw train ... --method {name} --set {example}={defaults[example]}")
+
+
+def _presets(options: type[Options]) -> list[str]:
+    """The presets of a method with the options in which they differ; nothing for a method without presets."""
+    field = options.model_fields.get("preset")
+    names = () if field is None else get_args(plain_types(field.annotation)[0])
+    presets = {name: options(preset=name).model_dump(exclude={"preset"}) for name in names}
+    lines = [
+        f"    {name}: "
+        + ", ".join(f"{o}={_yaml(v)}" for o, v in preset.items() if _differs(o, presets))
+        for name, preset in presets.items()
+    ]
+    heading = "Presets, each chosen with --set preset=NAME; options that are given win over it:"
+    return [heading, *lines] if lines else []
+
+
+def _differs(option: str, presets: Mapping[str, Mapping[str, Any]]) -> bool:
+    return len({repr(preset[option]) for preset in presets.values()}) > 1
 
 
 def _description(method: type) -> str:
@@ -88,4 +128,4 @@ def _yaml(value: Any) -> str:
     """A default as `--set` would take it."""
     if isinstance(value, bool):
         return str(value).lower()
-    return "not set" if value is None else str(value)
+    return _NOT_SET if value is None else str(value)

@@ -7,36 +7,40 @@ from typing import Annotated
 
 import typer
 
-from gdw.cli.app import listed_names, say
+from gdw.cli.app import Limit, RunFolder, SkipBroken, listed_names, say
 
 NEEDS_ARGUMENTS = True
-EPILOG = "Example: gdw predict runs/animals new.csv --output predictions.csv"
+EXAMPLES = (
+    (
+        "labels and probabilities for new rows",
+        "gdw predict runs/animals new.csv --output predictions.csv",
+    ),
+    ("for a folder of images", "gdw predict runs/photos new_photos --output predictions.parquet"),
+)
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: RunFolder,
     data: Annotated[
         str,
-        typer.Argument(help="Data in the same form as the training data. Labels are not needed."),
+        typer.Argument(
+            help="A file or folder in the same form as the training data. Labels are not needed.",
+            metavar="DATA",
+        ),
     ],
-    output: Annotated[Path, typer.Option(help="The file to write: .csv, .parquet or .jsonl.")],
+    output: Annotated[
+        Path, typer.Option(help="The file to write: .csv, .parquet or .jsonl.", metavar="FILE")
+    ],
     keep: Annotated[
         list[str] | None,
         typer.Option(
             help="Your columns to repeat beside the predictions, separated by commas; the option can be "
-            "repeated. all or none of them too. Those named like a key or a row number if not given."
+            "repeated. all or none of them too. If not given, those named like a key or a row number.",
+            metavar="COLUMN,...",
         ),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Use only this many rows, drawn at random.")
-    ] = None,
-    skip_broken: Annotated[
-        bool | None,
-        typer.Option(
-            help="Leave out images that cannot be read, instead of refusing the data. As in training if not "
-            "given."
-        ),
-    ] = None,
+    limit: Limit = None,
+    skip_broken: SkipBroken = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite the file of --output if it exists.")
     ] = False,

@@ -9,11 +9,15 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from gdw.options import Group, Options, plain_types
+from gdw.cli.app import listed_names
+from gdw.errors import ConfigError, brief
+from gdw.files.yaml_files import parse_yaml
+from gdw.options import Form, Group, Options, plain_types
 
 MOST_USED = "Most used"
 
-_METAVARS = {int: "INTEGER", float: "NUMBER", bool: None}
+_FORMS = {int: "N", float: "NUMBER", bool: None}
+"""How the value of an option is called, by its type, if its field does not have a `Form`."""
 
 
 def add_record_flags(
@@ -74,7 +78,8 @@ def _parameter(
     information: Any
     if flag.startswith("--"):
         panel = next((m for m in field.metadata if isinstance(m, Group)), group)
-        information = _option(flag, kind, field.description, panel, completed)
+        form = next((m for m in field.metadata if isinstance(m, Form)), None)
+        information = _option(flag, kind, field.description, panel, completed, form)
     else:
         information = typer.Argument(help=field.description, metavar=flag)
     return inspect.Parameter(
@@ -86,7 +91,12 @@ def _parameter(
 
 
 def _option(
-    flag: str, kind: Any, description: str | None, panel: str, completed: Sequence[str]
+    flag: str,
+    kind: Any,
+    description: str | None,
+    panel: str,
+    completed: Sequence[str],
+    form: str | None,
 ) -> Any:
     """What typer needs to know about a flag. The record checks its value, not typer."""
     choices = list(map(str, get_args(kind))) if get_origin(kind) is Literal else []
@@ -94,7 +104,7 @@ def _option(
     return typer.Option(
         f"{flag}/--no-{flag.removeprefix('--')}" if kind is bool else flag,
         help=description,
-        metavar="|".join(choices) or _METAVARS.get(kind, "TEXT"),
+        metavar=form or "|".join(choices) or _FORMS.get(kind, "TEXT"),
         autocompletion=(lambda: offered) if offered else None,
         rich_help_panel=panel,
     )
@@ -143,3 +153,33 @@ def _sorted(
         return (-1, 0) if panel is None else (order.index(panel), within)
 
     return sorted(parameters, key=position)
+
+
+def value_of_flag(field: str, value: Any) -> Any:
+    """The value of a flag for its record: method options are NAME=VALUE, lists are separated by commas.
+
+    Quotes keep a comma within a name.
+    """
+    if not isinstance(value, list):
+        return value
+    if field == "method_options":
+        return _settings(value)
+    return listed_names(value)
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    """Options of a method from texts `NAME=VALUE`; each value is read as YAML."""
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ConfigError(
+                f"--set takes NAME=VALUE, such as folds=2, found {pair!r}: gdw methods METHOD lists the names"
+            )
+        try:
+            settings[name.strip()] = parse_yaml(value)
+        except ValueError as error:
+            raise ConfigError(
+                f"--set {name}: cannot read the value {brief(value)} as YAML: {error}"
+            ) from None
+    return settings

@@ -7,48 +7,65 @@ from typing import Annotated
 
 import typer
 
-from gdw.cli.app import say
+from gdw.cli.app import MovedData, RunFolder, SkipBroken, say
 
 NEEDS_ARGUMENTS = True
-EPILOG = "Example: gdw report runs/animals --test holdout.csv"
+EXAMPLES = (
+    (
+        "the page of a run, with its label issues if gdw audit was run before",
+        "gdw report runs/animals",
+    ),
+    (
+        "also how good the model is on data that it has not seen",
+        "gdw report runs/animals --test holdout.csv",
+    ),
+    (
+        "compared with plain training on the same data",
+        "gdw report runs/animals --test holdout.csv --baseline runs/plain",
+    ),
+)
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: RunFolder,
     output: Annotated[
         Path | None,
-        typer.Option(help="The .html file to write. report.html in the run folder if not given."),
+        typer.Option(
+            help="The .html file to write. If not given, report.html in the run folder.",
+            metavar="FILE",
+        ),
     ] = None,
     test: Annotated[
         str | None,
         typer.Option(
-            help="Labelled data to evaluate the model on first. The results are saved in evaluation.json."
+            help="A file or folder of labelled data to evaluate the model on first. The results are saved in "
+            "evaluation.json. If not given, the page shows those of the last evaluation, if any.",
+            metavar="PATH",
         ),
     ] = None,
     test_label: Annotated[
-        str | None, typer.Option(help="The label column of the test data.")
+        str | None,
+        typer.Option(
+            help="The label column of the test data. If not given, as for gdw evaluate.",
+            metavar="COLUMN",
+        ),
     ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(
-            help="The folder of another run to compare with, such as one of plain training."
+            help="The folder of another run to compare with, such as one of plain training. If not given, "
+            "none.",
+            metavar="RUN",
         ),
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="Where the training data are now, if they were moved since training."),
-    ] = None,
-    skip_broken: Annotated[
-        bool | None,
-        typer.Option(
-            help="Leave out test images that cannot be read, instead of refusing the data. As in training if "
-            "not given."
-        ),
-    ] = None,
+    data: MovedData = None,
+    skip_broken: SkipBroken = None,
     examples: Annotated[
         int,
         typer.Option(
-            help="Show this many examples, those whose label is most likely wrong.", min=1
+            help="Show this many examples, those whose label is most likely wrong.",
+            min=1,
+            metavar="N",
         ),
     ] = 200,
     force: Annotated[

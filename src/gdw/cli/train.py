@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gdw.cli.app import listed_names, say
-from gdw.cli.record_flags import add_record_flags
-from gdw.errors import ConfigError, brief
-from gdw.files.yaml_files import parse_yaml
+from gdw.cli.app import say
+from gdw.cli.record_flags import add_record_flags, value_of_flag
+from gdw.errors import ConfigError
 from gdw.options import Options
 from gdw.reweight.registry import METHODS
 from gdw.runs.config import DataConfig, ModelConfig, RunConfig, read_config_file
@@ -25,10 +24,24 @@ if TYPE_CHECKING:
     from gdw.train.output import FitResult
 
 NEEDS_ARGUMENTS = True
+EXAMPLES = (
+    (
+        "a table; in verified.csv are 10 or more rows of each class that you checked",
+        "gdw train data.csv --label animal --meta verified.csv --output runs/animals",
+    ),
+    (
+        "one file, whose column checked is true in the rows that you verified",
+        "gdw train data.csv --label animal --trusted checked --output runs/animals",
+    ),
+    (
+        "photographs in one folder for each class, verified ones likewise in another",
+        "gdw train photos --meta verified --output runs/photos --augment standard",
+    ),
+    ("go on after an interruption", "gdw train --resume --output runs/animals"),
+)
 EPILOG = "\n\n".join(
     (
-        "Example: gdw train data.csv --label animal --meta verified.csv --output runs/animals",
-        "Methods, which gdw methods describes:",
+        "Methods (gdw methods says what they do, gdw methods NAME lists their options for --set):",
         *(
             f"{family}: {', '.join(name for name, _ in members)}"
             for family, members in METHODS.families().items()
@@ -49,7 +62,7 @@ _RUN = "Run folder and progress"
 @add_record_flags(
     tuple(RECORDS.values()),
     first=(
-        "label", "meta", "trusted", "output", "test", "name", "method", "epochs", "augment", "resume"
+        "output", "label", "meta", "trusted", "test", "method", "epochs", "name", "augment", "resume"
     ),
     panels=(
         "Your data", "Verified examples", "Method", "Training", "Model", _RUN, "Machine", "Experiments"
@@ -62,7 +75,9 @@ def train(
     output: Annotated[
         Path,
         typer.Option(
-            help="The run folder, which is created.", metavar="FOLDER", rich_help_panel=_RUN
+            help="The run folder, which is created. With --resume, the one to go on with.",
+            metavar="FOLDER",
+            rich_help_panel=_RUN,
         ),
     ],
     resume: Annotated[
@@ -76,8 +91,10 @@ def train(
     stop_after: Annotated[
         int | None,
         typer.Option(
-            help="Stop when this many epochs are done, and save. --resume goes on.",
+            help="Stop when this many epochs are done, and save; --resume goes on. If not given, train to "
+            "the end.",
             min=1,
+            metavar="N",
             rich_help_panel=_RUN,
         ),
     ] = None,
@@ -85,7 +102,8 @@ def train(
         Path | None,
         typer.Option(
             help="A YAML file of options, such as the config.yaml of a run. Options of the command line "
-            "take precedence.",
+            "take precedence, also to take a switch back: --no-NAME, such as --no-add-clean. If not given, "
+            "only the command line counts.",
             metavar="FILE",
             rich_help_panel=_RUN,
         ),
@@ -151,7 +169,7 @@ def _add_flags(sections: dict[str, Any], passed: Mapping[str, Any]) -> None:
         section = sections.setdefault(name, {})
         if isinstance(section, dict):
             fields = record.model_fields.keys() & passed.keys()
-            section.update({field: _read(field, passed[field]) for field in fields})
+            section.update({field: value_of_flag(field, passed[field]) for field in fields})
 
 
 def _parse(sections: Mapping[str, Any]) -> RunConfig:
@@ -166,34 +184,6 @@ def _forget_options_of_another(options: Any, method: str | None) -> None:
     """If the command line names another method than the file, the file's method options do not apply."""
     if isinstance(options, dict) and method not in (None, options.get("method", method)):
         options.pop("method_options", None)
-
-
-def _read(field: str, value: Any) -> Any:
-    """The value of a flag for its record: method options are NAME=VALUE, lists are separated by commas.
-
-    Quotes keep a comma within a name.
-    """
-    if not isinstance(value, list):
-        return value
-    if field == "method_options":
-        return _settings(value)
-    return listed_names(value)
-
-
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    """Options of a method from texts `NAME=VALUE`; each value is read as YAML."""
-    settings = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"--set takes NAME=VALUE, such as folds=2, found {pair!r}")
-        try:
-            settings[name.strip()] = parse_yaml(value)
-        except ValueError as error:
-            raise ConfigError(
-                f"--set {name}: cannot read the value {brief(value)} as YAML: {error}"
-            ) from None
-    return settings
 
 
 def _introduce(training: Training, prepared: PreparedData, network: Any) -> None:

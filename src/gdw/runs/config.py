@@ -13,7 +13,7 @@ from gdw.data.rows import suffixes_in_words
 from gdw.data.text_files import Quoting, ReadOptions
 from gdw.errors import ConfigError, brief
 from gdw.files.yaml_files import read_options
-from gdw.options import Group, Options
+from gdw.options import Form, Group, Options
 from gdw.train.config import TrainConfig
 
 FORMAT = 2
@@ -23,6 +23,15 @@ _Count: TypeAlias = Annotated[int, Field(ge=1)]
 
 _VERIFIED = Group("Verified examples")
 _EXPERIMENTS = Group("Experiments")
+
+_COLUMN = Form("COLUMN")
+_COLUMNS = Form("COLUMN,...")
+_PATH = Form("PATH")
+
+
+def _optional(description: str) -> Any:
+    """A field that need not be given, and is None then."""
+    return Field(default=None, description=description)
 
 
 class DataConfig(Options):
@@ -34,9 +43,9 @@ class DataConfig(Options):
 
     path: str = Field(
         description="The data to train on: a folder that has one folder of images for each class, or a "
-        f"{suffixes_in_words()} file.",
+        f"{suffixes_in_words()} file. Required, unless --resume or the file of --config names them.",
     )
-    label: str = Field(
+    label: Annotated[str, _COLUMN] = Field(
         default="label", description="The column with the labels, some of which may be wrong."
     )
     label_as_classes: bool = Field(
@@ -48,51 +57,47 @@ class DataConfig(Options):
         default=False,
         description="Make one class of labels that differ only in case, white space or invisible characters.",
     )
-    test: str | None = Field(
-        default=None,
-        description="A file or folder with true labels. The accuracy on it is measured after each epoch.",
+    test: Annotated[str | None, _PATH] = _optional(
+        "A file or folder with true labels. The accuracy on it is measured after each epoch. If not given, "
+        "no accuracy is measured."
     )
-    test_label: str | None = Field(
-        default=None,
-        description="The label column of the test data, if it has another name than in the data.",
+    test_label: Annotated[str | None, _COLUMN] = _optional(
+        "The label column of the test data. If not given, that of --label, or of --meta-label."
     )
-    image: str | None = Field(
-        default=None,
-        description="The column with the images: paths of image files, or their bytes.",
+    image: Annotated[str | None, _COLUMN] = _optional(
+        "The column with the images: paths of image files, or their bytes. If not given, it is found by "
+        "what it holds."
     )
-    text: str | None = Field(default=None, description="The column with the texts.")
-    features: list[str] | None = Field(
-        default=None,
-        description="The columns to learn from, separated by commas; the option can be repeated. All columns "
-        "if not given.",
+    text: Annotated[str | None, _COLUMN] = _optional(
+        "The column with the texts. If not given, it is found by what it holds."
     )
-    drop: list[str] = Field(
+    features: Annotated[list[str] | None, _COLUMNS] = _optional(
+        "The columns to learn from, separated by commas; the option can be repeated. If not given, all that "
+        "can be learned from."
+    )
+    drop: Annotated[list[str], _COLUMNS] = Field(
         default_factory=list,
-        description="Columns not to learn from, separated by commas; the option can be repeated.",
+        description="Columns not to learn from, separated by commas; the option can be repeated. If not "
+        "given, none.",
     )
-    limit: _Count | None = Field(
-        default=None, description="Use only this many rows of the data, drawn at random."
+    limit: _Count | None = _optional(
+        "Use only this many rows of the data, drawn at random. If not given, all rows."
     )
-    delimiter: str | None = Field(
-        default=None,
-        description="The character between two cells of text files, such as ';', or the word tab. A comma in "
-        ".csv and a tab in .tsv files if not given. This and the next two options hold for all files of the "
-        "run.",
+    delimiter: Annotated[str | None, Form("CHARACTER")] = _optional(
+        "The character between two cells of text files, such as ';', or the word tab. If not given, a comma "
+        "in .csv and a tab in .tsv files. This and the next two options hold for all files of the run."
     )
-    quoting: Quoting | None = Field(
-        default=None,
-        description="The quotes in text files. double: a cell in double quotes may contain delimiters and "
-        "line breaks. none: quotes are ordinary characters. If not given: double, but a quoted cell that "
-        "contains whole rows is refused.",
+    quoting: Quoting | None = _optional(
+        "The quotes in text files. double: a cell in double quotes may contain delimiters and line breaks. "
+        "none: quotes are ordinary characters. If not given, double, but a quoted cell that contains whole "
+        "rows is refused."
     )
-    encoding: str | None = Field(
-        default=None,
-        description="The encoding of text files, such as windows-1252 or utf-16. UTF-8 if not given.",
+    encoding: Annotated[str | None, Form("NAME")] = _optional(
+        "The encoding of text files, such as windows-1252 or utf-16. If not given, UTF-8."
     )
-    image_size: _Count | None = Field(
-        default=None,
-        description="Resize images to squares with sides of this many pixels. 32 or 224 if not given, "
-        "whichever suits the images.",
+    image_size: Annotated[_Count | None, Form("PIXELS")] = _optional(
+        "Resize images to squares with sides of this many pixels. If not given, 32 or 224, whichever suits "
+        "the images."
     )
     skip_broken: bool = Field(
         default=False,
@@ -103,39 +108,36 @@ class DataConfig(Options):
         default=20_000,
         description="For texts: the largest number of different words to use as inputs.",
     )
-    meta: Annotated[str | None, _VERIFIED] = Field(
-        default=None,
-        description="A file or folder of examples whose labels you have verified, in the same form as "
-        "the data.",
+    meta: Annotated[str | None, _VERIFIED, _PATH] = _optional(
+        "A file or folder of examples whose labels you have verified, in the same form as the data. If not "
+        "given, see --trusted and --meta-size; without any of them, rows of the data whose labels look "
+        "right stand in."
     )
-    meta_label: Annotated[str | None, _VERIFIED] = Field(
-        default=None,
-        description="The column with the verified labels, if it is not the column of the other labels.",
+    meta_label: Annotated[str | None, _VERIFIED, _COLUMN] = _optional(
+        "The column with the verified labels. If not given, that of --label."
     )
-    trusted: Annotated[str | None, _VERIFIED] = Field(
-        default=None,
-        description="A column of the data that is true in the rows whose labels you have verified.",
+    trusted: Annotated[str | None, _VERIFIED, _COLUMN] = _optional(
+        "The column of the data that is true in the rows whose labels you have verified. If not given, see "
+        "--meta."
     )
-    meta_size: Annotated[_Count | None, _VERIFIED] = Field(
-        default=None,
-        description="Draw this many rows of the data as the clean set, equally many of each class. For data "
-        "whose true labels are known, in the column --meta-label or before --noise. Otherwise nobody has "
-        "verified these rows, and the audit does not rely on them.",
+    meta_size: Annotated[_Count | None, _VERIFIED] = _optional(
+        "Draw this many rows of the data as the clean set, equally many of each class. For data whose true "
+        "labels are known, in the column --meta-label or before --noise. Otherwise nobody has verified "
+        "these rows, and the audit does not rely on them. If not given, none are drawn."
     )
     add_clean: Annotated[bool, _VERIFIED] = Field(
         default=False,
         description="Train on the verified examples too, so that methods that do not use them "
         "otherwise see the same data.",
     )
-    noise: Annotated[str | None, _EXPERIMENTS] = Field(
-        default=None,
-        description="Replace some labels by wrong ones: KIND:RATE with the kind uniform, flip, pair or "
-        "instance, such as uniform:0.4, or matrix:FILE.",
+    noise: Annotated[str | None, _EXPERIMENTS, Form("KIND:RATE")] = _optional(
+        "Replace this share of the labels (0 to 1) by wrong ones, with the kind uniform, flip, pair or "
+        "instance, such as uniform:0.4; or by the matrix in a .csv file: matrix:FILE. If not given, the "
+        "labels stay."
     )
-    imbalance: Annotated[str | None, _EXPERIMENTS] = Field(
-        default=None,
-        description="Remove examples so that the largest class has this many times as many as the "
-        "smallest one: 50 for a long tail, step:50 for two levels.",
+    imbalance: Annotated[str | None, _EXPERIMENTS, Form("FACTOR")] = _optional(
+        "Remove examples so that the largest class has this many times as many as the smallest one: 50 for "
+        "a long tail, step:50 for two levels. If not given, all examples stay."
     )
 
     @field_validator("noise", "imbalance", mode="before")
@@ -175,7 +177,7 @@ class ModelConfig(Options):
     group: ClassVar[Group] = Group("Model")
     paths: ClassVar[frozenset[str]] = frozenset({"weights"})
 
-    name: str = Field(
+    name: Annotated[str, Form("NAME")] = Field(
         default="auto",
         description="The network: auto chooses one for the data; or mlp:512,256; for small images resnet20, "
         "resnet32, wrn-28-10; for photographs resnet18, resnet34, resnet50; with the extra vision every name "
@@ -186,9 +188,9 @@ class ModelConfig(Options):
         description="Start from the weights that torchvision or timm trained on other photographs; they are "
         "downloaded.",
     )
-    weights: str | None = Field(
-        default=None,
-        description="Start from the weights in this file: .safetensors, or made by torch.save.",
+    weights: Annotated[str | None, Form("FILE")] = _optional(
+        "Start from the weights in this file: .safetensors, or made by torch.save. If not given, from "
+        "random weights, or see --pretrained."
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
-from gdw.options import Group, Options
+from gdw.options import Form, Group, Options
 from gdw.reweight.registry import check_options, modernised
 
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
@@ -55,13 +55,14 @@ class TrainConfig(Options):
     what: ClassVar[str] = "training "
     group: ClassVar[Group] = Group("Training")
 
-    method: Annotated[str, _METHOD] = Field(
+    method: Annotated[str, _METHOD, Form("NAME")] = Field(
         default="robust", description="The training method. gdw methods lists them all."
     )
-    method_options: Annotated[dict[str, Any], _METHOD] = Field(
+    method_options: Annotated[dict[str, Any], _METHOD, Form("NAME=VALUE")] = Field(
         default_factory=dict,
-        description="An option of the method as NAME=VALUE. Repeat it for several options. "
-        "gdw methods METHOD lists them.",
+        description="An option of the method, such as folds=2; repeat it for several options. gdw methods "
+        "NAME lists the options of a method with their values, defaults and presets. If not given, the "
+        "defaults.",
     )
     epochs: _Count = Field(default=80, description="How many times training goes through the data.")
     batch_size: _Count = Field(
@@ -80,7 +81,7 @@ class TrainConfig(Options):
     optimizer: Literal["sgd", "adamw"] = Field(
         default="sgd", description="The optimizer of the network."
     )
-    lr: _Positive = Field(default=0.1, description="The highest learning rate.")
+    lr: _Positive = Field(default=0.1, description="The highest learning rate, above 0.")
     momentum: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.9, description="The momentum of the optimizer sgd, from 0 to below 1."
     )
@@ -88,20 +89,22 @@ class TrainConfig(Options):
         default=False, description="Use Nesterov momentum, with the optimizer sgd."
     )
     weight_decay: _NotNegative = Field(
-        default=5e-4, description="The weight decay of the optimizer."
+        default=5e-4, description="The weight decay of the optimizer, from 0."
     )
     schedule: Literal["cosine", "constant"] = Field(
         default="cosine",
         description="How the learning rate changes: cosine lowers it to 0 over the epochs, constant "
         "keeps it.",
     )
-    warmup_epochs: _NotNegative = Field(
+    warmup_epochs: Annotated[_NotNegative, Form("EPOCHS")] = Field(
         default=0.0,
-        description="Raise the learning rate linearly from 0 during this many epochs, whole or not.",
+        description="Raise the learning rate linearly from 0 during this many epochs, which may be a part of "
+        "one, such as 0.5.",
     )
     clip_grad_norm: _Positive | None = Field(
         default=None,
-        description="Scale gradients down to this norm where theirs is larger. Off if not given.",
+        description="Scale gradients down to this norm where theirs is larger. If not given, they are not "
+        "scaled.",
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         default=0.0,
@@ -146,7 +149,8 @@ class TrainConfig(Options):
     )
     checkpoint_every: Annotated[_Count | None, _RUN] = Field(
         default=None,
-        description="Write a checkpoint after this many optimizer steps too, not only after each epoch.",
+        description="Write a checkpoint after this many optimizer steps too. If not given, only after each "
+        "epoch.",
     )
 
     @model_validator(mode="before")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import enum
 import pickle
+import re
+import warnings
+from datetime import date
 
 import datasets
 import numpy as np
@@ -55,6 +58,7 @@ CASES = {
     "UInt64": (series(2**63, 2**63 + 1, "UInt64"), np.uint64, [2**63, 2**63 + 1]),
     "float32": (np.array(two(1, 2), np.float32), np.float32, [1.0, 2.0]),
     "dates": (np.array(two("2024-01-01", "2024-01-02"), "M8[D]"), np.dtype("M8[D]"), None),
+    "date objects": (two(date(2024, 1, 1), date(2024, 1, 2)), np.dtype("M8[D]"), None),
     "enumeration": (two(Colour.BLUE, Colour.RED), object, ["blue", "r"]),
     "arrow": (pa.chunked_array([two(1, 2)]), np.int64, [1, 2]),
     "arrow texts": (pa.array(two("a", "b")).dictionary_encode(), object, ["a", "b"]),
@@ -107,11 +111,51 @@ def test_labels_of_polars():
         (pd.cut(pd.Series(codes()), 2), "of type Interval: write them as text"),
         (np.eye(2)[codes()], r"shape \(90, 2\).*y\.argmax\(axis=1\)"),
         ("label", "y: expected an array"),
+        (np.ones((90, 2)), r"\(90, 2\) instead: for several classes .*'binary_cross_entropy'"),
+        (
+            two(["a"], ["a", "b"]),
+            "expected one label per row, found 2 in row 1: for several classes",
+        ),
+        (two(("a", 1), ("b", 2)), r"shape \(90, 2\) instead: give one column of labels"),
+        (
+            np.ma.array(codes(), mask=codes() == 1),
+            "45 of 90 labels are missing, the first in row 1",
+        ),
+        (two(*pd.date_range("2024", periods=2, tz="UTC")), "without a time zone, found 2024-01-01"),
     ],
 )
 def test_labels_that_cannot_be_compared_are_refused(y, message):
     with pytest.raises(DataError, match=message):
         fast().fit(numbers(), y)
+
+
+def test_masked_numbers_are_missing_ones():
+    hidden, X = numbers() > 7, numbers()
+    shown = fast().fit(np.ma.array(X, mask=hidden), codes()).predict_proba(X)
+    np.testing.assert_array_equal(
+        shown, fast().fit(np.where(hidden, np.nan, X), codes()).predict_proba(X)
+    )
+
+
+@pytest.mark.parametrize(
+    ("y", "mark"),
+    [
+        ([-1, *two(0, 1)[1:]], "-1 (1 rows)"),
+        (np.where(np.arange(90) < 5, 255, np.arange(90) % 3), "255 (5 rows)"),
+        (["", *two("a", "b")[1:]], "'' (1 rows)"),
+        (two("nan", "b"), "'nan' (45 rows)"),
+    ],
+)
+def test_a_class_that_may_mean_no_label_is_named(y, mark):
+    with pytest.warns(DataNoteWarning, match=f"y: {re.escape(mark)} is trained as a class"):
+        fast().fit(numbers(), y)
+
+
+@pytest.mark.parametrize("classes", [(-1, 1), (0, 255), (1, 2)])
+def test_usual_pairs_of_numbers_are_not_named(classes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fast().fit(numbers(), two(*classes))
 
 
 def test_labels_that_look_alike_are_named_and_merged_on_request():

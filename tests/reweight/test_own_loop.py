@@ -10,8 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gdw.errors import ConfigError, DataError, GDWError, ModelError
-from gdw.reweight import GDW, METHODS, Plain, build
+from gdw.reweight import METHODS, Plain, build
 from tests.reweight.setting import Labels, Setting, batches, indices_of
 
 F64 = torch.float64
@@ -155,118 +154,6 @@ def test_several_labels_as_integers(kind: torch.dtype) -> None:
         steps.append(setting.reweighter.backward((x, given), (x, given)))
     torch.testing.assert_close(steps[0].weights, steps[1].weights)
     torch.testing.assert_close(steps[0].loss, steps[1].loss)
-
-
-X, Y = torch.randn(6, 5), torch.arange(6) % 3
-PAIR = X, Y
-
-
-def linear(**options: Any) -> GDW:
-    model = nn.Linear(5, 3)
-    return GDW(model, torch.optim.SGD(model.parameters(), lr=0.1), **options)
-
-
-def single(**options: Any) -> GDW:
-    model = nn.Linear(5, 1)
-    return GDW(model, torch.optim.SGD(model.parameters(), lr=0.1), **options)
-
-
-def returning(change: Any) -> GDW:
-    return linear(forward=lambda model, x: change(model(x)))
-
-
-class Outputs(nn.Linear):
-    """Returns its logits inside of something else."""
-
-    inside: Any = staticmethod(lambda z: z)
-
-    def forward(self, x: Tensor) -> Any:
-        return self.inside(super().forward(x))
-
-
-def outputs(inside: Any) -> GDW:
-    model = Outputs(5, 3)
-    model.inside = inside
-    return GDW(model, torch.optim.SGD(model.parameters(), lr=0.1))
-
-
-MISTAKES: list[tuple[type[GDWError], str, Any]] = [
-    (DataError, "marks targets without a label, pass ignore_index=255",
-     lambda: linear().backward((X, Y.where(Y > 0, 255)), PAIR)),
-    (DataError, "target is class 3: .* count classes from 0", lambda: linear().backward((X, Y + 1), PAIR)),
-    (DataError, "^the meta batch: there are 3 logits .* but a target is class 3",
-     lambda: linear().backward(PAIR, (X, Y + 1))),
-    (DataError, "^the meta batch: there are 3 logits .* but a target is class 3",
-     lambda: linear(hypergradient="head").backward(PAIR, (X, Y + 1))),
-    (DataError, r"pass targets.squeeze\(1\)$", lambda: linear().backward((X, Y[:, None]), PAIR)),
-    (DataError, r"pass targets.argmax\(1\) or targets.float\(\)",
-     lambda: linear().backward((X, F.one_hot(Y, 3)), PAIR)),
-    (DataError, r"class indices are integers, targets.long\(\)",
-     lambda: linear().backward((X, Y.float()), PAIR)),
-    (DataError, "targets are on meta, but the logits on cpu: move the batch",
-     lambda: linear().backward((X, Y.to("meta")), PAIR)),
-    (DataError, "targets of the training batch should be class numbers .* found list",
-     lambda: linear().backward((X, ["cat"] * 6), PAIR)),
-    (DataError, "the targets of the meta batch should be class numbers .* found list",
-     lambda: linear().backward(PAIR, (X, [[0], [1, 2]]))),
-    (DataError, "binary_cross_entropy needs one target .* found shape \\(6,\\): .*loss='cross_entropy'",
-     lambda: linear(loss="binary_cross_entropy").backward(PAIR, PAIR)),
-    (DataError, r"pass targets.unsqueeze\(1\)",
-     lambda: single(loss="binary_cross_entropy").backward((X, Y.clamp(max=1)), PAIR)),
-    (DataError, "needs targets from 0 to 1, found targets from 0 to 2",
-     lambda: linear(loss="binary_cross_entropy").backward((X, Y[:, None].expand(6, 3)), PAIR)),
-    (DataError, "found dict with the keys 'x', 'labels': pass \\(batch, batch.pop",
-     lambda: linear().backward({"x": X, "labels": Y}, PAIR)),  # type: ignore[arg-type]
-    (DataError, r"keys 'x', 'label': pass \(batch, batch.pop\('label'\)\)",
-     lambda: linear().backward({"x": X, "label": Y}, PAIR)),  # type: ignore[arg-type]
-    (DataError, r"keys 'x', 'Target': pass \(batch, batch.pop\('Target'\)\)",
-     lambda: linear().backward({"x": X, "Target": Y}, PAIR)),  # type: ignore[arg-type]
-    (DataError, r"keys 'x', 'z': pass \(batch, targets\), .*batch.pop\(KEY\)",
-     lambda: linear().backward({"x": X, "z": Y}, PAIR)),  # type: ignore[arg-type]
-    (DataError, r"the meta batch .* of length 3: several inputs are one tuple.*indices=",
-     lambda: linear().backward(PAIR, (X, Y, Y))),  # type: ignore[arg-type]
-    (DataError, "found a single number: backward takes the batch, not the loss",
-     lambda: linear().backward(F.cross_entropy(nn.Linear(5, 3)(X), Y))),  # type: ignore[arg-type]
-    (DataError, "one value per example, .* use reduction='none'",
-     lambda: linear(loss=nn.CrossEntropyLoss()).backward(PAIR, PAIR)),
-    (ModelError, r"got tuple of length 2: pass forward=lambda model, inputs: model\(inputs\)\[0\]",
-     lambda: outputs(lambda z: (z, z)).backward(PAIR, PAIR)),
-    (ModelError, r"got dict with the keys 'out', 'aux': pass forward=.*model\(inputs\)\['out'\]",
-     lambda: outputs(lambda z: {"out": z, "aux": z}).backward(PAIR, PAIR)),
-    (ModelError, "logits must be floating point of shape",
-     lambda: returning(lambda z: z[:, 0]).backward(PAIR, PAIR)),
-    (ModelError, r"the logits have no gradient: .* outside of torch.no_grad\(\)",
-     lambda: returning(torch.Tensor.detach).backward(PAIR, PAIR)),
-    (ConfigError, "its optimizer, in this order, found SGD and Linear",
-     lambda: GDW(torch.optim.SGD(nn.Linear(5, 3).parameters(), lr=0.1), nn.Linear(5, 3))),  # type: ignore[arg-type]
-    (ConfigError, "in this order, found Linear and generator",
-     lambda: GDW(nn.Linear(5, 3), nn.Linear(5, 3).parameters())),  # type: ignore[arg-type]
-    (ConfigError, "holds no trainable parameter of this model",
-     lambda: GDW(nn.Linear(5, 3), torch.optim.SGD(nn.Linear(5, 3).parameters(), lr=0.1))),
-    (ConfigError, "holds no trainable parameter of this model",
-     lambda: (m := nn.Linear(5, 3).requires_grad_(False))
-     and GDW(m, torch.optim.SGD(m.parameters(), lr=0.1))),
-    (ConfigError, "ignore_index: .*whole number", lambda: linear(ignore_index=2.5)),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("kind", "message", "mistake"), MISTAKES, ids=[m[1] for m in MISTAKES])
-def test_a_mistake_is_one_line_with_the_fix(
-    kind: type[GDWError], message: str, mistake: Any
-) -> None:
-    with pytest.raises(kind, match=message) as caught:
-        mistake()
-    assert "\n" not in str(caught.value)
-
-
-def test_without_gradients_it_says_so() -> None:
-    with torch.no_grad(), pytest.raises(ModelError, match=r"outside of torch.no_grad\(\)"):
-        linear().backward(PAIR, PAIR)
-
-
-def test_outputs_with_logits_inside_are_taken() -> None:
-    reweighter = outputs(lambda z: {"loss": z.sum(), "logits": z})
-    assert reweighter.backward(PAIR, PAIR).logits.shape == (6, 3)
 
 
 def test_every_kind_of_model_is_prepared_for_void_labels() -> None:

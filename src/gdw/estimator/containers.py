@@ -27,6 +27,8 @@ def unwrapped(values: Any, name: str) -> Any:
     Raises:
         DataError: it is a collection of data sets, or its columns differ in length.
     """
+    if isinstance(values, np.ma.MaskedArray):
+        values = _without_mask(values)
     if is_array(values) or hasattr(values, "iloc"):
         return _without_nesting(values)
     if is_pandas(values):
@@ -42,6 +44,18 @@ def unwrapped(values: Any, name: str) -> Any:
     if not hasattr(values, "__array__"):
         raise DataError(f"{name}: {_advice(values)}")
     return values
+
+
+def _without_mask(values: np.ma.MaskedArray[Any, Any]) -> Any:
+    """An array in which what was masked is missing: NaN among numbers with columns, else None."""
+    mask, data = np.ma.getmaskarray(values), values.data
+    if not mask.any():
+        return data
+    if values.ndim > 1 and values.dtype.kind in "iuf":
+        return np.where(mask, np.nan, data)
+    holes = data.astype(object)
+    holes[mask] = None
+    return holes
 
 
 def _without_nesting(values: Any) -> Any:

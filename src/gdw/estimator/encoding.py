@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gdw.data.examples import Examples
 from gdw.errors import ConfigError, DataError
 from gdw.estimator.containers import unwrapped
+from gdw.estimator.doubtful_labels import placeholder_note
 from gdw.estimator.form_encoder import FormEncoder
 from gdw.estimator.given_labels import (
     check_labels,
@@ -62,6 +63,7 @@ def encode(
             "expected the clean examples as meta or as trusted, found both: leave one out"
         )
     labels, notes = merged_labels(check_labels(y, estimator), merge=estimator.merge_labels)
+    notes += placeholder_note(labels)
     X = unwrapped(X, "X")
     form = recognise_form(X, own_module=estimator.module is not None)
     checked = check_features(estimator, X, form, fitting=True)

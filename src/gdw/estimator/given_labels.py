@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import Enum
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from gdw.data.labels import VARIANTS, label_key, one_spelling_each
 from gdw.errors import DataError, nearest
 from gdw.estimator.containers import as_array, is_frame, is_pandas, unwrapped
+from gdw.estimator.doubtful_labels import several_labels, uneven_labels
 
 # How many classes an error message lists.
 _LISTED = 10
@@ -20,6 +22,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "boolean": (bool, np.bool_),
     "integer": (int, np.integer),
     "number": (float, np.floating),
+    "time": (date, np.datetime64),
 }
 # The kinds of arrays that NumPy makes of lists of one type without a loss.
 _EXACT = {"text": "U", "boolean": "b", "integer": "iu", "number": "f", "bytes": "S", "complex": "c"}
@@ -55,10 +58,7 @@ def check_labels(y: Any, estimator: Any, name: str = "y") -> NDArray[Any]:
 
 def _require_comparable(labels: NDArray[Any], name: str) -> None:
     if labels.ndim == 2 and labels.shape[1] > 1:
-        raise DataError(
-            f"{name} should be a 1d array, got an array of shape {labels.shape} instead: if each row is "
-            "one-hot or holds probabilities, give the number of the class, y.argmax(axis=1)"
-        )
+        raise several_labels(labels, name)
     if labels.dtype.kind == "S":
         raise DataError(f"{name}: expected labels as text, found bytes: decode them first")
     if labels.dtype.kind == "c":
@@ -68,7 +68,7 @@ def _require_comparable(labels: NDArray[Any], name: str) -> None:
 def _label_array(y: Any, name: str) -> NDArray[Any]:
     """The labels as an array. What is missing stays missing, so that its row can be named."""
     if isinstance(y, list):
-        return _of_list(y)
+        return _of_list(y, name)
     if is_frame(y) and y.shape[1] == 1:
         return _label_array(y.iloc[:, 0], name)[:, None]
     if is_pandas(y) and not is_frame(y):
@@ -89,9 +89,12 @@ def _of_series(y: Any, name: str) -> NDArray[Any]:
     return np.asarray(y)
 
 
-def _of_list(values: list[Any]) -> NDArray[Any]:
+def _of_list(values: list[Any], name: str) -> NDArray[Any]:
     """The values as an array of their type, or of objects, which are checked later, if NumPy has none."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise uneven_labels(values, name) from None
     if array.ndim != 1:
         return array
     kinds = set(map(_type_name, values))
@@ -124,6 +127,8 @@ def _of_one_type(labels: NDArray[Any], name: str) -> NDArray[Any]:
     kinds = set(types)
     if kinds == {"integer"}:
         return _integers(list(map(int, labels)), name)
+    if kinds == {"time"}:
+        return _times(labels, name)
     if kinds == {"text"}:
         return _objects([str.__str__(label) for label in labels])
     return np.array(labels.tolist())
@@ -139,9 +144,19 @@ def _require_one_type(labels: NDArray[Any], types: list[str], name: str) -> None
         )
     if not kinds <= set(_KINDS):
         raise DataError(
-            f"{name}: expected labels that are texts, numbers or booleans, found {labels[0]!r} of type "
-            f"{types[0]}: write them as text"
+            f"{name}: expected labels that are texts, numbers, booleans or times, found {labels[0]!r} of "
+            f"type {types[0]}: write them as text"
         )
+
+
+def _times(labels: NDArray[Any], name: str) -> NDArray[Any]:
+    for row, label in enumerate(labels):
+        if getattr(label, "tzinfo", None) is not None:
+            raise DataError(
+                f"{name}: expected dates and times without a time zone, found {label} in row {row}: write "
+                "them as text"
+            )
+    return np.array([np.datetime64(label) for label in labels])
 
 
 def _integers(values: list[int], name: str) -> NDArray[Any]:

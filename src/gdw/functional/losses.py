@@ -15,15 +15,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from gdw.errors import ConfigError, DataError, nearest
-from gdw.functional.wrong_targets import (
-    unknown_class,
-    wrong_binary_shape,
-    wrong_device,
-    wrong_shape,
-)
+from gdw.errors import ConfigError, GDWError, nearest
+from gdw.functional.binary import binary_cross_entropy
+from gdw.functional.distributions import require_distributions
+from gdw.functional.wrong_loss import failed_loss, wrong_form, wrong_losses
+from gdw.functional.wrong_targets import unknown_class, wrong_device, wrong_shape
 
 IGNORE_INDEX = -100
 """Targets with this index have no loss and no gradient and are not counted (as in `F.cross_entropy`)."""
@@ -133,17 +131,18 @@ def autograd_class_gradient(
         The losses `(N, ...)` and `D1` `(N, C, ...)`, both detached.
 
     Raises:
-        DataError: `loss` did not return one value per example.
+        DataError: `loss` failed, or did not return one value per example.
     """
     with torch.enable_grad():
         leaf = _at_least_float32(logits.detach()).requires_grad_()
-        losses = loss(leaf, targets)
-        expected = (logits.shape[0], *logits.shape[2:])
-        if losses.shape != expected:
-            raise DataError(
-                f"the loss must return one value per example, shape {tuple(expected)}, "
-                f"but returned shape {tuple(losses.shape)}: use reduction='none'"
-            )
+        try:
+            losses = loss(leaf, targets)
+        except (IndexError, RuntimeError, TypeError, ValueError) as error:
+            if isinstance(error, (GDWError, torch.OutOfMemoryError)):
+                raise
+            raise failed_loss(logits, targets, error) from error
+        if losses.shape != (logits.shape[0], *logits.shape[2:]):
+            raise wrong_losses(losses, logits)
         (gradient,) = torch.autograd.grad(losses.sum(), leaf)
     return losses.detach(), gradient
 
@@ -189,27 +188,6 @@ class Loss:
         return sums_to_zero(gradient) if self.zero_sum is None else self.zero_sum
 
 
-def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Sigmoid binary cross-entropy summed over the classes, `(N, ...)`: multi-label classification.
-
-    `targets`: `(N, C, ...)`, from 0 to 1.
-
-    Raises:
-        DataError: the shapes differ, or (on the CPU) a target is not from 0 to 1.
-    """
-    if targets.shape != logits.shape:
-        raise wrong_binary_shape(logits, targets)
-    if targets.device != logits.device:
-        raise wrong_device(logits, targets)
-    if targets.device.type == "cpu" and ((targets < 0) | (targets > 1)).any():
-        raise DataError(
-            "binary_cross_entropy needs targets from 0 to 1, found targets from "
-            f"{targets.min().item():g} to {targets.max().item():g}"
-        )
-    targets = targets.to(logits.dtype)
-    return F.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1)
-
-
 def resolve_loss(
     loss: str | PerExample, *, label_smoothing: float = 0.0, ignore_index: int | None = None
 ) -> Loss:
@@ -219,12 +197,16 @@ def resolve_loss(
     `nn.CrossEntropyLoss(ignore_index=255, reduction="none")`, or else `IGNORE_INDEX`.
 
     Raises:
-        ConfigError: the name is unknown, or label smoothing is set for a loss that has none.
+        ConfigError: the name is unknown, label smoothing is set for a loss that has none, or a loss of
+            PyTorch returns no loss of each example.
     """
     if loss == "cross_entropy":
+        meta, training = _DistributionCheck(), _DistributionCheck()
         return Loss(
-            lambda z, y: cross_entropy(z, y, label_smoothing=label_smoothing),
-            lambda z, y: cross_entropy_with_gradient(z, y, label_smoothing=label_smoothing),
+            lambda z, y: cross_entropy(z, meta(z, y), label_smoothing=label_smoothing),
+            lambda z, y: cross_entropy_with_gradient(
+                z, training(z, y), label_smoothing=label_smoothing
+            ),
             zero_sum=True,
             ignore_index=IGNORE_INDEX if ignore_index is None else ignore_index,
         )
@@ -238,14 +220,21 @@ def resolve_loss(
             f"unknown loss {loss!r}: expected one of {', '.join(known)}, or a function "
             f"(logits, targets) -> loss per example.{nearest(loss, known)}"
         )
+    problem = wrong_form(loss)
+    if problem:
+        raise ConfigError(problem)
     own = getattr(loss, "ignore_index", IGNORE_INDEX)
     index = own if ignore_index is None else ignore_index
-    if own == IGNORE_INDEX:
+    is_softmax = isinstance(loss, nn.CrossEntropyLoss)
+    if own == IGNORE_INDEX and not is_softmax:
         return Loss(loss, ignore_index=index)
+    check = _DistributionCheck()
 
     def translated(logits: Tensor, targets: Tensor) -> Tensor:
         if _is_index(targets):
             targets = targets.masked_fill(targets == IGNORE_INDEX, own)
+        elif is_softmax:
+            check(logits, targets)
         return loss(logits, targets)
 
     return Loss(translated, ignore_index=index)
@@ -271,10 +260,30 @@ def _is_index(targets: Tensor) -> bool:
     return not targets.is_floating_point()
 
 
+class _DistributionCheck:
+    """Returns the targets after a look at them, see `require_distributions`."""
+
+    def __init__(self) -> None:
+        self._looked = False
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        # On an accelerator each look waits for the device: one batch shows the form of all.
+        look = targets.device.type == "cpu" or not self._looked
+        if (
+            look
+            and not _is_index(targets)
+            and targets.shape == logits.shape
+            and logits.shape[1] > 1
+        ):
+            self._looked = True
+            require_distributions(targets)
+        return targets
+
+
 def _check_targets(logits: Tensor, targets: Tensor) -> None:
     index_shape = (logits.shape[0], *logits.shape[2:])
     expected = index_shape if _is_index(targets) else logits.shape
-    if logits.dim() < 2 or targets.shape != expected:
+    if logits.dim() < 2 or logits.shape[1] == 1 or targets.shape != expected:
         raise wrong_shape(logits, targets)
     if targets.device != logits.device:
         raise wrong_device(logits, targets)

@@ -6,13 +6,22 @@ from torch import Tensor
 
 from gdw.errors import DataError
 
+_VOID = (255, 65535)
+"""Class numbers that usually mean "no label", beside negative ones."""
+
+SEVERAL = (
+    "for several classes per example (multi-label) use gdw.GDW(model, optimizer, "
+    "loss='binary_cross_entropy') in a loop of your own"
+)
+
 
 def wrong_shape(logits: Tensor, targets: Tensor) -> DataError:
     """The error for logits that are not `(N, C, ...)`, or for targets of another shape than theirs."""
-    if logits.dim() < 2:
+    if logits.dim() < 2 or logits.shape[1] == 1:
         return DataError(
-            f"logits must have shape (N, C) or (N, C, ...), got {tuple(logits.shape)}: "
-            "a binary classifier needs two logits"
+            f"logits must have shape (N, C) or (N, C, ...) with two or more classes, got "
+            f"{tuple(logits.shape)}: a binary classifier needs two logits, as of nn.Linear(..., 2) (or one, "
+            "with loss='binary_cross_entropy' and targets of the same shape)"
         )
     of_indices = (logits.shape[0], *logits.shape[2:])
     soft = targets.is_floating_point()
@@ -27,11 +36,27 @@ def _fix(logits: Tensor, targets: Tensor, of_indices: tuple[int, ...]) -> str:
     """How to mend targets of a common wrong form; empty for others."""
     if targets.is_floating_point() and targets.shape == of_indices:
         return ": class indices are integers, targets.long()"
-    if targets.shape == logits.shape and logits.shape[1] > 1:
+    if targets.shape == logits.shape and (targets.sum(1) > 1).any():
+        return f": {SEVERAL}, with targets.float()"
+    if targets.shape == logits.shape:
         return ": for one-hot labels pass targets.argmax(1) or targets.float()"
     if targets.dim() == len(of_indices) + 1 and targets.shape[1] == 1:
         return ": pass targets.squeeze(1)" + (".long()" if targets.is_floating_point() else "")
     return ""
+
+
+def wrong_sums(targets: Tensor, sums: Tensor, name: str = "") -> DataError:
+    """The error for class probabilities `(N, C, ...)` whose `sums` `(N, ...)` are not all one."""
+    sums = sums.flatten(1).amax(1) if sums.dim() > 1 else sums
+    row = int((sums - 1).abs().argmax())
+    fix = "divide them by their sum, targets / targets.sum(1, keepdim=True)"
+    if ((targets == 0) | (targets == 1)).all():
+        fix = SEVERAL if (sums > 1).any() else "leave out examples without a class"
+    where = f"{name}: " if name else ""
+    return DataError(
+        f"{where}targets given as class probabilities must sum to one for each example, but those of row "
+        f"{row} sum to {sums[row].item():.4g}: {fix}"
+    )
 
 
 def wrong_binary_shape(logits: Tensor, targets: Tensor) -> DataError:
@@ -58,7 +83,9 @@ def unknown_class(found: int, classes: int) -> DataError:
     fix = "give the model one output for each class"
     if found == classes:
         fix += ", and count classes from 0"
+    void = f"if {found} marks targets without a label, give the method ignore_index={found}"
+    usual = found < 0 or found in _VOID
+    fix = f"{void}; otherwise {fix}" if usual else f"{fix}; {void}"
     return DataError(
-        f"there are {classes} logits (classes 0 to {classes - 1}) but a target is class {found}: {fix}; if "
-        f"it marks targets without a label, pass ignore_index={found}"
+        f"there are {classes} logits (classes 0 to {classes - 1}) but a target is class {found}: {fix}"
     )

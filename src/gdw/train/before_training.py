@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from gdw.data.examples import Examples
 from gdw.errors import ConfigError
+from gdw.functional.distributions import require_distributions
 from gdw.hypergradient.inputs import Forward
 from gdw.hypergradient.preserve import preserved_buffers
 from gdw.reweight import Reweighter
@@ -200,9 +201,7 @@ def check_before_training(
     config: TrainConfig,
     processes: int = 1,
 ) -> None:
-    """Run the model on a few examples, to find errors before training starts.
-
-    The parameters and buffers of the model and the random state are left unchanged.
+    """Run the model on a few examples, to find errors before training; model and random state stay.
 
     Args:
         model: the model, in train mode.
@@ -212,7 +211,7 @@ def check_before_training(
         processes: how many processes share each batch.
 
     Raises:
-        DataError: an input is not finite, and the model has no finite output for it.
+        DataError: the model has no finite output for an input, or probabilities do not sum to one.
         ModelError: a class has no logit.
         ConfigError: augmentation of inputs that are not images; or batches of a single example per process,
             which the model's BatchNorm cannot normalise.
@@ -230,7 +229,9 @@ def check_before_training(
                 with evaluation_mode(model):
                     logits = logits_of(model, batch[0], forward, name)
             known = dataset.targets if isinstance(dataset, Examples) else dataset.known_targets
-            check_classes(logits, batch[1] if known is None else known, name)
+            known = batch[1] if known is None else known
+            check_classes(logits, known, name)
+            require_distributions(known, name)
             if doubtful:
                 require_finite(logits, batch[0], few, dataset, name)
             if name in _BATCH_SIZES and config.augment != "none":

@@ -11,7 +11,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from gdw.errors import ConfigError
 from gdw.hypergradient.inputs import Forward
 from gdw.reweight import Reweighter
-from gdw.train.before_training import make_sets
+from gdw.train.before_training import check_before_training, make_sets
 from gdw.train.evaluation import device_and_dtype
 from gdw.train.feed import Data
 from gdw.train.processes import seeded
@@ -88,6 +88,9 @@ def prepare(
         forward=forward or problem.forward,
         **options,
     )
+    if kind.prepare is not Reweighter.prepare:
+        known = {"train": sets.train, "meta": sets.meta}
+        check_before_training(problem.model, known, trainer.forward, config=trainer.config)
     with seeded(trainer.config.seed + trainer.processes.rank, device):
         trainer.prepare(reweighter, problem.model, sets)
 

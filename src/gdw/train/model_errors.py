@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from gdw.errors import GDWError, ModelError, listed
+from gdw.functional.wrong_targets import SEVERAL
 
 
 def explained(error: Exception, inputs: Any, name: str) -> Exception:
@@ -42,6 +43,8 @@ def misfit(targets: Tensor, classes: int, name: str) -> ModelError:
             f"{name}: floating-point targets are class probabilities of shape (N, {classes}), "
             f"found {shape}; class indices must be integers"
         )
+    if targets.dim() == 2 and (targets.sum(1) > 1).any() and int(targets.max()) <= 1:
+        return ModelError(f"{name}: expected one class per example, found several: {SEVERAL}")
     if targets.dim() != 1:
         return ModelError(
             f"{name}: integer targets are class numbers of shape (N,), found {shape}; "
@@ -53,8 +56,8 @@ def misfit(targets: Tensor, classes: int, name: str) -> ModelError:
     # 255 and negative numbers are common for "no label", if all other targets are classes.
     void = wrong < 0 or (wrong == 255 and (not len(rest) or int(rest.max()) < classes))
     fix = (
-        f"leave such examples out if {wrong} means that the label is missing (there is no ignore_index), "
-        "or number the classes from 0"
+        f"leave such examples out if {wrong} means that the label is missing (training needs a label for "
+        "every example), or number the classes from 0"
         if void
         else "give the model one output for each class"
     )

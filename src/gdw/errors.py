@@ -11,9 +11,12 @@ import difflib
 import errno
 import os
 import re
+import sys
 import unicodedata
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 _LONGEST_NAME = 120
@@ -152,3 +155,15 @@ def brief(value: object, limit: int = 200) -> str:
     """
     text = repr(value)
     return text if len(text) <= limit else f"{text[:limit]}..."
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn, and name the user's line: the last one outside of gdw and of pydantic, which calls gdw."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back is not None and _package(frame) in ("gdw", "pydantic"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]

@@ -136,8 +136,10 @@ def test_a_run_folder_of_the_first_version_opens_silently_and_resumes(
     config |= {"format": 1, "gdw_version": "0.1.0"}
     config["training"] |= {"method": "gdw", "method_options": {"preset": "robust"}}
     file.write_text(yaml.safe_dump(config))
-    done = train("--resume", "--set", "preset=robust")
+    done = gdw("train", "--resume", "--output", "run", "--set", "preset=robust")
     assert done.exit_code == 0, done.output
     assert "complete" not in done.output
+    [line] = [line for line in done.stderr.splitlines() if "preset" in line]
+    assert line == "gdw: note: method 'gdw' with preset 'robust' is now method 'robust'"
     shown = gdw("evaluate", "run", "test.csv")
     assert (shown.exit_code, shown.stderr) == (0, "")

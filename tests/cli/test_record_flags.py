@@ -134,6 +134,15 @@ def test_lists_are_separated_by_commas_or_repeated(train: Run, here: Path) -> No
         assert config["data"]["drop"] == ["note", "ears"]
 
 
+def test_the_label_column_cannot_be_dropped(train: Run) -> None:
+    done = train("--drop", "note,animal")
+    assert done.exit_code == 2
+    [line] = done.stderr.splitlines()
+    assert line.startswith(
+        "gdw: 'animal' is the label column, which is never learned from: take it out of --drop"
+    )
+
+
 def test_names_with_commas_can_be_typed(train: Run, here: Path) -> None:
     rows = (here / "data.csv").read_text().splitlines()
     renamed = "\n".join([rows[0].replace("ears", '"ears, left"'), *rows[1:]])

@@ -64,8 +64,9 @@ def test_defaults_that_are_written_out_change_nothing() -> None:
 
 
 def test_a_trainer_warns_once_and_trains_by_the_new_name() -> None:
-    with pytest.warns(FutureWarning, match="is now method 'robust'"):
+    with pytest.warns(FutureWarning, match="is now method 'robust'") as caught:
         config = gdw.TrainConfig(method="gdw", method_options={"preset": "robust"})
+    assert [warning.filename for warning in caught] == [__file__]
     assert (config.method, config.method_options) == ("robust", {})
     earlier = {**config.plain(), "method": "gdw", "method_options": {"preset": "robust"}}
     assert not config.conflicts(earlier)
@@ -74,7 +75,8 @@ def test_a_trainer_warns_once_and_trains_by_the_new_name() -> None:
 def test_in_a_loop_of_your_own_the_preset_is_now_called_short() -> None:
     model = torch.nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.warns(FutureWarning, match=r"preset='short'.*gdw\.Robust"):
+    with pytest.warns(FutureWarning, match=r"preset='short'.*gdw\.Robust") as caught:
         reweighter = gdw.GDW(model, optimizer, preset="robust")
+    assert [warning.filename for warning in caught] == [__file__]
     assert reweighter.options.clip == 1.0
     assert reweighter.weighting_network is None

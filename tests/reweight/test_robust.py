@@ -163,8 +163,12 @@ def test_clean_examples_among_the_training_set_are_taken_as_they_are() -> None:
 
 def test_once_prepared_it_must_know_which_examples_are_in_a_batch() -> None:
     setting, blobs = prepared()
-    with pytest.raises(ConfigError, match="indices"):
+    with pytest.raises(
+        ConfigError, match=r"indices=indices.* positions of the batch.* or let the data set"
+    ):
         setting.reweighter.backward((blobs.x[:4], blobs.given[:4]), (blobs.clean_x, blobs.clean))
+    with pytest.raises(ConfigError, match=r"clean examples to each batch.*gdw\.data\.pair"):
+        setting.reweighter.backward((blobs.x[:4], blobs.given[:4]), indices=range(4))
 
 
 def test_before_it_is_prepared_it_says_how() -> None:

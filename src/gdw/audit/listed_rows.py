@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import Where
-from gdw.errors import DataError, RunError, shown
+from gdw.errors import DataError, RunError, shown, warn_user
 from gdw.files.formula import unescaped
 
 if TYPE_CHECKING:
@@ -144,8 +143,7 @@ def modernised(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 
 def _warn(path: Path, how: str) -> None:
-    warnings.warn(
+    warn_user(
         f"{shown(path)} is of an earlier version of gdw, which counted rows from 1: {how}",
         FutureWarning,
-        stacklevel=3,
     )

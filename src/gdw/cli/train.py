@@ -150,6 +150,7 @@ def _training(
     passed: Mapping[str, Any], file: Path | None, output: Path, *, resume: bool
 ) -> Training:
     """The run that the command line, the configuration file and, to resume, the run folder describe."""
+    from gdw.cli.errors import notes_of_warnings
     from gdw.runs import Training
 
     sections = read_config_file(file) if file is not None else {}
@@ -159,7 +160,8 @@ def _training(
     if not isinstance(data, dict) or "path" in data:
         return Training(_parse(sections), output, resume=resume)
     if resume:
-        return Training.resume(output, sections)
+        with notes_of_warnings(FutureWarning):
+            return Training.resume(output, sections)
     raise ConfigError("name the data to train on: gdw train DATA --label COLUMN --output RUN")
 
 

@@ -44,7 +44,12 @@ def _check_type(rows: Rows, options: ColumnOptions, origin: str) -> None:
 
 
 def require_not_dropped(options: ColumnOptions) -> None:
-    """Raise `ConfigError` if a column is both chosen and dropped."""
+    """Raise `ConfigError` if a column is both chosen and dropped, or the label column is dropped."""
+    if options.label in options.drop:
+        raise ConfigError(
+            f"{options.label!r} is the label column, which is never learned from: take it out of --drop "
+            "(drop=), or name the column with the labels by --label (label=)"
+        )
     chosen = (options.image, options.text, *(options.features or ()))
     both = [name for name in options.drop if name in chosen]
     if both:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from gdw.errors import warn_user
 from gdw.functional import second_stage_weights, zero_mean
 from gdw.hypergradient.inputs import Batch
 from gdw.options import NotNegative, Number
@@ -66,10 +66,9 @@ class GDWOptions(NetworkOptions):
     def _fill_in_preset(cls, values: Any) -> Any:
         given = {k: v for k, v in values.items() if v is not None or k not in _PRESET_ONLY}
         if given.get("preset") == "robust":
-            warnings.warn(
+            warn_user(
                 "GDW(preset='robust') is now GDW(preset='short'); the recommended method is gdw.Robust",
                 FutureWarning,
-                stacklevel=2,
             )
             given["preset"] = "short"
         preset = given.get("preset", "paper")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
+from gdw.errors import warn_user
 from gdw.options import Form, Group, Options
 from gdw.reweight.registry import check_options, modernised
 
@@ -171,7 +171,7 @@ class TrainConfig(Options):
             )
         if note is None:
             return values
-        warnings.warn(note, FutureWarning, stacklevel=2)
+        warn_user(note, FutureWarning)
         return {**values, "method": method, "method_options": options}
 
     @field_validator("precision", mode="before")

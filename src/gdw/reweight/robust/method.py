@@ -156,11 +156,17 @@ class Robust(Reweighter):
     ) -> tuple[PosteriorTargets, Batch, Tensor]:
         if self._targets is None:
             raise unprepared(self)
-        if meta_batch is None or indices is None:
+        if meta_batch is None:
             raise ConfigError(
-                "Robust keeps a label for each training example and adds clean examples to each batch: call "
-                "backward(batch, meta_batch, indices=...), for instance in a loop over "
-                "gdw.data.pair(train_loader, meta_loader)"
+                "Robust adds clean examples to each batch: call backward(batch, meta_batch, "
+                "indices=indices), for instance in a loop over gdw.data.pair(train_loader, meta_loader)"
+            )
+        if indices is None:
+            raise ConfigError(
+                "Robust keeps a label for each training example: call backward(batch, meta_batch, "
+                "indices=indices) with the positions of the batch in the training set of gdw.prepare, int64 "
+                "(N,). Draw batches by position, as in torch.randperm(len(X)).split(100), or let the data "
+                "set return the position of each item too"
             )
         return self._targets, meta_batch, indices
 

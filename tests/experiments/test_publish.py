@@ -41,7 +41,7 @@ def test_pages_are_complete_escaped_and_open_offline(tmp_path: Path) -> None:
     assert "<i>" not in page
     assert 'src="' not in page
     assert 'href="http' not in page
-    assert page.count("<svg") == 3
+    assert page.count("<svg") == 2 * 3
     assert "prefers-color-scheme: dark" in page
     text = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert "| a $ &lt;i&gt; | **85.0 ± 7.1** | 50.0 ± 0.0 | 2.0 |" in text

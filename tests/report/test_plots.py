@@ -135,6 +135,30 @@ def test_names_stay_as_they_are_and_black_becomes_the_colour_of_the_page(run: Pa
     assert "currentColor" in svg
 
 
+def test_black_areas_have_the_colour_of_the_page_too() -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.subplots().barh([0], [1], color="#000000")
+    assert as_svg(figure, "bars").startswith('<svg fill="currentColor"')
+
+
+def test_a_narrow_figure_has_less_in_it() -> None:
+    matrix, narrow = made.noise(20), 3.7
+    assert report.plot_noise_matrix(matrix).axes[0].get_images()
+    assert not report.plot_noise_matrix(matrix, width=narrow).axes[0].get_images()
+    few = report.plot_noise_matrix(made.noise(8), width=narrow)
+    assert few.get_figwidth() == narrow
+    assert {text.get_text() for text in few.axes[0].texts} == {"0", "20", "80"}
+    wide = report.plot_noise_matrix(made.noise(8))
+    assert {text.get_text() for text in wide.axes[0].texts} == {"0%", "20%", "80%"}
+    loss = report.plot_history([{"epoch": 1, "train_loss": 1.0}], width=narrow).axes[0]
+    assert loss.get_subplotspec().get_geometry()[:2] == (2, 1)
+    weights = ClassWeights(np.diag(np.linspace(1, 0, 20)), np.ones(20), tuple(map(str, range(20))))
+    shown = ticks(report.plot_class_weights(weights, width=narrow).axes[0].xaxis)
+    assert shown == [str(k) for k in range(8, 20)]
+
+
 def test_the_same_figure_is_the_same_text(run: Path) -> None:
     first, second = (as_svg(report.plot_history(run), "history") for _ in range(2))
     assert first == second

@@ -23,12 +23,15 @@ from gdw.demo.contenders import (
     TEST,
 )
 from gdw.files.svg import as_svg
+from gdw.report.style import NARROW, is_wide
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 REPORT = "report.html"
 PICTURE = "learning_curves.png"
+_WIDTH = 7.4
+"""As wide as the text of the page, in inches."""
 
 # Okabe and Ito's palette, which people with any colour vision can distinguish; the line styles are for print.
 _STYLES = (
@@ -52,6 +55,7 @@ def write_page(output: Path, outcomes: Mapping[str, Outcome], *, seeds: Sequence
 
     figure = learning_curves(outcomes)
     figure.savefig(output / PICTURE, dpi=150)
+    on_phone = learning_curves(outcomes, width=NARROW)
     path = output / REPORT
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("gdw.demo", "."),
@@ -64,6 +68,7 @@ def write_page(output: Path, outcomes: Mapping[str, Outcome], *, seeds: Sequence
         rows=table(outcomes),
         caption=caption(len(seeds)),
         curves=Markup(as_svg(figure, "curves")),
+        curves_on_phone=Markup(as_svg(on_phone, "curves-narrow")),
         output=output,
     )
     path.write_text(page, encoding="utf-8")
@@ -95,12 +100,17 @@ def _facts(outcomes: Mapping[str, Outcome], seeds: Sequence[int]) -> dict[str, o
     }
 
 
-def learning_curves(outcomes: Mapping[str, Outcome]) -> Figure:
-    """The test accuracy over training: a line for each contender, mean over the seeds with their range."""
+def learning_curves(outcomes: Mapping[str, Outcome], *, width: float = _WIDTH) -> Figure:
+    """The test accuracy over training: a line for each contender, mean over the seeds with their range.
+
+    Args:
+        outcomes: the results of the contenders.
+        width: of the figure, in inches. In a narrow one the legend is below the lines.
+    """
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+    figure = Figure(figsize=(width, 4.2), layout="constrained")
     axes = figure.subplots()
     for outcome, (colour, style) in zip(outcomes.values(), _STYLES, strict=True):
         curves = np.array(outcome.curves)
@@ -115,7 +125,10 @@ def learning_curves(outcomes: Mapping[str, Outcome]) -> Figure:
     axes.set_xlim(0, 1)
     axes.set_ylim(0.4, 1)
     axes.grid(alpha=0.25)
-    axes.legend(loc="lower right")
+    if is_wide(width):
+        axes.legend(loc="lower right", frameon=False)
+    else:
+        figure.legend(loc="outside lower center", frameon=False, fontsize="small", ncols=2)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     return figure

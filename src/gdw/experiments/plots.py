@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from gdw.experiments.grid_folder import PartialRun
 from gdw.experiments.result_tables import measure_of
 from gdw.experiments.results import Group, Results
 from gdw.files.svg import as_svg
+from gdw.report.style import is_wide
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,26 +24,33 @@ if TYPE_CHECKING:
 # methods of the same colour.
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999999", "#000000")
 _LINES = ("-", "--", ":", "-.")
+_WIDTH = 9.0
+"""As wide as the text of the page, in inches."""
 _BANDS = 8
 """With more methods than this the bands would hide the lines."""
 
 
-def pictures(results: Results) -> Iterator[tuple[str, str, str]]:
-    """The file name without suffix, the description and the `<svg>` element of each picture."""
+def pictures(results: Results, *, width: float = _WIDTH) -> Iterator[tuple[str, str, str]]:
+    """The file name without suffix, the description and the `<svg>` element of each picture.
+
+    Args:
+        results: the results of a grid.
+        width: of the pictures, in inches. In narrow ones the legend is below the lines.
+    """
     for number, group in enumerate(results.groups(), start=1):
         if any(cell.setting in group.settings for cell in results.results):
             measure = measure_of(results).title
             title = f"{measure}: mean and standard deviation over seeds of each method"
-            yield f"accuracy-{number}", title, _drawn(_bars, results, group)
+            yield f"accuracy-{number}", title, _drawn(_bars, results, group, width)
     if series_of(results):
         title = "Results against the size of the clean set: mean and standard deviation over seeds"
         methods = results.protocol.methods
         styles = {method: _style(number) for number, method in enumerate(methods)}
         yield "clean-set", title, _drawn(clean_curve, results, styles)
-    yield from learning_curves(results)
+    yield from learning_curves(results, width=width)
 
 
-def learning_curves(results: Results) -> Iterator[tuple[str, str, str]]:
+def learning_curves(results: Results, *, width: float = _WIDTH) -> Iterator[tuple[str, str, str]]:
     """The same for the pictures of learning curves, one for each setting with results."""
     started = [cell for cell, part in results.started.items() if part.curve]
     with_curves = {cell.setting for cell in (*results.results, *started)}
@@ -49,18 +58,24 @@ def learning_curves(results: Results) -> Iterator[tuple[str, str, str]]:
         for setting in group.settings:
             if setting in with_curves:
                 title = f"Test accuracy after each epoch: {setting}"
-                yield f"curves-{setting.slug}", title, _drawn(_curves, results, group, setting)
+                yield (
+                    f"curves-{setting.slug}",
+                    title,
+                    _drawn(_curves, results, group, setting, width),
+                )
 
 
 def _drawn(draw: Callable[..., Figure], *arguments: Any) -> str:
     return as_svg(draw(*arguments), draw.__name__)
 
 
-def _curves(results: Results, group: Group, setting: Setting) -> Figure:
+def _curves(results: Results, group: Group, setting: Setting, width: float) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
-    figure = Figure(figsize=(9.0, 4.6), layout="constrained")
+    wide = is_wide(width)
+    below = 0.0 if wide else 0.2 * len(group.methods)
+    figure = Figure(figsize=(width, (4.6 if wide else 3.4) + below), layout="constrained")
     axes = figure.subplots()
     for number, method in enumerate(group.methods):
         style = _style(number)
@@ -69,14 +84,18 @@ def _curves(results: Results, group: Group, setting: Setting) -> Figure:
         curves = results.curves(setting, method)
         if curves:
             _plot_mean(axes, curves, title, style, band=len(group.methods) <= _BANDS)
-    axes.set_title(_plain(str(setting)), fontsize="medium")
+    axes.set_title(_title(setting, width), fontsize="medium")
     axes.set_xlabel("share of the epochs")
     axes.set_ylabel("test accuracy")
     axes.xaxis.set_major_formatter(PercentFormatter(1))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
     axes.set_xlim(0, 1)
     axes.grid(alpha=0.25)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small", frameon=False)
+    figure.legend(
+        loc="outside right center" if wide else "outside lower center",
+        fontsize="small",
+        frameon=False,
+    )
     return figure
 
 
@@ -109,21 +128,25 @@ def _plot_mean(
         axes.fill_between(progress, low, high, color=style["color"], alpha=0.1)
 
 
-def _bars(results: Results, group: Group) -> Figure:
+def _bars(results: Results, group: Group, width: float) -> Figure:
     from matplotlib.figure import Figure
 
     rows = len(group.settings)
     figure = Figure(
-        figsize=(9.0, 0.8 + rows * (0.5 + 0.2 * len(group.methods))), layout="constrained"
+        figsize=(
+            width,
+            0.8 + rows * (0.5 + (0.2 if is_wide(width) else 0.32) * len(group.methods)),
+        ),
+        layout="constrained",
     )
     for axes, setting in zip(
         figure.subplots(rows, squeeze=False)[:, 0], group.settings, strict=True
     ):
-        _plot_bars(axes, results, group, setting)
+        _plot_bars(axes, results, group, setting, width)
     return figure
 
 
-def _plot_bars(axes: Axes, results: Results, group: Group, setting: Setting) -> None:
+def _plot_bars(axes: Axes, results: Results, group: Group, setting: Setting, width: float) -> None:
     measure = measure_of(results)
     scores = [results.score(setting, method, measure.name) for method in group.methods]
     places = np.arange(len(scores))
@@ -131,14 +154,26 @@ def _plot_bars(axes: Axes, results: Results, group: Group, setting: Setting) -> 
     spreads = [measure.scale * s.spread if s.spread is not None else 0.0 for s in scores]
     colours = [_COLOURS[i % 8] for i in range(len(scores))]
     axes.barh(places, means, xerr=spreads, color=colours, height=0.7, error_kw={"elinewidth": 1})
-    axes.set_yticks(places, [_plain(results.protocol.title(m)) for m in group.methods])
+    titles = [
+        _folded(results.protocol.title(m), 60 if is_wide(width) else 18) for m in group.methods
+    ]
+    axes.set_yticks(places, titles, fontsize="medium" if is_wide(width) else "small")
     axes.invert_yaxis()
     known = means[np.isfinite(means)]
     if len(known):
         axes.set_xlim(max(0.0, np.floor(known.min() / 10) * 10 - 10), min(100.0, known.max() + 5))
-    axes.set_title(_plain(str(setting)), fontsize="medium")
+    axes.set_title(_title(setting, width), fontsize="medium")
     axes.set_xlabel(measure.title)
     axes.grid(axis="x", alpha=0.25)
+
+
+def _title(setting: Setting, width: float) -> str:
+    return _folded(str(setting), round(11 * width))
+
+
+def _folded(text: str, letters: int) -> str:
+    """`text` in lines of at most `letters` characters where it has spaces."""
+    return textwrap.fill(_plain(text), letters, break_long_words=False, break_on_hyphens=False)
 
 
 def _plain(text: str) -> str:

@@ -12,6 +12,7 @@ from gdw.experiments.plots import pictures
 from gdw.experiments.protocol import PLACEHOLDER
 from gdw.experiments.result_tables import Entry, Table, group_tables, unfinished_table
 from gdw.experiments.results import Results
+from gdw.report.style import NARROW
 
 Fact = tuple[str, str]
 
@@ -65,7 +66,12 @@ def write_page(results: Results, path: Path) -> None:
         protocol=results.protocol,
         facts=facts(results),
         tables=list(_tables(results)),
-        pictures=[(title, Markup(svg)) for _, title, svg in pictures(results)],
+        pictures=[
+            (title, Markup(wide), Markup(narrow))
+            for (_, title, wide), (*_, narrow) in zip(
+                pictures(results), pictures(results, width=NARROW), strict=True
+            )
+        ],
         failures=_failures(results),
     )
     path.write_text(page, encoding="utf-8")

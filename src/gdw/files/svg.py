@@ -29,4 +29,5 @@ def as_svg(figure: Figure, name: str) -> str:
     text = text[text.index("<svg") :]
     # The names of groups repeat from picture to picture, and nothing refers to them.
     text = re.sub(r'<g id="[^"]*"', "<g", text)
-    return text.replace("#000000", "currentColor")
+    # Matplotlib leaves out the colour of what is black.
+    return text.replace("#000000", "currentColor").replace("<svg", '<svg fill="currentColor"', 1)

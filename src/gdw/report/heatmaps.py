@@ -37,7 +37,7 @@ MOST_CLASSES = 40
 """A heat map of more classes cannot be read; only some of them are shown then."""
 _CELLS_WITH_NUMBERS = 12
 _TOP = 25
-_SHORT_NAME = 10
+_SHORT_NAME, _VERY_FEW = 10, 5
 _LETTERS_PER_INCH, _MARGIN = 9, 1.7
 
 
@@ -193,7 +193,7 @@ def _heat_map(
 ) -> Axes:
     width = width_of(ax, width)
     wide, few = is_wide(width), len(names) <= _CELLS_WITH_NUMBERS
-    letters = LONGEST_NAME if wide else _SHORT_NAME
+    letters = LONGEST_NAME if wide else _SHORT_NAME if len(names) > _VERY_FEW else 16
     longest = max((len(short(name, letters)) for name in names), default=0)
     flat = longest * len(names) <= _LETTERS_PER_INCH * (width - _MARGIN)
     below = 0.9 if flat else 0.8 + 0.085 * longest
@@ -212,7 +212,9 @@ def _heat_map(
     name_ticks(axes, "x", names, limit=letters, rotation=0 if flat else 90, fontsize=size)
     name_ticks(axes, "y", names, limit=letters, fontsize=size)
     if few:
-        _write_numbers(axes, matrix, image, small=not wide and len(names) > 5, percent=percent)
+        _write_numbers(
+            axes, matrix, image, small=not wide and len(names) > _VERY_FEW, percent=percent
+        )
     return axes
 
 

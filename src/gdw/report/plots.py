@@ -256,4 +256,4 @@ def _plot_accuracy(axes: Axes, bins: Mapping[str, Any], used: NDArray[np.bool_])
         confidence, accuracy, "o-", color=BLUE, linewidth=2, label="this model", clip_on=False
     )
     axes.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    axes.legend(frameon=False, fontsize="small", loc="upper left")
+    axes.legend(frameon=False, fontsize="small", loc="best")

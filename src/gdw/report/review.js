@@ -103,8 +103,8 @@ function startReview(review) {
     const total = review.rows.length, rest = byId("rest"), more = rest?.checked ? unseen().length : 0;
     byId("decided").textContent = choices.length === 0 ? `No decisions yet, ${total} examples.`
       : `${choices.length} of ${total} decided: ${keep} keep, ${change} change, ${remove} remove.`;
-    byId("effect").textContent = `The copy will have ${change + more} new labels and ${remove} examples less`
-      + (more ? ` (${more} of the new labels without your decision).` : ".");
+    byId("effect").textContent = `New labels in the copy: ${change + more}`
+      + (more ? `, ${more} of them without your decision` : "") + `. Examples left out: ${remove}.`;
     byId("save").disabled = choices.length + more === 0;
     byId("undo").disabled = history.length === 0;
     byId("clear").disabled = choices.length === 0;
@@ -134,6 +134,7 @@ function startReview(review) {
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
     window.onbeforeunload = null;
     byId("use").open = true;
+    byId("use").scrollIntoView({ block: "nearest" });
   }
 
   function focusOn(line) {
@@ -252,7 +253,7 @@ function startReview(review) {
   window.addEventListener("storage", (event) => {
     if (event.key === review.key) restore();
   });
-  reviewPart.hidden = false;
+  reviewPart.hidden = byId("review-help").hidden = false;
   restore();
   refilter();
 }

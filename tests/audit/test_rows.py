@@ -156,6 +156,25 @@ def read_again(frame: pd.DataFrame, made: Evidence) -> pd.DataFrame | str:
             return str(error)
 
 
+@pytest.mark.parametrize("index", [True, False])
+def test_a_table_of_cleanlab_is_in_the_order_of_the_training_rows(
+    tmp_path: Path, index: bool
+) -> None:
+    # Its index has no name. Read as rows of the data, 0 and 1 would be the last two examples.
+    made = evidence(np.full((3, 3), 1 / 3), [0, 1, 2], rows=np.array([7, 0, 1]))
+    pd.DataFrame(
+        {
+            "is_label_issue": [True, False, False],
+            "label_quality": [0.1, 0.8, 0.9],
+            "given_label": NAMES,
+            "predicted_label": NAMES[::-1],
+        }
+    ).to_csv(tmp_path / "c.csv", index=index)
+    frame = read_edited_issues(tmp_path / "c.csv", made, NAMES)
+    assert list(frame["index"]) == [7, 0, 1]
+    assert list(frame["is_label_issue"]) == [True, False, False]
+
+
 HEAD = "index,where,given_label,suggested_label,suggested_probability,score,is_label_issue,label_quality\n"
 REST = ",cat,ant,0.9,0.9,true,0.1\n"
 

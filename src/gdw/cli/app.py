@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from gdw._version import __version__
-from gdw.errors import ConfigError, GDWError, nearest, printable
+from gdw.errors import ConfigError, GDWError, brief, nearest, printable
 
 # Each command is the function of this name in the module of this name, in the order of need.
 COMMANDS = (
@@ -183,6 +183,38 @@ def listed_names(values: list[str]) -> list[str]:
     """The names in the values of an option, separated by commas. Quotes keep a comma within a name."""
     rows = csv.reader(values, skipinitialspace=True)
     return [name.strip() for row in rows for name in row if name.strip()]
+
+
+def value_of_flag(field: str, value: Any) -> Any:
+    """The value of a flag for its record: method options are NAME=VALUE, lists are separated by commas.
+
+    Quotes keep a comma within a name.
+    """
+    if not isinstance(value, list):
+        return value
+    if field == "method_options":
+        return _settings(value)
+    return listed_names(value)
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    """Options of a method from texts `NAME=VALUE`; each value is read as YAML."""
+    from gdw.files.yaml_files import parse_yaml
+
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ConfigError(
+                f"--set takes NAME=VALUE, such as folds=2, found {pair!r}: gdw methods METHOD lists the names"
+            )
+        try:
+            settings[name.strip()] = parse_yaml(value)
+        except ValueError as error:
+            raise ConfigError(
+                f"--set {name}: cannot read the value {brief(value)} as YAML: {error}"
+            ) from None
+    return settings
 
 
 def cell(text: str) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gdw.cli.app import say
-from gdw.cli.record_flags import add_record_flags, value_of_flag
+from gdw.cli.app import say, value_of_flag
+from gdw.cli.record_flags import add_record_flags
 from gdw.errors import ConfigError
 from gdw.options import Options
 from gdw.reweight.registry import METHODS

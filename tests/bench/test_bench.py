@@ -11,9 +11,9 @@ from torch import nn
 from typer.testing import CliRunner
 
 from gdw.bench import contestants
-from gdw.bench.benchmark import document, read, row
 from gdw.bench.memory import peak_bytes
 from gdw.bench.other_packages import UnavailableError
+from gdw.bench.results import SUITES, document, read, row
 from gdw.bench.step_cost import measure, quartiles
 from gdw.bench.workloads import MODELS, Workload, suite
 from gdw.cli.app import app
@@ -123,6 +123,9 @@ def test_the_command_writes_figures_and_a_page_from_them(
     )
     assert again.exit_code == 0, again.output
     assert (tmp_path / "p.md").read_text() == page
+    assert "│ plain SGD" in again.output
+    assert "ms: milliseconds per step" in again.output
+    assert "## " not in again.output
     (tmp_path / "bad.json").write_text("{}")
     assert CliRunner().invoke(app, ["bench", "--from", str(tmp_path / "bad.json")]).exit_code == 2
 
@@ -146,6 +149,11 @@ def test_figures_that_cannot_be_read(tmp_path: Path) -> None:
     path.write_text('{"results": []}')
     with pytest.raises(RunError, match=r"damaged \(expected the results of gdw bench\)"):
         read(path)
+
+
+def test_the_suites_are_known_without_their_workloads() -> None:
+    assert set(MODELS) < set(SUITES)
+    assert [name for name in SUITES if not suite(name)] == ["loading", "threads"]
 
 
 def test_an_unknown_suite_names_the_nearest() -> None:

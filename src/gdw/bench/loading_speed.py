@@ -85,17 +85,17 @@ def run(
     }
 
 
-def table(results: Mapping[str, Any]) -> str:
-    """The results of `run` as a Markdown table."""
-    lines = ["| source | examples per second | ratio to training |", "|---|---|---|"]
+def table(results: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The header and the rows of a table of the results of `run`."""
+    rows: list[tuple[str, ...]] = []
     for name, summary in results["rates"].items():
         rate, ratio = (
             f"{summary[key]:,.{digits}f} ({low:,.{digits}f}-{high:,.{digits}f})"
             for key, digits in (("median", 0), ("ratio", 1))
             for low, high in [summary[f"{key}_quartiles"]]
         )
-        lines.append(f"| {name} | {rate} | {ratio} |")
-    return "\n".join(lines) + "\n"
+        rows.append((name, rate, ratio))
+    return ("source", "examples per second", "ratio to training"), rows
 
 
 def _measure(

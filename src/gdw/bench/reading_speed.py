@@ -73,25 +73,28 @@ def run(
     }
 
 
-def table(results: Mapping[str, Any]) -> str:
-    """The results of `run` as a Markdown table, with the size of the data and the machine."""
+def table(results: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[str, ...]], str]:
+    """The header and the rows of a table of the results of `run`, and the data and machine in words."""
     machine = ", ".join(f"{key} {value}" for key, value in results["machine"].items())
-    lines = [
+    note = (
         f"A table of {results['rows']:,} rows and {results['columns']} columns; medians of "
-        f"{results['repeats']} repeats, with quartiles. Machine: {machine}.",
-        "",
-        "| format | rows | MB | rows per second | MB per second |",
-        "|---|---|---|---|---|",
-    ]
+        f"{results['repeats']} repeats, with quartiles. Machine: {machine}."
+    )
+    rows: list[tuple[str, ...]] = []
     for name, figures in results["formats"].items():
         rates = figures["rows_per_second"]
         middle, (low, high) = statistics.median(rates), quartiles(rates)
         size = figures["bytes"] / 1e6
-        lines.append(
-            f"| {name} | {figures['rows']:,} | {size:,.1f} | {middle:,.0f} ({low:,.0f}-{high:,.0f}) "
-            f"| {size / figures['rows'] * middle:,.1f} |"
+        rows.append(
+            (
+                name,
+                f"{figures['rows']:,}",
+                f"{size:,.1f}",
+                f"{middle:,.0f} ({low:,.0f}-{high:,.0f})",
+                f"{size / figures['rows'] * middle:,.1f}",
+            )
         )
-    return "\n".join(lines) + "\n"
+    return ("format", "rows", "MB", "rows per second", "MB per second"), rows, note
 
 
 def _read(path: Path) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from gdw.errors import ConfigError, nearest
+from gdw.bench.results import require_suite
 from gdw.models.mlp import MLP
 from gdw.models.resnet_cifar import CifarResNet
 from gdw.models.wide_resnet import WideResNet
@@ -127,31 +127,27 @@ def suite(name: str) -> list[Workload]:
     """The workloads of a suite.
 
     Args:
-        name: `standard`, `quick` (takes a minute), `compiled`, `loading` (has no workload: it measures how
-            fast data are loaded), or the name of one model.
+        name: `standard`, `quick` (takes a minute), `compiled`, `loading` and `threads` (without workloads:
+            they measure how fast data are loaded, and numbers of threads), or the name of one model.
 
     Raises:
         ConfigError: there is no suite of that name.
     """
+    require_suite(name)
     if name in MODELS:
         return [Workload(name)]
     resnet = Workload("resnet32")
-    if name == "loading":
+    if name in ("loading", "threads"):
         return []
     if name == "compiled":
         return [replace(resnet, compiled=True), Workload("transformer", compiled=True)]
     if name == "quick":
         return [Workload("mlp"), replace(resnet, batch=16)]
-    if name == "standard":
-        return [
-            *(Workload(model) for model in MODELS),
-            replace(resnet, channels_last=True),
-            replace(resnet, precision="bf16"),
-            replace(resnet, precision="bf16", channels_last=True),
-            *(replace(resnet, batch=batch) for batch in (32, 512)),
-            *(Workload("mlp", classes=classes) for classes in (100, 1_000, 20_000)),
-        ]
-    known = ("standard", "quick", "compiled", "loading", *MODELS)
-    raise ConfigError(
-        f"unknown suite {name!r}: expected one of {', '.join(known)}.{nearest(name, known)}"
-    )
+    return [
+        *(Workload(model) for model in MODELS),
+        replace(resnet, channels_last=True),
+        replace(resnet, precision="bf16"),
+        replace(resnet, precision="bf16", channels_last=True),
+        *(replace(resnet, batch=batch) for batch in (32, 512)),
+        *(Workload("mlp", classes=classes) for classes in (100, 1_000, 20_000)),
+    ]

@@ -267,6 +267,10 @@ def options(
 
 def main() -> None:
     """Entry point of the console script."""
+    # Threads of PyTorch that wait for others then sleep. By default they spin: a step takes several times
+    # longer while another program needs their core.
+    if "GOMP_SPINCOUNT" not in os.environ:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # gdw refuses such an image itself, in one line.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from gdw.cli.app import say
+from gdw.cli.tables import print_table, say_wrapped
 
 EXAMPLES = (
     ("the quick suite, on this machine", "gdw bench"),
@@ -20,8 +22,8 @@ def bench(
     suite: Annotated[
         str,
         typer.Option(
-            help="What to measure: standard, quick, compiled, loading, or one model: mlp, resnet32, wrn-16-2 "
-            "or transformer.",
+            help="What to measure: standard, quick, compiled, loading, threads, or one model: mlp, resnet32, "
+            "wrn-16-2 or transformer.",
             metavar="NAME",
         ),
     ] = "quick",
@@ -68,11 +70,11 @@ def bench(
     ] = False,
 ) -> None:
     """Measure the time and memory of a training step of each method, compared with plain SGD."""
-    from gdw.bench.benchmark import DOCUMENT, document, read, run
-    from gdw.bench.workloads import suite as workloads_of
+    from gdw.bench.results import DOCUMENT, document, read, require_suite
     from gdw.files.documents import write_text_atomically
     from gdw.files.outputs import output_file
 
+    require_suite(suite)
     with (
         output_file(json_, reads=[from_], force=force),
         output_file(markdown, reads=[from_], force=force),
@@ -80,16 +82,40 @@ def bench(
         if from_ is not None:
             results = read(from_)
         else:
-            results = run(
-                workloads_of(suite),
-                repeats=repeats,
-                log=lambda text: say(text, err=True),
-                with_loading=suite in ("standard", "loading"),
-                table=(table_rows, table_columns),
-            )
-        page = document(results)
+            results = _measured(suite, repeats, (table_rows, table_columns))
         if json_ is not None:
             DOCUMENT.write(json_, results)
         if markdown is not None:
-            write_text_atomically(markdown, page)
-    say(page)
+            write_text_atomically(markdown, document(results))
+    _show(results)
+
+
+def _measured(suite: str, repeats: int, table: tuple[int, int]) -> dict[str, Any]:
+    from gdw.bench.benchmark import run
+    from gdw.bench.workloads import suite as workloads_of
+
+    return run(
+        workloads_of(suite),
+        repeats=repeats,
+        log=lambda text: say(text, err=True),
+        with_loading=suite in ("standard", "loading"),
+        with_threads=suite == "threads",
+        table=table,
+    )
+
+
+def _show(results: Mapping[str, Any]) -> None:
+    from gdw.bench.results import machine_of, tables
+
+    if results["results"]:
+        say_wrapped(
+            "ratio to plain: the time of a step divided by that of a plain SGD step, median of "
+            f"{results['repeats']} repeats (quartiles); ms: milliseconds per step; memory: the most bytes of "
+            "tensors during a step, divided by those of plain SGD"
+        )
+    for table in tables(results):
+        say("")
+        print_table(table.header, table.rows, title=table.title)
+        if table.note:
+            say_wrapped(table.note)
+    say_wrapped(f"machine: {machine_of(results)}")

@@ -96,12 +96,23 @@ def notes_of_warnings(category: type[Warning]) -> Iterator[None]:
 
 def _set_instead(flag: str) -> str:
     """How to set `flag`, such as `--clip`, if it is the name of an option of a method; or nothing."""
+    name = flag.lstrip("-").replace("-", "_")
+    if not _in_a_method(name):
+        return ""
     from gdw.reweight.registry import METHODS
 
-    name = flag.lstrip("-").replace("-", "_")
     if not any(name in method.Options.model_fields for method in METHODS.values()):
         return ""
     return f"{METHODS.hint(name)} Set it with --set {name}=VALUE."
+
+
+def _in_a_method(name: str) -> bool:
+    """Whether the source of a method declares `name`. To import the methods would take seconds."""
+    import gdw.reweight
+
+    declared = re.compile(rf"^    {re.escape(name)}: ", re.MULTILINE)
+    sources = Path(gdw.reweight.__file__).parent.rglob("*.py")
+    return any(declared.search(source.read_text(encoding="utf-8")) for source in sources)
 
 
 def _print(message: str) -> None:

@@ -77,14 +77,17 @@ def report(
     Shows how good the model is, overall and for each class, which labels look wrong, and what to do next.
     """
     from gdw.cli.errors import notes_of_warnings
-    from gdw.report import write_report
+    from gdw.runs import load
     from gdw.runs.outputs import NotKeptWarning
     from gdw.runs.skipped_images import SkippedImagesWarning
+
+    opened = load(run)
+    from gdw.report import write_report
 
     notes = notes_of_warnings
     with notes(NotKeptWarning), notes(FutureWarning), notes(SkippedImagesWarning):
         page = write_report(
-            run,
+            opened,
             output=output,
             test=test,
             test_label=test_label,

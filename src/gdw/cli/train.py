@@ -115,11 +115,16 @@ def train(
     The run folder --output then holds the model and all that evaluate, predict, audit and report need.
     """
     from gdw.cli.errors import INTERRUPTED
-    from gdw.train.trainer import StoppedInPreparation
 
     passed = {name: value for name, value in options.items() if _is_passed(ctx, name)}
     training = _training(passed, config, output, resume=resume)
     began = time.perf_counter()
+    training.read()
+    before_import = time.perf_counter()
+    # PyTorch takes seconds to import: the mistakes that users make come before.
+    from gdw.train.trainer import StoppedInPreparation
+
+    began += time.perf_counter() - before_import
     prepared = training.prepare()
     network = training.build_model(prepared)
     read = time.perf_counter()
@@ -151,7 +156,7 @@ def _training(
 ) -> Training:
     """The run that the command line, the configuration file and, to resume, the run folder describe."""
     from gdw.cli.errors import notes_of_warnings
-    from gdw.runs import Training
+    from gdw.runs.training import Training
 
     sections = read_config_file(file) if file is not None else {}
     _forget_options_of_another(sections.get("training"), passed.get("method"))

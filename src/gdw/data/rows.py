@@ -191,7 +191,7 @@ def open_rows(path: str | Path, options: ReadOptions = ReadOptions()) -> Rows:  
     """
     place = Path(path)
     try:
-        _require_existing(place)
+        require_existing(place)
         file_format = format_of(place)
         if not place.is_dir() and place.stat().st_size == 0:
             raise DataError(f"{shown(place)} is an empty file: expected at least one example")
@@ -249,7 +249,8 @@ def suffixes_in_words() -> str:
     return f"{', '.join(most)} or {last}"
 
 
-def _require_existing(path: Path) -> None:
+def require_existing(path: Path) -> None:
+    """Raise a `DataError` that names the nearest file if there is nothing at `path`."""
     if path.exists():
         return
     if not path.parent.is_dir():

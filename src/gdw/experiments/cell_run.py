@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from gdw.audit.evidence import EVIDENCE, Evidence
@@ -23,6 +22,7 @@ from gdw.runs.prepare import PreparedData
 from gdw.train.monitoring import Callback
 from gdw.train.output import FitResult
 from gdw.train.run_folder import CHECKPOINTS, CONFIG
+from gdw.train.threads import use_threads
 
 _MACHINE = ("gdw", "torch", "python", "processor", "threads", "system")
 _TEST_METRICS = ("accuracy", "balanced_accuracy", "nll", "ece")
@@ -76,7 +76,7 @@ def train_cell(folder: Path) -> bool:
     """
     task = read_cell(folder)
     if task["threads"] is not None:
-        torch.set_num_threads(task["threads"])
+        use_threads(task["threads"])
     stopwatch = Stopwatch()
     training = Training(RunConfig.parse(task["config"]), folder, resume=(folder / CONFIG).is_file())
     prepared = training.prepare()

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gdw.errors import GDWError
-from gdw.experiments.cell_run import CellOutcome, run_cell
 from gdw.experiments.cell_settings import CellSettings, cell_settings
 from gdw.experiments.cells import Cell, expand
 from gdw.experiments.dataset_builders import DatasetBuilder, Log
 from gdw.experiments.grid_folder import GridFolder
 from gdw.experiments.protocol import Protocol, ProtocolPaths
-from gdw.experiments.worker_pool import run_in_parallel
-from gdw.files.machine import describe_machine
 from gdw.runs.config import RunConfig
+from gdw.train.threads import divide_cores, usable_cores
+
+if TYPE_CHECKING:
+    from gdw.experiments.cell_run import CellOutcome
 
 
 class Grid:
@@ -75,7 +76,7 @@ class Grid:
             progress = _Progress(
                 self.folder, log, total=len(self.cells), left=len(ready), jobs=jobs
             )
-            threads = None if jobs == 1 else max(1, usable_cores() // jobs)
+            threads = divide_cores(jobs)
             with self._recorded_sitting(ready, jobs, threads):
                 self._run_cells(ready, jobs, threads, progress)
         finally:
@@ -85,6 +86,9 @@ class Grid:
     def _run_cells(
         self, cells: Sequence[Cell], jobs: int, threads: int | None, progress: _Progress
     ) -> None:
+        from gdw.experiments.cell_run import run_cell
+        from gdw.experiments.worker_pool import run_in_parallel
+
         def start(cell: Cell) -> Path:
             return self.folder.start(cell, self.cells[cell], threads=threads)
 
@@ -126,6 +130,8 @@ class Grid:
             yield
         finally:
             if cells:
+                from gdw.files.machine import describe_machine
+
                 machine = describe_machine()
                 self.folder.add_sitting(
                     {
@@ -137,13 +143,6 @@ class Grid:
                         "machine": {**machine, "threads": threads or machine["threads"]},
                     }
                 )
-
-
-def usable_cores() -> int:
-    """The number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def choose_jobs(configs: Sequence[RunConfig]) -> int:

@@ -6,13 +6,13 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
-import torch
-
 from gdw._version import __version__
 
 
 def describe_machine() -> dict[str, str | int]:
     """Return processor, threads and versions, for the head of a table."""
+    import torch
+
     packages = {}
     for name in ("higher", "torchopt", "betty-ml"):
         try:

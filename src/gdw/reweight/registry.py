@@ -116,6 +116,10 @@ class Methods(MutableMapping[str, "type[Reweighter]"]):
             return f" It is an option of the method {' or '.join(owners[option][:3])}."
         return nearest(option, owners)
 
+    def is_listed(self, name: str) -> bool:
+        """Whether `name` is a method of gdw, which has a default for each of its options."""
+        return name in self._entries and isinstance(self._entries[name].home, str)
+
     def require(self, name: str) -> type[Reweighter]:
         """The class of that name.
 
@@ -140,6 +144,8 @@ def check_options(method: str, options: Mapping[str, Any], *, hidden: Container[
     Raises:
         ConfigError: an unknown method or option, with the nearest known one, or a value that does not fit.
     """
+    if not options and METHODS.is_listed(method):
+        return
     known = METHODS.require(method).Options
     for name in options:
         if name not in known.model_fields:

@@ -6,7 +6,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gdw.data.source import Source
@@ -14,11 +13,9 @@ from gdw.errors import OutputError
 from gdw.files.documents import finite_or_null
 from gdw.runs.figures import EVALUATION, FIGURES
 from gdw.runs.outputs import NotKeptWarning
-from gdw.runs.prepare import held_out_label
+from gdw.runs.reading import held_out_label
 from gdw.runs.run import Run
 from gdw.runs.skipped_images import SkippedImagesWarning
-from gdw.train.evaluation import BINS, predict_probabilities
-from gdw.train.evaluation import evaluate as evaluate_model
 
 
 def evaluate(run: Run, source: Source) -> dict[str, Any]:
@@ -35,6 +32,11 @@ def evaluate(run: Run, source: Source) -> dict[str, Any]:
     Raises:
         RunError: the run has not finished, or is damaged.
     """
+    import torch
+
+    from gdw.train.evaluation import evaluate as evaluate_model
+    from gdw.train.evaluation import predict_probabilities
+
     examples = run.encode(source)
     figures = evaluate_model(run.model, examples)
     batches = [p for _, p in predict_probabilities(run.model, examples)]
@@ -108,6 +110,8 @@ def reliability(
         For each bin the `count` of examples, their mean `confidence` and their `accuracy`; both means are
         None in an empty bin. The bins are those of the calibration error `ece`.
     """
+    from gdw.train.evaluation import BINS
+
     confidence = probabilities.max(1).astype(np.float64)
     correct = probabilities.argmax(1) == labels
     bins = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)

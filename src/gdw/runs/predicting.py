@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from gdw.data.source import Source
@@ -20,7 +19,6 @@ from gdw.files.formula import escaped
 from gdw.runs.kept_columns import KeptColumns, keep_columns
 from gdw.runs.run import Run
 from gdw.runs.schema import as_type
-from gdw.train.evaluation import predict_probabilities
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +43,10 @@ def predict_proba(run: Run, source: Source, *, batch_size: int = 512) -> NDArray
     Raises:
         RunError: the run has not finished, or is damaged.
     """
+    import torch
+
+    from gdw.train.evaluation import predict_probabilities
+
     batches = predict_probabilities(run.model, run.encode(source), batch_size=batch_size)
     probabilities: NDArray[np.float32] = torch.cat([p for _, p in batches]).numpy()
     return probabilities

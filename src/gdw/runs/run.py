@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ValidationError
 
 from gdw.audit.audit_files import (
@@ -219,6 +218,8 @@ class Run:
 
     def encode(self, source: Source) -> Examples:
         """`source` as examples for `model`. Without labels the targets are 0."""
+        import torch
+
         from gdw.data.examples import Examples
 
         labels = np.zeros(len(source), dtype=np.int64) if source.labels is None else source.labels

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from gdw.audit.evidence import EVIDENCE, Evidence
-from gdw.audit.recorder import Recorder
-from gdw.data.encode.encoder import SETTINGS
 from gdw.errors import ConfigError, RunError
 from gdw.files.documents import OutputLock
-from gdw.models.build import build_model, full_name, require_buildable
-from gdw.reweight import METHODS
+from gdw.reweight.registry import METHODS
 from gdw.runs.config import RunConfig
 from gdw.runs.prepare import (
     FINGERPRINT,
@@ -25,13 +23,21 @@ from gdw.runs.prepare import (
     require_same_data,
     save_fingerprint,
 )
+from gdw.runs.reading import Sources, read, require_places
 from gdw.runs.run import ENCODER, Run
 from gdw.runs.schema import SCHEMA
 from gdw.runs.skipped_images import write_skipped
-from gdw.train.monitoring import Callback
-from gdw.train.output import FitResult
 from gdw.train.run_folder import CONFIG, RunFolder, lock_run, make_folder, require_no_link
-from gdw.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gdw.train.monitoring import Callback
+    from gdw.train.output import FitResult
+    from gdw.train.trainer import Trainer
+
+
+_OWN_MODEL = re.compile(r"auto|mlp(:.*)?|wrn-?\d+-\d+|(cifar-)?resnet-?\d+")
 
 
 class Training:
@@ -48,7 +54,14 @@ class Training:
         self.output = Path(output)
         self._resume = resume
         self._lock: OutputLock | None = None
-        self.trainer = Trainer(config=config.training)
+        self._sources: Sources | None = None
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """The trainer, which needs PyTorch."""
+        from gdw.train.trainer import Trainer
+
+        return Trainer(config=self.config.training)
 
     @classmethod
     def resume(
@@ -71,6 +84,27 @@ class Training:
         """Whether this is the process that prints and writes."""
         return self.trainer.processes.is_first
 
+    def read(self) -> None:
+        """Read the data before `prepare` imports PyTorch, which takes seconds, if one process trains.
+
+        Raises: as `prepare`.
+        """
+        training = self.config.training
+        if training.devices * training.nodes > 1 or "WORLD_SIZE" in os.environ:
+            return
+        with self._released_on_error():
+            self._claim()
+            if not self._is_surely_possible():
+                self._require_possible()
+            self._sources = read(self.config.data, seed=training.seed)
+
+    def _is_surely_possible(self) -> bool:
+        """Whether no error of `_require_possible` could come after a long time of reading."""
+        model = self.config.model
+        own = _OWN_MODEL.fullmatch(model.name) is not None and not model.pretrained
+        needs_package = self.config.training.method == "cleanlab"
+        return own and not needs_package and not self.config.data.add_clean
+
     def prepare(self) -> PreparedData:
         """Start the other processes, if any, and read and check the data.
 
@@ -79,8 +113,7 @@ class Training:
         Raises:
             RunError: another process writes the output, or it holds a run already; or, to resume, holds none,
                 or one with other options or other data.
-            DataError, ConfigError: the data cannot be trained on.
-            OutputError: the output cannot be written.
+            DataError, ConfigError, OutputError: the data cannot be trained on, or the output not written.
         """
         self.trainer.launch()
         with self._released_on_error():
@@ -90,6 +123,17 @@ class Training:
     def _prepared(self) -> PreparedData:
         on_first = self.trainer.processes.on_first
         training = self.config.training
+        self._require_possible()
+        prepared = prepare(self.config.data, seed=training.seed, sources=self._sources)
+        if self._resume:
+            on_first(lambda: require_same_data(prepared.fingerprint, self.output / ENCODER))
+        return prepared
+
+    def _require_possible(self) -> None:
+        """Check the method and the model, which needs PyTorch."""
+        from gdw.models.build import require_buildable
+
+        training = self.config.training
         method = METHODS[training.method]
         method.check_installed()
         require_buildable(self.config.model.name, pretrained=self.config.model.pretrained)
@@ -98,17 +142,17 @@ class Training:
                 f"method {training.method!r} trains on the clean examples already and add_clean would count "
                 "them twice: leave add_clean (--add-clean) out"
             )
-        prepared = prepare(self.config.data, seed=training.seed)
-        if self._resume:
-            on_first(lambda: require_same_data(prepared.fingerprint, self.output / ENCODER))
-        return prepared
 
     def model_name(self, prepared: PreparedData) -> str:
         """The full name of the network; "auto" is replaced by the choice for the data."""
+        from gdw.models.build import full_name
+
         return full_name(self.config.model.name, prepared.schema.kind, prepared.encoder.input_shape)
 
     def build_model(self, prepared: PreparedData) -> nn.Module:
         """Build the network for the data, initialised from the seed of the run."""
+        from gdw.models.build import build_model
+
         model = self.config.model
         with self._released_on_error():
             return build_model(
@@ -141,6 +185,8 @@ class Training:
         Raises:
             GDWError: as `gdw.Trainer.fit`.
         """
+        from gdw.audit.recorder import Recorder
+
         recorder = Recorder(len(prepared.source))
         try:
             if self.needs_choice(prepared):
@@ -212,7 +258,7 @@ class Training:
 
     def _require_same_options(self) -> None:
         written = Run(self.output, resume=True).config
-        _require_places(written, self.output / CONFIG)
+        require_places(written, self.output / CONFIG)
         conflicts = self.config.conflicts(written)
         if conflicts:
             raise RunError(
@@ -222,6 +268,8 @@ class Training:
 
     def _folder(self, prepared: PreparedData) -> RunFolder:
         """Create the run folder with the files that its model needs, or complete it to resume."""
+        from gdw.data.encode.encoder import SETTINGS
+
         parts: dict[str, Callable[[Path], None]] = {
             SETTINGS: prepared.encoder.save,
             SCHEMA: prepared.schema.save,
@@ -250,15 +298,3 @@ class Training:
         run = RunFolder.open(self.output, resume=True)
         fill(run)
         return run
-
-
-def _require_places(config: RunConfig, where: Path) -> None:
-    """Check that relative paths in the configuration file `where` exist in the current folder."""
-    for options in (config.data, config.model):
-        for name in sorted(options.paths):
-            place = getattr(options, name)
-            if place is not None and not Path(place).is_absolute() and not Path(place).exists():
-                raise RunError(
-                    f"{place!r} does not exist in {Path.cwd()}: {where} names it ({name}) relative to the "
-                    "folder where the run was started; resume it from that folder"
-                )

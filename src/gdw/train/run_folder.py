@@ -9,19 +9,19 @@ import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from torch import nn
 
 from gdw._version import __version__
 from gdw.errors import ModelError, OutputError, RunError, one_line, shown
 from gdw.files.documents import OutputLock, finite_or_null, write_atomically, write_text_atomically
 from gdw.files.yaml_files import read_yaml
-from gdw.hypergradient.own_names import OwnNames
-from gdw.hypergradient.preserve import with_own_names
 from gdw.train.config import TrainConfig
 from gdw.train.history import read_history
+
+if TYPE_CHECKING:
+    from torch import nn
 
 CONFIG = "config.yaml"
 HISTORY = "history.jsonl"
@@ -32,8 +32,7 @@ MODEL = "model.safetensors"
 class RunFolder:
     """The files of one run. `create` starts a new folder, `open` finds an existing one.
 
-    `gdw.load` returns the whole run, with its data schema, evidence and model; this class knows only
-    the files that `Trainer.fit` writes.
+    `gdw.load` returns the whole run; this class knows only the files that `Trainer.fit` writes.
 
     Attributes:
         path: the folder.
@@ -150,10 +149,7 @@ class RunFolder:
     def history(self) -> list[dict[str, Any]]:
         """The records of `history.jsonl`, one per epoch, in order.
 
-        The last line is ignored if a crash cut it short.
-
-        Raises:
-            RunError: an earlier line is damaged.
+        The last line is ignored if a crash cut it short; `RunError` if an earlier line is damaged.
         """
         return read_history(self.file(HISTORY))
 
@@ -168,6 +164,8 @@ class RunFolder:
         """Write the parameters and buffers to `model.safetensors`; tied tensors are stored once."""
         from safetensors.torch import save_model
 
+        from gdw.hypergradient.preserve import with_own_names
+
         write_atomically(
             self.file(MODEL), lambda file: save_model(with_own_names(model), str(file))
         )
@@ -181,6 +179,8 @@ class RunFolder:
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_model
+
+        from gdw.hypergradient.own_names import OwnNames
 
         path = self.file(MODEL)
         if not path.is_file():
@@ -237,6 +237,8 @@ def require_same_training(
 
 def require_same_model(folder: RunFolder, state: Mapping[str, Any], model: nn.Module) -> None:
     """Another version may read a column in another way, and a model of one's own may have changed."""
+    from gdw.hypergradient.own_names import OwnNames
+
     if (differs := OwnNames(model).first_difference(state["model"])) is not None:
         name, then, now = differs
         raise RunError(

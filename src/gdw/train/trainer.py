@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -19,7 +18,6 @@ from gdw.train import feed
 from gdw.train.before_training import (
     Build,
     TrainerPreparation,
-    check_before_training,
     make_sets,
 )
 from gdw.train.config import TrainConfig
@@ -28,6 +26,7 @@ from gdw.train.loop import Loop
 from gdw.train.monitoring import Callback, make_progress
 from gdw.train.output import FitResult, Output, TrainingOutput
 from gdw.train.processes import Interrupt, Processes, seeded
+from gdw.train.threads import make_ready
 
 
 class StoppedInPreparation(KeyboardInterrupt):
@@ -133,7 +132,7 @@ class Trainer:
         until = _last_epoch(self.config.epochs, stop_after)
         config, processes = self.config, self.processes
         sets = make_sets(METHODS[config.method], config.method, train, meta, test)
-        self._make_ready(model, sets)
+        threads = make_ready(model, sets, config, processes, self.forward)
         # The same seed on all processes, so that their weighting networks start with equal weights.
         with seeded(config.seed, processes.device):
             optimizer = _make_optimizer(config, model)
@@ -152,7 +151,7 @@ class Trainer:
             callbacks=callbacks,
         )
         # Opened last, so that an error above leaves no folder.
-        with _connected(processes), written.opened(output, config, resume=resume):
+        with _connected(processes), threads, written.opened(output, config, resume=resume):
             with seeded(config.seed + processes.rank, processes.device):
                 if not (resume and written.resume(loop.restore, config, sets.sizes(), model)):
                     self.prepare(reweighter, model, sets)
@@ -210,19 +209,6 @@ class Trainer:
     def _say(self, message: str) -> None:
         if self.processes.is_first and self.config.progress != "none":
             print(printable(message), file=sys.stderr, flush=True)
-
-    def _make_ready(self, model: nn.Module, sets: feed.DataSets) -> None:
-        """Move the model to the device, in train mode and equal on every process, and check it."""
-        config, processes = self.config, self.processes
-        model.to(processes.device, torch.float64 if config.precision == "64" else None)
-        if not model.training:
-            model.train()
-        processes.share(model)
-        processes.together(
-            lambda: check_before_training(
-                model, vars(sets), self.forward, config=config, processes=processes.size
-            )
-        )
 
     def _reweighter(self, model: nn.Module, optimizer: Optimizer) -> Reweighter:
         if self._build is not None:

@@ -1,37 +1,45 @@
-# Two commands from a fresh clone: `make demo` and `make test`. Both make .venv first.
+# Two commands from a fresh clone: `make demo` and `make test`. Both make .venv first; if PYTHON has PyTorch, as in
+# `make demo PYTHON=~/my-env/bin/python`, .venv uses that one.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+RUN := $(BIN)/python -m
+PACKAGE := $(VENV)/.installed
+TOOLS := $(VENV)/.tools
 
 .PHONY: demo test lint types unit fuzz clean
 
-demo: $(STAMP)
+demo: $(PACKAGE)
 	$(BIN)/gdw demo
 
 test: lint types unit
 
-$(STAMP): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev,vision]'
-	touch $@
+$(PACKAGE): pyproject.toml
+	@$(PYTHON) scripts/make_venv.py $(VENV)
+	$(RUN) pip install --quiet --no-compile --editable .
+	@touch $@
 
-lint: $(STAMP)
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
-	$(BIN)/lint-imports --no-cache
+# What only developers need.
+$(TOOLS): $(PACKAGE)
+	$(RUN) pip install --quiet --editable '.[dev,vision]'
+	@touch $@
 
-types: $(STAMP)
-	$(BIN)/mypy
+lint: $(TOOLS)
+	$(RUN) ruff check src tests scripts
+	$(RUN) ruff format --check src tests scripts
+	$(BIN)/python -c 'from importlinter.cli import lint_imports_command as run; run()' --no-cache
 
-unit: $(STAMP)
-	$(BIN)/pytest
+types: $(TOOLS)
+	$(RUN) mypy
+
+unit: $(TOOLS)
+	$(RUN) pytest
 
 # Damaged files without end: `make fuzz SEED=...` repeats a run.
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
-fuzz: $(STAMP)
+fuzz: $(TOOLS)
 	@echo "fuzzing with SEED=$(SEED)"
-	GDW_HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest tests/fuzz --hypothesis-seed=$(SEED)
+	GDW_HYPOTHESIS_PROFILE=fuzz $(RUN) pytest tests/fuzz --hypothesis-seed=$(SEED)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

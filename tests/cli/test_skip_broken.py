@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
@@ -119,8 +121,32 @@ def test_images_in_any_folders_are_predicted() -> None:
     assert "1 folder is not used, because there are no images in it: 'none'" in done.stderr
     written = Path("loose.csv").read_text()
     assert all(name.split("/")[-1] in written for name in names)
+    assert [line["path"] for line in _lines(Path("loose.csv"))][1:4] == [
+        "'=cmd.png",
+        "deep/er/ü.PNG",
+        "test/a/x.png",
+    ]
     alone = _gdw("predict", "run", "loose/1, 2.png", "--output", "one.csv")
     assert alone.exit_code == 0, alone.output
     assert len(_lines(Path("one.csv"))) == 1
     empty = _gdw("predict", "run", "loose/none", "--output", "no.csv")
     assert "the folder loose/none has no images: expected .jpg" in empty.stderr
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_broken_image_keeps_its_row_and_has_no_prediction(suffix: str) -> None:
+    output = Path(f"p.{suffix}")
+    done = _gdw("predict", "run", "test", "--output", str(output))
+    assert done.exit_code == 0, done.output
+    assert "10 predictions written: p." in done.output
+    assert "1 more row has none, because the image cannot be read" in done.output
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet}.get(
+        suffix, partial(pd.read_json, lines=True)
+    )
+    frame = read(output)
+    assert frame["row"].tolist() == list(range(11))
+    assert frame["path"].tolist()[:2] == ["cat/a.jpg", "cat/cat 0.png"]
+    missing = frame.isna()
+    assert missing.loc[0, "prediction":].all()
+    assert not missing.iloc[1:].any(axis=None)
+    assert set(frame["prediction"].dropna()) <= {"cat", "dog"}

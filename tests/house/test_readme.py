@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import gdw
+from gdw.cli.app import app
 from gdw.data.rows import suffixes
+from gdw.demo.example_files import COMMANDS, write_example
 from gdw.reweight import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +35,36 @@ def test_the_documents_name_every_file_format() -> None:
         text = path.read_text(encoding="utf-8")
         missing = [suffix for suffix in suffixes() if f"`{suffix}`" not in text]
         assert not missing, f"name the formats {missing} in {path.name}"
+
+
+def test_the_commands_after_make_demo_run_as_they_are_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blocks = re.findall(r"```\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    activate, enter, *commands = next(b for b in blocks if "bin/activate\ncd" in b).splitlines()
+    assert activate == ". .venv/bin/activate"
+    commands = [command.partition("#")[0].strip() for command in commands]
+    assert commands[: len(COMMANDS)] == list(COMMANDS)
+    folder = tmp_path / enter.removeprefix("cd ").removeprefix("runs/demo/")
+    write_example(folder)
+    monkeypatch.chdir(folder)
+    for command in commands:
+        name, *arguments = shlex.split(command)
+        done = CliRunner().invoke(app, arguments)
+        assert name == "gdw"
+        assert done.exit_code == 0, done.output
+    true = dict(_rows(folder / "true_labels.csv")[1:])
+    shares = [
+        sum(true[path.name] != path.parent.name for path in Path(part).glob("*/*.png")) / len(true)
+        for part in ("scans", "relabelled")
+    ]
+    assert 0.15 < shares[0] < 0.25
+    assert shares[1] < 0.04
+
+
+def _rows(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
 
 
 def _variables() -> dict[str, Any]:

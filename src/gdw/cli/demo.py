@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +34,7 @@ def demo(
 ) -> None:
     """Compare the methods of gdw with plain training, on scans of digits with wrong labels.
 
-    Takes a minute or two, and writes a report with the learning curves.
+    Takes a minute or two. Writes a report with the learning curves, and files to try the other commands on.
     """
     from rich.console import Console
     from rich.table import Table
@@ -39,6 +42,7 @@ def demo(
     from gdw.demo.comparison import caption, compare, header, table
     from gdw.demo.contenders import CLEAN_PER_CLASS, IMBALANCE, NOISE
     from gdw.demo.demo_page import PICTURE, write_page
+    from gdw.demo.example_files import COMMANDS, write_example
 
     folder = output or _next_free(_DEFAULT)
     say(
@@ -54,6 +58,23 @@ def demo(
     page = write_page(folder, outcomes, seeds=range(seeds))
     say(f"learning curves: {folder / PICTURE}")
     say(f"open the report: {page}")
+    write_example(folder / "example")
+    say(
+        f"scans to try gdw on, a fifth of them in the folder of a wrong class: {folder / 'example'}; next:"
+    )
+    for command in (*_activation(), f"cd {shlex.quote(str(folder / 'example'))}", *COMMANDS):
+        say(f"  {command}")
+
+
+def _activation() -> tuple[str, ...]:
+    """The command after which the shell finds `gdw`, if it does not find it yet."""
+    script = Path(sys.prefix, "bin", "activate")
+    if shutil.which("gdw") is not None or not script.is_file():
+        return ()
+    here = Path.cwd()
+    return (
+        f". {shlex.quote(str(script.relative_to(here) if here in script.parents else script))}",
+    )
 
 
 def _next_free(folder: Path) -> Path:

@@ -63,4 +63,7 @@ def predict(
             note(text)
         frame = predictions(opened, source)
         write_predictions(frame, output, label_type=opened.schema.label_type, own=own)
-    say(f"{len(frame):,} predictions written: {output}")
+    none = len(source.skipped)
+    rows = "1 more row has" if none == 1 else f"{none:,} more rows have"
+    without = f"; {rows} none, because the image cannot be read" if none else ""
+    say(f"{len(source):,} predictions written: {output}{without}")

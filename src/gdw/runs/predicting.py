@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,9 +62,10 @@ def predict(run: Run, source: Source, *, keep: Sequence[str] | None = None) -> p
         keep: the columns of `source` to repeat beside the predictions, see `kept`.
 
     Returns:
-        A data frame of N rows: `row` (the number of the row in the file, from 0), for a folder `path` (of the
-        image in the folder), the kept columns, `prediction` (the most probable class), `confidence` (its
-        probability), and `p(NAME)` for each class.
+        A data frame of a row for each example, and one without a prediction for each image that was left out
+        because it cannot be read (`Source.skipped`), in the order of the file: `row` (the number of the row
+        in the file, from 0), for a folder `path` (of the image in it), the kept columns, `prediction` (the
+        most probable class), `confidence` (its probability), and `p(NAME)` for each class.
 
     Raises:
         RunError: the run has not finished, or is damaged.
@@ -80,12 +82,15 @@ def predictions(run: Run, source: Source) -> pd.DataFrame:
     """The table of `predict` without columns of the user."""
     import pandas as pd
 
-    probabilities = predict_proba(run, source)
-    best = probabilities.argmax(1)
-    columns: dict[str, Any] = {"row": source.row_numbers}
+    every = _with_skipped(source)
+    is_read = np.isin(every.row_numbers, source.row_numbers)
+    probabilities = np.full((len(every), len(run.label_names)), np.nan, dtype=np.float32)
+    probabilities[is_read] = predict_proba(run, source)
+    best = np.where(is_read, probabilities.argmax(1), -1)
+    columns: dict[str, Any] = {"row": every.row_numbers}
     if source.rows.kind == "image":
-        columns["path"] = source.rows.arrow(source.feature_columns[0], source.row_numbers)
-    columns["prediction"] = [run.label_names[k] for k in best]
+        columns["path"] = source.rows.arrow(source.feature_columns[0], every.row_numbers)
+    columns["prediction"] = [run.label_names[k] if k >= 0 else None for k in best]
     columns["confidence"] = probabilities[np.arange(len(best)), best]
     for name, values in zip(run.label_names, probabilities.T, strict=True):
         columns[f"p({name})"] = values
@@ -100,7 +105,16 @@ def kept(run: Run, source: Source, keep: Sequence[str] | None = None) -> KeptCol
     out as keys.
     """
     names = ("row", "path", "prediction", "confidence", *(f"p({n})" for n in run.label_names))
-    return keep_columns(source, keep, keys=run.schema.keys, taken=names)
+    return keep_columns(_with_skipped(source), keep, keys=run.schema.keys, taken=names)
+
+
+def _with_skipped(source: Source) -> Source:
+    """`source`, and the images that were left out because they cannot be read, in the order of the file."""
+    if not source.skipped:
+        return source
+    skipped = [row for row, _ in source.skipped]
+    numbers = np.sort(np.concatenate((source.row_numbers, skipped)))
+    return replace(source, row_numbers=numbers, labels=None, skipped=())
 
 
 def write_predictions(
@@ -137,8 +151,10 @@ def _own_start(frame: pd.DataFrame) -> int:
 
 
 def _csv_table(frame: pd.DataFrame, own: KeptColumns | None) -> pd.DataFrame:
-    texts = [name for name in ("path", "prediction") if name in frame]
-    safe: pd.DataFrame = frame.assign(**{name: frame[name].map(escaped) for name in texts})
+    texts = frame[[name for name in ("path", "prediction") if name in frame]]
+    safe: pd.DataFrame = frame.assign(
+        **{name: texts[name].map(escaped, na_action="ignore") for name in texts}
+    )
     for place, (name, cells) in enumerate(
         (own.as_cells() if own else {}).items(), _own_start(frame)
     ):
@@ -157,7 +173,9 @@ def _write_parquet(
     typed = as_type(names, label_type)
     if typed is not None:
         number = table.schema.get_field_index("prediction")
-        table = table.set_column(number, "prediction", typed.take(pa.array(codes)))
+        table = table.set_column(
+            number, "prediction", typed.take(pa.array(codes, mask=codes == len(names)))
+        )
     columns = zip(own.table.column_names, own.table.columns, strict=True) if own else ()
     for place, (name, column) in enumerate(columns, _own_start(frame)):
         table = table.add_column(place, name, column)
@@ -171,7 +189,7 @@ def _json_lines(frame: pd.DataFrame, label_type: str, own: KeptColumns | None) -
     values = names if typed is None else [*map(_json_value, typed.to_pylist(), names)]
     if len(set(map(type, values))) > 1:
         values = names
-    texts = [json.dumps(value, ensure_ascii=False) for value in values]
+    texts = [*(json.dumps(value, ensure_ascii=False) for value in values), "null"]
     lines: str = frame.assign(prediction=codes).to_json(
         None, orient="records", lines=True, force_ascii=False
     )
@@ -181,8 +199,12 @@ def _json_lines(frame: pd.DataFrame, label_type: str, own: KeptColumns | None) -
 
 
 def _labels(frame: pd.DataFrame) -> tuple[list[str], NDArray[np.int64]]:
-    """The L labels that are predicted, and the code of each prediction, int64 `(N,)`."""
-    names, codes = np.unique(frame["prediction"].to_numpy(dtype=object), return_inverse=True)
+    """The L labels that are predicted, and the code of each prediction, int64 `(N,)`; L if there is none."""
+    predicted = frame["prediction"].to_numpy(dtype=object)
+    known = frame["prediction"].notna().to_numpy()
+    names, known_codes = np.unique(predicted[known], return_inverse=True)
+    codes = np.full(len(frame), len(names), dtype=np.int64)
+    codes[known] = known_codes
     return names.tolist(), codes
 
 

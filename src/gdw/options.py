@@ -79,6 +79,10 @@ class Options(BaseModel):
         except ValidationError as error:
             raise ConfigError(_one_line(error, type(self))) from None
 
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """The options that were passed: the others have their defaults."""
+        return ((k, v) for k, v in super().__repr_args__() if k in self.model_fields_set)
+
     @field_validator("*", mode="before")
     @classmethod
     def _booleans_are_not_numbers(cls, value: object, info: ValidationInfo) -> object:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gdw.audit.evidence import Evidence, Floats, Ints
 from gdw.audit.matrix import Cells
+from gdw.files.representation import ShortRepr
 
 Level = Literal["supported", "unproven", "poor"]
 
@@ -27,8 +28,8 @@ _REMEDIES = {
 }
 
 
-@dataclass(frozen=True)
-class Assessment:
+@dataclass(frozen=True, repr=False)
+class Assessment(ShortRepr):
     """How far an audit can be trusted, and what its suggestions would do.
 
     Attributes:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from gdw._version import __version__
 from gdw.errors import RunError, one_line
 from gdw.files.documents import require_format, write_atomically
+from gdw.files.representation import ShortRepr
 
 EVIDENCE = "evidence.safetensors"
 FORMAT = 1
@@ -49,8 +50,8 @@ Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 
 
-@dataclass(frozen=True, eq=False)
-class Evidence:
+@dataclass(frozen=True, eq=False, repr=False)
+class Evidence(ShortRepr):
     """What training recorded about N examples and C classes in the second half of its epochs.
 
     K is `min(C, 8)`; M is the number of clean examples. A visit is one training batch that contains the
@@ -167,8 +168,8 @@ class Evidence:
         return evidence
 
 
-@dataclass(frozen=True)
-class ClassWeights:
+@dataclass(frozen=True, repr=False)
+class ClassWeights(ShortRepr):
     """The mean class-level weights of a run.
 
     Attributes:

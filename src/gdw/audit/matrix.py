@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from gdw.audit.evidence import Evidence, Floats, Ints
 from gdw.audit.issues import true_class_probabilities
 from gdw.errors import DataError
+from gdw.files.representation import ShortRepr
 
 _JEFFREYS = 0.5
 _TAIL = 0.025
@@ -75,8 +76,8 @@ class Cells:
         return chosen
 
 
-@dataclass(frozen=True, eq=False)
-class NoiseMatrix:
+@dataclass(frozen=True, eq=False, repr=False)
+class NoiseMatrix(ShortRepr):
     """The estimated noise matrix; rows are true classes, columns are given labels.
 
     Attributes:

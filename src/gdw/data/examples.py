@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from gdw.errors import ConfigError, DataError
+from gdw.files.representation import ShortRepr
 from gdw.seeding import generator
 
 _T = TypeVar("_T")
@@ -36,7 +37,7 @@ def identity(batch: _T) -> _T:
     return batch
 
 
-class Examples(Dataset[tuple[Tensor, Tensor]]):
+class Examples(ShortRepr, Dataset[tuple[Tensor, Tensor]]):
     """N inputs and their targets.
 
     `__getitems__` returns a whole batch at once, which is much faster than stacking single examples. It needs
@@ -241,7 +242,6 @@ class CyclingBatches(Sampler[list[int]]):
 
     Each cycle of `n` draws has every index exactly once. If `batch_size` does not divide `n`, a batch may end
     in the next cycle. If `n` is smaller than `batch_size`, each batch has all examples.
-
     Args and errors are those of `EpochBatches`.
     """
 

@@ -16,6 +16,7 @@ from gdw.data.images import decode
 from gdw.data.labels import UNLABELLED, read_labels, recode
 from gdw.data.rows import Kind, Rows
 from gdw.errors import ConfigError, DataError, composed
+from gdw.files.representation import ShortRepr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from gdw.data.grey_range import GreyRange
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
+@dataclass(frozen=True, eq=False, repr=False)
+class Source(ShortRepr):
     """N rows of a file or folder, selected in some order. Make one with `gdw.data.load` or `from_arrays`.
 
     A source is immutable, and selecting rows copies no data. Where a method takes `indices`, these are int64
@@ -291,9 +292,7 @@ def from_arrays(
     Raises:
         DataError: the shapes, types or values cannot be trained on.
     """
-    arrays = {"X": np.asarray(X)}
-    if y is not None:
-        arrays["y"] = np.asarray(y)
+    arrays = {"X": np.asarray(X), **({} if y is None else {"y": np.asarray(y)})}
     rows = ArrayRows(arrays, Path(origin))
     check_arrays(rows, origin)
     source = Source("array", origin, (), None, np.arange(len(rows)), ("X",), rows)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from gdw._lazy import lazy
 
 if TYPE_CHECKING:
-    from gdw.reweight.base import Reweighter, StepResult
+    from gdw.reweight.base import Reweighter
     from gdw.reweight.bilevel import WeightingNetwork
     from gdw.reweight.gdw import GDW, PRESETS, UnconstrainedGDW
     from gdw.reweight.l2rw import L2RW
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gdw.reweight.preparation import Predict, Preparation, Subset
     from gdw.reweight.registry import METHODS, build, check_options
     from gdw.reweight.robust import Robust
+    from gdw.reweight.step_result import StepResult
 
 _HOME = {
     "GDW": "gdw.reweight.gdw",
@@ -32,7 +33,7 @@ _HOME = {
     "Preparation": "gdw.reweight.preparation",
     "Reweighter": "gdw.reweight.base",
     "Robust": "gdw.reweight.robust",
-    "StepResult": "gdw.reweight.base",
+    "StepResult": "gdw.reweight.step_result",
     "Subset": "gdw.reweight.preparation",
     "UnconstrainedGDW": "gdw.reweight.gdw",
     "WeightingNetwork": "gdw.reweight.bilevel",

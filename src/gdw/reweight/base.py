@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,36 +14,17 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
 from gdw.errors import ConfigError, ModelError
+from gdw.files.representation import ShortRepr
 from gdw.functional.losses import resolve_loss
 from gdw.hypergradient import Problem, TrainingPass
 from gdw.hypergradient.inputs import Batch, as_pairs
 from gdw.options import described, signature_of
 from gdw.reweight.options import MethodOptions, WeightingOptions
 from gdw.reweight.preparation import CleanCheck, Preparation
+from gdw.reweight.step_result import StepResult
 
 
-@dataclass(frozen=True)
-class StepResult:
-    """What one `backward` computed. All tensors are detached.
-
-    Attributes:
-        loss: mean unweighted loss of the labelled training examples of this process, a scalar.
-        meta_loss: mean loss of the global meta batch after the virtual step, a scalar; None without one.
-        logits: `(N, C)` of the training batch (dense outputs: `(N, C, ...)`).
-        hypergradient: `G = ∂L_meta/∂ω`, `(N, C)`; None in steps that compute none.
-        first_stage_weights: `(N, C)`; None for methods without a first stage.
-        weights: `(N, C)`, the class-level weights of the gradient.
-    """
-
-    loss: Tensor
-    meta_loss: Tensor | None
-    logits: Tensor
-    hypergradient: Tensor | None
-    first_stage_weights: Tensor | None
-    weights: Tensor
-
-
-class Reweighter(ABC):
+class Reweighter(ShortRepr, ABC):
     """A method that weights the gradient of each example, class by class.
 
     A subclass declares its options in `Options` and implements one hook, `_step`.
@@ -95,6 +76,10 @@ class Reweighter(ABC):
         self._batches: Any = None
         self.names_rows = True  # of batches that make the loss NaN; the trainer knows the data sets
 
+    def _shown(self) -> dict[str, Any]:
+        parts = {"model": type(self.model), "optimizer": type(self._problem.optimizer)}
+        return {**parts, **dict(self.options.__repr_args__())}
+
     def _problem_options(self) -> dict[str, Any]:
         """Further keyword arguments of `Problem.of`."""
         return {}
@@ -123,14 +108,14 @@ class Reweighter(ABC):
         del options
         return cls.joins_clean
 
-    @classmethod  # noqa: B027
+    @classmethod
     def check_installed(cls) -> None:
         """Raise `MissingDependencyError` if the method needs an optional package that is not installed.
 
         Called when a run starts, not when its options are read: a finished run can be used without it.
         """
 
-    def prepare(self, preparation: Preparation) -> None:  # noqa: B027
+    def prepare(self, preparation: Preparation) -> None:
         """Use all training labels before the first step of a run. The default does nothing.
 
         `gdw.Trainer` calls it; in a loop of your own call `gdw.prepare(reweighter, train, meta)`. The
@@ -168,7 +153,7 @@ class Reweighter(ABC):
         del epoch, epochs
         return "given"
 
-    def begin_epoch(self, epoch: int, epochs: int) -> None:  # noqa: B027
+    def begin_epoch(self, epoch: int, epochs: int) -> None:
         """Called before the first step of `epoch` (from 1) of `epochs`, also after a resume."""
 
     def backward(

@@ -12,9 +12,9 @@ from gdw.errors import warn_user
 from gdw.functional import second_stage_weights, zero_mean
 from gdw.hypergradient.inputs import Batch
 from gdw.options import NotNegative, Number
-from gdw.reweight.base import StepResult
 from gdw.reweight.bilevel import NetworkChoice, NetworkOptions, NetworkReweighter
 from gdw.reweight.options import MethodOptions
+from gdw.reweight.step_result import StepResult
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {},

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from gdw.functional import broadcast_instance_weights, positive_part_weights
 from gdw.hypergradient.inputs import Batch
-from gdw.reweight.base import StepResult
 from gdw.reweight.bilevel import BilevelReweighter
+from gdw.reweight.step_result import StepResult
 
 
 class L2RW(BilevelReweighter):

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from gdw.functional import broadcast_instance_weights
 from gdw.hypergradient.inputs import Batch
-from gdw.reweight.base import StepResult
 from gdw.reweight.bilevel import NetworkOptions, NetworkReweighter
 from gdw.reweight.options import MethodOptions
+from gdw.reweight.step_result import StepResult
 
 
 class MetaWeightNet(NetworkReweighter):

@@ -11,7 +11,8 @@ from torch.optim import Optimizer
 
 from gdw.errors import ConfigError
 from gdw.hypergradient.inputs import Batch
-from gdw.reweight.base import Reweighter, StepResult
+from gdw.reweight.base import Reweighter
+from gdw.reweight.step_result import StepResult
 
 
 class Plain(Reweighter):

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Container, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gdw.errors import ConfigError, nearest
+from gdw.errors import ConfigError, listed, nearest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,6 +71,9 @@ class Methods(MutableMapping[str, "type[Reweighter]"]):
 
     def __init__(self, entries: Mapping[str, Entry]) -> None:
         self._entries = dict(entries)
+
+    def __repr__(self) -> str:
+        return f"Methods({listed(self, 40)})"
 
     def __getitem__(self, name: str) -> type[Reweighter]:
         home = self._entries[name].home

@@ -18,6 +18,7 @@ from torch import nn
 from gdw._version import __version__
 from gdw.errors import ConfigError, GDWError, OutputError, RunError
 from gdw.files.documents import OutputLock, require_format, write_atomically
+from gdw.files.representation import ShortRepr
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import last_epochs_mean
 from gdw.train.processes import Processes
@@ -39,8 +40,8 @@ Output: TypeAlias = str | os.PathLike[str] | Callable[[], RunFolder]
 _NAME = re.compile(r"step-(\d+)\.pt")
 
 
-@dataclass(frozen=True)
-class FitResult:
+@dataclass(frozen=True, repr=False)
+class FitResult(ShortRepr):
     """The result of `Trainer.fit`.
 
     Attributes:

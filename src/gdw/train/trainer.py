@@ -12,6 +12,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from gdw.data.examples import Examples
 from gdw.errors import ConfigError, ModelError, printable
+from gdw.files.representation import ShortRepr
 from gdw.hypergradient.inputs import Forward, default_forward
 from gdw.reweight import METHODS, Reweighter, build
 from gdw.train import feed
@@ -33,7 +34,7 @@ class StoppedInPreparation(KeyboardInterrupt):
     """Ctrl-C, SIGTERM or SIGHUP stopped a training while its method was preparing, before the first step."""
 
 
-class Trainer:
+class Trainer(ShortRepr):
     """Trains a model by any method of `gdw.reweight`, on one process or several.
 
     Args:
@@ -57,9 +58,7 @@ class Trainer:
         self, config: TrainConfig | None = None, *, forward: Forward | None = None, **options: Any
     ) -> None:
         if config is not None and options:
-            raise ConfigError(
-                f"expected config= or single options, found both (also {', '.join(options)})"
-            )
+            raise ConfigError(f"expected config= or options, found both ({', '.join(options)} too)")
         self.config = config if config is not None else TrainConfig(**options)
         self._forward = forward or default_forward
         self._processes: Processes | None = None

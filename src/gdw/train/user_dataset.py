@@ -16,6 +16,7 @@ from torch.utils.data import ConcatDataset, Dataset, Subset, TensorDataset, get_
 
 from gdw.data.examples import Examples, same_form
 from gdw.errors import DataError
+from gdw.files.representation import ShortRepr
 from gdw.hypergradient.inputs import Batch, plain_tree
 from gdw.train.dataset_items import (
     as_input,
@@ -37,7 +38,7 @@ class UnusedValuesWarning(UserWarning):
     """The items of a data set hold values that are not trained on."""
 
 
-class UserDataset(Dataset[Any]):
+class UserDataset(ShortRepr, Dataset[Any]):
     """A map-style data set whose items are pairs, mappings, dataclasses or named tuples.
 
     The labels are what its items hold, whatever attributes the data set has.

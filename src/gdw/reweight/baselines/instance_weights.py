@@ -11,8 +11,8 @@ from gdw.functional import broadcast_instance_weights
 from gdw.functional.losses import IGNORE_INDEX
 from gdw.hypergradient import TrainingPass
 from gdw.hypergradient.inputs import Batch
-from gdw.reweight.base import StepResult
 from gdw.reweight.plain import PreparedPlain
+from gdw.reweight.step_result import StepResult
 
 
 class InstanceWeighted(PreparedPlain):

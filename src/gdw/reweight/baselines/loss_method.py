@@ -12,9 +12,9 @@ from torch import Tensor
 from gdw.errors import ConfigError
 from gdw.functional import autograd_class_gradient, class_probabilities
 from gdw.hypergradient.inputs import Batch
-from gdw.reweight.base import StepResult
 from gdw.reweight.options import MethodOptions
 from gdw.reweight.plain import PreparedPlain
+from gdw.reweight.step_result import StepResult
 
 
 class LossMethod(PreparedPlain):

@@ -15,12 +15,13 @@ from torch.optim import Optimizer
 from gdw.errors import ConfigError
 from gdw.hypergradient.inputs import Batch, join_batches
 from gdw.options import Whole
-from gdw.reweight.base import Reweighter, StepResult
+from gdw.reweight.base import Reweighter
 from gdw.reweight.options import MethodOptions
 from gdw.reweight.plain import Plain, unprepared
 from gdw.reweight.preparation import CleanCheck, Preparation
 from gdw.reweight.robust.search import FEWEST_CLEAN, find_targets
 from gdw.reweight.robust.targets import PosteriorTargets, corrected_gradient
+from gdw.reweight.step_result import StepResult
 
 
 def _none_or_several(folds: int) -> int:

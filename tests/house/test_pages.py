@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import sys
+import types
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import gdw
+from tests.house.test_readme import _variables
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -48,3 +55,60 @@ def test_the_page_on_scikit_learn() -> None:
     assert names["calibrated"].predict_proba(names["X"]).shape == (90, 3)
     assert len(names["figure"].axes) == 2
     names["plt"].close("all")
+
+
+class LightningModule(nn.Module):
+    """A stand-in for Lightning's, with what the page uses."""
+
+    trainer: Any
+
+    def optimizers(self) -> Any:
+        return self.trainer.optimizer
+
+    def log(self, name: str, value: Any) -> None:
+        self.trainer.logged[name] = float(value)
+
+
+class LightningTrainer:
+    """A stand-in for Lightning's in manual optimization."""
+
+    precision_plugin = types.SimpleNamespace(scaler=None)
+
+    def __init__(self, *, max_epochs: int, **_: Any) -> None:
+        self.max_epochs, self.logged = max_epochs, dict[str, float]()
+
+    def fit(self, module: Any, batches: Iterable[Any]) -> None:
+        assert not module.automatic_optimization
+        module.trainer, self.optimizer = self, module.configure_optimizers()
+        for _ in range(self.max_epochs):
+            for index, pair in enumerate(batches):
+                module.training_step(pair, index)
+
+
+def _lightning(monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec("lightning") is None:
+        stand_in: Any = types.ModuleType("lightning.pytorch")
+        stand_in.LightningModule, stand_in.Trainer = LightningModule, LightningTrainer
+        monkeypatch.setitem(sys.modules, "lightning", types.ModuleType("lightning"))
+        monkeypatch.setitem(sys.modules, "lightning.pytorch", stand_in)
+
+
+LOOPS = blocks("loops.md", {"torch.compile(model)": "torch.compile(model, backend='eager')"})
+
+
+@pytest.mark.parametrize("number", range(len(LOOPS)))
+def test_the_loops(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "from accelerate" in LOOPS[number]:
+        pytest.importorskip("accelerate")
+    _lightning(monkeypatch)
+    for name, value in (("ADDR", "127.0.0.1"), ("PORT", "0")):
+        monkeypatch.setenv(f"MASTER_{name}", value)
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    names = _variables()
+    names["train_set"] = names["train_loader"].dataset
+    before = names["model"].weight.clone()
+    with torch._functorch.config.patch(donated_buffer=True):
+        run("loops.md", [LOOPS[number]], names)
+    moved = (names["model"].weight - before).abs().max()
+    assert 1e-4 < moved < 10

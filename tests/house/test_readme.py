@@ -87,7 +87,7 @@ def _variables() -> dict[str, Any]:
 def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     snippets = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(snippets) == 5
+    assert len(snippets) == 4
     for snippet in snippets:
         names = _variables()
         before = names["model"].weight.clone()

@@ -163,5 +163,5 @@ def test_runs_are_not_mixed_up(tmp_path: Path) -> None:
         fit(network(), config(), output=tmp_path / "none", resume=True)
     with pytest.raises(ConfigError, match="resume needs the run folder"):
         fit(network(), config(), resume=True)
-    with pytest.raises(ConfigError, match=r"found both \(also lr\)"):
+    with pytest.raises(ConfigError, match=r"found both \(lr too\)"):
         Trainer(config(), lr=0.1)

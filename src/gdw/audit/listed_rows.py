@@ -64,7 +64,7 @@ def positions_meant(
             )
         votes = not fits[1]
     if not votes:
-        _warn(path, "its index counts the training rows")
+        _warn(path, "its index counts the training rows, and is read so")
         return before
     return now
 
@@ -81,18 +81,17 @@ def _votes(
     numbers = evidence.numbers
     first: dict[bool, int] = {}
     for row, place in enumerate(places):
-        found = _ROW.fullmatch(place)
         now, before = (int(positions[row]) for positions in read)
-        if found:
-            number = int(found[1])
-            agree = (number == index[row], before >= 0 and number - 1 == int(numbers[before]))
-            if not any(agree):
-                raise DataError(
-                    f"row {row} of {shown(path)}: index {index[row]} and where {place!r} are different rows: "
-                    "restore them"
-                )
+        if found := _ROW.fullmatch(place):
+            number, former = int(found[1]), -1 if before < 0 else int(numbers[before]) + 1
+            agree = (number == index[row], number == former)
         else:
             agree = (_is_at(now, place, where), _is_at(before, place, where))
+        if found and not any(agree):
+            raise DataError(
+                f"row {row} of {shown(path)}: index {index[row]} and where {place!r} are different rows: "
+                "restore them"
+            )
         if agree[0] != agree[1]:
             first.setdefault(bool(agree[0]), row)
     if len(first) > 1:

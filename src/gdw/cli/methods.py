@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
 
 from gdw.cli.app import say
 from gdw.options import Options, plain_types
@@ -56,24 +57,31 @@ def _describe(name: str) -> None:
 
     method = METHODS.require(name)
     say(f"{name}: {METHODS.summary(name)}\n\n{_description(method)}\n")
-    options = {
-        option: field
-        for option, field in method.Options.model_fields.items()
-        if option not in NOT_IN_TRAINING
-    }
-    say("Options, each set with --set NAME=VALUE:" if options else "It has no options.")
-    width = min(94, shutil.get_terminal_size().columns) - 6
-    defaults = {o: _yaml(f.get_default(call_default_factory=True)) for o, f in options.items()}
-    for option, field in options.items():
-        details = [*_values(field.annotation), *_bounds(field.metadata)]
-        say(f"  {option}: {', '.join([*details, f'default {defaults[option]}'])}")
-        text = textwrap.fill(field.description or "", width, break_on_hyphens=False)
-        say(textwrap.indent(text, "      "))
-    for line in _presets(method.Options):
+    fields = method.Options.model_fields.items()
+    options = {option: field for option, field in fields if option not in NOT_IN_TRAINING}
+    lines = [line for option, field in options.items() for line in _in_words(option, field)]
+    heading = "Options, each set with --set NAME=VALUE:" if lines else "It has no options."
+    for line in (heading, *lines, *_presets(method.Options), *_example(name, options)):
         say(line)
-    example = next((o for o, default in defaults.items() if default != _NOT_SET), None)
-    if example is not None:
-        say(f"Example: gdw train ... --method {name} --set {example}={defaults[example]}")
+
+
+def _in_words(option: str, field: FieldInfo) -> tuple[str, str]:
+    """An option with the values that it takes, and its description."""
+    details = [*_values(field.annotation), *_bounds(field.metadata), f"default {_default(field)}"]
+    width = min(94, shutil.get_terminal_size().columns) - 6
+    text = textwrap.fill(field.description or "", width, break_on_hyphens=False)
+    return f"  {option}: {', '.join(details)}", textwrap.indent(text, "      ")
+
+
+def _example(name: str, options: Mapping[str, FieldInfo]) -> list[str]:
+    """How to set the first option that has a default."""
+    defaults = {option: _default(field) for option, field in options.items()}
+    settings = [f"{o}={default}" for o, default in defaults.items() if default != _NOT_SET]
+    return [f"Example: gdw train ... --method {name} --set {s}" for s in settings[:1]]
+
+
+def _default(field: FieldInfo) -> str:
+    return _yaml(field.get_default(call_default_factory=True))
 
 
 def _presets(options: type[Options]) -> list[str]:

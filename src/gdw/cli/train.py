@@ -232,14 +232,11 @@ def _introduce(training: Training, prepared: PreparedData, network: Any) -> None
 
 def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
     """What it means that nobody has verified the clean set, and what to do about it."""
-    advice = (
-        "to find more wrong labels and to know how far to trust the result, verify 10 or more examples of "
-        "each class and name them with --meta FILE or --trusted COLUMN"
-    )
+    advice = "better: verify 10 or more examples of each class and name them (--meta FILE or --trusted COLUMN)"
     if prepared.meta is not None and not training.config.data.verified:
         return [
-            f"nobody has verified the {len(prepared.meta):,} examples of --meta-size. If labels of the data "
-            "are wrong, so are some of theirs, and the audit does not take them for verified",
+            f"nobody has verified the {len(prepared.meta):,} examples of --meta-size: if labels of the data "
+            "are wrong, so are some of theirs, and nothing shows how far to trust the result",
             advice,
         ]
     if not training.needs_choice(prepared):
@@ -247,8 +244,8 @@ def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
     from gdw.train.chosen_clean import FOLDS, LIMITS
 
     return [
-        "no verified examples: training examples whose labels look right to models trained without them "
-        f"stand in for them. This takes {FOLDS} more trainings. {LIMITS}",
+        f"no verified examples: some whose labels look right stand in; {FOLDS} more trainings find them. "
+        f"{LIMITS}",
         advice,
     ]
 

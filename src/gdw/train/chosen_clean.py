@@ -37,8 +37,8 @@ _FIRST_SEED = 1000
 FEWEST = 12
 
 LIMITS = (
-    "Nobody has verified them: labels that are wrong but look right stay, and rare or difficult examples are "
-    "missing. So nothing shows how far the result can be trusted"
+    "Nobody has verified them: wrong labels that look right stay, rare and difficult examples are missing, "
+    "and nothing shows how far to trust the result"
 )
 """The limits of chosen examples, for every message about them."""
 

@@ -118,6 +118,9 @@ def test_labels_that_become_the_same_are_refused(tmp_path: Path, names: tuple[st
         (("1e5", "100000"), "100000", (0, 1)),
         (("yes", "no"), "TRUE", None),
         (("cafe\u0301", "x"), "café", 0),
+        (("cat", " cat"), "cat", 0),
+        (("cat", " cat"), " cat", 1),
+        (("cat", " cat"), "cat ", (0, 1)),
     ],
 )
 def test_single_cells(

@@ -58,7 +58,7 @@ class LabelReader:
     def candidates(self, cell: str) -> set[int]:
         """The classes whose name a spreadsheet may show as `cell`."""
         exact = self._exact.get(composed(unescaped(cell)), self._exact.get(composed(cell)))
-        if exact is not None and self._intact:
+        if exact is not None and (self._intact or _is_only_text(cell)):
             return {exact}
         found = set() if exact is None else {exact}
         for value in _values(cell):
@@ -170,6 +170,11 @@ def _day(year: int, month: int, day: int) -> date | None:
         return date(year, month, day)
     except ValueError:
         return None
+
+
+def _is_only_text(cell: str) -> bool:
+    """Whether a spreadsheet shows the cell as it is, with its spaces, and takes it for nothing else."""
+    return {kind for kind, _ in _values(cell)} == {"text"}
 
 
 def _is_changed(name: str) -> bool:

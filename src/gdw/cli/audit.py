@@ -178,9 +178,10 @@ def _say_what_is_next(run: Path, frame: pd.DataFrame, assessment: Assessment) ->
         say(f"next: {assessment.remedy[:1].lower()}{assessment.remedy[1:]}")
     elif frame["is_label_issue"].any() and (run / "label_issues.csv").exists():
         mode = "RELABEL" if assessment.allows("RELABEL") else "KEEP"
+        folder = shlex.quote(str(run))
         say(
-            "next: check label_issues.csv, then run "
-            f"gdw audit {shlex.quote(str(run))} --apply {mode} --output FILE"
+            f"next: gdw report {folder} makes a page on which you decide on each label; or check "
+            f"label_issues.csv, then run gdw audit {folder} --apply {mode} --output FILE"
         )
 
 

@@ -61,10 +61,11 @@ def _of_history(run: Run) -> Performance | None:
     if mean.get("test_accuracy") is None:
         return None
     epochs = "last epoch" if last == 1 else f"mean of the last {last} epochs"
+    named = "" if run.data_config.test is None else f" ({run.data_config.test})"
     return Performance(
         figures=_known({name: mean.get(f"test_{name}") for name in MEASURES}),
         recall=dict(zip(run.label_names, mean.get("test_recall") or (), strict=False)),
-        basis=f"the test data of the training ({run.data_config.test}), {epochs}",
+        basis=f"the test data of the training{named}, {epochs}",
     )
 
 

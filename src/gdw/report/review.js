@@ -86,7 +86,7 @@ function startReview(review) {
     const choice = decisions.get(rank), other = typeof choice === "number" && choice !== suggested;
     buttons.keep.setAttribute("aria-pressed", choice === "keep");
     buttons.change?.setAttribute("aria-pressed", choice === suggested);
-    buttons.other.setAttribute("aria-pressed", other);
+    buttons.other?.setAttribute("aria-pressed", other);
     buttons.remove.setAttribute("aria-pressed", choice === "remove");
     line.classList.toggle("decided", choice !== undefined);
     line.dataset.decided = choice === undefined ? "no" : "yes";
@@ -166,7 +166,7 @@ function startReview(review) {
     if (key === "k") decideAndGoOn(rank, "keep");
     if (key === "c" && suggested !== given) decideAndGoOn(rank, suggested);
     if (key === "r") decideAndGoOn(rank, "remove");
-    if (key === "o") {
+    if (key === "o" && lines.get(rank).buttons.other) {
       event.preventDefault();
       choose(rank);
     }
@@ -221,7 +221,9 @@ function startReview(review) {
     if (suggested !== given) {
       add("change", "Change", `Change the label to ${nameOf(suggested)}`, () => decide(rank, suggested));
     }
-    add("other", "Other…", "Choose another class", () => choose(rank));
+    if (review.names.length > new Set([given, suggested]).size) {
+      add("other", "Other…", "Choose another class", () => choose(rank));
+    }
     add("remove", "Remove", "Leave the example out", () => decide(rank, "remove"));
     line.querySelector(".decision").append(group, result);
     line.tabIndex = -1;

@@ -157,34 +157,51 @@ def _split(
     if not len(doubted):
         warn_of_none_doubted()
         doubted = verified
-    given, weights = data.examples.select(doubted), _mean_one(data.weights, doubted)
+    given = data.examples.select(doubted)
     clean = data.examples.select(verified) if len(verified) else data.meta
-    method = METHODS[config.method]
-    if add_clean and method.takes_clean(config.method_options):
+    if add_clean:
+        _check_addition(data, clean, config)
+    if add_clean and clean is not None:
+        weights = _mean_one(data.weights, np.concatenate([doubted, verified]))
+        return _Split(given.joined(clean), clean, doubted, weights, True)
+    weights = _mean_one(data.weights, doubted)
+    chosen = _missing(data, given, clean, config, build, weights)
+    if chosen is not None:
+        clean = chosen if clean is None else clean.joined(chosen)
+    return _Split(given, clean, doubted, weights, chosen is None)
+
+
+def _check_addition(data: EncodedData, clean: Examples | None, config: TrainConfig) -> None:
+    """Raise `ConfigError` if the clean examples cannot be added. A fold may have none of `trusted`."""
+    if METHODS[config.method].takes_clean(config.method_options):
         raise ConfigError(
             f"method {config.method!r} trains on the clean examples anyway: leave add_clean out, "
             "or they count twice"
         )
-    if add_clean and clean is not None:
-        order = np.concatenate([doubted, verified])
-        train = given.joined(clean)
-        return _Split(train, clean, doubted, _mean_one(data.weights, order), True)
-    if add_clean and data.trusted is None:
+    if clean is None and data.trusted is None:
         raise ConfigError("add_clean needs clean examples: give meta= or trusted=, or leave it out")
-    chosen = None
-    if method.needs_clean and data.meta is None:
-        chosen = choose_missing(
-            given,
-            clean,
-            data.classes,
-            marked=data.trusted is not None,
-            config=config,
-            build=build,
-            sample_weight=weights,
-        )
-    if chosen is not None:
-        clean = chosen if clean is None else clean.joined(chosen)
-    return _Split(given, clean, doubted, weights, chosen is None)
+
+
+def _missing(
+    data: EncodedData,
+    given: Examples,
+    clean: Examples | None,
+    config: TrainConfig,
+    build: BuildNetwork,
+    weights: Tensor | None,
+) -> Examples | None:
+    """The clean examples that are chosen because nobody gave them; None if there are enough."""
+    if data.meta is not None or not METHODS[config.method].needs_clean:
+        return None
+    return choose_missing(
+        given,
+        clean,
+        data.classes,
+        marked=data.trusted is not None,
+        config=config,
+        build=build,
+        sample_weight=weights,
+    )
 
 
 def _mean_one(weights: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> Tensor | None:

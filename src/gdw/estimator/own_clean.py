@@ -98,7 +98,7 @@ def _warn_of_chosen(chosen: int, size: int, problem: str | None) -> None:
         f"{problem or 'no clean examples'}: {chosen} of the {size} given ones are used instead, whose labels "
         f"look right to networks that were trained without them. This takes {FOLDS} more trainings. {advice}",
         NoCleanExamplesWarning,
-        stacklevel=6,  # the user's call of `fit`
+        stacklevel=7,  # the user's call of `fit`
     )
 
 

@@ -7,13 +7,13 @@ from gdw.functional.losses import (
     class_probabilities,
     cross_entropy,
     cross_entropy_with_gradient,
-    sums_to_zero,
 )
 from gdw.functional.weights import (
     broadcast_instance_weights,
     implied_weights,
     positive_part_weights,
     second_stage_weights,
+    sums_to_zero,
     weighted_backward,
     weighted_class_gradient,
     zero_mean,

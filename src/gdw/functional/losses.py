@@ -19,12 +19,14 @@ from torch import Tensor, nn
 
 from gdw.errors import ConfigError, GDWError, nearest
 from gdw.functional.binary import binary_cross_entropy
-from gdw.functional.distributions import require_distributions
+from gdw.functional.weights import sums_to_zero
 from gdw.functional.wrong_loss import failed_loss, wrong_form, wrong_losses
-from gdw.functional.wrong_targets import unknown_class, wrong_device, wrong_shape
+from gdw.functional.wrong_targets import unknown_class, wrong_device, wrong_shape, wrong_sums
 
 IGNORE_INDEX = -100
 """Targets with this index have no loss and no gradient and are not counted (as in `F.cross_entropy`)."""
+
+_SUM_TOLERANCE = 0.02  # of probabilities in bfloat16
 
 PerExample = Callable[[Tensor, Tensor], Tensor]
 _WithGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -147,19 +149,6 @@ def autograd_class_gradient(
     return losses.detach(), gradient
 
 
-def sums_to_zero(class_gradient: Tensor, *, tolerance: float = 1e-4) -> bool:
-    """Whether every example's class-level gradient sums to zero over the classes.
-
-    True for losses that do not change when all logits are shifted together (softmax losses), false for
-    per-class losses such as sigmoid binary cross-entropy. `class_gradient`: `(N, C, ...)`.
-    """
-    total = class_gradient.sum(1).abs()
-    size = class_gradient.abs().sum(1)
-    # For a confident prediction only rounding errors remain: the entries are differences from one.
-    rounding = 10 * torch.finfo(class_gradient.dtype).eps
-    return bool((total <= tolerance * size + rounding).all())
-
-
 @dataclass(frozen=True)
 class Loss:
     """A per-example loss, `(logits (N, C, ...), targets) -> (N, ...)`.
@@ -278,6 +267,21 @@ class _DistributionCheck:
             self._looked = True
             require_distributions(targets)
         return targets
+
+
+def require_distributions(targets: Tensor, name: str = "") -> None:
+    """Check that class probabilities `(N, C, ...)` sum to one; class indices are not looked at.
+
+    `name` is that of the data set, for the error message.
+
+    Raises:
+        DataError: those of an example do not, as with several ones in a row.
+    """
+    if _is_index(targets):
+        return
+    sums = targets.sum(1, dtype=_at_least_float32(targets[:0]).dtype)
+    if ((sums - 1).abs() > _SUM_TOLERANCE).any():
+        raise wrong_sums(targets, sums, name)
 
 
 def _check_targets(logits: Tensor, targets: Tensor) -> None:

@@ -138,3 +138,16 @@ def weighted_backward(
     """
     gradient = weighted_class_gradient(weights, class_gradient, count)
     logits.backward(gradient.to(logits.dtype))
+
+
+def sums_to_zero(class_gradient: Tensor, *, tolerance: float = 1e-4) -> bool:
+    """Whether every example's class-level gradient sums to zero over the classes.
+
+    True for losses that do not change when all logits are shifted together (softmax losses), false for
+    per-class losses such as sigmoid binary cross-entropy. `class_gradient`: `(N, C, ...)`.
+    """
+    total = class_gradient.sum(1).abs()
+    size = class_gradient.abs().sum(1)
+    # For a confident prediction only rounding errors remain: the entries are differences from one.
+    rounding = 10 * torch.finfo(class_gradient.dtype).eps
+    return bool((total <= tolerance * size + rounding).all())

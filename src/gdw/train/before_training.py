@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from gdw.data.examples import Examples
 from gdw.errors import ConfigError
-from gdw.functional.distributions import require_distributions
+from gdw.functional.losses import require_distributions
 from gdw.hypergradient.inputs import Forward
 from gdw.hypergradient.preserve import preserved_buffers
 from gdw.reweight import Reweighter

@@ -143,6 +143,16 @@ def test_calibration_of_a_pipeline_with_verified_rows(ensemble):
     assert (calibrated.predict(pd.DataFrame(X)) == y).mean() > 0.9
 
 
+def test_meta_in_cross_val_predict_is_numbered_like_y():
+    X, y, estimator = numbers(), labels(), quick(method="mwn", epochs=2)
+    options = {"cv": 2, "method": "predict_proba"}
+    with pytest.raises(ValueError, match=r"numpy.searchsorted\(numpy.unique\(y\), y_meta\)"):
+        cross_val_predict(estimator, X, y, params={"meta": (X[:8], y[:8])}, **options)
+    numbered = np.searchsorted(np.unique(y), y[:8])
+    p = cross_val_predict(estimator, X, y, params={"meta": (X[:8], numbered)}, **options)
+    assert p.shape == (90, 2)
+
+
 def test_meta_goes_through_a_pipeline():
     with sklearn.config_context(enable_metadata_routing=True):
         estimator = quick(method="mwn", epochs=6).set_fit_request(

@@ -232,7 +232,9 @@ def _introduce(training: Training, prepared: PreparedData, network: Any) -> None
 
 def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
     """What it means that nobody has verified the clean set, and what to do about it."""
-    advice = "verify 10 or more examples of each class and name them (--meta FILE or --trusted COLUMN)"
+    advice = (
+        "verify 10 or more examples of each class and name them (--meta FILE or --trusted COLUMN)"
+    )
     if prepared.meta is not None and not training.config.data.verified:
         return [
             f"nobody has verified the {len(prepared.meta):,} examples of --meta-size: if labels of the data "

@@ -17,6 +17,11 @@ from gdw.estimator.doubtful_labels import several_labels, uneven_labels
 # How many classes an error message lists.
 _LISTED = 10
 
+_NUMBERED = (
+    " (cross_val_predict gives fit the classes as numbers: number those of meta too, "
+    "numpy.searchsorted(numpy.unique(y), y_meta))"
+)
+
 _KINDS: dict[str, tuple[type, ...]] = {
     "text": (str,),
     "boolean": (bool, np.bool_),
@@ -217,7 +222,7 @@ def _unknown(label: Any, row: int, classes: NDArray[Any]) -> str:
         found, expected = type(label).__name__, type(classes.tolist()[0]).__name__
         return (
             f"the labels are of type {found}, such as {label!r}, but those of y are of type {expected}, "
-            f"such as {classes.tolist()[0]!r}: write them in the same type"
+            f"such as {classes.tolist()[0]!r}: write them in the same type{_NUMBERED * (expected == 'int')}"
         )
     more = ", ..." if len(known) > _LISTED else ""
     return (

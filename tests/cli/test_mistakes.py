@@ -151,8 +151,16 @@ def test_a_run_is_resumed_with_its_own_options(
         ("trian", r"no command 'trian'. Did you mean 'train'\?"),
         ("train data.csv --output run --epoch 3", r"no option --epoch. Did you mean '--epochs'\?"),
         ("train data.csv --output run --epochs two", r"epochs: .*valid integer.*, found 'two'"),
-        ("train data.csv --label animal", r"missing option '--output'. See gdw train --help"),
-        ("evaluate run", r"missing argument '(data|DATA)'. See gdw evaluate --help"),
+        (
+            "train data.csv --label animal",
+            r"gdw train needs --output FOLDER \(the run folder, which is created\). See gdw train --help",
+        ),
+        ("train data.csv --label", r"option '--label' requires an argument. See gdw train --help"),
+        (
+            "evaluate run",
+            r"gdw evaluate needs DATA \(a file or folder of .*\). See gdw evaluate --help",
+        ),
+        ("demo --seeds 0", r"'--seeds': .*[^.]\. See gdw demo --help"),
         ("--verison", r"gdw has no option --verison. Did you mean '--version'"),
     ],
 )

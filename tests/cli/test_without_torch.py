@@ -23,7 +23,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "help of train": (("train", "--help"), ""),
     "help of audit": (("audit", "--help"), ""),
     "unknown command": (("trian",), "Did you mean 'train'?"),
-    "no output": (("train", "data.csv", "--label", "label"), "missing option '--output'"),
+    "no output": (("train", "data.csv", "--label", "label"), "gdw train needs --output FOLDER"),
     "unknown option": ((*TRAIN, "--epoch", "3"), "Did you mean '--epochs'?"),
     "unknown value": ((*TRAIN, "--optimizer", "sdg"), "Did you mean 'sgd'?"),
     "no number": ((*TRAIN, "--epochs", "many"), "epochs: "),

@@ -87,7 +87,11 @@ class Command(TyperCommand):
         """As typer does, but without arguments, a command that needs some shows its usage and examples."""
         if not args and self.no_args_is_help and not ctx.resilient_parsing:
             _teach(self, ctx)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except _UsageError as error:
+            vars(error)["ctx"] = vars(error).get("ctx") or ctx  # an error of the parser names none
+            raise
 
 
 class Commands(TyperGroup):

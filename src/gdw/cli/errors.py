@@ -70,8 +70,14 @@ def _usage(error: Any) -> str:
             unknown, known
         )
         return f"{command} has no option {unknown}.{hint} See {command} --help"
-    message = error.format_message()
-    return f"{message[:1].lower()}{message[1:]} See {command} --help"
+    if type(error).__name__ == "MissingParameter" and error.param is not None:
+        from gdw.cli.help_page import name_as_typed
+
+        about = error.param.help.rstrip(".").partition(". ")[0]
+        name = name_as_typed(error.param)
+        return f"{command} needs {name} ({about[:1].lower()}{about[1:]}). See {command} --help"
+    message = error.format_message().rstrip(".")
+    return f"{message[:1].lower()}{message[1:]}. See {command} --help"
 
 
 def note(message: object) -> None:

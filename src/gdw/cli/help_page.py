@@ -73,7 +73,7 @@ def _usage(command: Any, ctx: Any) -> str:
     """The words of the command: its arguments and the options that it needs."""
     if hasattr(command, "list_commands"):
         return f"Usage: {ctx.command_path} COMMAND ..."
-    needed = [_name(p) for p in _shown(command, ctx) if p.required or _is_argument(p)]
+    needed = [name_as_typed(p) for p in _shown(command, ctx) if p.required or _is_argument(p)]
     return " ".join(["Usage:", ctx.command_path, *needed, "[OPTIONS]"])
 
 
@@ -96,11 +96,11 @@ def _sections(command: Any, ctx: Any) -> list[tuple[str, Rows]]:
     for param in sorted(_shown(command, ctx), key=lambda param: param.name in _LAST):
         panel = "Arguments" if _is_argument(param) else getattr(param, "rich_help_panel", None)
         title = "Help" if param.name in _LAST else panel or "Options"
-        sections.setdefault(title, []).append((_name(param), _meaning(param)))
+        sections.setdefault(title, []).append((name_as_typed(param), _meaning(param)))
     return list(sections.items())
 
 
-def _name(param: Any) -> str:
+def name_as_typed(param: Any) -> str:
     """How a parameter is typed: `DATA`, `--epochs N`, `--resume`."""
     if _is_argument(param):
         return str(param.metavar)

@@ -7,6 +7,10 @@ RUN := $(BIN)/python -m
 PACKAGE := $(VENV)/.installed
 TOOLS := $(VENV)/.tools
 
+# pip would compile every module of every package, 0.3 GB. Python compiles those that are used, even if the
+# environment says that it should not keep them.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test lint types unit fuzz clean
 
 demo: $(PACKAGE)

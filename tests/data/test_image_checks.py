@@ -95,3 +95,9 @@ def test_tables_have_no_broken_images(tmp_path: Path) -> None:
     source = load(tmp_path / "x.csv", label="label")
     assert broken_images(source) == []
     assert checked(source, skip=True) is source
+
+
+def test_in_a_table_the_path_is_named_with_the_row(folder: Path) -> None:
+    (folder / "x.csv").write_text("file,label\na/1.png,u\na/cut.jpg,v\n")
+    note = without_broken(load(folder / "x.csv", label="label")).notes[-1]
+    assert "left out: a/cut.jpg in row 1 of x.csv (" in note

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from gdw.cli.app import app
 from gdw.demo.comparison import DOCUMENT, Outcome, header, mean_and_spread, table
 from gdw.demo.contenders import CLEAN_PER_CLASS, CONTENDERS, write_digits
+from gdw.demo.example_files import COMMANDS
 from gdw.runs import evaluate, load
 
 
@@ -58,6 +60,9 @@ def test_gdw_demo_leaves_runs_results_picture_and_page(tmp_path: Path) -> None:
         test = run.read(str(folder / "data" / "seed-0" / "test.npz"), label="label")
         assert evaluate(run, test)["accuracy"] == pytest.approx(outcome["curves"][0][-1])
     assert 0.3 < results["robust"]["wrong_labels"][0] < 0.42
+    for line in (f"cd {shlex.quote(str(folder / 'example'))}", *COMMANDS):
+        assert f"\n  {line}\n" in done.output
+    assert len(list((folder / "example" / "scans").glob("*/*.png"))) == 1247
     page = (folder / "report.html").read_text()
     assert "<svg" in page
     assert "robust (recommended)</strong> also gives every example a weight for every class" in page

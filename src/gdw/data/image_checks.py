@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gdw.data.images import fault, named
+from gdw.data.images import fault, named, path_of
 from gdw.data.source import Source
 from gdw.errors import DataError
 
@@ -118,9 +118,15 @@ def _note(source: Source, broken: Mapping[int, str]) -> str:
     are = (
         "1 image cannot be read and is" if one else f"{len(broken):,} images cannot be read and are"
     )
-    first = [f"{source.where(i)} ({reason})" for i, reason in list(broken.items())[:_SHOWN]]
+    first = [f"{_place(source, i)} ({reason})" for i, reason in list(broken.items())[:_SHOWN]]
     rest = f"; and {len(broken) - _SHOWN:,} more" if len(broken) > _SHOWN else ""
     return f"{are} left out: {'; '.join(first)}{rest}"
+
+
+def _place(source: Source, i: int) -> str:
+    """The place of an image in words, with its path if there is one."""
+    place, path = source.where(i), path_of(_values(source, slice(i, i + 1))[0])
+    return place if not path or place.endswith(path) else f"{path} in {place}"
 
 
 def _values(images: Source | Sequence[Any], part: slice) -> list[Any]:

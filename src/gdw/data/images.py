@@ -158,8 +158,14 @@ def _locate(value: Any, folder: Path) -> tuple[Any, str]:
 
 def named(value: Any) -> str:
     """The name of the file as a part of a message, ` 'cat.jpg'`; empty for bytes without a path."""
+    path = path_of(value)
+    return f" {path!r}" if path else ""
+
+
+def path_of(value: Any) -> str:
+    """The path of an image as the data have it; empty for bytes without a path."""
     path = value.get("path") if isinstance(value, dict) else value
-    return f" {shown(path)!r}" if isinstance(path, str | Path) and path else ""
+    return shown(path) if isinstance(path, str | Path) and path else ""
 
 
 @lru_cache

@@ -7,6 +7,9 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+
+from gdw.data.images import path_of
 from gdw.data.source import Source
 from gdw.files.documents import write_text_atomically
 from gdw.files.formula import escaped
@@ -23,18 +26,23 @@ class SkippedImagesWarning(UserWarning):
 def write_skipped(parts: Iterable[Source], folder: Path) -> None:
     """Write `skipped_images.csv` into `folder`: one line for each image that was left out.
 
-    The columns are the file or folder of the data, the row in it (from 0), the place of the image in words,
-    and why it cannot be read.
+    The columns are the file or folder of the data, the row in it (from 0), the path of the image if there is
+    one, and why it cannot be read.
 
     Args:
         parts: the data of the run. Parts of one file say the same, and count once.
         folder: the run folder.
     """
     lines = [
-        (part.origin, row, escaped(part.rows.where(row)), escaped(reason))
+        (part.origin, row, escaped(_path(part, row)), escaped(reason))
         for part in {part.origin: part for part in parts}.values()
         for row, reason in part.skipped
     ]
     content = io.StringIO()
     csv.writer(content, lineterminator="\n").writerows([_COLUMNS, *lines])
     write_text_atomically(folder / SKIPPED, content.getvalue())
+
+
+def _path(part: Source, row: int) -> str:
+    (value,) = part.rows.values(part.feature_columns[0], np.array([row]))
+    return path_of(value)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gdw.data import load
 from gdw.data.rows import open_rows
 from gdw.data.text_files import ReadOptions
 from gdw.errors import ConfigError, DataError
@@ -128,8 +129,12 @@ def test_delimiters(tmp_path: Path) -> None:
     path = tmp_path / "d.csv"
     for delimiter, name in ((";", "';'"), ("\t", "tab"), ("|", "'|'")):
         path.write_text(f"a{delimiter}label\n1{delimiter}x\n")
-        assert f"name the delimiter (--delimiter {name}, delimiter=)" in refused(path)
+        rows = open_rows(path)
+        assert rows.columns == ("a", "label")
+        assert f"the cells are separated by {name}" in rows.notes[0]
         assert values(path, "label", ReadOptions(name.strip("'"))) == ["x"]
+        path.write_text(f"a{delimiter}label\n1 x\n")
+        assert f"name the delimiter (--delimiter {name}, delimiter=)" in refused(path)
     path.write_text('a label\n1 "x y"\n2 z\n')
     assert values(path, "label", ReadOptions("space")) == ["x y", "z"]
     for wrong in ('"', "\n", "", "::", "é"):
@@ -258,3 +263,86 @@ def test_any_bytes_give_rows_or_one_line(
             continue
         for column in rows.columns:
             rows.values(column, np.arange(len(rows)))
+
+
+EUROPEAN = "id;größe;label\n" + "".join(f"{i};{i % 7},5;{'ab'[i % 2]}\n" for i in range(30))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        EUROPEAN,
+        "\ufeff" + EUROPEAN.replace("\n", "\r\n"),
+        "sep=;\n" + EUROPEAN,
+        "# exported on Monday, 3 May\n\n# by hand\n" + EUROPEAN,
+        EUROPEAN.replace(";", "\t"),
+        EUROPEAN.replace(";", "|"),
+    ],
+    ids=["plain", "mark", "excel", "comments", "tabs", "bars"],
+)
+def test_files_with_decimal_commas(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    source = load(path, label="label")
+    assert source.column_types == {"größe": "number"}
+    assert source.frame()["größe"].tolist() == [i % 7 + 0.5 for i in range(30)]
+    assert "decimal commas are read in columns of numbers: 'größe', such as '0,5'" in source.notes
+    assert source.column("größe")[1] == "1,5"
+
+
+def test_commas_between_cells_win_over_other_signs_in_them(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text('a;b,label\n1;2,x\n3,y\n"p;q",x\n')
+    assert open_rows(path).columns == ("a;b", "label")
+    path.write_text("a;b,cm;label\n1;2,5;x\n2;3;y\n")
+    assert open_rows(path).columns == ("a", "b,cm", "label")
+    path.write_text('size,label\n"3,14",a\n"2,72",b\n')
+    assert load(path, label="label").column_types == {"size": "category"}
+
+
+def test_lines_with_hash_are_comments_or_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("# one\n#two\n#id,label\n1,x\n2,#y\n")
+    rows = open_rows(path)
+    assert rows.columns == ("#id", "label")
+    assert values(path, "label") == ["x", "#y"]
+    assert rows.notes == ("not read, because comments at the top begin with #: 2 lines",)
+    path.write_text("#a,b\n#c,d\n")
+    assert open_rows(path).columns == ("#a", "b")
+
+
+def test_files_without_a_header(tmp_path: Path) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text("5.1,3,a\n4.9,3,b\n4.7,1,a\n")
+    advice = "first line looks like a row, not like names: .* train with --no-header"
+    with pytest.raises(DataError, match=f"no column 'label'.*{advice}"):
+        load(path, label="label")
+    source = load(path, label="c2", options=ReadOptions(header=False))
+    assert source.columns == ("c0", "c1", "c2")
+    assert source.frame()["c0"].tolist() == [5.1, 4.9, 4.7]
+    for text in ("1,1,a\n1,2,b\n", "red,red,a\nblue,red,a\n"):
+        path.write_text(text)
+        with pytest.raises(DataError, match=f"more than one column named.*{advice}"):
+            open_rows(path)
+    # Matrices with the numbers of the columns, and names that are no values.
+    for text in ("0,1,2\n5,6,7\n", "a,b,c\n5,6,7\n"):
+        path.write_text(text)
+        with pytest.raises(DataError, match="no column 'label'") as error:
+            load(path, label="label")
+        assert "--no-header" not in str(error.value)
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_copies_of_such_files_change_labels_only(tmp_path: Path, header: bool) -> None:
+    from gdw.data.formats.format import CopyPlan
+    from gdw.data.rows import format_of
+
+    path = tmp_path / "d.csv"
+    names = "x;label\n" if header else ""
+    path.write_text(f"# made by hand\n{names}1,5;a\n2,5;b\n\n3,5;a\n")
+    rows = open_rows(path, ReadOptions(header=header))
+    label = "label" if header else "c1"
+    rows.options = ReadOptions(header=header)
+    plan = CopyPlan(path, rows, label, np.array([True, False, True]), {2: "b"})
+    format_of(path).write_copy(plan, tmp_path / "copy.csv")
+    assert (tmp_path / "copy.csv").read_text() == f"# made by hand\n{names}1,5;a\n\n3,5;b\n"

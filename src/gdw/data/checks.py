@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdw.data.cells import cell_notes
 from gdw.data.column_contents import even_steps, formatted_number, is_text, sample_values
 from gdw.data.columns import ColumnType
 from gdw.data.rows import Rows
@@ -86,6 +87,7 @@ def column_notes(rows: Rows, types: Mapping[str, ColumnType]) -> tuple[str, ...]
         *_note("not used, because all cells are empty: ", _counted, empty),
         *_note("text that holds numbers is read as numbers: ", _counted, written),
         *odd_cells_note(rows, types),
+        *cell_notes(rows, types),
         *_note("read as names, because many cells are not numbers: ", _shortened, mixed),
         *_note(
             "read as names, not as numbers (write 3.14, without commas, spaces and signs): ",

@@ -16,7 +16,9 @@ from gdw.data.split import split_clean
 from gdw.errors import ConfigError, DataError, listed, nearest
 
 _TRUE = frozenset(("true", "t", "yes", "y", "1", "1.0"))
-_FALSE = frozenset(("false", "f", "no", "n", "0", "0.0", "", "none", "nan"))
+_FALSE = frozenset(
+    ("false", "f", "no", "n", "0", "0.0", "", "none", "nan", "na", "n/a", "null", "<na>")
+)
 
 
 def train_and_clean(
@@ -144,11 +146,11 @@ def _check_column(meta: Source, source: Source, name: str) -> None:
     """Check that a column means the same in both: numbers may be names of categories, if some are known."""
     values = meta.rows.arrow(name, meta.row_numbers)
     expected = source.column_types[name]
-    type_ = column_type(values, untyped=meta.rows.untyped)
+    type_ = column_type(values, **meta.rows.reading)
     if type_ == expected or "missing" in (type_, expected):
         return
     try:
-        series = to_pandas(values, expected, untyped=meta.rows.untyped)
+        series = to_pandas(values, expected, **meta.rows.reading)
     except ConversionError as error:
         place = meta.where(error.position)
         raise DataError(
@@ -156,7 +158,7 @@ def _check_column(meta: Source, source: Source, name: str) -> None:
         ) from None
     if expected == "category":
         known_values = source.rows.arrow(name, source.row_numbers)
-        known = to_pandas(known_values, expected, untyped=source.rows.untyped).dropna().map(str)
+        known = to_pandas(known_values, expected, **source.rows.reading).dropna().map(str)
         if set(known).isdisjoint(series.dropna().map(str)):
             raise DataError(
                 f"column {name!r} of {meta.origin} holds numbers, but in {source.origin} names such as "

@@ -1,26 +1,22 @@
 """The types of columns: how they are recognised, and how values are converted to pandas.
 
 The cells of delimited text have no types. They stay text until they are read as features, so that a label
-`NA` or a code `007` is never lost. Only in features do empty cells, `?`, `NA` and similar words mean a
-missing value.
+`NA` or a code `007` is never lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from gdw.data.cells import Cells, clean_cells, read_cells, with_points, without_missing_words
 from gdw.data.column_contents import (
     IDENTIFIER_SHARE,
-    OddCells,
     half_numbers,
     hold_codes,
     is_text,
-    odd_cells,
     without_markers,
     without_odd_cells,
 )
@@ -33,8 +29,6 @@ if TYPE_CHECKING:
 
 ColumnType = Literal["number", "category", "date", "missing"]
 """The type of a feature column of a table; "missing" is a column without a single value."""
-
-MISSING_CELLS = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "null", "None", "none")
 
 # A small table may have different values by chance. In a larger one, the share is typical of an identifier.
 _IDENTIFIER_ROWS = 50
@@ -51,20 +45,21 @@ class ConversionError(ValueError):
         self.value = value
 
 
-def column_type(values: Any, *, untyped: bool) -> ColumnType | None:
+def column_type(values: Any, *, untyped: bool, decimal_comma: bool = False) -> ColumnType | None:
     """The type of a column, or None if it cannot be a feature (lists, bytes, ...).
 
     Args:
         values: a `pyarrow.ChunkedArray`.
         untyped: whether the values are cells of delimited text. Such a column is a number if every cell that
             is not missing is a number, apart from a few, see `gdw.data.column_contents`.
+        decimal_comma: whether `3,14` is a number in cells of delimited text.
     """
     import pyarrow as pa
 
     if untyped:
-        return read_cells(values).type
+        return read_cells(values, decimal_comma=decimal_comma).type
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-    if values.null_count == len(values):
+    if values.null_count == len(values) or (is_text(kind) and _all_missing(values)):
         return "missing"
     of: dict[ColumnType, tuple[Any, ...]] = {
         "number": (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal),
@@ -72,28 +67,6 @@ def column_type(values: Any, *, untyped: bool) -> ColumnType | None:
         "date": (pa.types.is_timestamp, pa.types.is_date),
     }
     return next((name for name, checks in of.items() if any(check(kind) for check in checks)), None)
-
-
-@dataclass(frozen=True)
-class Cells:
-    """The type of a column of delimited text, and the cells that are not numbers in one that has numbers."""
-
-    type: ColumnType
-    odd: OddCells | None = None
-
-
-def read_cells(values: Any) -> Cells:
-    """The type of a column of delimited text, a `pyarrow.ChunkedArray`."""
-    distinct = _clean_cells(values.unique()).drop_null()
-    if len(distinct) == 0:
-        return Cells("missing")
-    if _all_numbers(distinct):
-        return Cells("number")
-    if not half_numbers(distinct):
-        return Cells("category")
-    counted = values.value_counts()
-    odd = odd_cells(_clean_cells(counted.field(0)), counted.field(1))
-    return Cells("number" if odd is not None and odd.few else "category", odd)
 
 
 def is_text_of_numbers(values: Any, cells: Callable[[], Cells]) -> bool:
@@ -110,10 +83,10 @@ def is_text_of_numbers(values: Any, cells: Callable[[], Cells]) -> bool:
 
     if pa.types.is_dictionary(values.type) or not is_text(values.type):
         return False
-    start = _clean_cells(values.slice(0, _SAMPLE).unique()).drop_null()
+    start = clean_cells(values.slice(0, _SAMPLE).unique()).drop_null()
     if len(start) == 0 or not half_numbers(start) or cells().type != "number":
         return False
-    return not hold_codes(_clean_cells(values), ids=is_identifier(values, untyped=True))
+    return not hold_codes(clean_cells(values), ids=is_identifier(values, untyped=True))
 
 
 def without_features(rows: Rows, columns: Sequence[str]) -> dict[str, str]:
@@ -146,7 +119,12 @@ def feature_types(rows: Rows, columns: Sequence[str], origin: str) -> dict[str, 
 
 
 def to_pandas(
-    values: Any, type_: ColumnType, *, untyped: bool, odd_missing: bool = False
+    values: Any,
+    type_: ColumnType,
+    *,
+    untyped: bool,
+    odd_missing: bool = False,
+    decimal_comma: bool = False,
 ) -> pd.Series[Any]:
     """The values of a column, converted to `type_`; missing values become those of pandas.
 
@@ -158,6 +136,7 @@ def to_pandas(
         untyped: whether the values are cells of delimited text.
         odd_missing: whether a cell of delimited text that is not a number is missing in a column of numbers.
             By default, only the usual marks of missing values are (`-`, `#N/A`, `unknown`, ...).
+        decimal_comma: whether `3,14` is a number in cells of delimited text.
 
     Returns:
         A series of shape `(N,)`.
@@ -171,8 +150,9 @@ def to_pandas(
     values = _without_dictionary(values)
     untyped = untyped or (type_ == "number" and is_text(values.type))
     if untyped:
-        values = _clean_cells(values)
+        values = clean_cells(values)
     if type_ == "number":
+        values = with_points(values) if untyped and decimal_comma else values
         numbers = without_odd_cells(values) if odd_missing else values
         return _finite(_to_numbers(numbers, untyped=untyped).to_pandas())
     if type_ == "missing":
@@ -185,6 +165,7 @@ def to_pandas(
     if pa.types.is_boolean(values.type):
         booleans: pd.Series[Any] = values.to_pandas()
         return booleans
+    values = without_missing_words(values) if is_text(values.type) and not untyped else values
     return pd.Series([None if v is None else str(v) for v in values.to_pylist()], dtype="object")
 
 
@@ -194,32 +175,21 @@ def is_identifier(values: Any, *, untyped: bool) -> bool:
     With one feature for each such text, a model would memorise rows and learn nothing about new ones.
     """
     values = _without_dictionary(values)
-    present = (_clean_cells(values) if untyped else values).drop_null()
+    present = (clean_cells(values) if untyped else values).drop_null()
     distinct = len(present.unique())
     return len(present) >= _IDENTIFIER_ROWS and distinct > IDENTIFIER_SHARE * len(present)
+
+
+def _all_missing(values: Any) -> bool:
+    """Whether all texts of a column mean a missing value; a start is looked at first."""
+    starts = (values.slice(0, _SAMPLE), values)
+    return not any(len(clean_cells(_without_dictionary(v).unique()).drop_null()) for v in starts)
 
 
 def _without_dictionary(values: Any) -> Any:
     import pyarrow as pa
 
     return values.cast(values.type.value_type) if pa.types.is_dictionary(values.type) else values
-
-
-def _clean_cells(values: Any) -> Any:
-    """The cells of delimited text without the spaces around them; null where they mean a missing value."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    trimmed = pc.utf8_trim_whitespace(values)
-    missing = pc.is_in(trimmed, options=_missing_cells(trimmed.type))
-    return pc.if_else(missing, pa.scalar(None, trimmed.type), trimmed)
-
-
-@lru_cache  # Tables may have many columns.
-def _missing_cells(type_: Any) -> Any:
-    from pyarrow import array, compute
-
-    return compute.SetLookupOptions(array(MISSING_CELLS, type_))
 
 
 def _finite(numbers: Any) -> pd.Series[Any]:
@@ -252,16 +222,6 @@ def _to_numbers(values: Any, *, untyped: bool) -> Any:
         return values.cast(pa.int64()) if is_text(values.type) else numbers
     except pa.ArrowInvalid:
         return numbers
-
-
-def _all_numbers(values: Any) -> bool:
-    import pyarrow as pa
-
-    try:
-        values.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return False
-    return True
 
 
 def _cast(values: Any, type_: Any) -> Any:

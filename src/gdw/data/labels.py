@@ -17,7 +17,7 @@ from unicodedata import category
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.columns import MISSING_CELLS
+from gdw.data.cells import MISSING_CELLS
 from gdw.errors import DataError, composed, listed, nearest
 
 if TYPE_CHECKING:

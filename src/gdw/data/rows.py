@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from gdw.data.columns import Cells
+    from gdw.data.cells import Cells
     from gdw.data.formats import Format
 
 Kind = Literal["image", "text", "table", "array"]
@@ -32,6 +32,7 @@ class Rows(ABC):
         kind: the kind of the inputs, where the format determines it. The inputs are then the first column.
             None: the kind is recognised from the columns.
         untyped: whether every cell is text, as in a delimited file.
+        decimal_comma: whether `3,14` is a number, as in files whose cells are not separated by commas.
         notes: one line each for the user, on what of the file or folder is not used.
         options: how the file was read.
     """
@@ -40,6 +41,7 @@ class Rows(ABC):
     folder: Path
     kind: Kind | None = None
     untyped: bool = False
+    decimal_comma: bool = False
     notes: tuple[str, ...] = ()
     options: ReadOptions = ReadOptions()
 
@@ -66,11 +68,11 @@ class Rows(ABC):
 
     def cells(self, column: str) -> Cells:
         """The type of a column of delimited text, and its odd cells. It is found once and then kept."""
-        from gdw.data.columns import read_cells
+        from gdw.data.cells import read_cells
 
         known: dict[str, Cells] = self.__dict__.setdefault("_cells", {})
         if column not in known:
-            known[column] = read_cells(self.arrow(column))
+            known[column] = read_cells(self.arrow(column), decimal_comma=self.decimal_comma)
         return known[column]
 
     def holds_text_of_numbers(self, column: str) -> bool:
@@ -84,6 +86,11 @@ class Rows(ABC):
             )
         return known[column]
 
+    @property
+    def reading(self) -> dict[str, bool]:
+        """How `gdw.data.columns` reads the values."""
+        return {"untyped": self.untyped, "decimal_comma": self.decimal_comma}
+
     def class_names(self, column: str) -> tuple[str, ...] | None:  # noqa: ARG002
         """The class names that the file declares for a column of class numbers; None if it declares none."""
         return None
@@ -93,8 +100,11 @@ class Rows(ABC):
         if column not in self.columns:
             raise DataError(
                 f"{origin} has no column {column!r}.{nearest(column, self.columns)} "
-                f"Its columns: {listed(self.columns)}"
+                f"Its columns: {listed(self.columns)}{self._advice()}"
             )
+
+    def _advice(self) -> str:
+        return ""  # only for files whose first line may be no header
 
     def resolve_names(self, names: Sequence[str], origin: str) -> list[str]:
         """The columns that a list of names means; names with commas may have been taken apart at the commas.
@@ -140,18 +150,15 @@ class TableRows(Rows):
         untyped: bool = False,
         class_names: dict[str, tuple[str, ...]] | None = None,
     ) -> None:
+        self.untyped, self._table = untyped, table
         self._written: dict[str, str] = {composed(name): name for name in table.column_names}
         names = list(map(composed, table.column_names))
         repeated = sorted(name for name, count in Counter(names).items() if count > 1)
         if repeated:
-            raise DataError(
-                f"{shown(path)} has more than one column named {listed(repeated)}: rename them"
-            )
-        self.columns = tuple(names)
-        self.folder = path.parent
-        self.untyped = untyped
+            twice = f"more than one column named {listed(repeated)}"
+            raise DataError(f"{shown(path)} has {twice}: rename them{self._advice()}")
+        self.columns, self.folder = tuple(names), path.parent
         self._name = shown(path.name)
-        self._table = table
         self._class_names = class_names or {}
 
     def __len__(self) -> int:
@@ -164,6 +171,11 @@ class TableRows(Rows):
     def values(self, column: str, rows: NDArray[np.int64]) -> list[Any]:
         values: list[Any] = self.arrow(column, rows).to_pylist()
         return values
+
+    def _advice(self) -> str:
+        from gdw.data.formats.first_lines import header_advice
+
+        return header_advice(self._table) if self.untyped else ""
 
     def class_names(self, column: str) -> tuple[str, ...] | None:
         return self._class_names.get(self.written_name(column))

@@ -184,7 +184,7 @@ class Source(ShortRepr):
             type_, odd = self.column_types[name], self._odd_missing(name)
             try:
                 values = self.rows.arrow(name, rows)
-                yield name, to_pandas(values, type_, untyped=self.rows.untyped, odd_missing=odd)
+                yield name, to_pandas(values, type_, **self.rows.reading, odd_missing=odd)
             except ConversionError as error:
                 place, found = self.rows.where(int(rows[error.position])), repr(error.value)
                 message = f"{place}: column {name!r} should hold a {type_}, found {found}"

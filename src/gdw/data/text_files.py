@@ -44,12 +44,15 @@ class ReadOptions:
     '\\t'
 
     Attributes:
-        delimiter: the character between two cells; None: a comma in `.csv`, a tab in `.tsv`. The words `tab`,
-            `space`, `comma` and `semicolon` are accepted too.
+        delimiter: the character between two cells; None: a comma in `.csv`, a tab in `.tsv`, or the one of
+            comma, semicolon, tab and bar that the first lines have. The words `tab`, `space`, `comma` and
+            `semicolon` are accepted too.
         quoting: "double": a cell in double quotes may contain delimiters and line breaks. "none": quotes are
             ordinary characters, and every line is a row. None: as "double", but a quoted cell that contains
             whole rows is refused.
         encoding: the encoding, under a name that Python knows; None: UTF-8.
+        header: whether the first line of `.csv` and `.tsv` files names the columns. Without it, they are
+            called `c0`, `c1`, ...
 
     Raises:
         ConfigError: an option has a value that cannot be used.
@@ -58,6 +61,7 @@ class ReadOptions:
     delimiter: str | None = None
     quoting: Quoting | None = None
     encoding: str | None = None
+    header: bool = True
 
     def __post_init__(self) -> None:
         if self.delimiter is not None:

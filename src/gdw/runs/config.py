@@ -72,8 +72,8 @@ class DataConfig(Options):
         "The column with the texts. If not given, it is found by what it holds."
     )
     features: Annotated[list[str] | None, _COLUMNS] = _optional(
-        "The columns to learn from, separated by commas; the option can be repeated. If not given, all that "
-        "can be learned from."
+        "The columns to learn from, separated by commas; the option can be repeated. all: keys too. If "
+        "not given, all but keys and what cannot be learned from."
     )
     drop: Annotated[list[str], _COLUMNS] = Field(
         default_factory=list,
@@ -84,8 +84,12 @@ class DataConfig(Options):
         "Use only this many rows of the data, drawn at random. If not given, all rows."
     )
     delimiter: Annotated[str | None, Form("CHARACTER")] = _optional(
-        "The character between two cells of text files, such as ';', or the word tab. If not given, a comma "
-        "in .csv and a tab in .tsv files. This and the next two options hold for all files of the run."
+        "The character between two cells of text files, such as ';', or the word tab. If not given, what the "
+        "first lines have. This and the next three options hold for all files of the run."
+    )
+    header: bool = Field(
+        default=True,
+        description="Line 1 of .csv and .tsv files names the columns. --no-header: they are c0, c1, ...",
     )
     quoting: Quoting | None = _optional(
         "The quotes in text files. double: a cell in double quotes may contain delimiters and line breaks. "
@@ -148,7 +152,7 @@ class DataConfig(Options):
 
     @model_validator(mode="after")
     def _read_options_are_known(self) -> DataConfig:
-        ReadOptions(self.delimiter, self.quoting, self.encoding)
+        _ = self.read_options
         return self
 
     @property
@@ -167,7 +171,7 @@ class DataConfig(Options):
     @property
     def read_options(self) -> ReadOptions:
         """How the text files of the run are read."""
-        return ReadOptions(self.delimiter, self.quoting, self.encoding)
+        return ReadOptions(self.delimiter, self.quoting, self.encoding, self.header)
 
 
 class ModelConfig(Options):

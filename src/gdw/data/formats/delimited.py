@@ -46,7 +46,9 @@ def open_delimited(path: Path, options: ReadOptions, *, delimiter: str) -> Table
             table = read_careful(layout, options)
         if options.quoting is None:
             _refuse_swallowed_rows(layout, table)
-    return TableRows(trimmed(table), path, untyped=True)
+    rows = TableRows(trimmed(table), path, untyped=True)
+    rows.notes, rows.decimal_comma = layout.notes, layout.records.delimiter != b","
+    return rows
 
 
 def copy_delimited(plan: CopyPlan, target: Path, *, delimiter: str) -> None:
@@ -234,13 +236,14 @@ def _table(layout: Layout, rows: Iterator[Any], cell_type: Any) -> Any:
 
 
 def trimmed(table: Any) -> Any:
-    """The table without the spaces around cells, and without empty columns at the end that have no name."""
+    """The table without the spaces around cells, and without empty columns that have no name."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     columns = [pc.utf8_trim_whitespace(column) for column in table.columns]
-    names = list(table.column_names)
-    while len(names) > 1 and not names[-1] and pc.max(pc.utf8_length(columns[-1])).as_py() == 0:
-        names.pop()
-        columns.pop()
-    return pa.table(columns, names=names)
+    named = [
+        (name, column)
+        for number, (name, column) in enumerate(zip(table.column_names, columns, strict=True))
+        if name or number == 0 or pc.max(pc.utf8_length(column)).as_py() != 0
+    ]
+    return pa.table([column for _, column in named], names=[name for name, _ in named])

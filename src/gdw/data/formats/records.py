@@ -21,6 +21,8 @@ QUOTES_ARE_TEXT = 'read quotes as ordinary characters (--quoting none, quoting="
 # Excel reads the delimiter from a first line such as `sep=;`.
 _EXCEL_DELIMITER = re.compile(rb'"?sep=([^"\r\n])"?[\r\n]+')
 
+DELIMITERS = (b",", b";", b"\t", b"|")
+
 _BYTES_AT_ONCE = 1 << 24
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -168,12 +170,16 @@ class Records:
 
 @dataclass(frozen=True)
 class Layout:
-    """The records of a file, the names of its columns, and where the first record after the header begins."""
+    """The records of a file, the names of its columns, and where the first record after the header begins.
+
+    Notes say what was found out about the file: its delimiter, or lines at the top that are not rows.
+    """
 
     path: Path
     records: Records
     names: list[str]
     start: int
+    notes: tuple[str, ...] = ()
 
     def rows(self) -> Iterator[Record]:
         """The records after the header, with empty lines."""
@@ -181,7 +187,8 @@ class Layout:
 
 
 def find_layout(path: Path, content: Content, options: ReadOptions, delimiter: str) -> Layout:
-    """The layout of a file; `delimiter` is that of the format, unless the options or Excel name another."""
+    """The layout of a file; `delimiter` is that of the format, unless the options or the file name one."""
+    own = options.delimiter is None
     delimiter = options.delimiter or delimiter
     quoted = options.quoting != "none"
     records = Records(content, delimiter, quoted=quoted)
@@ -190,14 +197,29 @@ def find_layout(path: Path, content: Content, options: ReadOptions, delimiter: s
     if excel is not None:
         start = excel.end()
         if options.delimiter is None and excel[1].isascii():
-            records = Records(content, excel[1].decode(), quoted=quoted)
+            records, own = Records(content, excel[1].decode(), quoted=quoted), False
+    notes: tuple[str, ...] = ()
+    first = next((record for record in records.read(start) if record.body), None)
+    if first is not None and may_be_odd(first.body, records.delimiter, own=own):
+        from gdw.data.formats.first_lines import first_record
+
+        records, start, notes = first_record(records, first, options, own=own)
     for record in records.read(start):
         require_closed(path, records, record)
         cells = records.cells(record)
+        if cells and not options.header:
+            return Layout(path, records, [f"c{k}" for k in range(len(cells))], record.start, notes)
         if cells:
             names = _names(path, cells, records.delimiter.decode(), options.encoding)
-            return Layout(path, records, names, record.start + len(record.raw))
+            return Layout(path, records, names, record.start + len(record.raw), notes)
     raise DataError(f"{shown(path)} has no rows: expected a header line and at least one example")
+
+
+def may_be_odd(line: bytes, delimiter: bytes, *, own: bool) -> bool:
+    """Whether the first line may be a comment, or have another delimiter (if `own` is true)."""
+    return line.lstrip().startswith(b"#") or (
+        own and any(other != delimiter and other in line for other in DELIMITERS)
+    )
 
 
 def _names(path: Path, cells: list[bytes], delimiter: str, encoding: str | None) -> list[str]:

@@ -1,0 +1,157 @@
+"""Cells of text as features: which mean a missing value, decimal commas, and the type of a column of cells.
+
+In features of every format, and of data frames, the cells `MISSING_CELLS` are missing values. In columns of
+numbers the usual marks of `gdw.data.column_contents` are too. Labels, texts and other columns keep them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from gdw.data.column_contents import OddCells, half_numbers, is_text, odd_cells
+
+if TYPE_CHECKING:
+    from gdw.data.columns import ColumnType
+    from gdw.data.rows import Rows
+
+MISSING_CELLS = (
+    *("", "?", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NaT"),
+    *("NULL", "null", "None", "none"),
+)
+"""The texts that are missing values in features."""
+
+_SHOWN = 8
+
+_DECIMAL_COMMA = r"^([+-]?\d+),(\d+)$"
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The type of a column of delimited text, and what of it does not look like that type.
+
+    Attributes:
+        type: number, category or missing.
+        odd: the cells that are not numbers in a column that has numbers.
+        comma: a number with a decimal comma, if the column has some; else empty.
+    """
+
+    type: ColumnType
+    odd: OddCells | None = None
+    comma: str = ""
+
+
+def read_cells(values: Any, *, decimal_comma: bool = False) -> Cells:
+    """The type of a column of delimited text, a `pyarrow.ChunkedArray`.
+
+    With `decimal_comma`, `3,14` is a number.
+    """
+    distinct = clean_cells(values.unique()).drop_null()
+    if len(distinct) == 0:
+        return Cells("missing")
+    comma = _with_comma(distinct) if decimal_comma else ""
+    distinct = with_points(distinct) if comma else distinct
+    if _all_numbers(distinct):
+        return Cells("number", comma=comma)
+    if not half_numbers(distinct):
+        return Cells("category")
+    counted = values.value_counts()
+    cells = clean_cells(counted.field(0))
+    odd = odd_cells(with_points(cells) if comma else cells, counted.field(1))
+    return Cells("number" if odd is not None and odd.few else "category", odd, comma)
+
+
+def clean_cells(values: Any) -> Any:
+    """The cells of delimited text without the spaces around them; null where they mean a missing value."""
+    import pyarrow.compute as pc
+
+    trimmed = pc.utf8_trim_whitespace(values)
+    return _nulled(trimmed, trimmed)
+
+
+def without_missing_words(values: Any) -> Any:
+    """Texts as they are, with null where they mean a missing value."""
+    import pyarrow.compute as pc
+
+    return _nulled(values, pc.utf8_trim_whitespace(values))
+
+
+def cell_notes(rows: Rows, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
+    """How many words in columns of names are missing values, and which columns have decimal commas."""
+    names = [name for name, type_ in types.items() if type_ == "category"]
+    numbers = [n for n, type_ in types.items() if type_ == "number" and rows.decimal_comma]
+    commas = [(name, comma) for name in numbers if (comma := rows.cells(name).comma)]
+    notes = []
+    if commas:
+        described = ", ".join(f"{name!r}, such as {comma!r}" for name, comma in commas[:_SHOWN])
+        notes.append(f"decimal commas are read in columns of numbers: {described}")
+    words = {name: _missing_words(rows.arrow(name)) for name in names}
+    found = [f"{count:,} {word!r} in {name!r}" for name in names for word, count in words[name]]
+    if found:
+        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        notes.append(
+            f"read as missing values, which are a category: {', '.join(found[:_SHOWN])}{more}; spell a name "
+            "in another way"
+        )
+    return tuple(notes)
+
+
+def _missing_words(values: Any) -> list[tuple[str, int]]:
+    """How often each of `MISSING_CELLS` but the empty one occurs in a `pyarrow.ChunkedArray`."""
+    import pyarrow.compute as pc
+
+    if not is_text(values.type):
+        return []
+    counted = values.value_counts()
+    words = pc.utf8_trim_whitespace(counted.field(0).cast("string"))
+    present = pc.is_in(words, options=_missing_cells(words.type))
+    found = zip(words.filter(present).to_pylist(), counted.field(1).filter(present), strict=True)
+    counts: Counter[str] = Counter()
+    for word, count in found:
+        counts[word or ""] += count.as_py()
+    return [(word, count) for word, count in counts.items() if word]
+
+
+def with_points(values: Any) -> Any:
+    """Texts with decimal points in place of decimal commas."""
+    import pyarrow.compute as pc
+
+    if not pc.any(pc.match_substring(values, ",")).as_py():
+        return values
+    return pc.replace_substring_regex(values, _DECIMAL_COMMA, r"\1.\2")
+
+
+def _with_comma(distinct: Any) -> str:
+    """A number with a decimal comma; empty if there is none."""
+    import pyarrow.compute as pc
+
+    found = distinct.filter(pc.match_substring_regex(distinct, _DECIMAL_COMMA))
+    return str(found[0].as_py()) if len(found) else ""
+
+
+def _nulled(values: Any, trimmed: Any) -> Any:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    missing = pc.is_in(trimmed, options=_missing_cells(trimmed.type))
+    return pc.if_else(missing, pa.scalar(None, values.type), values)
+
+
+@lru_cache  # Tables may have many columns.
+def _missing_cells(type_: Any) -> Any:
+    from pyarrow import array, compute
+
+    return compute.SetLookupOptions(array(MISSING_CELLS, type_))
+
+
+def _all_numbers(values: Any) -> bool:
+    import pyarrow as pa
+
+    try:
+        values.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return False
+    return True

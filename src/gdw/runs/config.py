@@ -77,8 +77,7 @@ class DataConfig(Options):
     )
     drop: Annotated[list[str], _COLUMNS] = Field(
         default_factory=list,
-        description="Columns not to learn from, separated by commas; the option can be repeated. If not "
-        "given, none.",
+        description="Columns not to learn from, separated by commas; it can be repeated. If not given, none.",
     )
     limit: _Count | None = _optional(
         "Use only this many rows of the data, drawn at random. If not given, all rows."
@@ -89,7 +88,7 @@ class DataConfig(Options):
     )
     header: bool = Field(
         default=True,
-        description="Line 1 of .csv and .tsv files names the columns. --no-header: they are c0, c1, ...",
+        description="Line 1 of .csv and .tsv files names the columns, or they are c0, c1, ...",
     )
     quoting: Quoting | None = _optional(
         "The quotes in text files. double: a cell in double quotes may contain delimiters and line breaks. "
@@ -226,20 +225,15 @@ class RunConfig:
                 )
             if not isinstance(section, Mapping):
                 raise ConfigError(f"section {name!r} must hold options, found {brief(section)}")
-        data, model, training = (
-            dict(sections.get(name, {})) for name in ("data", "model", "training")
-        )
+        data, model = dict(sections.get("data", {})), dict(sections.get("model", {}))
+        training = dict(sections.get("training", {}))
         return cls(DataConfig(**data), ModelConfig(**model), TrainConfig(**training))
 
     def plain(self) -> dict[str, Any]:
         """Return what `config.yaml` holds."""
-        return {
-            "format": FORMAT,
-            "gdw_version": __version__,
-            "data": self.data.plain(),
-            "model": self.model.plain(),
-            "training": self.training.plain(),
-        }
+        records = {"data": self.data, "model": self.model, "training": self.training}
+        plain = {name: record.plain() for name, record in records.items()}
+        return {"format": FORMAT, "gdw_version": __version__, **plain}
 
     def replaced(self, sections: Mapping[str, Mapping[str, Any]]) -> RunConfig:
         """Return a copy of this configuration with other options.

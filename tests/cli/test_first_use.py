@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gdw.train.trainer import StoppedInPreparation, Trainer
 from tests.cli.conftest import Run
 from tests.cli.test_mistakes import one_line
+from tests.train.small import interrupt_fit
 
 
 @pytest.fixture
@@ -103,23 +103,23 @@ def test_advice_of_runs_that_are_not_there_or_not_finished(
     one_line(gdw("evaluate", "a run", "test.csv"), advice)
 
 
-def test_a_signal_during_preparation_says_how_to_start_again(
+def test_a_signal_during_preparation_says_what_is_kept_and_how_to_go_on(
     train: Run, gdw: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(*_: object) -> None:
-        raise StoppedInPreparation("call fit(...)")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_fit_plainly", stop)
-        done = train("--output", "a run")
-    one_line(
-        done,
-        r"stopped during preparation; nothing was saved. Start it again: "
-        r"gdw train --resume --output 'a run'$",
-        status=130,
-    )
+    whole = train("--output", "whole")
+    assert whole.exit_code == 0, whole.output
+    command = r"gdw train --resume --output 'a run'$"
+    for fits, kept in ((1, "none of its trainings had finished"), (4, "3 of 8")):
+        resume = ("--output", "a run") if fits == 1 else ("--resume", "--output", "a run")
+        with monkeypatch.context() as patch:
+            interrupt_fit(patch, fits)
+            done = train(*resume) if fits == 1 else gdw("train", *resume)
+        one_line(done, rf"stopped during preparation; {kept}.*; to go on: {command}", status=130)
     again = gdw("train", "--resume", "--output", "a run")
     assert again.exit_code == 0, again.output
+    models = [(here / run / "model.safetensors").read_bytes() for run in ("whole", "a run")]
+    assert models[0] == models[1]
+    assert not (here / "a run" / "preparation").exists()
 
 
 def test_relative_paths_of_a_run_resumed_elsewhere(

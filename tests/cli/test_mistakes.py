@@ -14,10 +14,13 @@ from tests.cli.conftest import Run
 ROW = "3.1,pointed,n0,"
 
 
+_PROGRESS = r"epoch |step |about \d|less than a minute: |\d+% done: "
+
+
 def one_line(result: object, pattern: str, *, status: int = 2) -> None:
     stderr = result.stderr  # type: ignore[attr-defined]
     assert result.exit_code == status, result.output  # type: ignore[attr-defined]
-    lines = [line for line in stderr.splitlines() if not line.startswith(("epoch", "step"))]
+    lines = [line for line in stderr.splitlines() if not re.match(_PROGRESS, line)]
     assert len(lines) == 1, stderr
     assert re.search(pattern, lines[0]), lines[0]
     assert lines[0].startswith("gdw: ")

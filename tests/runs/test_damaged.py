@@ -22,7 +22,7 @@ from gdw.errors import GDWError, RunError
 from gdw.report.performance import class_rows, performance
 from gdw.report.plots import plot_history, plot_issues_by_class, plot_reliability
 from gdw.runs import DataConfig, Training, audit, evaluate_file, load, predict
-from gdw.train.output import DamagedCheckpointWarning
+from gdw.train.resuming import DamagedCheckpointWarning
 from tests.runs.test_continuing import configuration, run
 
 TIMES = 6

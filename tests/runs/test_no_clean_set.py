@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 
 from gdw.audit.evidence import EVIDENCE, Evidence
-from gdw.errors import RunError
+from gdw.errors import ConfigError, RunError
 from gdw.runs import DataConfig, RunConfig, Training
 from gdw.runs.chosen import CHOSEN, read_chosen
 from gdw.train import chosen_clean
+from gdw.train.before_training import StoppedInPreparation
 from tests.runs.test_continuing import configuration, run
+from tests.train.small import interrupt_fit
 
 
 @pytest.fixture
@@ -106,3 +108,30 @@ def test_rows_drawn_from_the_data_are_not_verified_by_that(
     evidence = Evidence.load(Path("run") / EVIDENCE)
     assert (evidence.clean is not None) == verified
     assert (evidence.clean_check is not None) == verified
+
+
+def test_a_stop_while_choosing_keeps_what_is_finished(
+    table: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(Training(robust(table), "straight"))
+    for number, training in ((3, Training(robust(table), "run")), (2, None)):
+        with monkeypatch.context() as patch:
+            begun = interrupt_fit(patch, number)
+            with pytest.raises(StoppedInPreparation) as stopped:
+                run(training or Training.resume("run"))
+        assert len(begun) == number
+    assert stopped.value.kept == "none of its trainings had finished"
+    assert len(list(Path("run/preparation/choice").iterdir())) == 3
+    with monkeypatch.context() as patch:
+        begun = interrupt_fit(patch, 99)
+        run(Training.resume("run"))
+    models = [Path(folder, "model.safetensors").read_bytes() for folder in ("straight", "run")]
+    assert models[0] == models[1]
+    assert not Path("run/preparation").exists()
+
+
+def test_what_only_training_would_find_is_found_before_the_choice(table: DataConfig) -> None:
+    config = configuration(table, epochs=4, lr=0.05, augment="standard")
+    with pytest.raises(ConfigError, match="crops and flips images"):
+        run(Training(config, "run"))
+    assert not Path("run").exists()

@@ -7,11 +7,13 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from gdw.reweight import StepResult
 from gdw.train import Callback, TrainConfig, Trainer
+from gdw.train.progress import TRAINING, Progress, Stage
 
 FEATURES, CLASSES = 6, 3
 
@@ -84,3 +86,19 @@ class At(Callback):
 
 def ctrl_c() -> None:
     os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupt_fit(patch: pytest.MonkeyPatch, number: int) -> list[int]:
+    """Send Ctrl-C in the first step of model `number`, from 1, of a preparation. Counts the models."""
+    begun: list[int] = []
+    begin = Progress.begin
+
+    def counted(self: Progress, stage: Stage, summary: str | None = None) -> None:
+        begin(self, stage, summary)
+        if stage.what != TRAINING:
+            begun.append(stage.steps)
+            if len(begun) == number:
+                self.batch = lambda *_: ctrl_c()  # type: ignore[method-assign]
+
+    patch.setattr(Progress, "begin", counted)
+    return begun

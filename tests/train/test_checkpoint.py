@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from gdw.errors import OutputError, RunError
-from gdw.train.output import CHECKPOINT_FORMAT, Checkpoints, DamagedCheckpointWarning
+from gdw.train.output import Checkpoints
+from gdw.train.resuming import CHECKPOINT_FORMAT, DamagedCheckpointWarning
 
 
 def _state(value: float) -> dict[str, Any]:

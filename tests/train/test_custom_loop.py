@@ -13,7 +13,7 @@ import gdw
 from gdw.data.examples import CyclingBatches, EpochBatches
 from gdw.errors import ConfigError, DataError
 from gdw.reweight import METHODS, Preparation, Reweighter
-from gdw.train.before_training import TrainerPreparation
+from gdw.train.preparing import TrainerPreparation
 from tests.train.small import assert_same, config, data, network
 
 OPTIONS = {"epochs": 2, "batch_size": 12, "progress": "none"}

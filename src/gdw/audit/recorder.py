@@ -11,8 +11,8 @@ from torch import Tensor
 from gdw.audit.evidence import TOP, Evidence
 from gdw.audit.sparse_sums import SparseSums
 from gdw.errors import ConfigError
-from gdw.reweight import StepResult
 from gdw.reweight.preparation import CleanCheck
+from gdw.reweight.step_result import StepResult
 from gdw.train.monitoring import Callback
 from gdw.train.processes import Processes
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import sys
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -117,32 +120,43 @@ def train(
     from gdw.cli.errors import INTERRUPTED
 
     passed = {name: value for name, value in options.items() if _is_passed(ctx, name)}
-    training = _training(passed, config, output, resume=resume)
-    began = time.perf_counter()
-    training.read()
-    before_import = time.perf_counter()
-    # PyTorch takes seconds to import: the mistakes that users make come before.
-    from gdw.train.trainer import StoppedInPreparation
+    with _waiting(passed.get("progress")):
+        training = _training(passed, config, output, resume=resume)
+        began = time.perf_counter()
+        training.read()
+        before_import = time.perf_counter()
+        # PyTorch takes seconds to import: the mistakes that users make come before.
+        from gdw.train.before_training import StoppedInPreparation
 
-    began += time.perf_counter() - before_import
-    prepared = training.prepare()
-    network = training.build_model(prepared)
+        began += time.perf_counter() - before_import
+        prepared = training.prepare()
+        network = training.build_model(prepared)
     read = time.perf_counter()
     if training.is_first_process:
         _introduce(training, prepared, network)
     try:
         result = training.fit(prepared, network, stop_after=stop_after)
-    except StoppedInPreparation:
-        raise KeyboardInterrupt(
-            "stopped during preparation; nothing was saved. Start it again: "
-            f"gdw train --resume --output {shlex.quote(str(output))}"
-        ) from None
+    except StoppedInPreparation as stopped:
+        how = "start it again with the same command"
+        if stopped.resumable:
+            how = f"to go on: gdw train --resume --output {shlex.quote(str(output))}"
+        raise KeyboardInterrupt(f"stopped during preparation; {stopped.kept}; {how}") from None
     if training.is_first_process:
         took = time.perf_counter() - read
         say(f"time: reading and encoding {read - began:.1f} s, training {took:.1f} s")
         _conclude(training, result)
     if result.interrupted:
         raise typer.Exit(INTERRUPTED)
+
+
+def _waiting(progress: str | None) -> AbstractContextManager[None]:
+    """On a terminal a sign of life while the data are read, from the process that speaks for all."""
+    first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+    if progress == "none" or not first or not sys.stderr.isatty():
+        return nullcontext()
+    from gdw.cli.waiting import waiting
+
+    return waiting("reading and encoding the data")
 
 
 def _is_passed(ctx: typer.Context, name: str) -> bool:

@@ -71,7 +71,7 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Seeds the initial weights, the order of the examples and dropout. None draws a seed from NumPy's
         global generator.
     progress : bool, default=False
-        Whether to show progress on standard error: a bar on a terminal, otherwise a line per epoch.
+        Whether to show progress on standard error: a bar on a terminal, otherwise a line a minute.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ from gdw.hypergradient import Problem, TrainingPass
 from gdw.hypergradient.inputs import Batch, as_pairs
 from gdw.options import described, signature_of
 from gdw.reweight.options import MethodOptions, WeightingOptions
-from gdw.reweight.preparation import CleanCheck, Preparation
+from gdw.reweight.preparation import CleanCheck, PlannedFit, Preparation
 from gdw.reweight.step_result import StepResult
 
 
@@ -31,7 +31,6 @@ class Reweighter(ShortRepr, ABC):
     """
 
     Options: ClassVar[type[MethodOptions]] = WeightingOptions
-    """The record of the method's options."""
 
     needs_meta: ClassVar[bool] = True
     """Whether `backward` uses a meta batch."""
@@ -115,6 +114,10 @@ class Reweighter(ShortRepr, ABC):
         Called when a run starts, not when its options are read: a finished run can be used without it.
         """
 
+    def planned_fits(self, preparation: Preparation) -> Sequence[PlannedFit]:
+        """The models that `prepare` will train, in order. The time that it takes is estimated from them."""
+        return ()
+
     def prepare(self, preparation: Preparation) -> None:
         """Use all training labels before the first step of a run. The default does nothing.
 
@@ -127,10 +130,7 @@ class Reweighter(ShortRepr, ABC):
         return None
 
     def clean_targets(self) -> Tensor | None:
-        """Return the targets `(M, C)` that clean examples are trained towards; None: their own labels.
-
-        The trainer asks before the first step, also after a resume.
-        """
+        """Return the targets `(M, C)` of clean examples; None: their own labels."""
         return None
 
     def clean_check(self) -> CleanCheck | None:

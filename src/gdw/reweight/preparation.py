@@ -54,6 +54,15 @@ class CleanCheck:
     agreement: float
 
 
+@dataclass(frozen=True)
+class PlannedFit:
+    """A model that a method will train in `prepare`: on how many examples, and to predict how many."""
+
+    examples: int
+    epochs: int
+    predicted: int
+
+
 Predict = Callable[[Subset], Tensor]
 """From examples to their class probabilities, `(n, C)` float32 on the CPU."""
 
@@ -138,6 +147,12 @@ def stratified_folds(labels: Tensor, folds: int, *, seed: int) -> list[Tensor]:
     return [order[start::count].sort().values for start in range(count)]
 
 
+def _left_in(size: int, folds: int) -> list[int]:
+    """How many of `size` examples are outside each of the `stratified_folds`."""
+    count = min(folds, size)
+    return [size - len(range(start, size, count)) for start in range(count)]
+
+
 def all_but(part: Tensor, size: int) -> Tensor:
     """The indices below `size` that are not in `part`, sorted."""
     outside = torch.ones(size, dtype=torch.bool)
@@ -188,10 +203,8 @@ def clean_probabilities(
     Args:
         preparation: of the run.
         true: class probabilities of the clean examples, `(M, C)`.
-        folds: the number of models.
-        epochs: passes of each model over its examples. By default all models together see as many examples
-            as the run or take as many steps as the run, whichever is less, and each trains for at least
-            the epochs of the run.
+        folds, epochs: the number of models, and the passes of each. By default all together see as many
+            examples as the run or take as many steps, whichever is less; each at least the run's epochs.
         title: the message for the person who waits.
 
     Returns:
@@ -200,13 +213,14 @@ def clean_probabilities(
     """
     everything = Subset("given", torch.arange(len(preparation.given)))
     parts = stratified_folds(true.argmax(1), folds, seed=preparation.seed)
+    planned = fits_of_clean(preparation, len(true), folds=folds, epochs=epochs)
     left_out = torch.empty(true.shape, dtype=torch.float32)
     predictions: list[Tensor] = []
     for number, part in enumerate(parts):
         inside = all_but(part, len(true))
         predict = preparation.fit(
             [Subset("clean", inside)],
-            epochs=epochs or _sufficient_epochs(preparation, len(inside), len(parts)),
+            epochs=planned[number].epochs,
             seed=number,
             what=f"{title} (fold {number + 1} of {len(parts)})",
         )
@@ -218,15 +232,29 @@ def clean_probabilities(
     for p in predictions:
         mean.add_(apply_temperature(p, temperature), alpha=1 / len(predictions))
     given = as_probabilities(preparation.given, preparation.num_classes).argmax(1)
-    agreement = sum(float((p.argmax(1) == given).double().mean()) for p in predictions) / len(
-        predictions
-    )
-    return mean, apply_temperature(left_out, temperature), agreement
+    agreed = [float((p.argmax(1) == given).double().mean()) for p in predictions]
+    return mean, apply_temperature(left_out, temperature), sum(agreed) / len(agreed)
+
+
+def fits_of_clean(
+    preparation: Preparation, size: int, *, folds: int = 5, epochs: int | None = None
+) -> list[PlannedFit]:
+    """The models that `clean_probabilities` trains on `size` clean examples."""
+    inside, given = _left_in(size, folds), len(preparation.given)
+    return [
+        PlannedFit(n, epochs or _sufficient_epochs(preparation, n, len(inside)), given + size - n)
+        for n in inside
+    ]
+
+
+def fits_out_of_fold(preparation: Preparation, folds: int, *, clean: int) -> list[PlannedFit]:
+    """The models that `out_of_fold` trains, each on `clean` more examples."""
+    given = len(preparation.given)
+    return [PlannedFit(n + clean, preparation.epochs, given - n) for n in _left_in(given, folds)]
 
 
 def _sufficient_epochs(preparation: Preparation, size: int, folds: int) -> int:
-    epochs, batch = preparation.epochs, preparation.batch_size
-    examples = len(preparation.given)
+    epochs, batch, examples = preparation.epochs, preparation.batch_size, len(preparation.given)
     # A pass over a few clean examples is one short step.
     steps = math.ceil(epochs * math.ceil(examples / batch) / folds)
     per_epoch = math.ceil(size / batch)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -11,12 +13,40 @@ from torch import Tensor
 from gdw.files.documents import Document
 from gdw.runs.prepare import PreparedData
 
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gdw.train.run_folder import RunFolder
+    from gdw.train.trainer import Trainer
+
 CHOSEN = "chosen.json"
 _ROWS = Document(format=1, remedy="start the run again", indent=None)
 
 
-def with_chosen(prepared: PreparedData, chosen: Tensor) -> PreparedData:
-    """With the training examples `chosen`, int64 `(M,)`, as the clean set. They are trained on as well."""
+def with_chosen(
+    prepared: PreparedData,
+    trainer: Trainer,
+    model: nn.Module,
+    make_folder: Callable[[], RunFolder],
+    *,
+    saved: Path | None,
+) -> PreparedData:
+    """With training examples as the clean set, see `gdw.train.chosen_clean`. They are trained on as well.
+
+    Args:
+        prepared: the data.
+        trainer, model: of the run.
+        make_folder: makes the run folder, on the first process.
+        saved: where a resumed run may have saved its examples; None for a new run.
+    """
+    chosen = None if saved is None else read_chosen(saved, len(prepared.train))
+    if chosen is None:
+        from gdw.train.chosen_clean import choose_for
+
+        def kept() -> Path:
+            return trainer.processes.on_first(make_folder).preparation / "choice"
+
+        chosen = choose_for(trainer, model, prepared.train, kept)
     return replace(prepared, meta=prepared.train.select(chosen), chosen=chosen)
 
 

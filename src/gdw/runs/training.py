@@ -55,6 +55,7 @@ class Training:
         self._resume = resume
         self._lock: OutputLock | None = None
         self._sources: Sources | None = None
+        self._made = False
 
     @cached_property
     def trainer(self) -> Trainer:
@@ -189,18 +190,19 @@ class Training:
 
         recorder = Recorder(len(prepared.source))
         try:
-            if self.needs_choice(prepared):
-                prepared = self._with_chosen(prepared, model)
-            result = self.trainer.fit(
-                model,
-                prepared.train,
-                prepared.meta,
-                test=prepared.test,
-                output=lambda: self._folder(prepared),
-                resume=self._resume,
-                stop_after=stop_after,
-                callbacks=[recorder, *callbacks],
-            )
+            with self.trainer.shown():  # one display for all trainings
+                if self.needs_choice(prepared):
+                    prepared = self._with_chosen(prepared, model)
+                result = self.trainer.fit(
+                    model,
+                    prepared.train,
+                    prepared.meta,
+                    test=prepared.test,
+                    output=lambda: self._folder(prepared),
+                    resume=self._resume,
+                    stop_after=stop_after,
+                    callbacks=[recorder, *callbacks],
+                )
             if result.epochs_done == self.config.training.epochs:
                 evidence = self._with_rows(recorder.evidence(), prepared)
                 self.trainer.processes.on_first(lambda: evidence.save(self.output / EVIDENCE))
@@ -213,15 +215,12 @@ class Training:
         return prepared.meta is None and METHODS[self.config.training.method].needs_clean
 
     def _with_chosen(self, prepared: PreparedData, model: nn.Module) -> PreparedData:
-        from gdw.runs.chosen import read_chosen, with_chosen
-        from gdw.train.chosen_clean import choose_for
+        from gdw.runs.chosen import with_chosen
 
-        chosen = None
-        if self._resume:
-            chosen = read_chosen(self.output / ENCODER, len(prepared.train))
-        if chosen is None:
-            chosen = choose_for(self.trainer, model, prepared.train)
-        return with_chosen(prepared, chosen)
+        saved = self.output / ENCODER if self._resume else None
+        return with_chosen(
+            prepared, self.trainer, model, lambda: self._folder(prepared), saved=saved
+        )
 
     def _with_rows(self, evidence: Evidence, prepared: PreparedData) -> Evidence:
         """Add the rows of the examples, and the labels of the clean examples if they are verified."""
@@ -287,13 +286,14 @@ class Training:
             make_folder(folder)
             for name, save in parts.items():
                 # A resumed run keeps the files its model was trained with; a new one replaces leftovers.
-                if not (self._resume and (folder / name).is_file()):
+                if not (exists and (folder / name).is_file()):
                     save(folder)
             if any(part.skipped for part in prepared.parts):
                 write_skipped(prepared.parts, run.path)
 
         self._claim()
-        if not self._resume:
+        exists, self._made = self._resume or self._made, True
+        if not exists:
             return RunFolder.create(self.output, self.config.plain(), fill=fill)
         run = RunFolder.open(self.output, resume=True)
         fill(run)

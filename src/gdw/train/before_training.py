@@ -1,40 +1,48 @@
-"""Before the first step: the check of model and data, and what `Reweighter.prepare` may do."""
+"""Before the first step: the data sets of a training, and the check of its model and data."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.optim import Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 
 from gdw.data.examples import Examples
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, ModelError
 from gdw.functional.losses import require_distributions
 from gdw.hypergradient.inputs import Forward
 from gdw.hypergradient.preserve import preserved_buffers
-from gdw.reweight import Reweighter
-from gdw.reweight.preparation import Predict, Subset
-from gdw.reweight.robust.method import CorrectedPlain
-from gdw.seeding import generator
-from gdw.train import feed
+from gdw.reweight.base import Reweighter
+from gdw.reweight.registry import METHODS
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import (
     check_classes,
     device_and_dtype,
     evaluation_mode,
     logits_of,
-    predict_probabilities,
     require_finite,
 )
-from gdw.train.processes import seeded
+from gdw.train.feed import BatchStreams, Data, DataSets, as_dataset, batches, place
+from gdw.train.processes import Processes, seeded
+from gdw.train.progress import TRAINING, Stage
 
-Build = Callable[[nn.Module, Optimizer], Reweighter]
-FitPlainly = Callable[[TrainConfig, nn.Module, Examples, "Build | None"], None]
+
+class StoppedInPreparation(KeyboardInterrupt):
+    """Ctrl-C, SIGTERM or SIGHUP stopped a training while its method was preparing, before the first step.
+
+    Attributes:
+        kept: what of the preparation is kept, as a part of a sentence.
+        resumable: whether there is a run folder.
+    """
+
+    def __init__(self, kept: str, *, resumable: bool) -> None:
+        how = ", with resume=True" if resumable else ""
+        super().__init__(f"stopped during preparation; {kept}. To go on call fit(...) again{how}")
+        self.kept, self.resumable = kept, resumable
+
 
 # How many examples of each data set are tried.
 _TRIED = 8
@@ -49,10 +57,10 @@ _TOO_FEW = "more than 1 value per channel"
 def make_sets(
     method: type[Reweighter],
     name: str,
-    train: feed.Data,
-    meta: feed.Data | None,
-    test: feed.Data | None = None,
-) -> feed.DataSets:
+    train: Data,
+    meta: Data | None,
+    test: Data | None = None,
+) -> DataSets:
     """The data sets of a training by `method`; clean examples that it does not need are left out.
 
     `name` is that of the method in error messages.
@@ -69,128 +77,11 @@ def make_sets(
             "give them as meta=(X, y). No verified examples yet? Check 10 to 20 of each class by hand, or "
             "train without them: method='plain'"
         )
-    return feed.DataSets(
-        train=feed.as_dataset(train, "train"),
-        meta=feed.as_dataset(meta, "meta") if method.needs_clean and meta is not None else None,
-        test=feed.as_dataset(test, "test") if test is not None else None,
+    return DataSets(
+        train=as_dataset(train, "train"),
+        meta=as_dataset(meta, "meta") if method.needs_clean and meta is not None else None,
+        test=as_dataset(test, "test") if test is not None else None,
     )
-
-
-class TrainerPreparation:
-    """The `gdw.reweight.Preparation` of a training. Every process does the same work.
-
-    Args:
-        config: the options of the training.
-        sets: its data sets.
-        model: the untrained model; copies of it are trained.
-        forward: `(model, inputs) -> logits`.
-        fit_plainly: `(config, model, data, build)` trains a model in place, with the reweighter that
-            `build` makes; None: with `Plain`.
-        say: shows a message to the user.
-    """
-
-    def __init__(
-        self,
-        *,
-        config: TrainConfig,
-        sets: feed.DataSets,
-        model: nn.Module,
-        forward: Forward,
-        fit_plainly: FitPlainly,
-        say: Callable[[str], None],
-    ) -> None:
-        self._config = config
-        self._sets = sets
-        self._model = model
-        self._forward = forward
-        self._fit_plainly = fit_plainly
-        self._say = say
-        self.epochs = config.epochs
-        self.batch_size = config.batch_size
-        self.seed = config.seed
-
-    @cached_property
-    def given(self) -> Tensor:
-        return feed.targets_of(self._sets.train)
-
-    @cached_property
-    def clean(self) -> Tensor | None:
-        return None if self._sets.meta is None else feed.targets_of(self._sets.meta)
-
-    @cached_property
-    def num_classes(self) -> int:
-        few = Subset("given", torch.arange(min(2, len(self._sets.train))))
-        return self._predict(self._model, few).shape[1]
-
-    def say(self, what: str) -> None:
-        self._say(what)
-
-    def fit(
-        self,
-        subsets: Sequence[Subset],
-        *,
-        epochs: int | None = None,
-        seed: int = 0,
-        what: str = "",
-        offset: Tensor | None = None,
-        noise: Tensor | None = None,
-    ) -> Predict:
-        self._say(what or "training a first model")
-        model = copy.deepcopy(self._model)
-        # The copy is trained on this device, without checkpoints, and by no method that prepares itself.
-        fit_seed = int(generator(self._config.seed, "preparation", "fit", seed).integers(2**31))
-        config = self._config.model_copy(
-            update={
-                "method": "plain",
-                "method_options": {},
-                "epochs": epochs or self._config.epochs,
-                "warmup_epochs": min(self._config.warmup_epochs, (epochs or 2) / 2),
-                "seed": fit_seed,
-                "progress": "none",
-            }
-        )
-        # Joining reads examples, and a data set with random transforms draws random numbers for them.
-        with seeded(fit_seed, device_and_dtype(model)[0]):
-            first, *others = map(self._examples, subsets)
-            data = first.joined(*others) if others else first
-        build = None if offset is None else self._corrected(subsets, offset, noise)
-        self._fit_plainly(config, model, data, build)
-        return lambda subset: self._predict(model, subset)
-
-    def _corrected(self, subsets: Sequence[Subset], offset: Tensor, noise: Tensor | None) -> Build:
-        doubtful = torch.cat([torch.full((len(s.indices),), s.part == "given") for s in subsets])
-
-        def build(model: nn.Module, optimizer: Optimizer) -> Reweighter:
-            return CorrectedPlain(
-                model,
-                optimizer,
-                doubtful=doubtful,
-                offset=offset,
-                noise=noise,
-                forward=self._forward,
-            )
-
-        return build
-
-    def _predict(self, model: nn.Module, subset: Subset) -> Tensor:
-        predictions = predict_probabilities(
-            model,
-            self._examples(subset),
-            batch_size=self._config.eval_batch_size,
-            forward=self._forward,
-        )
-        return torch.cat([probabilities for _, probabilities in predictions])
-
-    def _examples(self, subset: Subset) -> Examples:
-        given = subset.part == "given"
-        dataset: Any = self._sets.train if given else self._sets.meta
-        targets = self.given if given else self.clean
-        assert targets is not None, "a method that asks for clean examples says so by needs_clean"
-        # The targets may be on a device, but those of a subset are on the CPU.
-        selected = Examples(dataset.inputs, targets).select(
-            subset.indices, "train" if given else "meta"
-        )
-        return selected if subset.targets is None else Examples(selected.inputs, subset.targets)
 
 
 def check_before_training(
@@ -224,7 +115,7 @@ def check_before_training(
                 continue
             doubtful = getattr(dataset, "worth_trying", [])
             few = [*range(min(_TRIED, len(dataset))), *doubtful]
-            batch = feed.place(next(feed.batches(dataset, [few])), device=device, dtype=dtype)
+            batch = place(next(batches(dataset, [few])), device=device, dtype=dtype)
             if logits is None or doubtful:
                 with evaluation_mode(model):
                     logits = logits_of(model, batch[0], forward, name)
@@ -237,8 +128,8 @@ def check_before_training(
             if name in _BATCH_SIZES and config.augment != "none":
                 _check_images(batch[0], name, config.augment)
             if _fewest(dataset, name, config, processes) == 1 and _has_batchnorm(model):
-                one = next(feed.batches(dataset, [[0]]))
-                inputs, _ = feed.place(one, device=device, dtype=dtype)
+                one = next(batches(dataset, [[0]]))
+                inputs, _ = place(one, device=device, dtype=dtype)
                 _check_single(model, inputs, forward, name, config=config, processes=processes)
 
 
@@ -296,4 +187,80 @@ def _check_single(
     raise ConfigError(
         f"{name}: a batch has 1 example{alone}, but the model's BatchNorm needs at least 2 to normalise: "
         f"{fix}"
+    )
+
+
+def in_words(fits: Sequence[Stage], kept: int, run: Stage | None) -> str:
+    """What will be done: `8 short trainings to prepare, then 80 epochs`."""
+    left = len(fits) - kept
+    texts = []
+    if left:
+        # Each is as long as the run, for example, where a method trains on all examples before.
+        longest = 0 if run is None else run.steps * run.size
+        short = sum(fit.steps * fit.size for fit in fits) < longest * len(fits)
+        number = f"{left}" if left == len(fits) else f"{left} of {len(fits)}"
+        several = "" if len(fits) == 1 else "s"
+        texts.append(f"{number} {'short ' if short else ''}training{several} to prepare")
+    if run is not None:
+        epochs = run.epochs - run.first
+        number = f"{epochs} of {run.epochs}" if run.first else f"{epochs}"
+        texts.append(f"{'then ' if texts else ''}{number} epoch{'' if number == '1' else 's'}")
+    return ", ".join(texts)
+
+
+def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
+    """The optimizer of the trainable parameters; `ModelError` if there is none."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if not parameters:
+        raise ModelError(
+            "the model has no trainable parameter: set requires_grad on those to train"
+        )
+    if config.optimizer == "adamw":
+        return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
+    return SGD(
+        parameters,
+        lr=config.lr,
+        momentum=config.momentum,
+        nesterov=config.nesterov,
+        weight_decay=config.weight_decay,
+    )
+
+
+def make_streams(
+    config: TrainConfig, sets: DataSets, model: nn.Module, processes: Processes
+) -> BatchStreams:
+    """The batches of this process, on the device and in the dtype of `model`."""
+    device, dtype = device_and_dtype(model)
+    joins_clean = METHODS[config.method].joins_clean
+    return BatchStreams(
+        sets, config, processes, device=device, dtype=dtype, joins_clean=joins_clean
+    )
+
+
+def last_epoch(epochs: int, stop_after: int | None) -> int:
+    """The epoch to stop after."""
+    if stop_after is None:
+        return epochs
+    if stop_after < 1:
+        raise ConfigError(
+            f"stop_after: expected 1 epoch or more, found {stop_after}; leave it out to train all"
+        )
+    return min(epochs, stop_after)
+
+
+def run_stage(
+    config: TrainConfig, sets: DataSets, until: int, *, batches: int, first: int = 0
+) -> Stage:
+    """The training from epoch `first` to `until`, with so many batches in each, for the progress."""
+    sizes = sets.sizes()
+    # Clean examples may join each batch.
+    joins = METHODS[config.method].needs_meta
+    joined = min(0.5, max(0.1, sizes["meta"] / sizes["train"])) if joins else 0.0
+    return Stage(
+        TRAINING,
+        epochs=until,
+        batches=batches,
+        size=min(config.batch_size, sizes["train"]) * (1 + joined),
+        evaluated=0 if sets.test is None else len(sets.test),
+        first=first,
     )

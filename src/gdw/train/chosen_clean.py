@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gdw.data.examples import Examples
-from gdw.reweight.preparation import Subset, all_but, stratified_folds
+from gdw.reweight.preparation import (
+    PlannedFit,
+    Subset,
+    all_but,
+    fits_out_of_fold,
+    stratified_folds,
+)
 from gdw.seeding import generator
+from gdw.train.before_training import run_stage
 from gdw.train.feed import DataSets
+from gdw.train.progress import Stage
+from gdw.train.threads import make_ready
 
 if TYPE_CHECKING:
     from gdw.train.trainer import Trainer
@@ -71,13 +81,16 @@ def choose_clean(labels: Tensor, predict: Predict, *, seed: int) -> NDArray[np.i
     return _most_certain(confidence, agrees, labels.cpu().numpy(), seed)
 
 
-def choose_for(trainer: Trainer, model: nn.Module, train: Examples) -> Tensor:
+def choose_for(
+    trainer: Trainer, model: nn.Module, train: Examples, folder: Callable[[], Path]
+) -> Tensor:
     """Choose examples for a training without a clean set.
 
     Args:
         trainer: its options train copies of the model.
         model: the untrained model.
         train: the training examples, with class labels.
+        folder: makes the folder where predictions are kept; called when data and model are checked.
 
     Returns:
         The rows, int64 `(M,)`, see `choose_clean`.
@@ -85,16 +98,38 @@ def choose_for(trainer: Trainer, model: nn.Module, train: Examples) -> Tensor:
     Raises:
         StoppedInPreparation: a signal stopped it; a `KeyboardInterrupt`.
     """
-    preparation = trainer.preparation(model, DataSets(train=train, meta=None, test=None))
-    number = count(1)
+    sets, number = DataSets(train=train, meta=None, test=None), count(1)
+    make_ready(model, sets, trainer.config, trainer.processes, trainer.forward)
+    fits, run = _after_choice(trainer, model, train)
+    with trainer.preparing(model, sets, folder=folder()) as preparation:
+        own = fits_out_of_fold(preparation, FOLDS, clean=0) if len(train) >= FEWEST else []
+        preparation.plan([*own, *fits], run)
 
-    def predict(others: Tensor, rows: Tensor) -> Tensor:
-        fold = next(number)
-        what = f"no clean set: choosing examples whose labels look right (fold {fold} of {FOLDS})"
-        predict = preparation.fit([Subset("given", others)], seed=_FIRST_SEED + fold, what=what)
-        return predict(Subset("given", rows))
+        def predict(others: Tensor, rows: Tensor) -> Tensor:
+            fold = next(number)
+            what = (
+                f"no clean set: choosing examples whose labels look right (fold {fold} of {FOLDS})"
+            )
+            predict = preparation.fit([Subset("given", others)], seed=_FIRST_SEED + fold, what=what)
+            return predict(Subset("given", rows))
 
-    return torch.from_numpy(choose_clean(train.targets, predict, seed=trainer.config.seed))
+        return torch.from_numpy(choose_clean(train.targets, predict, seed=trainer.config.seed))
+
+
+def _after_choice(
+    trainer: Trainer, model: nn.Module, train: Examples
+) -> tuple[Sequence[PlannedFit], Stage]:
+    """The trainings that follow, for the time that is left: other examples stand in for the chosen ones."""
+    labels, config = train.targets, trainer.config
+    equal = torch.ones(int(labels.max()) + 1)
+    some = choose_clean(labels, lambda _, rows: equal.expand(len(rows), -1), seed=config.seed)
+    sets = DataSets(train=train, meta=train.select(some), test=None)
+    _, reweighter = trainer.method(model)
+    with trainer.preparing(model, sets) as preparation:
+        fits = reweighter.planned_fits(preparation)
+    size = len(train) + (len(some) if reweighter.joins_clean else 0)
+    batches = size // min(size, config.batch_size)
+    return fits, run_stage(config, sets, config.epochs, batches=batches)
 
 
 def _most_certain(

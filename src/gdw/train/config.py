@@ -141,8 +141,8 @@ class TrainConfig(Options):
     )
     progress: Annotated[Literal["auto", "bar", "lines", "none"], _RUN] = Field(
         default="auto",
-        description="How to show progress: bars, one line for each epoch, or nothing. auto shows bars on "
-        "a terminal, else lines.",
+        description="How to show progress: one bar over everything with the time left, a line for each "
+        "epoch, or nothing. auto shows the bar on a terminal, else at most a line a minute.",
     )
     checkpoints_kept: Annotated[_Count, _RUN] = Field(
         default=2, description="The number of newest checkpoints that stay in the run folder."
@@ -193,6 +193,11 @@ class TrainConfig(Options):
                 f"warmup_epochs must be below epochs, found {self.warmup_epochs:g} of {self.epochs}"
             )
         return self
+
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """The options that decide the course of training."""
+        return {name: v for name, v in self.plain().items() if name not in _FREE_TO_CHANGE}
 
     def conflicts(self, earlier: Mapping[str, Any]) -> list[str]:
         """Compare with the options of the earlier run that this one is to continue.

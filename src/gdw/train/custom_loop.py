@@ -10,7 +10,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from gdw.errors import ConfigError
 from gdw.hypergradient.inputs import Forward
-from gdw.reweight import Reweighter
+from gdw.reweight.base import Reweighter
 from gdw.train.before_training import check_before_training, make_sets
 from gdw.train.evaluation import device_and_dtype
 from gdw.train.feed import Data

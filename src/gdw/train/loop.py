@@ -16,14 +16,15 @@ from gdw.errors import DivergenceError
 from gdw.hypergradient.inputs import Batch, Forward
 from gdw.hypergradient.own_names import OwnNames
 from gdw.hypergradient.preserve import with_own_names
-from gdw.reweight import Reweighter
-from gdw.train.checkpoint_form import require_sound
+from gdw.reweight.base import Reweighter
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import evaluate
 from gdw.train.feed import BatchStreams
-from gdw.train.monitoring import Callback, EpochSums, Progress, TrainingView
+from gdw.train.monitoring import Callback, EpochSums, TrainingView
 from gdw.train.output import TrainingOutput
 from gdw.train.processes import Interrupt, Processes, random_state, restore_random_state
+from gdw.train.progress import Progress
+from gdw.train.resuming import require_sound
 
 
 @dataclass
@@ -125,8 +126,7 @@ class Loop:
             began = time.perf_counter()
             stopped = self._step(batches, count, meta, interrupt)
             self._sums.seconds += time.perf_counter() - began
-            rate = self._sums.rate * self._processes.size
-            progress.batch(self.position.batch, self._sums.mean_loss, rate)
+            progress.batch(self.position.batch, self._sums.mean_loss)
             if stopped and left:
                 return True
             every = self._config.checkpoint_every

@@ -1,18 +1,18 @@
-"""Following a training while it runs: callbacks, the sums of the epoch, and the progress display."""
+"""Following a training while it runs: callbacks, the figures of an epoch, and times in words."""
 
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gdw.hypergradient.inputs import Forward
-from gdw.reweight import Reweighter, StepResult
+from gdw.reweight.base import Reweighter
 from gdw.reweight.preparation import CleanCheck
+from gdw.reweight.step_result import StepResult
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import predict_probabilities
 from gdw.train.feed import targets_of
@@ -156,11 +156,6 @@ class EpochSums:
         """The mean training loss of this process so far."""
         return self._sums["loss"] / max(1.0, self._sums["examples"])
 
-    @property
-    def rate(self) -> float:
-        """The examples per second of this process so far."""
-        return self._sums["examples"] / max(1e-9, self.seconds)
-
     def record(self, processes: Processes) -> dict[str, Any]:
         """The figures of the epoch over all processes; `weight` is the one that the gradient used."""
         # Apple's devices have no float64.
@@ -207,67 +202,6 @@ def _batch_figures(result: StepResult, targets: Tensor) -> dict[str, float]:
     return dict(zip(names, stacked.tolist(), strict=True))
 
 
-class Progress(Protocol):
-    """A display of the progress, which the loop calls."""
-
-    def batch(self, done: int, loss: float, rate: float) -> None:
-        """`done` batches of the epoch are done; the mean loss so far, and examples per second."""
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        """An epoch is done; its record."""
-
-    def close(self) -> None:
-        """Restore the terminal."""
-
-
-class Silent:
-    """Shows nothing."""
-
-    def batch(self, done: int, loss: float, rate: float) -> None:
-        pass
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-class Lines(Silent):
-    """Prints one line per epoch, for logs."""
-
-    def __init__(self, *, epochs: int, stream: TextIO) -> None:
-        self._epochs = epochs
-        self._stream = stream
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        text = f"epoch {record['epoch']}/{self._epochs}  {summary(record)}"
-        print(text, file=self._stream, flush=True)
-
-
-def make_progress(
-    kind: Literal["auto", "bar", "lines", "none"],
-    *,
-    shown: bool,
-    epochs: int,
-    batches: int,
-    done: int,
-    stream: TextIO | None = None,
-) -> Progress:
-    """The progress display `kind`; "auto" is bars if `stream` (stderr) is a terminal, else lines.
-
-    `shown` is false on every process but the first. `done` counts the epochs before a resume.
-    """
-    stream = stream or sys.stderr
-    if not shown or kind == "none":
-        return Silent()
-    if kind == "bar" or (kind == "auto" and stream.isatty()):
-        from gdw.train.progress_bars import Bars
-
-        return Bars(epochs=epochs, batches=batches, done=done, stream=stream)
-    return Lines(epochs=epochs, stream=stream)
-
-
 def summary(record: Mapping[str, Any]) -> str:
     """The main figures of an epoch's record in a few words."""
     parts = [f"loss {_number(record['train_loss'])}"]
@@ -283,3 +217,18 @@ def summary(record: Mapping[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "?" if value is None else f"{value:.4f}"
+
+
+def duration(seconds: float) -> str:
+    """A time for a person: `less than a minute`, `about 12 min`, `about 3.5 h`."""
+    return "less than a minute" if seconds < 55 else f"about {short_duration(seconds)}"
+
+
+def short_duration(seconds: float) -> str:
+    """A time in a narrow column: `40 s`, `12 min`, `3.5 h`, `2.5 days`."""
+    if seconds < 55:
+        return f"{max(1, round(seconds))} s"
+    minutes = max(1, round(seconds / 60))
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes / 60:.1f} h" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"

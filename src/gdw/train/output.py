@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
-import zipfile
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,22 +16,22 @@ from torch import nn
 
 from gdw._version import __version__
 from gdw.errors import ConfigError, GDWError, OutputError, RunError
-from gdw.files.documents import OutputLock, require_format, write_atomically
+from gdw.files.documents import OutputLock, write_atomically
 from gdw.files.representation import ShortRepr
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import last_epochs_mean
 from gdw.train.processes import Processes
-from gdw.train.run_folder import (
-    RunFolder,
-    lock_run,
-    make_folder,
+from gdw.train.resuming import (
+    CHECKPOINT_FORMAT,
+    newest_first,
+    read_checkpoint,
     require_same_model,
     require_same_training,
+    warn_of_damage,
 )
+from gdw.train.run_folder import RunFolder, lock_run, make_folder, require_no_link
 
 T = TypeVar("T")
-
-CHECKPOINT_FORMAT = 1
 
 Output: TypeAlias = str | os.PathLike[str] | Callable[[], RunFolder]
 """A run folder by its path, or a function that makes it."""
@@ -72,12 +71,14 @@ class TrainingOutput:
         folder: the run folder; None: the history is kept in memory and there are no checkpoints.
         history: one record per epoch.
         newest: the newest checkpoint that this training wrote.
+        preparation: the folder where a preparation keeps what it has finished; None: nowhere.
     """
 
     def __init__(self, processes: Processes, *, kept: int) -> None:
         self.folder: RunFolder | None = None
         self.history: list[dict[str, Any]] = []
         self.newest: Path | None = None
+        self.preparation: Path | None = None
         self._processes = processes
         self._kept = kept
         self._checkpoints: Checkpoints | None = None
@@ -102,6 +103,7 @@ class TrainingOutput:
 
         try:
             self.folder = self._processes.on_first(find)
+            self.preparation = self.folder.preparation
             self._checkpoints = Checkpoints(self.folder.checkpoints, kept=self._kept)
             yield
         finally:
@@ -141,7 +143,7 @@ class TrainingOutput:
             failure = attempt(newest[1])
             if not self._processes.any(failure is not None)[0]:
                 break
-            _warn_of_damage(newest[0], failure)
+            warn_of_damage(newest[0], failure)
         epochs = 0 if newest is None else newest[1]["position"]["epoch"]
         self.history = on_first(lambda: folder.truncate_history(epochs))
         return newest is not None
@@ -158,6 +160,9 @@ class TrainingOutput:
         checkpoints = self._checkpoints
         if checkpoints is not None:
             self.newest = self._on_first(lambda: checkpoints.save(make_state(), step=step))
+            if self.preparation is not None and self._processes.is_first:
+                # The checkpoint has what the preparation found.
+                shutil.rmtree(self.preparation, ignore_errors=True)
 
     def save_model(self, model: nn.Module) -> None:
         """Write the present weights to `model.safetensors`."""
@@ -181,10 +186,6 @@ class TrainingOutput:
         """The result of `fit`; `counts` are its fields about epochs and signals."""
         last = min(last_epochs, len(self.history))
         return FitResult(self.history, last_epochs_mean(self.history, last), last, **counts)
-
-
-class DamagedCheckpointWarning(UserWarning):
-    """A checkpoint could not be read, so an older one is used."""
 
 
 class Checkpoints:
@@ -216,15 +217,7 @@ class Checkpoints:
             OutputError: the file cannot be written.
         """
         path = self._folder / f"step-{step:09d}.pt"
-        content = {"format": CHECKPOINT_FORMAT, "gdw_version": __version__, **state}
-
-        def write(temporary: Path) -> None:
-            # With a path instead of a file, torch.save would not tell why it failed.
-            with temporary.open("wb") as file:
-                torch.save(content, file)
-
-        make_folder(self._folder)
-        write_atomically(path, write)
+        _write(path, state)
         written = self.paths()
         position = written.index(path)
         surplus = written[: max(0, position + 1 - self._kept)]
@@ -233,46 +226,70 @@ class Checkpoints:
         return path
 
     def newest_first(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """The checkpoints that can be read, on the CPU, the newest first; none if there is no file yet.
-
-        A damaged file is skipped with a `DamagedCheckpointWarning`.
-
-        Raises:
-            RunError: there are files, but no further one can be read; or a newer version of gdw wrote one.
-        """
-        paths = self.paths()
-        for path in reversed(paths):
-            try:
-                state = _read_checkpoint(path)
-            except GDWError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of its readers
-                _warn_of_damage(path, error)
-            else:
-                yield path, state
-        if paths:
-            raise RunError(
-                f"no checkpoint in {self._folder} can be read: start the run again in another folder"
-            )
+        """See `gdw.train.resuming.newest_first`."""
+        return newest_first(self.paths(), self._folder)
 
 
-def _warn_of_damage(path: Path, error: Exception | None) -> None:
-    reason = "" if error is None else f" ({type(error).__name__})"
-    warnings.warn(
-        f"the checkpoint {path} is damaged{reason}: going back to the one before",
-        DamagedCheckpointWarning,
-        stacklevel=3,
-    )
+def _write(path: Path, state: Mapping[str, Any]) -> None:
+    content = {"format": CHECKPOINT_FORMAT, "gdw_version": __version__, **state}
+
+    def write(temporary: Path) -> None:
+        # With a path instead of a file, torch.save would not tell why it failed.
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+
+    make_folder(path.parent)
+    write_atomically(path, write)
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    # torch.load does not verify the checksums: training would continue from a tensor with a flipped bit.
-    with zipfile.ZipFile(path) as archive:
-        altered = archive.testzip()
-    if altered is not None:
-        raise zipfile.BadZipFile(f"{altered} does not match its checksum")
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(state, dict):
-        raise ValueError("expected a dictionary")
-    require_format(state["format"], CHECKPOINT_FORMAT, path, version=state.get("gdw_version"))
-    return state
+class KeptFits:
+    """The predictions of the models that a preparation has finished, in files of `folder` if there is one.
+
+    `run` stands for data, options and untrained model: files of others are removed. `tell` shows messages.
+    """
+
+    def __init__(
+        self, folder: Path | None, processes: Processes, run: str, tell: Callable[[str], None]
+    ) -> None:
+        self._folder, self._processes, self._run, self._tell = folder, processes, run, tell
+        self.count: int = processes.on_first(self._found)
+
+    def _found(self) -> int:
+        if self._folder is None or not self._folder.exists():
+            return 0
+        require_no_link(self._folder)
+        files = list(self._folder.glob("*.pt"))
+        others = [file for file in files if not file.name.startswith(f"{self._run}-")]
+        for file in others:
+            file.unlink()
+        if others:
+            self._tell("data, options or model have changed since: the preparation starts again")
+        return len(files) - len(others)
+
+    def read(self, fit: str) -> dict[str, Any]:
+        """What the model `fit` predicted, by subset; nothing if it is not kept."""
+        path = self._path(fit)
+        return self._processes.on_first(lambda: self._read(path)) if self.count and path else {}
+
+    def _path(self, fit: str) -> Path | None:
+        return None if self._folder is None else self._folder / f"{self._run}-{fit}.pt"
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        if not path.is_file():
+            return {}
+        try:
+            predicted: dict[str, Any] = read_checkpoint(path)["predicted"]
+            for entry in predicted.values():
+                _, _ = entry["probabilities"].shape, entry["random"]
+        except GDWError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a damaged file makes of its readers
+            self._tell(f"{path} is damaged ({type(error).__name__}): its training is done again")
+            return {}
+        return predicted
+
+    def write(self, fit: str, predicted: dict[str, Any]) -> None:
+        """Keep what the model `fit` predicted."""
+        if (path := self._path(fit)) is not None:
+            self._processes.on_first(lambda: _write(path, {"predicted": predicted}))
+            self.count += len(predicted) == 1

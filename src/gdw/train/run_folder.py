@@ -13,11 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from gdw._version import __version__
 from gdw.errors import ModelError, OutputError, RunError, one_line, shown
 from gdw.files.documents import OutputLock, finite_or_null, write_atomically, write_text_atomically
 from gdw.files.yaml_files import read_yaml
-from gdw.train.config import TrainConfig
 from gdw.train.history import read_history
 
 if TYPE_CHECKING:
@@ -127,6 +125,11 @@ class RunFolder:
         return self.file(CHECKPOINTS)
 
     @property
+    def preparation(self) -> Path:
+        """The folder where a preparation keeps what it has finished; it need not exist."""
+        return self.file("preparation")
+
+    @property
     def config(self) -> dict[str, Any]:
         """The content of `config.yaml`.
 
@@ -217,36 +220,6 @@ def lock_run(path: str | os.PathLike[str], *, resume: bool) -> OutputLock:
         lock.release()
         raise
     return lock
-
-
-def require_same_training(
-    folder: RunFolder, state: Mapping[str, Any], config: TrainConfig, sizes: Mapping[str, int]
-) -> None:
-    conflicts = config.conflicts(state["config"])
-    conflicts += [
-        f"{name} examples (were {state['sizes'][name]}, now {size})"
-        for name, size in sizes.items()
-        if state["sizes"][name] != size
-    ]
-    if conflicts:
-        raise RunError(
-            f"{folder.path} cannot be resumed with other settings: {', '.join(conflicts)}; "
-            "use those of the run, or choose another output folder"
-        )
-
-
-def require_same_model(folder: RunFolder, state: Mapping[str, Any], model: nn.Module) -> None:
-    """Another version may read a column in another way, and a model of one's own may have changed."""
-    from gdw.hypergradient.own_names import OwnNames
-
-    if (differs := OwnNames(model).first_difference(state["model"])) is not None:
-        name, then, now = differs
-        raise RunError(
-            f"{folder.path} cannot be resumed: {name!r} of the model had the shape {then} and has {now} now. "
-            "The model has changed, or another version of gdw read the data in another way (the run is of "
-            f"gdw {state.get('gdw_version', '0.1.0')}, this is {__version__}): use that version, or train "
-            "again into a new folder"
-        )
 
 
 def make_folder(path: Path) -> None:

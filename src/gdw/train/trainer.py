@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
-from torch.optim import SGD, AdamW, Optimizer
+from torch.optim import Optimizer
 
 from gdw.data.examples import Examples
-from gdw.errors import ConfigError, ModelError, printable
+from gdw.errors import ConfigError
 from gdw.files.representation import ShortRepr
 from gdw.hypergradient.inputs import Forward, default_forward
-from gdw.reweight import METHODS, Reweighter, build
-from gdw.train import feed
+from gdw.reweight.base import Reweighter
+from gdw.reweight.registry import METHODS, build
 from gdw.train.before_training import (
-    Build,
-    TrainerPreparation,
+    in_words,
+    last_epoch,
+    make_optimizer,
     make_sets,
+    make_streams,
+    run_stage,
 )
 from gdw.train.config import TrainConfig
-from gdw.train.evaluation import device_and_dtype, evaluate
+from gdw.train.evaluation import evaluate
+from gdw.train.feed import Data, DataSets, require_cpu_by_default
 from gdw.train.loop import Loop
-from gdw.train.monitoring import Callback, make_progress
+from gdw.train.monitoring import Callback
 from gdw.train.output import FitResult, Output, TrainingOutput
+from gdw.train.preparing import Build, TrainerPreparation
 from gdw.train.processes import Interrupt, Processes, seeded
+from gdw.train.progress import Progress, Stage, make_progress
 from gdw.train.threads import make_ready
-
-
-class StoppedInPreparation(KeyboardInterrupt):
-    """Ctrl-C, SIGTERM or SIGHUP stopped a training while its method was preparing, before the first step."""
 
 
 class Trainer(ShortRepr):
@@ -63,6 +65,8 @@ class Trainer(ShortRepr):
         self._forward = forward or default_forward
         self._processes: Processes | None = None
         self._build: Build | None = None
+        self._progress: Progress | None = None
+        self._nested = False
 
     def launch(self) -> None:
         """Start the other processes of `devices * nodes`, which run this script too.
@@ -71,7 +75,7 @@ class Trainer(ShortRepr):
         before it. With one process, or under torchrun, nothing is started.
         """
         if self._processes is None:
-            feed.require_cpu_by_default()
+            require_cpu_by_default()
             processes = Processes(self.config)
             processes.launch()
             self._processes = processes
@@ -86,10 +90,10 @@ class Trainer(ShortRepr):
     def fit(
         self,
         model: nn.Module,
-        train: feed.Data,
-        meta: feed.Data | None = None,
+        train: Data,
+        meta: Data | None = None,
         *,
-        test: feed.Data | None = None,
+        test: Data | None = None,
         output: Output | None = None,
         resume: bool = False,
         stop_after: int | None = None,
@@ -108,10 +112,11 @@ class Trainer(ShortRepr):
                 fair comparison add them to `train`.
             test: evaluated after every epoch. (`meta` is not, because the weights are fitted to it.)
             output: the run folder to make, or a function that makes it after all checks; None for none.
-            resume: continue the training in `output` from its newest checkpoint. On the same machine the
-                result equals an uninterrupted training bit for bit, with one exception: with `workers` > 0,
-                random transforms inside a data set are drawn anew for `meta`, and for `train` after a stop
-                within an epoch. (`augment` is not affected.)
+            resume: continue the training in `output` from its newest checkpoint, or its preparation from the
+                last model that was finished. On the same machine the result equals an uninterrupted
+                training bit for bit, with one exception: with `workers` > 0, random transforms inside a data
+                set are drawn anew for `meta`, and for `train` after a stop within an epoch. (`augment` is
+                not affected.)
             stop_after: stop when this many epochs are done in all. The learning rate still follows `epochs`.
             callbacks: see `Callback`.
 
@@ -126,22 +131,18 @@ class Trainer(ShortRepr):
             RunError: `output` already holds a run; with `resume`, it holds no run or a different one; or
                 another process of the training is lost.
             DivergenceError: a loss or parameter is not finite.
-            StoppedInPreparation: a signal stopped the preparation of the method; a `KeyboardInterrupt`.
+            StoppedInPreparation: a signal stopped the preparation; a `KeyboardInterrupt`.
         """
-        until = _last_epoch(self.config.epochs, stop_after)
         config, processes = self.config, self.processes
+        until = last_epoch(config.epochs, stop_after)
         sets = make_sets(METHODS[config.method], config.method, train, meta, test)
         threads = make_ready(model, sets, config, processes, self.forward)
-        # The same seed on all processes, so that their weighting networks start with equal weights.
-        with seeded(config.seed, processes.device):
-            optimizer = _make_optimizer(config, model)
-            reweighter = self._reweighter(model, optimizer)
-            reweighter.names_rows = False
+        optimizer, reweighter = self.method(model)
         written = TrainingOutput(processes, kept=config.checkpoints_kept)
         loop = Loop(
             config=config,
             processes=processes,
-            streams=self._streams(model, sets),
+            streams=make_streams(config, sets, model, processes),
             model=model,
             optimizer=optimizer,
             reweighter=reweighter,
@@ -151,11 +152,18 @@ class Trainer(ShortRepr):
         )
         # Opened last, so that an error above leaves no folder.
         with _connected(processes), threads, written.opened(output, config, resume=resume):
-            with seeded(config.seed + processes.rank, processes.device):
-                if not (resume and written.resume(loop.restore, config, sets.sizes(), model)):
-                    self.prepare(reweighter, model, sets)
+            with seeded(config.seed + processes.rank, processes.device), self.shown() as progress:
+                resumed = resume and written.resume(loop.restore, config, sets.sizes(), model)
                 before = loop.position.epoch
-                interrupted, signalled = self._run(loop, until)
+                if not self._nested:
+                    batches = loop.batches_per_epoch
+                    run = run_stage(config, sets, until, batches=batches, first=before)
+                    if not resumed:
+                        self.prepare(reweighter, model, sets, run=run, folder=written.preparation)
+                    progress.begin(run, in_words([], 0, run))
+                with Interrupt() as interrupt:
+                    interrupted = loop.run(until, interrupt=interrupt, progress=progress)
+                    signalled = processes.any(interrupt.requested)[0]
             written.save_model(model)
         return written.result(
             last_epochs=config.last_epochs,
@@ -165,7 +173,7 @@ class Trainer(ShortRepr):
             signalled=signalled,
         )
 
-    def evaluate(self, model: nn.Module, data: feed.Data) -> dict[str, Any]:
+    def evaluate(self, model: nn.Module, data: Data) -> dict[str, Any]:
         """`gdw.train.evaluate` with this trainer's device, precision, forward and batch size."""
         model.to(self.processes.device)
         return evaluate(model, data, batch_size=self.config.eval_batch_size, forward=self.forward)
@@ -178,36 +186,66 @@ class Trainer(ShortRepr):
         with self.processes.autocast():
             return self._forward(model, inputs)
 
-    def prepare(self, reweighter: Reweighter, model: nn.Module, sets: feed.DataSets) -> None:
-        """Let the method prepare itself: it may fit copies of `model` with this trainer's options."""
-        reweighter.prepare(self.preparation(model, sets))
+    def prepare(
+        self,
+        reweighter: Reweighter,
+        model: nn.Module,
+        sets: DataSets,
+        *,
+        run: Stage | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """Let the method prepare itself, see `preparing`; `run` is the training that comes after it."""
+        with self.preparing(model, sets, folder=folder) as preparation:
+            preparation.plan(reweighter.planned_fits(preparation), run)
+            reweighter.prepare(preparation)
 
-    def preparation(self, model: nn.Module, sets: feed.DataSets) -> TrainerPreparation:
-        """Copies of the untrained `model`, to be trained on parts of `sets` with this trainer's options."""
-        return TrainerPreparation(
-            config=self.config,
-            sets=sets,
-            model=model,
-            forward=self.forward,
-            fit_plainly=self._fit_plainly,
-            say=self._say,
-        )
+    @contextmanager
+    def preparing(
+        self, model: nn.Module, sets: DataSets, *, folder: Path | None = None
+    ) -> Iterator[TrainerPreparation]:
+        """A context with copies of the untrained `model` to train on parts of `sets`.
+
+        Their predictions are kept in `folder`. A signal raises `StoppedInPreparation`.
+        """
+        with self.shown() as progress, Interrupt() as interrupt:
+            preparation = TrainerPreparation(
+                config=self.config,
+                sets=sets,
+                model=model,
+                forward=self.forward,
+                processes=self.processes,
+                fit_plainly=self._fit_plainly,
+                progress=progress,
+                folder=folder,
+                signalled=lambda: interrupt.requested,
+            )
+            with preparation.stoppable():
+                yield preparation
 
     def _fit_plainly(
-        self, config: TrainConfig, model: nn.Module, data: Examples, build: Build | None
+        self,
+        config: TrainConfig,
+        model: nn.Module,
+        data: Examples,
+        build: Build | None,
+        progress: Progress,
     ) -> None:
-        trainer = Trainer(config=config, forward=self._forward)
-        trainer._processes, trainer._build = self.processes, build
-        # Also after a signal in the last epoch, which was completed: the preparation goes on after it.
+        trainer = Trainer(config, forward=self._forward)
+        trainer._processes, trainer._build, trainer._progress = self.processes, build, progress
+        trainer._nested = True
+        # Also after a signal in the last epoch, which was completed.
         if trainer.fit(model, data).signalled:
-            raise StoppedInPreparation(
-                "stopped during preparation; nothing was saved. Start it again: call fit(...), with "
-                "resume=True if there is a run folder"
-            )
+            raise KeyboardInterrupt
 
-    def _say(self, message: str) -> None:
-        if self.processes.is_first and self.config.progress != "none":
-            print(printable(message), file=sys.stderr, flush=True)
+    def method(self, model: nn.Module) -> tuple[Optimizer, Reweighter]:
+        """An optimizer for `model`, and the method that weights its gradient."""
+        # The same seed on all processes, so that their weighting networks start with equal weights.
+        with seeded(self.config.seed, self.processes.device):
+            optimizer = make_optimizer(self.config, model)
+            reweighter = self._reweighter(model, optimizer)
+        reweighter.names_rows = False
+        return optimizer, reweighter
 
     def _reweighter(self, model: nn.Module, optimizer: Optimizer) -> Reweighter:
         if self._build is not None:
@@ -221,28 +259,18 @@ class Trainer(ShortRepr):
             **self.config.method_options,
         )
 
-    def _streams(self, model: nn.Module, sets: feed.DataSets) -> feed.BatchStreams:
-        device, dtype = device_and_dtype(model)
-        joins_clean = METHODS[self.config.method].joins_clean
-        return feed.BatchStreams(
-            sets, self.config, self.processes, device=device, dtype=dtype, joins_clean=joins_clean
-        )
-
-    def _run(self, loop: Loop, until: int) -> tuple[bool, bool]:
-        """Returns whether a signal stopped the training, and whether there was a signal."""
-        progress = make_progress(
-            self.config.progress,
-            shown=self.processes.is_first,
-            epochs=self.config.epochs,
-            batches=loop.batches_per_epoch,
-            done=loop.position.epoch,
-        )
+    @contextmanager
+    def shown(self) -> Iterator[Progress]:
+        """A context in which one display, as `config.progress` says, follows all trainings."""
+        if self._progress is not None:
+            yield self._progress
+            return
+        self._progress = make_progress(self.config.progress, shown=self.processes.is_first)
         try:
-            with Interrupt() as interrupt:
-                stopped = loop.run(until, interrupt=interrupt, progress=progress)
-                return stopped, self.processes.any(interrupt.requested)[0]
+            yield self._progress
         finally:
-            progress.close()
+            self._progress.display.close()
+            self._progress = None
 
 
 @contextmanager
@@ -256,30 +284,3 @@ def _connected(processes: Processes) -> Iterator[None]:
         from gdw.train.connection_errors import explained
 
         raise explained(error) from error.__cause__
-
-
-def _last_epoch(epochs: int, stop_after: int | None) -> int:
-    if stop_after is None:
-        return epochs
-    if stop_after < 1:
-        raise ConfigError(
-            f"stop_after: expected 1 epoch or more, found {stop_after}; leave it out to train all"
-        )
-    return min(epochs, stop_after)
-
-
-def _make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise ModelError(
-            "the model has no trainable parameter: set requires_grad on those to train"
-        )
-    if config.optimizer == "adamw":
-        return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
-    return SGD(
-        parameters,
-        lr=config.lr,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
-    )

@@ -14,7 +14,15 @@ from gdw.hypergradient import TrainingPass
 from gdw.options import Whole
 from gdw.reweight.baselines.instance_weights import InstanceWeighted, labelled
 from gdw.reweight.options import MethodOptions, WeightingOptions
-from gdw.reweight.preparation import Preparation, Subset, class_labels, clean_targets, out_of_fold
+from gdw.reweight.preparation import (
+    PlannedFit,
+    Preparation,
+    Subset,
+    class_labels,
+    clean_targets,
+    fits_out_of_fold,
+    out_of_fold,
+)
 
 
 class ConfidentLearningOptions(WeightingOptions):
@@ -42,6 +50,10 @@ class ConfidentLearning(InstanceWeighted):
     @classmethod
     def check_installed(cls) -> None:
         _find_label_issues()
+
+    def planned_fits(self, preparation: Preparation) -> list[PlannedFit]:
+        clean = len(clean_targets(preparation))
+        return fits_out_of_fold(preparation, self.options.folds, clean=clean)
 
     def prepare(self, preparation: Preparation) -> None:
         find_label_issues = _find_label_issues()

@@ -12,7 +12,13 @@ from torch.optim import Optimizer
 from gdw.errors import ConfigError
 from gdw.reweight.baselines.loss_method import LossMethod, soft_cross_entropy
 from gdw.reweight.options import MethodOptions, float64_option
-from gdw.reweight.preparation import Preparation, Subset, as_probabilities, clean_targets
+from gdw.reweight.preparation import (
+    PlannedFit,
+    Preparation,
+    Subset,
+    as_probabilities,
+    clean_targets,
+)
 
 
 def checked_matrix(matrix: Any) -> Tensor | None:
@@ -73,6 +79,12 @@ class ForwardCorrection(LossMethod):
         super().__init__(model, optimizer, **options)
         if self.options.matrix is not None:
             self._kept["matrix"] = self.options.matrix
+
+    def planned_fits(self, preparation: Preparation) -> list[PlannedFit]:
+        if "matrix" in self._kept:
+            return []
+        clean = len(clean_targets(preparation))
+        return [PlannedFit(len(preparation.given), preparation.epochs, clean)]
 
     def prepare(self, preparation: Preparation) -> None:
         self._kept["given"] = torch.tensor(len(preparation.given))

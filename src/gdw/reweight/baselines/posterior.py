@@ -14,12 +14,14 @@ from gdw.options import Count, Whole
 from gdw.reweight.baselines.loss_method import LossMethod, soft_cross_entropy
 from gdw.reweight.options import MethodOptions
 from gdw.reweight.preparation import (
+    PlannedFit,
     Preparation,
     as_probabilities,
     class_labels,
     clean_prior,
     clean_probabilities,
     clean_targets,
+    fits_of_clean,
 )
 
 
@@ -50,6 +52,10 @@ class PosteriorLabels(LossMethod):
     needs_clean = True
     joins_clean = True
     Options: ClassVar[type[MethodOptions]] = PosteriorOptions
+
+    def planned_fits(self, preparation: Preparation) -> list[PlannedFit]:
+        clean, options = len(clean_targets(preparation)), self.options
+        return fits_of_clean(preparation, clean, folds=options.folds, epochs=options.fold_epochs)
 
     def prepare(self, preparation: Preparation) -> None:
         given = class_labels(preparation, "method 'posterior' corrects")

@@ -18,8 +18,8 @@ from gdw.options import Whole
 from gdw.reweight.base import Reweighter
 from gdw.reweight.options import MethodOptions
 from gdw.reweight.plain import Plain, unprepared
-from gdw.reweight.preparation import CleanCheck, Preparation
-from gdw.reweight.robust.search import FEWEST_CLEAN, find_targets
+from gdw.reweight.preparation import CleanCheck, PlannedFit, Preparation
+from gdw.reweight.robust.search import FEWEST_CLEAN, find_targets, fits_to_prepare
 from gdw.reweight.robust.targets import PosteriorTargets, corrected_gradient
 from gdw.reweight.step_result import StepResult
 
@@ -98,6 +98,9 @@ class Robust(Reweighter):
         """Clean examples join every batch."""
         del options
         return True
+
+    def planned_fits(self, preparation: Preparation) -> list[PlannedFit]:
+        return fits_to_prepare(preparation, self.options.folds)
 
     def prepare(self, preparation: Preparation) -> None:
         """Estimate posterior labels of the training set, see `gdw.reweight.robust.search`.

@@ -33,12 +33,15 @@ from gdw.functional.posterior import (
 )
 from gdw.reweight.preparation import (
     CleanCheck,
+    PlannedFit,
     Preparation,
     Subset,
     as_probabilities,
     clean_prior,
     clean_probabilities,
     clean_targets,
+    fits_of_clean,
+    fits_out_of_fold,
     out_of_fold,
 )
 from gdw.reweight.robust.targets import PosteriorTargets
@@ -56,6 +59,18 @@ _WRONG_LABELS = 16
 _SOFTENING = 0.3
 
 
+def fits_to_prepare(preparation: Preparation, folds: int) -> list[PlannedFit]:
+    """The models that `find_targets` trains; `DataError` as there."""
+    _require_suitable(preparation)
+    given, clean = len(preparation.given), len(clean_targets(preparation))
+    planned = fits_of_clean(preparation, clean)
+    if folds:
+        size = _share(clean, given) * given * (folds - 1) / folds
+        joined = clean * _repetitions(clean, size)
+        planned += fits_out_of_fold(preparation, folds, clean=joined)
+    return planned
+
+
 def find_targets(preparation: Preparation, options: Any) -> PosteriorTargets:
     """Find the targets of a run that is about to start.
 
@@ -70,7 +85,7 @@ def find_targets(preparation: Preparation, options: Any) -> PosteriorTargets:
     given, clean = preparation.given.long(), clean_targets(preparation)
     true = as_probabilities(clean, preparation.num_classes)
     rho = clean_prior(true).double()
-    share = min(_LARGEST_SHARE, max(_SMALLEST_SHARE, len(clean) / len(given)))
+    share = _share(len(clean), len(given))
     steps = 3 if options.folds else 2
     p, left_out_clean, agreement = clean_probabilities(
         preparation, true, title=f"step 1 of {steps}: learning from the verified examples"
@@ -235,8 +250,17 @@ def _offset(posterior: NoisePosterior, rho: Tensor) -> Tensor:
 
 def _repeated(true: Tensor, size: float) -> Subset:
     """The clean examples, repeated to about `size` examples; at least once."""
-    rows = torch.arange(len(true)).repeat(max(1, round(size / len(true))))
+    rows = torch.arange(len(true)).repeat(_repetitions(len(true), size))
     return Subset("clean", rows, true.float()[rows])
+
+
+def _repetitions(clean: int, size: float) -> int:
+    return max(1, round(size / clean))
+
+
+def _share(clean: int, given: int) -> float:
+    """The number of clean examples per training example in a batch."""
+    return min(_LARGEST_SHARE, max(_SMALLEST_SHARE, clean / given))
 
 
 def _contradicted(joint: Tensor, posterior: NoisePosterior, given: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ def cleaned(
     wrong: list[int],
     output: Path,
     names: tuple[str, ...] = NAMES,
+    removed: tuple[int, ...] = (),
 ) -> Cleaned:
     """The examples `wrong` are issues, and the other class is suggested for every example."""
     at = data.numbers
@@ -53,6 +54,7 @@ def cleaned(
         data,
         wrong=np.isin(np.arange(len(at)), wrong),
         suggested=1 - data.codes[at],
+        removed=np.isin(np.arange(len(at)), removed),
         label_names=names,
         output=output,
     )
@@ -163,6 +165,25 @@ def test_jsonl(tmp_path: Path) -> None:
     assert [written[0], written[3]] == [lines[0], lines[3]]
     assert written[2].endswith(b"}\r\n")
     assert json.loads(written[2]) == {**json.loads(lines[2]), "label": True}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "npz"])
+def test_new_labels_and_removed_rows_in_one_copy(tmp_path: Path, suffix: str) -> None:
+    frame = pd.DataFrame({"x": range(6), "label": ["cat", "dog"] * 3})
+    path, output = tmp_path / f"d.{suffix}", tmp_path / f"c.{suffix}"
+    if suffix == "csv":
+        frame.to_csv(path, index=False)
+    elif suffix == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
+    elif suffix == "parquet":
+        frame.to_parquet(path, row_group_size=2)
+    else:
+        np.savez(path, X=frame[["x"]].to_numpy(float), y=frame["label"].to_numpy(str))
+    data = opened(path, [0, 1] * 3)
+    copy = cleaned("RELABEL", data, [0, 2, 5], output, removed=(2,))
+    assert copy == Cleaned(written=5, left_out=1, relabelled=2, not_audited=0)
+    rows = opened(output, [1, 1, 1, 0, 0])
+    assert rows.codes.tolist() == [1, 1, 1, 0, 0]
 
 
 def test_npz(tmp_path: Path) -> None:

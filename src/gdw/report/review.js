@@ -5,7 +5,7 @@ if (reviewPart) startReview(JSON.parse(reviewPart.dataset.review));
 
 function startReview(review) {
   const byId = (id) => document.getElementById(id);
-  const list = document.querySelector(".cards-on-phone");
+  const list = document.querySelector(".cards");
   const lines = new Map(), decisions = new Map(), history = [];
   const nameOf = (code) => review.names[code];
   const visible = () => [...list.querySelectorAll("tbody tr")].filter((line) => !line.hidden);

@@ -184,8 +184,8 @@ class RunAudit:
             more = f" and {len(small) - _SHOWN_CLASSES} more" * (len(small) > _SHOWN_CLASSES)
             raise ConfigError(
                 "no copy is written: some classes would lose more than a third of their rows and keep only "
-                f"{', '.join(small[:_SHOWN_CLASSES])}{more}. Check these rows in {LABEL_ISSUES}; to write "
-                "the copy all the same, use --force"
+                f"{', '.join(small[:_SHOWN_CLASSES])}{more}. Check these rows in "
+                f"{'the list' if checked else LABEL_ISSUES}; to write the copy all the same, use --force"
             )
 
     def check_copy(self, output: Path) -> None:

@@ -193,11 +193,9 @@ def _heat_map(
 ) -> Axes:
     width = width_of(ax, width)
     wide, few = is_wide(width), len(names) <= _CELLS_WITH_NUMBERS
-    letters = LONGEST_NAME if wide else _SHORT_NAME if len(names) > _VERY_FEW else 16
-    longest = max((len(short(name, letters)) for name in names), default=0)
-    flat = longest * len(names) <= _LETTERS_PER_INCH * (width - _MARGIN)
-    below = 0.9 if flat else 0.8 + 0.085 * longest
-    (axes,) = panels(ax, (width, below + (0.38 if few else 0.19) * max(2, len(names))))
+    letters = LONGEST_NAME if wide else _letters_on_phone(names)
+    flat, height = _name_room(names, letters, width)
+    (axes,) = panels(ax, (width, height + (0.38 if few else 0.19) * max(2, len(names))))
     limits: Any = {"vmin": 0, "vmax": 1} if percent else {}
     # Without interpolation the page holds one pixel per cell, sharp at any size.
     image = axes.imshow(matrix, cmap=SCALE, interpolation="none", aspect="auto", **limits)
@@ -208,7 +206,7 @@ def _heat_map(
             percent_axes(bar.ax.yaxis)
     axes.set_title(meaning, loc="left", fontsize="medium")
     axes.spines[:].set_visible(False)
-    size = "medium" if few and wide else "small" if few else "x-small"
+    size = ("medium" if wide else "small") if few else "x-small"
     name_ticks(axes, "x", names, limit=letters, rotation=0 if flat else 90, fontsize=size)
     name_ticks(axes, "y", names, limit=letters, fontsize=size)
     if few:
@@ -216,6 +214,17 @@ def _heat_map(
             axes, matrix, image, small=not wide and len(names) > _VERY_FEW, percent=percent
         )
     return axes
+
+
+def _letters_on_phone(names: list[str]) -> int:
+    return _SHORT_NAME if len(names) > _VERY_FEW else 16
+
+
+def _name_room(names: list[str], letters: int, width: float) -> tuple[bool, float]:
+    """Whether the names below a heat map fit side by side, and the height that they need, in inches."""
+    longest = max((len(short(name, letters)) for name in names), default=0)
+    flat = longest * len(names) <= _LETTERS_PER_INCH * (width - _MARGIN)
+    return flat, 0.9 if flat else 0.8 + 0.085 * longest
 
 
 def _write_numbers(

@@ -49,7 +49,7 @@ def test_smoke_from_start_to_page(short_smoke: Path, tmp_path: Path) -> None:
     assert redone.exit_code == 0, redone.output
     assert (output / "results.md").is_file()
     assert "gdw experiment smoke --output DIR" in document.read_text(encoding="utf-8")
-    assert "(1 of 2 seeds)" in document.read_text(encoding="utf-8")
+    assert "So far 1 of 2 seeds." in document.read_text(encoding="utf-8")
 
 
 def test_a_failed_cell_is_the_exit_status(short_smoke: Path, tmp_path: Path) -> None:
@@ -107,3 +107,19 @@ def test_mistakes_are_one_line(
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_ctrl_c_says_the_command_that_goes_on(
+    short_smoke: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gdw.experiments.grid.Grid.run", interrupted)
+    output = tmp_path / "a grid"
+    done = gdw(short_smoke, "--output", output, "--jobs", 1, "--only", "seed=0")
+    assert done.exit_code == 130
+    assert done.stderr.strip() == (
+        "gdw: stopped; what is done is kept. Go on with: "
+        f"gdw experiment {short_smoke} --output '{output}' --jobs 1 --only seed=0"
+    )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gdw.cli.app import MovedData, RunFolder, cell, say
+from gdw.cli.app import MovedData, RunFolder, say
+from gdw.cli.tables import print_table, say_wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,8 +108,8 @@ def audit(
     from gdw.audit.issues import REMOVED
     from gdw.audit.pred_probs import write_pred_probs
     from gdw.errors import ConfigError
-    from gdw.runs import load
     from gdw.runs.outputs import output_of_run
+    from gdw.runs.run import load
 
     if (apply is None) != (output is None):
         raise ConfigError("--apply and --output belong together, as in --apply KEEP --output FILE")
@@ -146,7 +148,7 @@ def _judge(
 ) -> tuple[RunAudit, pd.DataFrame, Cells]:
     """The audit, and the tables of issues and of the noise matrix."""
     from gdw.cli.errors import notes_of_warnings
-    from gdw.runs import audit as audit_run
+    from gdw.runs.auditing import audit as audit_run
 
     run_audit = audit_run(run, data=data)
     if output is not None:
@@ -203,19 +205,18 @@ def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -
 
 
 def _show(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> None:
-    from rich.console import Console
-
-    console = Console()
     if run_audit.missing:
         say(f"note: {' '.join(run_audit.missing.split())}", err=True)
     count, share = int(frame["is_label_issue"].sum()), frame["is_label_issue"].mean()
     if top:
-        console.print(_top(frame.head(top)))
-    confusions = _confusions(cells, run_audit.run.label_names)
-    if confusions.row_count:
-        console.print(confusions)
+        _print_top(frame.head(top))
+    confusions = list(cells.confusions(_CONFUSIONS))
+    if confusions:
+        _print_confusions(cells, run_audit.run.label_names, confusions)
         clean = run_audit.evidence.clean_true
-        say(_how_to_read(cells, run_audit.run.label_names, 0 if clean is None else len(clean)))
+        say_wrapped(
+            _how_to_read(cells, run_audit.run.label_names, 0 if clean is None else len(clean))
+        )
     say(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
 
 
@@ -225,7 +226,7 @@ def _show_assessment(run_audit: RunAudit, assessment: Assessment, *, decided: bo
     if decided:
         say("how far to trust this list: you have decided on it yourself")
         return
-    say(f"how far to trust this list: {assessment.level}; {assessment.reason}")
+    say_wrapped(f"how far to trust this list: {assessment.level}; {assessment.reason}")
     if run_audit.learned_by_heart:
         say(
             "note: training predicted nearly every label surely: it has learned them by heart, and this list "
@@ -234,46 +235,38 @@ def _show_assessment(run_audit: RunAudit, assessment: Assessment, *, decided: bo
         )
 
 
-def _top(frame: pd.DataFrame) -> Any:
-    from rich.table import Table
-
-    table = Table(title="most suspicious labels", title_justify="left")
-    for name in ("where", "given", "suggested"):
-        table.add_column(name, overflow="fold")
-    for name in ("probability", "score"):
-        table.add_column(name, justify="right")
-    table.add_column("issue")
+def _print_top(frame: pd.DataFrame) -> None:
     columns = ("where", "given_label", "suggested_label", "suggested_probability", "score")
-    for row in frame[[*columns, "is_label_issue"]].itertuples(index=False):
-        where, given, suggested, probability, score, wrong = row
-        table.add_row(
-            cell(where),
-            cell(given),
-            cell(suggested),
+    rows = [
+        (
+            where,
+            given,
+            suggested,
             "" if probability != probability else f"{probability:.2f}",
             f"{score:.3f}",
             "yes" if wrong else "",
         )
-    return table
+        for where, given, suggested, probability, score, wrong in frame[
+            [*columns, "is_label_issue"]
+        ].itertuples(index=False)
+    ]
+    header = ("where", "given", "suggested", "probability", "score", "issue")
+    print_table(header, rows, title="most suspicious labels", texts=3, paths=1)
 
 
-def _confusions(cells: Cells, names: tuple[str, ...]) -> Any:
-    from rich.table import Table
-
-    table = Table(title="most frequent confusions", title_justify="left")
-    for name in ("true class", "given label"):
-        table.add_column(name, overflow="fold")
-    for name in ("share of the true class", "95 % interval", "examples"):
-        table.add_column(name, justify="right")
-    for e in cells.confusions(_CONFUSIONS):
-        table.add_row(
-            cell(names[cells.true[e]]),
-            cell(names[cells.given[e]]),
+def _print_confusions(cells: Cells, names: tuple[str, ...], confusions: Sequence[int]) -> None:
+    header = ("true class", "given label", "share of the true class", "95 % interval", "examples")
+    rows = [
+        (
+            names[cells.true[e]],
+            names[cells.given[e]],
             f"{cells.probability[e]:.1%}",
             f"{cells.low[e]:.1%} to {cells.high[e]:.1%}",
             f"{cells.count[e]:,.0f}",
         )
-    return table
+        for e in confusions
+    ]
+    print_table(header, rows, title="most frequent confusions", texts=2)
 
 
 def _how_to_read(cells: Cells, names: tuple[str, ...], verified: int) -> str:

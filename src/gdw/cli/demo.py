@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from gdw.cli.app import say
+from gdw.cli.tables import print_table
 
 EXAMPLES = (
     ("a minute or two", "gdw demo"),
@@ -36,9 +37,6 @@ def demo(
 
     Takes a minute or two. Writes a report with the learning curves, and files to try the other commands on.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from gdw.demo.comparison import caption, compare, header, table
     from gdw.demo.contenders import CLEAN_PER_CLASS, IMBALANCE, NOISE
     from gdw.demo.demo_page import PICTURE, write_page
@@ -49,12 +47,7 @@ def demo(
         f"digits with noise {NOISE} and imbalance {IMBALANCE}, {CLEAN_PER_CLASS} verified examples per class"
     )
     outcomes = compare(folder, seeds=range(seeds), log=say)
-    printed = Table(title=caption(seeds), title_justify="left")
-    for name in header(seeds):
-        printed.add_column(name, justify="left" if name == "method" else "right")
-    for row in table(outcomes):
-        printed.add_row(*row)
-    Console().print(printed)
+    print_table(header(seeds), table(outcomes), title=caption(seeds))
     page = write_page(folder, outcomes, seeds=range(seeds))
     say(f"learning curves: {folder / PICTURE}")
     say(f"open the report: {page}")

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gdw.cli.app import Limit, RunFolder, SkipBroken, cell, say
+from gdw.cli.app import Limit, RunFolder, SkipBroken, say
+from gdw.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from gdw.runs.config import DataConfig
 
 NEEDS_ARGUMENTS = True
@@ -111,37 +110,24 @@ def _label_column(trained: DataConfig, data: str) -> str:
 
 
 def _show(figures: dict[str, Any], title: str) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=cell(title), title_justify="left")
-    table.add_column("measure")
-    table.add_column("value", justify="right")
-    table.add_row("examples", f"{figures['examples']:,}")
-    table.add_row("accuracy", f"{figures['accuracy']:.2%}")
-    table.add_row("balanced accuracy", f"{figures['balanced_accuracy']:.2%}")
-    table.add_row("negative log-likelihood", f"{figures['nll']:.4f}")
-    table.add_row("calibration error (ECE, 15 bins)", f"{figures['ece']:.4f}")
-    console = Console()
-    console.print(table)
-    _show_recalls(figures, console)
-
-
-def _show_recalls(figures: dict[str, Any], console: Console) -> None:
-    from rich.table import Table
-
-    classes = Table(title="recall of each class, lowest first", title_justify="left")
-    for name in ("class", "examples", "recall"):
-        classes.add_column(name, justify="left" if name == "class" else "right")
     rows = [
-        (recall, support, name)
-        for recall, support, name in zip(
-            figures["recall"], figures["support"], figures["classes"], strict=True
-        )
-        if support
+        ("examples", f"{figures['examples']:,}"),
+        ("accuracy", f"{figures['accuracy']:.2%}"),
+        ("balanced accuracy", f"{figures['balanced_accuracy']:.2%}"),
+        ("negative log-likelihood", f"{figures['nll']:.4f}"),
+        ("calibration error (ECE, 15 bins)", f"{figures['ece']:.4f}"),
     ]
-    for recall, support, name in sorted(rows)[:_ROWS]:
-        classes.add_row(cell(name), f"{support:,}", f"{recall:.2%}")
-    console.print(classes)
-    if len(rows) > _ROWS:
-        console.print(f"({len(rows) - _ROWS} more classes: --json FILE writes all of them)")
+    print_table(("measure", "value"), rows, title=title)
+    _show_recalls(figures)
+
+
+def _show_recalls(figures: dict[str, Any]) -> None:
+    found = zip(figures["recall"], figures["support"], figures["classes"], strict=True)
+    lowest_first = sorted(each for each in found if each[1])
+    rows = [
+        (name, f"{support:,}", f"{recall:.2%}") for recall, support, name in lowest_first[:_ROWS]
+    ]
+    title = "recall of each class, lowest first"
+    print_table(("class", "examples", "recall"), rows, title=title)
+    if len(lowest_first) > _ROWS:
+        say(f"({len(lowest_first) - _ROWS} more classes: --json FILE writes all of them)")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gdw.cli.app import say
+from gdw.cli.tables import print_matrix, say_wrapped
 
 if TYPE_CHECKING:
     from gdw.experiments.grid import Grid
@@ -117,7 +120,17 @@ def experiment(
         if dry_run:
             _show(grid)
         else:
-            _run(grid, jobs)
+            _run(grid, jobs, _command(protocol, output, data_root, jobs, only or ()))
+
+
+def _command(
+    protocol: str, output: Path, data_root: Path | None, jobs: int | None, only: Sequence[str]
+) -> str:
+    """The command that was given, to type it again."""
+    words = ["gdw", "experiment", protocol, "--output", str(output)]
+    words += [] if data_root is None else ["--data-root", str(data_root)]
+    words += [] if jobs is None else ["--jobs", str(jobs)]
+    return shlex.join([*words, *(word for part in only for word in ("--only", part))])
 
 
 def _list() -> None:
@@ -126,11 +139,14 @@ def _list() -> None:
 
     for name, path in shipped_protocols().items():
         protocol = read_protocol(path)
-        say(f"{name}: {protocol.about}")
-        say(f"  {len(expand(protocol))} runs. Time: {protocol.hours or 'unknown.'}")
+        say_wrapped(f"{name}: {protocol.about}", indent=2)
+        runs = len(expand(protocol))
+        say_wrapped(f"  {runs} runs. Time: {protocol.hours or 'unknown.'}", indent=2)
         if protocol.needs:
-            say(f"  Needs: {protocol.needs}")
-    say("Run a part of a protocol with --only, for example: --only method=gdw --only seed=0")
+            say_wrapped(f"  Needs: {protocol.needs}", indent=2)
+    say_wrapped(
+        "Run a part of a protocol with --only, for example: --only method=gdw --only seed=0"
+    )
 
 
 def _grid(name: str, output: Path, data_root: Path | None, only: list[str] | None) -> Grid:
@@ -153,7 +169,8 @@ def _show(grid: Grid) -> None:
         say(f"Time of the whole protocol {grid.protocol.name}: {grid.protocol.hours}")
 
 
-def _run(grid: Grid, jobs: int | None) -> None:
+def _run(grid: Grid, jobs: int | None, command: str) -> None:
+    from gdw.cli.watching import watched
     from gdw.experiments.grid import choose_jobs
     from gdw.experiments.results import Results
 
@@ -166,10 +183,9 @@ def _run(grid: Grid, jobs: int | None) -> None:
         f"{grid.folder.path}"
     )
     try:
-        failed = grid.run(jobs=number, log=say)
+        failed = grid.run(jobs=number, log=say, watched=watched)
     except KeyboardInterrupt:
-        say("stopped; run the same command again to continue")
-        raise
+        raise KeyboardInterrupt(f"stopped; what is done is kept. Go on with: {command}") from None
     _conclude(Results(grid.folder))
     if failed:
         say(f"{failed} runs failed, see results.md; the same command tries them again", err=True)
@@ -202,19 +218,13 @@ def _conclude(results: Results) -> None:
     unknown = results.folder.unknown_cells(results.cells)
     if unknown:
         say(f"{len(unknown)} folders in cells/ belong to no run of the protocol: {unknown[0]}, ...")
-    say("results: " + ", ".join(map(str, paths)))
+    for path in paths:
+        say(f"results: {path}")
 
 
 def _print(table: Table) -> None:
-    from rich.console import Console
-    from rich.table import Table as TerminalTable
-    from rich.text import Text
-
-    from gdw.errors import printable
-
-    printed = TerminalTable(title=Text(printable(table.title)), title_justify="left")
-    for number, name in enumerate(table.header):
-        printed.add_column(Text(printable(name)), justify="right" if number else "left")
-    for row in table.rows:
-        printed.add_row(*(Text(printable(e.text), "bold" if e.best else "") for e in row))
-    Console().print(printed)
+    best = {(i, j) for i, row in enumerate(table.rows) for j, entry in enumerate(row) if entry.best}
+    rows = [[entry.text for entry in row] for row in table.rows]
+    print_matrix(table.header, rows, of_columns="setting", title=table.title, best=best)
+    if table.note:
+        say_wrapped(table.note)

@@ -12,6 +12,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from gdw.cli.app import say
+from gdw.cli.tables import say_wrapped
 from gdw.options import Options, plain_types
 from gdw.reweight.registry import METHODS
 
@@ -48,7 +49,7 @@ def _list() -> None:
     for family, members in METHODS.families().items():
         say(f"{family}:")
         for name, summary in members:
-            say(f"  {name:{width}}  {summary}")
+            say_wrapped(f"  {name:{width}}  {summary}", indent=width + 4)
     say("Options of a method: gdw methods NAME. Use one: gdw train ... --method NAME")
 
 

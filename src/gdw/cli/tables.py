@@ -6,18 +6,16 @@ import os
 import sys
 import textwrap
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 from gdw.cli.app import cell, say
 from gdw.errors import printable
 
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
 _LONGEST_FIGURE = 30
 _NO_LIMIT = 10_000
 """The width where nobody looks: output into a file or another program."""
+
+Best = Collection[tuple[int, int]]
+"""The cells to print bold, by row and column."""
 
 
 def width() -> int:
@@ -32,20 +30,13 @@ def width() -> int:
 
 
 def say_wrapped(text: str, *, indent: int = 0) -> None:
-    """Print a text, wrapped between words where it is wider than the terminal.
+    """Print a paragraph, wrapped between words where it is wider than the terminal.
 
     Args:
-        text: one paragraph.
+        text: the paragraph.
         indent: by how many columns the lines after the first are indented.
     """
-    lines = textwrap.wrap(
-        printable(text),
-        width(),
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    say("\n".join(lines))
+    say(_wrapped(printable(text), width(), " " * indent))
 
 
 def print_table(
@@ -54,7 +45,7 @@ def print_table(
     *,
     title: str = "",
     texts: int = 1,
-    best: Collection[tuple[int, int]] = (),
+    paths: int = 0,
 ) -> None:
     """Print a table. If its words are wider than the terminal, each row is a block under its first cell.
 
@@ -63,61 +54,127 @@ def print_table(
         rows: their cells.
         title: a line above it.
         texts: how many of the first columns are texts, aligned left; the others are figures.
-        best: the cells to print bold, by row and column.
+        paths: how many of the first columns hold paths, which are not wrapped at a blank either.
     """
-    from rich.console import Console
-
-    columns = [
-        _Column([name, *(row[number] for row in rows)], is_text=number < texts)
-        for number, name in enumerate(header)
-    ]
-    console = Console(width=width())
+    columns = _columns(header, rows, texts, paths)
     if title:
         say_wrapped(title)
-    if sum(column.narrowest + 3 for column in columns) + 1 <= console.width:
-        console.print(_table(columns, best))
+    if _fits(columns):
+        _print(columns)
     else:
-        _print_blocks(header, rows, console)
+        _print_blocks(header, rows)
+
+
+def print_matrix(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    of_columns: str,
+    title: str = "",
+    best: Best = (),
+) -> None:
+    """Print a table of figures whose rows and columns both have names.
+
+    If it is wider than the terminal, it is turned by 90 degrees, or split into several tables.
+
+    Args:
+        header, rows, title: as for `print_table`.
+        of_columns: what the columns are, in one word: the name of the first column of the turned table.
+        best: the cells to print bold, by row and column.
+    """
+    turned = [list(column) for column in zip(header, *rows, strict=True)]
+    upright = _parts(_columns(header, rows))
+    on_side = _parts(_columns([of_columns, *turned[0][1:]], turned[1:]))
+    if title:
+        say_wrapped(title)
+    if len(upright) <= len(on_side):
+        parts, marked = upright, set(best)
+    else:
+        parts, marked = on_side, {(j - 1, i + 1) for i, j in best}
+    before = 0
+    for first, *others in parts:
+        here = {(i, j - before) for i, j in marked if before < j <= before + len(others)}
+        _print([first, *others], here)
+        before += len(others)
 
 
 class _Column:
-    """The cells of a column, the header first, and how narrow it can be."""
+    """The cells of a column, its name first, and how narrow it can be."""
 
-    def __init__(self, cells: Sequence[str], *, is_text: bool) -> None:
-        self.cells = [cell(text) for text in cells]
-        self.is_text = is_text
-        self.wraps = is_text or max(map(len, cells)) > _LONGEST_FIGURE
+    def __init__(self, cells: Sequence[str], *, is_text: bool, is_path: bool) -> None:
         from rich.cells import cell_len
 
-        words = [word for text in cells for word in (text.split() if self.wraps else [text])]
-        self.narrowest = max(map(cell_len, words), default=1)
+        longest = max(map(len, cells[1:]), default=0)
+        self.is_text = is_text
+        self.wraps = not is_path and (is_text or longest > _LONGEST_FIGURE)
+        self.name, self.cells = printable(cells[0]), list(map(cell, cells[1:]))
+        words = [word for text in cells[1:] for word in (text.split() if self.wraps else [text])]
+        self.narrowest = max(map(cell_len, [*self.name.split(), *words]), default=1)
+        self.widest = max(map(cell_len, [self.name, *cells[1:]]), default=1)
 
 
-def _table(columns: Sequence[_Column], best: Collection[tuple[int, int]]) -> Table:
+def _columns(
+    header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1, paths: int = 0
+) -> list[_Column]:
+    return [
+        _Column(
+            [name, *(row[number] for row in rows)], is_text=number < texts, is_path=number < paths
+        )
+        for number, name in enumerate(header)
+    ]
+
+
+def _fits(columns: Sequence[_Column]) -> bool:
+    return sum(column.narrowest + 3 for column in columns) + 1 <= width()
+
+
+def _parts(columns: Sequence[_Column]) -> list[list[_Column]]:
+    """The columns in groups that fit the terminal, each after the first column."""
+    first, *others = columns
+    parts = [[first]]
+    for column in others:
+        if len(parts[-1]) > 1 and not _fits([*parts[-1], column]):
+            parts.append([first])
+        parts[-1].append(column)
+    return parts
+
+
+def _print(columns: Sequence[_Column], best: Best = ()) -> None:
+    from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
+    is_wide_enough = sum(column.widest + 3 for column in columns) + 1 <= width()
     table = Table()
     for column in columns:
+        # The cells of figures stay on one line; the names above them need not.
+        is_whole = column.wraps or is_wide_enough
         table.add_column(
-            column.cells[0],
+            escape(column.name if is_whole else _wrapped(column.name, column.narrowest)),
             justify="left" if column.is_text else "right",
             no_wrap=not column.wraps,
             min_width=column.narrowest,
         )
-    for i, row in enumerate(zip(*(column.cells[1:] for column in columns), strict=True)):
+    for i, row in enumerate(zip(*(column.cells for column in columns), strict=True)):
         table.add_row(*(f"[bold]{e}[/]" if (i, j) in best else e for j, e in enumerate(row)))
-    return table
+    Console(width=width()).print(table)
 
 
-def _print_blocks(header: Sequence[str], rows: Sequence[Sequence[str]], console: Console) -> None:
+def _print_blocks(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Each row as a block: its first cell, and below it the others with their names."""
     for row in rows:
-        console.print(cell(row[0]), style="bold", soft_wrap=True, highlight=False)
+        say(" ".join(row[0].split("\n")))
         others = [f"{name}: {text}" for name, text in zip(header[1:], row[1:], strict=True) if text]
         lines: list[str] = []
-        for other in map(printable, others):
-            if lines and len(lines[-1]) + 2 + len(other) <= console.width:
+        for other in (" ".join(printable(other).split("\n")) for other in others):
+            if lines and len(lines[-1]) + 2 + len(other) <= width():
                 lines[-1] += f", {other}"
             else:
                 lines.append(f"  {other}")
-        say("\n".join(lines).replace("\\n", " "))
+        say("\n".join(lines))
+
+
+def _wrapped(text: str, columns: int, indent: str = "") -> str:
+    return textwrap.fill(
+        text, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gdw.errors import GDWError
 from gdw.experiments.cell_settings import CellSettings, cell_settings
 from gdw.experiments.cells import Cell, expand
 from gdw.experiments.dataset_builders import DatasetBuilder, Log
 from gdw.experiments.grid_folder import GridFolder
+from gdw.experiments.grid_progress import GridProgress
 from gdw.experiments.protocol import Protocol, ProtocolPaths
 from gdw.runs.config import RunConfig
 from gdw.train.threads import divide_cores, usable_cores
 
-if TYPE_CHECKING:
-    from gdw.experiments.cell_run import CellOutcome
+Watched = Callable[[Callable[[], str]], AbstractContextManager[object]]
 
 
 class Grid:
@@ -53,7 +52,7 @@ class Grid:
         unfinished = [cell for cell in self.cells if self.folder.state(cell) != "done"]
         return sorted(unfinished, key=lambda cell: self.folder.state(cell) != "started")
 
-    def run(self, *, jobs: int, log: Log) -> int:
+    def run(self, *, jobs: int, log: Log, watched: Watched | None = None) -> int:
         """Run the pending cells.
 
         A cell that fails is recorded, and the others run; the next call tries it again. After a first Ctrl-C
@@ -62,6 +61,7 @@ class Grid:
         Args:
             jobs: how many cells run at a time.
             log: takes a line for each cell that ends.
+            watched: makes a context that shows what the function it gets returns, while the cells run.
 
         Returns:
             How many cells failed.
@@ -73,23 +73,23 @@ class Grid:
         try:
             self.folder.keep_protocol(self.protocol)
             ready = self._with_dataset_files(self.pending, log)
-            progress = _Progress(
-                self.folder, log, total=len(self.cells), left=len(ready), jobs=jobs
-            )
+            progress = GridProgress(self.folder, self.cells, ready, jobs=jobs, log=log)
             threads = divide_cores(jobs)
-            with self._recorded_sitting(ready, jobs, threads):
+            shown = nullcontext() if watched is None else watched(progress.status)
+            with self._recorded_sitting(ready, jobs, threads), shown:
                 self._run_cells(ready, jobs, threads, progress)
         finally:
             lock.release()
         return sum(self.folder.state(cell) == "failed" for cell in self.cells)
 
     def _run_cells(
-        self, cells: Sequence[Cell], jobs: int, threads: int | None, progress: _Progress
+        self, cells: Sequence[Cell], jobs: int, threads: int | None, progress: GridProgress
     ) -> None:
         from gdw.experiments.cell_run import run_cell
         from gdw.experiments.worker_pool import run_in_parallel
 
         def start(cell: Cell) -> Path:
+            progress.cell_started(cell)
             return self.folder.start(cell, self.cells[cell], threads=threads)
 
         if jobs > 1:
@@ -158,31 +158,3 @@ def choose_jobs(configs: Sequence[RunConfig]) -> int:
     if not on_cpu and (torch.cuda.is_available() or torch.backends.mps.is_available()):
         return 1
     return max(1, min(usable_cores(), len(configs)))
-
-
-class _Progress:
-    """Records how each cell ended and logs it in one line."""
-
-    def __init__(self, folder: GridFolder, log: Log, *, total: int, left: int, jobs: int) -> None:
-        self._folder, self._log, self._total, self._left = folder, log, total, left
-        self._jobs = jobs
-        self._seconds: list[float] = []
-
-    def cell_ended(self, cell: Cell, outcome: CellOutcome) -> None:
-        self._left -= 1
-        place = f"[{self._total - self._left}/{self._total}] {cell}"
-        if outcome.error is not None:
-            self._folder.fail(cell, outcome.error, detail=outcome.detail)
-            self._log(f"{place}: failed: {self._folder.failure(cell)}")
-            return
-        result = self._folder.result(cell)
-        self._seconds.append(result["seconds"])
-        seconds_left = sum(self._seconds) / len(self._seconds) * self._left / self._jobs
-        time_left = f", about {_duration(seconds_left)} left" if self._left else ""
-        self._log(f"{place}: {result['accuracy']:.1%} ({_duration(result['seconds'])}{time_left})")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -109,8 +109,11 @@ def measure_of(results: Results) -> Metric:
     return next(metric for metric in METRICS if metric.name == results.protocol.measure)
 
 
-def score_text(score: Score, metric: Metric) -> str:
-    """A score such as `84.3 ± 1.2`, and how many seeds failed or are missing; a dash if there is no value."""
+def score_text(score: Score, metric: Metric, *, counted: bool = True) -> str:
+    """A score such as `84.3 ± 1.2`, and how many seeds failed or are missing; a dash if there is no value.
+
+    Without `counted` the missing seeds are left out.
+    """
     if score.mean is None:
         return "failed" if score.failed else "—" if score.missing else "·"
     text = f"{metric.scale * score.mean:.{metric.digits}f}"
@@ -119,7 +122,8 @@ def score_text(score: Score, metric: Metric) -> str:
     seeds = len(score.values) + len(score.failed) + len(score.missing)
     if score.failed:
         return f"{text} ({len(score.failed)} of {seeds} failed)"
-    return f"{text} ({len(score.values)} of {seeds} seeds)" if score.missing else text
+    is_counted = counted and score.missing
+    return f"{text} ({len(score.values)} of {seeds} seeds)" if is_counted else text
 
 
 def _has_values(results: Results, group: Group, metric: Metric) -> bool:
@@ -131,22 +135,37 @@ def _has_values(results: Results, group: Group, metric: Metric) -> bool:
 
 
 def _metric_table(results: Results, group: Group, metric: Metric) -> Table:
-    columns = []
-    for setting in group.settings:
-        scores = [results.score(setting, method, metric.name) for method in group.methods]
-        columns.append(_entries(scores, metric))
+    by_setting = [
+        [results.score(setting, method, metric.name) for method in group.methods]
+        for setting in group.settings
+    ]
+    counts = {
+        (len(score.values), len(score.values) + len(score.missing))
+        for scores in by_setting
+        for score in scores
+        if score.values
+    }
+    columns = [_entries(scores, metric, counted=len(counts) > 1) for scores in by_setting]
     rows = [
         (Entry(results.protocol.title(method)), *(column[i] for column in columns))
         for i, method in enumerate(group.methods)
     ]
     header = ("method", *map(str, group.settings))
-    return Table(metric.title, header, tuple(rows), metric.note)
+    return Table(metric.title, header, tuple(rows), f"{metric.note}{_seeds_note(counts)}".strip())
 
 
-def _entries(scores: Sequence[Score], metric: Metric) -> list[Entry]:
+def _seeds_note(counts: set[tuple[int, int]]) -> str:
+    """In words, how many seeds have finished, if they are the same everywhere and not all."""
+    if len(counts) != 1:
+        return ""
+    done, seeds = next(iter(counts))
+    return "" if done == seeds else f" So far {done} of {seeds} seeds."
+
+
+def _entries(scores: Sequence[Score], metric: Metric, *, counted: bool) -> list[Entry]:
     best = _best(scores, metric)
     return [
-        Entry(score_text(score, metric), best=i in best, failed=bool(score.failed))
+        Entry(score_text(score, metric, counted=counted), best=i in best, failed=bool(score.failed))
         for i, score in enumerate(scores)
     ]
 
@@ -162,7 +181,8 @@ def _best(scores: Sequence[Score], metric: Metric) -> set[int]:
 
 def _with_ranks(table: Table, group: Group, ranks: dict[str, float], counted: int) -> Table:
     if not ranks:
-        return replace(table, note="No setting has finished, so there are no ranks yet.")
+        unranked = "No setting has finished, so there are no ranks yet."
+        return replace(table, note=f"{unranked} {table.note}".strip())
     lowest = min(ranks.values())
     rows = tuple(
         (*row, Entry(f"{ranks[method]:.1f}", best=ranks[method] == lowest))
@@ -173,7 +193,7 @@ def _with_ranks(table: Table, group: Group, ranks: dict[str, float], counted: in
         f"Mean rank: mean over the settings{finished}. Rank 1 is the best; a method with a failed run is "
         "last."
     )
-    return Table(table.title, (*table.header, "mean rank"), rows, note)
+    return Table(table.title, (*table.header, "mean rank"), rows, f"{note} {table.note}".strip())
 
 
 def _best_other_table(results: Results, group: Group, reference: str) -> Table:

@@ -46,6 +46,17 @@ def test_a_trusted_column(tmp_path: Path) -> None:
     assert train.feature_columns == clean.feature_columns == ("age",)
 
 
+@pytest.mark.parametrize(("verified", "named"), [(10, False), (9, True)])
+def test_few_clean_examples_of_a_class_are_named(
+    tmp_path: Path, verified: int, named: bool
+) -> None:
+    rows = " ".join(f"{i},{'ab'[i % 2]},{i < verified}" for i in range(20))
+    source = table(tmp_path / "x.csv", rows, header="age,label,ok")
+    train, _ = train_and_clean(source, trusted="ok", seed=0)
+    message = "fewer than 5 verified examples of 'b': "
+    assert any(note.startswith(message) for note in train.notes) == named
+
+
 def test_a_number_of_clean_examples_with_their_own_label_column(tmp_path: Path) -> None:
     rows = " ".join(f"{i},{'ab'[i % 2]},{'ab'[i % 3 == 0]}" for i in range(60))
     source = table(tmp_path / "x.csv", rows, header="age,true,label")

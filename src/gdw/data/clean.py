@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from gdw.data.labels import LabelColumn, recode
 from gdw.data.source import Source
 from gdw.data.split import split_clean
 from gdw.errors import ConfigError, DataError, listed, nearest
+
+FEW = 5
+"""With fewer clean examples of a class, results can be worse than without any (docs/verified.md)."""
 
 _TRUE = frozenset(("true", "t", "yes", "y", "1", "1.0"))
 _FALSE = frozenset(
@@ -58,7 +62,7 @@ def train_and_clean(
         assert meta_size is not None
         train, clean = _drawn(source, meta_size, meta_label, seed)
     _check_classes(train, clean)
-    return train, clean
+    return replace(train, notes=train.notes + _few_clean(clean)), clean
 
 
 # The name in gdw 0.1.
@@ -232,6 +236,17 @@ def _check_classes(train: Source, clean: Source) -> None:
             f"{classes} no clean example: {listed(names[k] for k in uncovered)}. "
             "Add at least one verified example of each"
         )
+
+
+def _few_clean(clean: Source) -> tuple[str, ...]:
+    counts = _counts(clean)
+    few = np.flatnonzero((counts > 0) & (counts < FEW))
+    if not len(few):
+        return ()
+    return (
+        f"fewer than {FEW} verified examples of {listed((clean.label_names[k] for k in few), 4)}: with so "
+        "few the result can be worse than with none; verify 10 or more of each class",
+    )
 
 
 def _counts(source: Source) -> NDArray[np.int64]:

@@ -19,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from gdw.cli.app import Commands, cell
-from gdw.cli.errors import note, report
+from gdw.cli.app import Commands, cell, note
+from gdw.cli.errors import report
 from gdw.errors import ConfigError, DataError, OutputError, brief, listed, printable
 from tests.cli.conftest import Run
 

@@ -1,4 +1,4 @@
-"""The command `gdw`: its commands by name, and errors as one line each."""
+"""The command `gdw`: its commands by name, what they print, and errors as one line each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from gdw._version import __version__
-from gdw.errors import ConfigError, GDWError, brief, nearest, printable
+from gdw.errors import ConfigError, GDWError, nearest, one_line, printable
 
 # Each command is the function of this name in the module of this name, in the order of need.
 COMMANDS = (
@@ -183,42 +185,36 @@ def say(text: str, *, err: bool = False) -> None:
     typer.echo(printable(text), err=err)
 
 
+def say_once(message: str) -> None:
+    """Print one line, `gdw: message`, on standard error; of several processes the first one does."""
+    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+        say(f"gdw: {one_line(message)}", err=True)
+
+
+def note(message: object) -> None:
+    """Print a note about what the user wrote as one line, `gdw: note: message`, on standard error."""
+    say_once(f"note: {message}")
+
+
+@contextmanager
+def notes_of_warnings(category: type[Warning]) -> Iterator[None]:
+    """Inside, each warning of `category` becomes a note on standard error; other warnings pass through."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", category)
+        yield
+    for warning in caught:
+        if issubclass(warning.category, category):
+            note(warning.message)
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+
+
 def listed_names(values: list[str]) -> list[str]:
     """The names in the values of an option, separated by commas. Quotes keep a comma within a name."""
     rows = csv.reader(values, skipinitialspace=True)
     return [name.strip() for row in rows for name in row if name.strip()]
-
-
-def value_of_flag(field: str, value: Any) -> Any:
-    """The value of a flag for its record: method options are NAME=VALUE, lists are separated by commas.
-
-    Quotes keep a comma within a name.
-    """
-    if not isinstance(value, list):
-        return value
-    if field == "method_options":
-        return _settings(value)
-    return listed_names(value)
-
-
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    """Options of a method from texts `NAME=VALUE`; each value is read as YAML."""
-    from gdw.files.yaml_files import parse_yaml
-
-    settings = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals or not name:
-            raise ConfigError(
-                f"--set takes NAME=VALUE, such as folds=2, found {pair!r}: gdw methods METHOD lists the names"
-            )
-        try:
-            settings[name.strip()] = parse_yaml(value)
-        except ValueError as error:
-            raise ConfigError(
-                f"--set {name}: cannot read the value {brief(value)} as YAML: {error}"
-            ) from None
-    return settings
 
 
 def cell(text: str) -> str:

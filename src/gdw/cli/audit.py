@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gdw.cli.app import MovedData, RunFolder, say
+from gdw.cli.app import MovedData, RunFolder, note, notes_of_warnings, say
 from gdw.cli.tables import print_table, say_wrapped
 
 if TYPE_CHECKING:
@@ -147,7 +147,6 @@ def _judge(
     run: Run, data: str | None, issues: Path | None, threshold: float, output: Path | None
 ) -> tuple[RunAudit, pd.DataFrame, Cells]:
     """The audit, and the tables of issues and of the noise matrix."""
-    from gdw.cli.errors import notes_of_warnings
     from gdw.runs.auditing import audit as audit_run
 
     run_audit = audit_run(run, data=data)
@@ -166,8 +165,6 @@ def _keep(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, assessment: As
     try:
         run_audit.write(frame, cells, assessment)
     except OutputError as error:
-        from gdw.cli.errors import note
-
         note(
             f"{error.fact}; the result is shown here but not kept: copy the run to where you can write"
         )
@@ -199,9 +196,9 @@ def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -
     if copy.not_audited:
         kept = f", {copy.not_audited:,} kept as they are because they were not used in training"
     say(f"{shown(output)}: {copy.written:,} rows, {changed}{kept}; the original is unchanged")
-    note = run_audit.note_on_copy(output)
-    if note:
-        say(note)
+    copied = run_audit.note_on_copy(output)
+    if copied:
+        say(copied)
 
 
 def _show(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import re
 import traceback
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gdw.cli.app import say, silence_output
-from gdw.errors import DivergenceError, GDWError, OutputError, nearest, one_line
+from gdw.cli.app import say_once, silence_output
+from gdw.errors import DivergenceError, GDWError, OutputError, nearest
 
 DIVERGED, WRONG_USE, INTERRUPTED = 1, 2, 130
 """Exit statuses."""
@@ -22,7 +19,7 @@ def report(error: BaseException) -> int:
     """Print `error` as one line, `gdw: message`, on standard error; returns the exit status."""
     if type(error).__name__ == "NoArgsIsHelpError":
         return WRONG_USE  # typer has printed the help
-    _print(_message(error))
+    say_once(_message(error))
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     return DIVERGED if isinstance(error, DivergenceError) else WRONG_USE
@@ -80,26 +77,6 @@ def _usage(error: Any) -> str:
     return f"{message[:1].lower()}{message[1:]}. See {command} --help"
 
 
-def note(message: object) -> None:
-    """Print a note about what the user wrote as one line, `gdw: note: message`, on standard error."""
-    _print(f"note: {message}")
-
-
-@contextmanager
-def notes_of_warnings(category: type[Warning]) -> Iterator[None]:
-    """Inside, each warning of `category` becomes a note on standard error; other warnings pass through."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", category)
-        yield
-    for warning in caught:
-        if issubclass(warning.category, category):
-            note(warning.message)
-        else:
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
-
-
 def _set_instead(flag: str) -> str:
     """How to set `flag`, such as `--clip`, if it is the name of an option of a method; or nothing."""
     name = flag.lstrip("-").replace("-", "_")
@@ -119,9 +96,3 @@ def _in_a_method(name: str) -> bool:
     declared = re.compile(rf"^    {re.escape(name)}: ", re.MULTILINE)
     sources = Path(gdw.reweight.__file__).parent.rglob("*.py")
     return any(declared.search(source.read_text(encoding="utf-8")) for source in sources)
-
-
-def _print(message: str) -> None:
-    # The processes of a run on several devices all say the same: one line is enough.
-    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
-        say(f"gdw: {one_line(message)}", err=True)

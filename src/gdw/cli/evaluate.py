@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gdw.cli.app import Limit, RunFolder, SkipBroken, say
+from gdw.cli.app import Limit, RunFolder, SkipBroken, note, notes_of_warnings, say
 from gdw.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -71,7 +71,6 @@ def evaluate(
 
     Without --limit the results are also saved in the run folder (evaluation.json) for gdw report.
     """
-    from gdw.cli.errors import note, notes_of_warnings
     from gdw.files.documents import write_text_atomically
     from gdw.runs import evaluate as evaluate_source
     from gdw.runs import evaluate_file, load

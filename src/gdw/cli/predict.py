@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gdw.cli.app import Limit, RunFolder, SkipBroken, listed_names, say
+from gdw.cli.app import Limit, RunFolder, SkipBroken, listed_names, note, say
 
 NEEDS_ARGUMENTS = True
 EXAMPLES = (
@@ -50,7 +50,6 @@ def predict(
     Writes one row for each row of DATA, in its order: the number of the row (from 0), your key columns, the
     predicted label, its probability, and the probability of each class.
     """
-    from gdw.cli.errors import note
     from gdw.runs import load
     from gdw.runs.outputs import output_of_run
     from gdw.runs.predicting import SUFFIXES, kept, predictions, write_predictions

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
+from gdw.cli.app import listed_names
+from gdw.errors import ConfigError, brief
 from gdw.options import Form, Group, Options, plain_types
 
 MOST_USED = "Most used"
@@ -150,3 +152,35 @@ def _sorted(
         return (-1, 0) if panel is None else (order.index(panel), within)
 
     return sorted(parameters, key=position)
+
+
+def value_of_flag(field: str, value: Any) -> Any:
+    """The value of a flag for its record: method options are NAME=VALUE, lists are separated by commas.
+
+    Quotes keep a comma within a name.
+    """
+    if not isinstance(value, list):
+        return value
+    if field == "method_options":
+        return _settings(value)
+    return listed_names(value)
+
+
+def _settings(pairs: list[str]) -> dict[str, Any]:
+    """Options of a method from texts `NAME=VALUE`; each value is read as YAML."""
+    from gdw.files.yaml_files import parse_yaml
+
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ConfigError(
+                f"--set takes NAME=VALUE, such as folds=2, found {pair!r}: gdw methods METHOD lists the names"
+            )
+        try:
+            settings[name.strip()] = parse_yaml(value)
+        except ValueError as error:
+            raise ConfigError(
+                f"--set {name}: cannot read the value {brief(value)} as YAML: {error}"
+            ) from None
+    return settings

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gdw.cli.app import MovedData, RunFolder, SkipBroken, say
+from gdw.cli.app import MovedData, RunFolder, SkipBroken, notes_of_warnings, say
 
 NEEDS_ARGUMENTS = True
 EXAMPLES = (
@@ -76,7 +76,6 @@ def report(
 
     Shows how good the model is, overall and for each class, which labels look wrong, and what to do next.
     """
-    from gdw.cli.errors import notes_of_warnings
     from gdw.runs import load
     from gdw.runs.outputs import NotKeptWarning
     from gdw.runs.skipped_images import SkippedImagesWarning

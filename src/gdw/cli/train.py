@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gdw.cli.app import say, value_of_flag
-from gdw.cli.record_flags import add_record_flags
+from gdw.cli.app import notes_of_warnings, say
+from gdw.cli.record_flags import add_record_flags, value_of_flag
 from gdw.errors import ConfigError
 from gdw.options import Options
 from gdw.reweight.registry import METHODS
@@ -169,7 +169,6 @@ def _training(
     passed: Mapping[str, Any], file: Path | None, output: Path, *, resume: bool
 ) -> Training:
     """The run that the command line, the configuration file and, to resume, the run folder describe."""
-    from gdw.cli.errors import notes_of_warnings
     from gdw.runs.training import Training
 
     sections = read_config_file(file) if file is not None else {}
@@ -195,7 +194,6 @@ def _add_flags(sections: dict[str, Any], passed: Mapping[str, Any]) -> None:
 
 def _parse(sections: Mapping[str, Any]) -> RunConfig:
     """The records of the sections; a spelling that is out of date is a note on standard error."""
-    from gdw.cli.errors import notes_of_warnings
 
     with notes_of_warnings(FutureWarning):
         return RunConfig.parse(sections)

@@ -98,7 +98,7 @@ def evaluate(
 
 
 def _label_column(trained: DataConfig, data: str) -> str:
-    from gdw.runs.reading import held_out_label
+    from gdw.runs.prepare import held_out_label
 
     name = held_out_label(trained, data, option="--label")
     usual = trained.test_label or trained.label

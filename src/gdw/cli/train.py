@@ -22,7 +22,7 @@ from gdw.runs.config import DataConfig, ModelConfig, RunConfig, read_config_file
 from gdw.train.config import TrainConfig
 
 if TYPE_CHECKING:
-    from gdw.runs.prepare import PreparedData
+    from gdw.runs.prepared_data import PreparedData
     from gdw.runs.training import Training
     from gdw.train.output import FitResult
 

@@ -18,7 +18,7 @@ from gdw.experiments.grid_folder import DOCUMENT, RESULT, read_cell
 from gdw.files.documents import finite_or_null
 from gdw.files.machine import describe_machine
 from gdw.runs import RunConfig, Training
-from gdw.runs.prepare import PreparedData
+from gdw.runs.prepared_data import PreparedData
 from gdw.train.monitoring import Callback
 from gdw.train.output import FitResult
 from gdw.train.run_folder import CHECKPOINTS, CONFIG

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gdw.files.documents import Document
-from gdw.runs.prepare import PreparedData
+from gdw.runs.prepared_data import PreparedData
 
 if TYPE_CHECKING:
     from torch import nn

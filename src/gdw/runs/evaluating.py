@@ -13,7 +13,7 @@ from gdw.errors import OutputError
 from gdw.files.documents import finite_or_null
 from gdw.runs.figures import EVALUATION, FIGURES
 from gdw.runs.outputs import NotKeptWarning
-from gdw.runs.reading import held_out_label
+from gdw.runs.prepare import held_out_label
 from gdw.runs.run import Run
 from gdw.runs.skipped_images import SkippedImagesWarning
 

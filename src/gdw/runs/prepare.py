@@ -1,64 +1,84 @@
-"""From the paths of a configuration to encoded training, clean and test examples."""
+"""From the paths of a configuration to encoded training, clean and test examples.
+
+`read` reads and checks the data. It needs no PyTorch, which takes seconds to import: errors come at once.
+`prepare` encodes what it returns.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gdw.data.clean import train_and_clean
+from gdw.data.image_checks import SKIP, check_images, without_broken
+from gdw.data.imbalance import Imbalance, parse_imbalance
+from gdw.data.loading import load
+from gdw.data.noise import Noise, parse_noise
+from gdw.data.rows import open_rows, require_existing
 from gdw.data.source import Source
-from gdw.errors import RunError
+from gdw.errors import ConfigError, DataError, composed, listed
 from gdw.files.documents import Document
 from gdw.runs.config import DataConfig
-from gdw.runs.reading import Sources, read, spoilers
+from gdw.runs.prepared_data import PreparedData, Sources
 from gdw.runs.schema import Schema
 from gdw.runs.skipped_images import SKIPPED
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from gdw.data.encode import Encoder
     from gdw.data.examples import Examples, Inputs
 
 FINGERPRINT = "data.json"
-_CHECKSUMS = Document(format=1, remedy="start the run again")
+CHECKSUMS = Document(format=1, remedy="start the run again")
 
 
-@dataclass(frozen=True)
-class PreparedData:
-    """Encoded examples for the trainer, and what is needed to encode other data the same way.
+def spoilers(config: DataConfig) -> tuple[Noise | None, Imbalance | None]:
+    """The noise and the imbalance that the options name; `ConfigError` for unknown ones."""
+    noise = None if config.noise is None else parse_noise(config.noise)
+    return noise, None if config.imbalance is None else parse_imbalance(config.imbalance)
 
-    Attributes:
-        train: the training examples. With `add_clean` the examples of `meta` are appended.
-        meta: the clean examples; None if the configuration names none.
-        test: the test examples; None if the configuration names none.
-        source: the rows of the training examples (without appended clean ones), with the labels in training.
-        clean: the rows of the clean examples.
-        schema: the form of the data.
-        encoder: the preprocessing, fitted on `source`.
-        spoiled: the share of labels that `noise` changed, from 0 to 1.
-        fingerprint: checksums of the rows and labels, see `fingerprint`.
-        chosen: the training examples that `meta` consists of if nobody has named a clean set, int64 `(M,)`.
-        parts: the rows of all files of the run: of training, clean and test examples.
+
+def read(config: DataConfig, *, seed: int) -> Sources:
+    """The rows that `prepare` encodes. Does not import PyTorch.
+
+    Raises:
+        DataError, ConfigError: as `prepare`.
     """
-
-    train: Examples
-    meta: Examples | None
-    test: Examples | None
-    source: Source
-    clean: Source | None
-    schema: Schema
-    encoder: Encoder
-    spoiled: float
-    fingerprint: dict[str, str]
-    parts: tuple[Source, ...]
-    chosen: Tensor | None = None
+    spoilers(config)
+    _check_places(config)
+    source = _readable(config, _load(config, seed))
+    if len(source.label_names) < 2:
+        raise DataError(
+            f"{config.path} has a single class, {source.label_names[0]!r}: expected at least two"
+        )
+    dropped = source.rows.resolve_names(config.drop, source.origin)
+    aside = [name for name in map(composed, _set_aside(config)) if name in source.columns]
+    unused = dict.fromkeys(dropped, "left out by --drop") | dict.fromkeys(
+        aside, "has another purpose"
+    )
+    source = replace(source, unused={**source.unused, **unused})
+    schema = Schema.of(source.without_features(*dropped, *_set_aside(config)), config.label)
+    test = None
+    if config.test is not None:
+        label = held_out_label(config, config.test, option="--test-label")
+        test = _load_like(schema, config, config.test, label)
+    try:
+        train, clean = _split(config, source, schema, seed=seed)
+    except (ConfigError, DataError) as error:
+        undrawn = _undrawn(config, source)
+        if not undrawn:
+            raise
+        raise type(error)(f"{error} {undrawn}") from None
+    if source.kind == "image" and not config.skip_broken:
+        for part in filter(None, (train, clean, test)):
+            check_images(part, remedy=SKIP)
+    return Sources(train, clean, test, schema)
 
 
 def prepare(config: DataConfig, *, seed: int, sources: Sources | None = None) -> PreparedData:
@@ -108,6 +128,110 @@ def prepare(config: DataConfig, *, seed: int, sources: Sources | None = None) ->
     )
 
 
+def _check_places(config: DataConfig) -> None:
+    """Refuse a path where nothing is, and test data that are also training data or clean examples."""
+    for place in filter(None, (config.path, config.meta, config.test)):
+        require_existing(Path(place))
+    if config.test is None:
+        return
+    for part, path in (("training data", config.path), ("clean examples", config.meta)):
+        if path is not None and Path(path).resolve() == Path(config.test).resolve():
+            raise ConfigError(
+                f"the test data {config.test} are the {part}: expected examples that are not used in "
+                "training; name another file or folder (--test, test=), or leave it out"
+            )
+
+
+def _load(config: DataConfig, seed: int) -> Source:
+    return load(
+        config.path,
+        label=config.label,
+        image=config.image,
+        text=config.text,
+        features=config.features,
+        drop=config.drop,
+        set_aside=_set_aside(config),
+        label_as_classes=config.label_as_classes,
+        merge_labels=config.merge_labels,
+        limit=config.limit,
+        seed=seed,
+        options=config.read_options,
+    )
+
+
+def _load_like(schema: Schema, config: DataConfig, path: str, label: str) -> Source:
+    """The rows of another file of the form of the training data, with the labels of the column `label`."""
+    return _readable(config, schema.load(path, label=label, options=config.read_options))
+
+
+def _readable(config: DataConfig, source: Source) -> Source:
+    """Without the images that cannot be read, if the options say so."""
+    return without_broken(source) if config.skip_broken else source
+
+
+def _undrawn(config: DataConfig, source: Source) -> str:
+    """For an error message: that the limit drew no example of some classes; empty if it drew all."""
+    drawn, classes = len(np.unique(source.known_labels)), len(source.label_names)
+    if config.limit is None or drawn == classes:
+        return ""
+    return f"(--limit {config.limit} drew {drawn} of {classes} classes)"
+
+
+def _set_aside(config: DataConfig) -> list[str]:
+    """The columns with another purpose than to be learned from."""
+    others = (config.trusted, config.meta_label, config.test_label)
+    return [name for name in others if name is not None and name != config.label]
+
+
+def _split(
+    config: DataConfig, source: Source, schema: Schema, *, seed: int
+) -> tuple[Source, Source | None]:
+    ways = (config.meta, config.trusted, config.meta_size)
+    if all(way is None for way in ways):
+        if config.add_clean:
+            raise ConfigError(
+                "add_clean trains on the clean examples too, but there are none: name them with --meta, "
+                "--trusted or --meta-size, or leave --add-clean out"
+            )
+        return source, None
+    meta = None
+    if config.meta is not None:
+        meta = _load_like(schema, config, config.meta, config.meta_label or config.label)
+    return train_and_clean(
+        source,
+        meta=meta,
+        trusted=config.trusted,
+        meta_size=config.meta_size,
+        meta_label=None if meta is not None else config.meta_label,
+        seed=seed,
+    )
+
+
+def held_out_label(config: DataConfig, path: str, *, option: str) -> str:
+    """The label column of a file that the model is measured on.
+
+    It is the first of these columns that the file has: that of the test data, of the training data, or of
+    the clean examples.
+
+    Args:
+        config: the options of the data.
+        path: the file.
+        option: the option that names the column, for the error message.
+
+    Raises:
+        DataError: the file has none of these columns.
+    """
+    rows = open_rows(path, config.read_options)
+    usual = config.test_label or config.label
+    for name in (usual, config.meta_label):
+        if name is not None and rows.resolve_label(name) in rows.columns:
+            return name
+    raise DataError(
+        f"{path} has no label column {usual!r}: name its label column with {option}. "
+        f"Its columns: {listed(rows.columns)}"
+    )
+
+
 def _notes(train: Source, clean: Source | None, test: Source | None) -> tuple[str, ...]:
     """The notes on the training data, and those on other files with the name of the file."""
     others = [part for part in (clean, test) if part is not None and part.origin != train.origin]
@@ -142,27 +266,7 @@ def fingerprint(train: Source, clean: Source | None) -> dict[str, str]:
 
 def save_fingerprint(sums: Mapping[str, str], folder: Path) -> None:
     """Write `data.json` into `folder`."""
-    _CHECKSUMS.write(folder / FINGERPRINT, {"sha256": dict(sums)})
-
-
-def require_same_data(sums: Mapping[str, str], folder: Path) -> None:
-    """Check that `folder` holds the same checksums, or none.
-
-    Raises:
-        RunError: the checksums differ, or their file is damaged.
-    """
-    path = folder / FINGERPRINT
-    if not path.exists():
-        return
-    earlier = _CHECKSUMS.read(path).get("sha256")
-    if not isinstance(earlier, dict):
-        raise _CHECKSUMS.damaged(path, "it has no checksums")
-    changed = [name for name in {**sums, **earlier} if sums.get(name) != earlier.get(name)]
-    if changed:
-        raise RunError(
-            f"{folder.parent} cannot be resumed: the {' and '.join(changed)} rows or labels are not those "
-            "the run was started with; restore the files, or choose another output folder"
-        )
+    CHECKSUMS.write(folder / FINGERPRINT, {"sha256": dict(sums)})
 
 
 def _checksum(source: Source) -> str:

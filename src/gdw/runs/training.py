@@ -16,14 +16,9 @@ from gdw.errors import ConfigError, RunError
 from gdw.files.documents import OutputLock
 from gdw.reweight.registry import METHODS
 from gdw.runs.config import RunConfig
-from gdw.runs.prepare import (
-    FINGERPRINT,
-    PreparedData,
-    prepare,
-    require_same_data,
-    save_fingerprint,
-)
-from gdw.runs.reading import Sources, read, require_places
+from gdw.runs.prepare import FINGERPRINT, prepare, read, save_fingerprint
+from gdw.runs.prepared_data import PreparedData, Sources
+from gdw.runs.resuming import require_places, require_same_data
 from gdw.runs.run import ENCODER, Run
 from gdw.runs.schema import SCHEMA
 from gdw.runs.skipped_images import write_skipped

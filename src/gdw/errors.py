@@ -14,7 +14,7 @@ import re
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -142,9 +142,22 @@ def composed(text: str) -> str:
 
 def listed(names: Iterable[str], limit: int = 12) -> str:
     """Return the names as text, `'a', 'b', 'c' and 4 more`; at most `limit` of them."""
-    quoted = [brief(name, _LONGEST_NAME) for name in names]
-    rest = len(quoted) - limit
-    return ", ".join(quoted[:limit]) + (f" and {rest} more" if rest > 0 else "")
+    return shortened([brief(name, _LONGEST_NAME) for name in names], limit)
+
+
+def shortened(parts: Sequence[str], limit: int) -> str:
+    """Return texts as one, `a, b and 4 more`; at most `limit` of them."""
+    rest = len(parts) - limit
+    return ", ".join(parts[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number of things in words.
+
+    >>> counted(1, "row"), counted(1200, "row"), counted(2, "class has", "classes have")
+    ('1 row', '1,200 rows', '2 classes have')
+    """
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
 def brief(value: object, limit: int = 200) -> str:

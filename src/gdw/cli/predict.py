@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gdw.cli.app import Limit, RunFolder, SkipBroken, listed_names, note, say
+from gdw.errors import counted
 
 NEEDS_ARGUMENTS = True
 EXAMPLES = (
@@ -63,6 +64,6 @@ def predict(
         frame = predictions(opened, source)
         write_predictions(frame, output, label_type=opened.schema.label_type, own=own)
     none = len(source.skipped)
-    rows = "1 more row has" if none == 1 else f"{none:,} more rows have"
+    rows = counted(none, "more row has", "more rows have")
     without = f"; {rows} none, because the image cannot be read" if none else ""
     say(f"{len(source):,} predictions written: {output}{without}")

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,7 +15,7 @@ import typer
 
 from gdw.cli.app import notes_of_warnings, say
 from gdw.cli.record_flags import add_record_flags, value_of_flag
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, counted
 from gdw.options import Options
 from gdw.reweight.registry import METHODS
 from gdw.runs.config import DataConfig, ModelConfig, RunConfig, read_config_file
@@ -208,38 +208,42 @@ def _forget_options_of_another(options: Any, method: str | None) -> None:
 def _introduce(training: Training, prepared: PreparedData, network: Any) -> None:
     from gdw.models.build import hint_on_pretrained
 
-    names = prepared.schema.label_names
-    options = training.config.training
-    verified = "none verified"
-    if prepared.meta is not None:
-        how = "verified" if training.config.data.verified else "drawn from the data, not verified"
-        verified = f"{len(prepared.meta):,} {how}"
-    if training.config.data.add_clean:
-        verified += " (included in the training examples)"
-    say(
-        f"{len(prepared.train):,} training examples ({prepared.schema.kind}), {verified}, "
-        f"{len(names):,} classes"
-    )
-    if prepared.source.labels is not None:
-        from gdw.data.labels import size_note
-
-        say(size_note(names, prepared.source.labels))
-    if training.config.data.noise:
-        say(f"noise {training.config.data.noise}: {prepared.spoiled:.1%} of labels changed")
-    say(prepared.schema.features())
-    for note in prepared.source.notes:
-        say(note)
-    for line in _without_verified(training, prepared):
+    for line in (
+        *_about_data(training.config.data, prepared),
+        *_without_verified(training, prepared),
+    ):
         say(line)
+    options = training.config.training
     parameters = sum(p.numel() for p in network.parameters())
     say(
         f"method {options.method}, model {training.model_name(prepared)} ({parameters:,} parameters), "
-        f"{options.epochs} epoch{'s' if options.epochs > 1 else ''}, seed {options.seed}"
+        f"{counted(options.epochs, 'epoch')}, seed {options.seed}"
     )
     model = training.config.model
     hint = hint_on_pretrained(training.model_name(prepared))
     if hint and not model.pretrained and model.weights is None:
         say(hint)
+
+
+def _about_data(config: DataConfig, prepared: PreparedData) -> Iterator[str]:
+    from gdw.data.labels import size_note
+
+    verified = "none verified"
+    if prepared.meta is not None:
+        how = "verified" if config.verified else "drawn from the data, not verified"
+        verified = f"{len(prepared.meta):,} {how}"
+    if config.add_clean:
+        verified += " (included in the training examples)"
+    names = prepared.schema.label_names
+    yield (
+        f"{len(prepared.train):,} training examples ({prepared.schema.kind}), {verified}, "
+        f"{len(names):,} classes"
+    )
+    yield size_note(names, prepared.source.known_labels)
+    if config.noise:
+        yield f"noise {config.noise}: {prepared.spoiled:.1%} of labels changed"
+    yield prepared.schema.features()
+    yield from prepared.source.notes
 
 
 def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
@@ -269,7 +273,7 @@ def _conclude(training: Training, result: FitResult) -> None:
     if result.epochs_done < training.config.training.epochs:
         why = "interrupted" if result.interrupted else "stopped"
         say(
-            f"{why}: {result.epochs_done} epoch{' is' if result.epochs_done == 1 else 's are'} done and "
+            f"{why}: {counted(result.epochs_done, 'epoch is', 'epochs are')} done and "
             f"saved; continue with gdw train --resume --output {output}"
         )
         return

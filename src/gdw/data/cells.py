@@ -7,12 +7,13 @@ numbers the usual marks of `gdw.data.column_contents` are too. Labels, texts and
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from gdw.data.column_contents import OddCells, half_numbers, is_text, odd_cells
+from gdw.data.column_contents import OddCells, half_numbers, is_text, nulled, odd_cells
+from gdw.errors import shortened
 
 if TYPE_CHECKING:
     from gdw.data.columns import ColumnType
@@ -69,34 +70,40 @@ def clean_cells(values: Any) -> Any:
     import pyarrow.compute as pc
 
     trimmed = pc.utf8_trim_whitespace(values)
-    return _nulled(trimmed, trimmed)
+    return nulled(trimmed, _mean_missing(trimmed))
 
 
 def without_missing_words(values: Any) -> Any:
     """Texts as they are, with null where they mean a missing value."""
     import pyarrow.compute as pc
 
-    return _nulled(values, pc.utf8_trim_whitespace(values))
+    return nulled(values, _mean_missing(pc.utf8_trim_whitespace(values)))
 
 
 def cell_notes(rows: Rows, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
     """How many words in columns of names are missing values, and which columns have decimal commas."""
     names = [name for name, type_ in types.items() if type_ == "category"]
-    numbers = [n for n, type_ in types.items() if type_ == "number" and rows.decimal_comma]
-    commas = [(name, comma) for name in numbers if (comma := rows.cells(name).comma)]
-    notes = []
-    if commas:
-        described = ", ".join(f"{name!r}, such as {comma!r}" for name, comma in commas[:_SHOWN])
-        notes.append(f"decimal commas are read in columns of numbers: {described}")
+    numbers = [name for name, type_ in types.items() if type_ == "number"]
+    return (*_comma_notes(rows, numbers), *_word_notes(rows, names))
+
+
+def _comma_notes(rows: Rows, numbers: Sequence[str]) -> list[str]:
+    commas = {name: rows.cells(name).comma for name in numbers} if rows.decimal_comma else {}
+    described = [f"{name!r}, such as {comma!r}" for name, comma in commas.items() if comma]
+    if not described:
+        return []
+    return [f"decimal commas are read in columns of numbers: {', '.join(described[:_SHOWN])}"]
+
+
+def _word_notes(rows: Rows, names: Sequence[str]) -> list[str]:
     words = {name: _missing_words(rows.arrow(name)) for name in names}
     found = [f"{count:,} {word!r} in {name!r}" for name in names for word, count in words[name]]
-    if found:
-        more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        notes.append(
-            f"read as missing values, which are a category: {', '.join(found[:_SHOWN])}{more}; spell a name "
-            "in another way"
-        )
-    return tuple(notes)
+    if not found:
+        return []
+    return [
+        f"read as missing values, which are a category: {shortened(found, _SHOWN)}; spell a name in another "
+        "way"
+    ]
 
 
 def _missing_words(values: Any) -> list[tuple[str, int]]:
@@ -107,7 +114,7 @@ def _missing_words(values: Any) -> list[tuple[str, int]]:
         return []
     counted = values.value_counts()
     words = pc.utf8_trim_whitespace(counted.field(0).cast("string"))
-    present = pc.is_in(words, options=_missing_cells(words.type))
+    present = _mean_missing(words)
     found = zip(words.filter(present).to_pylist(), counted.field(1).filter(present), strict=True)
     counts: Counter[str] = Counter()
     for word, count in found:
@@ -132,12 +139,11 @@ def _with_comma(distinct: Any) -> str:
     return str(found[0].as_py()) if len(found) else ""
 
 
-def _nulled(values: Any, trimmed: Any) -> Any:
-    import pyarrow as pa
+def _mean_missing(trimmed: Any) -> Any:
+    """For each text without spaces around it, whether it means a missing value."""
     import pyarrow.compute as pc
 
-    missing = pc.is_in(trimmed, options=_missing_cells(trimmed.type))
-    return pc.if_else(missing, pa.scalar(None, values.type), values)
+    return pc.is_in(trimmed, options=_missing_cells(trimmed.type))
 
 
 @lru_cache  # Tables may have many columns.

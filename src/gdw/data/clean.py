@@ -14,7 +14,7 @@ from gdw.data.columns import ConversionError, column_type, to_pandas
 from gdw.data.labels import LabelColumn, recode
 from gdw.data.source import Source
 from gdw.data.split import split_clean
-from gdw.errors import ConfigError, DataError, listed, nearest
+from gdw.errors import ConfigError, DataError, counted, listed, nearest
 
 FEW = 5
 """With fewer clean examples of a class, results can be worse than without any (docs/verified.md)."""
@@ -231,7 +231,7 @@ def _check_classes(train: Source, clean: Source) -> None:
         )
     uncovered = np.flatnonzero((train_counts > 0) & (clean_counts == 0))
     if len(uncovered):
-        classes = "1 class has" if len(uncovered) == 1 else f"{len(uncovered)} classes have"
+        classes = counted(len(uncovered), "class has", "classes have")
         raise DataError(
             f"{classes} no clean example: {listed(names[k] for k in uncovered)}. "
             "Add at least one verified example of each"

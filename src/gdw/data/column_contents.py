@@ -137,14 +137,14 @@ def hold_codes(cells: Any, *, ids: bool) -> bool:
 
 def without_markers(values: Any) -> Any:
     """The cells of a column of numbers, with null for the usual marks of missing values."""
-    return _nulled(values, _are_markers(values))
+    return nulled(values, _are_markers(values))
 
 
 def without_odd_cells(values: Any) -> Any:
     """The cells of a column of numbers, with null for every cell that is not a number."""
     import pyarrow.compute as pc
 
-    return _nulled(values, pc.invert(_are_numbers(values)))
+    return nulled(values, pc.invert(_are_numbers(values)))
 
 
 def _hold_codes(cells: Any, counts: Any, numbers: Any, rows: int) -> bool:
@@ -185,7 +185,8 @@ def _are_markers(values: Any) -> Any:
     return pc.is_in(pc.utf8_lower(values), value_set=pa.array(_MARKERS, values.type))
 
 
-def _nulled(values: Any, mask: Any) -> Any:
+def nulled(values: Any, mask: Any) -> Any:
+    """The values with null where `mask` is true."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -151,17 +151,26 @@ def to_pandas(
     untyped = untyped or (type_ == "number" and is_text(values.type))
     if untyped:
         values = clean_cells(values)
+    series: pd.Series[Any]
     if type_ == "number":
         values = with_points(values) if untyped and decimal_comma else values
         numbers = without_odd_cells(values) if odd_missing else values
-        return _finite(_to_numbers(numbers, untyped=untyped).to_pandas())
-    if type_ == "missing":
+        series = _finite(_to_numbers(numbers, untyped=untyped).to_pandas())
+    elif type_ == "missing":
         # Nothing is learned from a column that is empty in the first file, whatever another file has there.
-        nothing: pd.Series[Any] = pd.Series(np.full(len(values), np.nan))
-        return nothing
-    if type_ == "date":
-        dates: pd.Series[Any] = _cast(values, pa.timestamp("us")).to_pandas()
-        return dates
+        series = pd.Series(np.full(len(values), np.nan))
+    elif type_ == "date":
+        series = _cast(values, pa.timestamp("us")).to_pandas()
+    else:
+        series = _categories(values, untyped=untyped)
+    return series
+
+
+def _categories(values: Any, *, untyped: bool) -> pd.Series[Any]:
+    """Booleans as they are, others as strings; None for a missing value."""
+    import pandas as pd
+    import pyarrow as pa
+
     if pa.types.is_boolean(values.type):
         booleans: pd.Series[Any] = values.to_pandas()
         return booleans

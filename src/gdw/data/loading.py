@@ -282,13 +282,11 @@ def _table(
         reason = repeats if identifiers else types
         raise DataError(f"{origin} has no column left for the inputs, because {reason}")
     notes = [f"not used, because {types}"] if other else []
-    reasons = dict.fromkeys(identifiers, _TEXTS)
-    reasons |= dict.fromkeys(keys, _KEY)
-    for reason in dict.fromkeys(reasons.values()):
-        alike = listed(name for name, why in reasons.items() if why == reason)
-        fix = options.to_use if reason == _KEY else anyhow
-        notes.append(f"not used, because {reason}: {alike}; to use it, {fix}")
-    return InputColumns("table", features, tuple(notes), unused | reasons)
+    for reason, alike, fix in ((_TEXTS, identifiers, anyhow), (_KEY, keys, options.to_use)):
+        if alike:
+            notes.append(f"not used, because {reason}: {listed(alike)}; to use it, {fix}")
+            unused |= dict.fromkeys(alike, reason)
+    return InputColumns("table", features, tuple(notes), unused)
 
 
 def _holds_texts(rows: Rows, name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.errors import DataError
+from gdw.errors import DataError, counted
 from gdw.functional.wrong_targets import SEVERAL
 
 # Numbers that stand for "no label" in many data sets, beside the classes 0, 1, 2, ...
@@ -18,23 +18,26 @@ _TEXTS = ("nan", "NaN", "<NA>")
 
 def placeholder_note(labels: NDArray[Any]) -> tuple[str, ...]:
     """A note if one of the classes in `labels` `(N,)` looks like a mark of missing labels."""
-    mark = None
+    mark = _placeholder(labels)
+    if mark is None:
+        return ()
+    count = int(np.count_nonzero(labels == mark))
+    return (
+        f"y: {mark!r} ({counted(count, 'row')}) is trained as a class like the others; leave these rows out "
+        "if it means that the label is missing",
+    )
+
+
+def _placeholder(labels: NDArray[Any]) -> int | float | str | None:
+    """The class in `labels` `(N,)` that looks like a mark of missing labels; None if there is none."""
     if labels.dtype.kind in "iuf":
         classes = np.unique(labels)
         marks = np.isin(classes, _NUMBERS)
         rest = classes[~marks]
-        if marks.sum() == 1 and len(rest) > 1 and np.array_equal(rest, np.arange(len(rest))):
-            mark = classes[marks].tolist()[0]
-    elif labels.dtype.kind in "OU":
-        names = set(labels.tolist())
-        mark = next((name for name in names if name in _TEXTS or not name.strip()), None)
-    if mark is None:
-        return ()
-    count = np.count_nonzero(labels == mark)
-    return (
-        f"y: {mark!r} ({count:,} rows) is trained as a class like the others; leave these rows out if it "
-        "means that the label is missing",
-    )
+        is_one = marks.sum() == 1 and len(rest) > 1 and np.array_equal(rest, np.arange(len(rest)))
+        return classes[marks].tolist()[0] if is_one else None
+    names = set(labels.tolist()) if labels.dtype.kind in "OU" else ()
+    return next((name for name in names if name in _TEXTS or not name.strip()), None)
 
 
 def several_labels(labels: NDArray[Any], name: str) -> DataError:

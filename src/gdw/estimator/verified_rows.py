@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.data.clean import truth
-from gdw.errors import DataError
+from gdw.errors import DataError, counted
 from gdw.estimator.containers import as_array, is_pandas, unwrapped
 
 # How many classes an error message lists.
@@ -36,7 +36,7 @@ def check_trusted(trusted: Any, length: int) -> tuple[NDArray[np.bool_], tuple[s
         values = _truths(values, absent)
     if not missing:
         return values, ()
-    were = "1 value is" if missing == 1 else f"{missing:,} values are"
+    were = counted(missing, "value is", "values are")
     return values, (f"trusted: {were} missing of {length:,}; these rows count as not verified",)
 
 
@@ -72,7 +72,7 @@ def require_each_class(codes: NDArray[np.int64], classes: NDArray[Any], name: st
     """Raise `DataError` if a class has no clean example. `codes` are those of the clean examples."""
     missing = np.flatnonzero(np.bincount(codes, minlength=len(classes)) == 0)
     if len(missing):
-        word = "1 class has" if len(missing) == 1 else f"{len(missing)} classes have"
+        word = counted(len(missing), "class has", "classes have")
         first = ", ".join(repr(value) for value in classes[missing[:_LISTED]].tolist())
         raise DataError(
             f"{name}: {word} no clean example: {first}{', ...' if len(missing) > _LISTED else ''}. "

@@ -71,21 +71,12 @@ def _plot(
     style: dict[str, Any],
 ) -> None:
     """The mean over the seeds with its standard deviation. Without clean examples it is a dashed line."""
-    points: dict[int, tuple[float, float]] = {}
-    for setting in settings:
-        score = results.score(setting, method, metric.name)
-        if score.mean is not None:
-            size = _clean_examples(results, setting, method)
-            points[size] = (metric.scale * score.mean, metric.scale * (score.spread or 0.0))
-    sizes = sorted(points)
-    if not sizes:
-        return
+    points = _points(results, settings, method, metric)
     label = results.protocol.title(method).replace("$", r"\$")
-    if sizes[0] == 0:
-        axes.axhline(
-            points[0][0], **{**style, "linestyle": ":"}, label=f"{label}, no clean example"
-        )
-    sizes = [size for size in sizes if size]
+    if 0 in points:
+        mean, _ = points.pop(0)
+        axes.axhline(mean, **{**style, "linestyle": ":"}, label=f"{label}, no clean example")
+    sizes = sorted(points)
     if sizes:
         mean, spread = np.array([points[size] for size in sizes]).T
         axes.plot(sizes, mean, label=label, marker=".", **style)
@@ -93,6 +84,19 @@ def _plot(
         axes.set_xscale("log")
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize="small")
         axes.minorticks_off()
+
+
+def _points(
+    results: Results, settings: list[Setting], method: str, metric: Metric
+) -> dict[int, tuple[float, float]]:
+    """The mean of a method over the seeds, and its standard deviation, by the number of clean examples."""
+    points = {}
+    for setting in settings:
+        score = results.score(setting, method, metric.name)
+        if score.mean is not None:
+            size = _clean_examples(results, setting, method)
+            points[size] = (metric.scale * score.mean, metric.scale * (score.spread or 0.0))
+    return points
 
 
 def _clean_examples(results: Results, setting: Setting, method: str) -> int:

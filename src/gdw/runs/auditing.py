@@ -25,7 +25,7 @@ from gdw.audit.evidence import Evidence
 from gdw.audit.issues import REMOVED, THRESHOLD, in_order_of_training, label_issues
 from gdw.audit.matrix import Cells, noise_cells
 from gdw.audit.training_rows import TrainingRows, training_rows
-from gdw.errors import ConfigError, DataError, OutputError, shown
+from gdw.errors import ConfigError, DataError, OutputError, shortened, shown
 from gdw.runs.run import Run, load
 
 if TYPE_CHECKING:
@@ -181,10 +181,9 @@ class RunAudit:
         kept = np.where(wrong, self._suggested(frame), given)[~removed]
         small = classes_that_shrink(given, kept, self.run.label_names)
         if small:
-            more = f" and {len(small) - _SHOWN_CLASSES} more" * (len(small) > _SHOWN_CLASSES)
             raise ConfigError(
                 "no copy is written: some classes would lose more than a third of their rows and keep only "
-                f"{', '.join(small[:_SHOWN_CLASSES])}{more}. Check these rows in "
+                f"{shortened(small, _SHOWN_CLASSES)}. Check these rows in "
                 f"{'the list' if checked else LABEL_ISSUES}; to write the copy all the same, use --force"
             )
 

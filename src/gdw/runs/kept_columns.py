@@ -74,41 +74,51 @@ def keep_columns(
     import pyarrow as pa
 
     rows = source.rows
-    chosen = _chosen(source, keep, set(keys))
+    chosen = _chosen(source, keep, {*keys, *INDEX_COLUMNS})
     names = [name for name in chosen if _is_writable(rows, name)]
-    written, renamed, used = {}, [], set(taken)
-    for name in names:
-        own = free = rows.written_name(name)
-        while free in used:
-            free = f"input_{free}"
-        renamed += [f"{own!r} as {free!r}"] if free != own else []
-        used.add(free)
-        written[free] = rows.arrow(name, source.row_numbers)
+    own = list(map(rows.written_name, names))
+    free = _free_names(own, taken)
+    values = [rows.arrow(name, source.row_numbers) for name in names]
     unfit = [name for name in chosen if name not in names]
     notes = [f"columns of images and other bytes are not written: {listed(unfit)}"] if unfit else []
+    renamed = [
+        f"{one!r} as {other!r}" for one, other in zip(own, free, strict=True) if one != other
+    ]
     if renamed:
         notes.append(
             f"the predictions have columns of the same names: yours are written {', '.join(renamed)}"
         )
-    return KeptColumns(pa.table(written), tuple(notes))
+    return KeptColumns(pa.table(dict(zip(free, values, strict=True))), tuple(notes))
+
+
+def _free_names(names: Sequence[str], taken: Iterable[str]) -> list[str]:
+    """The names, with `input_` before those that others have."""
+    used, found = set(taken), []
+    for name in names:
+        free = name
+        while free in used:
+            free = f"input_{free}"
+        used.add(free)
+        found.append(free)
+    return found
 
 
 def _chosen(source: Source, keep: Sequence[str] | None, keys: set[str]) -> list[str]:
     rows = source.rows
-    if source.kind == "image" and rows.kind == "image":
-        if keep and [*keep] not in (["none"], ["all"]):
+    columns = [name for name in rows.columns if name != "X" or rows.kind is None]
+    of_word: dict[str, list[str]] = {"none": [], "all": columns}
+    word = keep[0] if keep and len(keep) == 1 else ""
+    if source.kind == rows.kind == "image":
+        if keep and word not in of_word:
             raise ConfigError(
                 f"{source.origin} is a folder of images, which has no columns to keep (--keep): the "
                 "predictions have the path of each image"
             )
         return []
-    columns = [name for name in rows.columns if name != "X" or rows.kind is None]
     if keep is None:
-        return [n for n in columns if n in INDEX_COLUMNS or n in keys or is_named_as_key(n)]
-    if [*keep] == ["none"] and "none" not in columns:
-        return []
-    if [*keep] == ["all"] and "all" not in columns:
-        return columns
+        return [name for name in columns if name in keys or is_named_as_key(name)]
+    if word in of_word and word not in columns:
+        return of_word[word]
     return list(dict.fromkeys(rows.resolve_names(keep, source.origin)))
 
 

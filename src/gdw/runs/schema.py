@@ -15,7 +15,7 @@ from gdw.data.checks import odd_cells_note
 from gdw.data.loading import KEY_REASONS, load
 from gdw.data.source import Source
 from gdw.data.text_files import ReadOptions
-from gdw.errors import DataError, composed, nearest
+from gdw.errors import DataError, composed, counted, nearest, shortened
 from gdw.files.documents import Document
 
 SCHEMA = "schema.json"
@@ -208,18 +208,17 @@ def _tables_columns(types: Mapping[str, str], categories: Mapping[str, int]) -> 
     >>> _tables_columns({"age": "number", "city": "category", "size": "number"}, {"city": 3})
     "3 columns: 2 numbers ('age', 'size'), 1 category ('city' with 3 values)"
     """
-    used = {name: type_ for name, type_ in types.items() if type_ != "missing"}
-    parts = []
-    for type_, plural in _PLURALS.items():
-        names = [name for name, known in used.items() if known == type_]
-        counts = [categories.get(name) for name in names]
-        values = ["" if n is None else f" with {n:,} value{'' if n == 1 else 's'}" for n in counts]
-        words = [f"{n!r}{count}" for n, count in zip(names, values, strict=True)][:_SHOWN]
-        more = [f"and {len(names) - _SHOWN} more"] if len(names) > _SHOWN else []
-        if names:
-            counted = f"{len(names)} {type_ if len(names) == 1 else plural}"
-            parts.append(f"{counted} ({', '.join(words + more)})")
-    return f"{len(used)} column{'' if len(used) == 1 else 's'}: {', '.join(parts)}"
+    values = {name: f" with {counted(number, 'value')}" for name, number in categories.items()}
+    described: dict[str, list[str]] = {type_: [] for type_ in _PLURALS}
+    for name, type_ in types.items():
+        if type_ in described:
+            described[type_].append(f"{name!r}{values.get(name, '')}")
+    parts = [
+        f"{counted(len(names), type_, _PLURALS[type_])} ({shortened(names, _SHOWN)})"
+        for type_, names in described.items()
+        if names
+    ]
+    return f"{counted(sum(map(len, described.values())), 'column')}: {', '.join(parts)}"
 
 
 def _type_of_labels(source: Source, label: str | None) -> str:

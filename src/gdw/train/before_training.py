@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import SGD, AdamW, Optimizer
 
 from gdw.data.examples import Examples
-from gdw.errors import ConfigError, ModelError
+from gdw.errors import ConfigError, ModelError, counted
 from gdw.functional.losses import require_distributions
 from gdw.hypergradient.inputs import Forward
 from gdw.hypergradient.preserve import preserved_buffers
@@ -192,20 +192,21 @@ def _check_single(
 
 def in_words(fits: Sequence[Stage], kept: int, run: Stage | None) -> str:
     """What will be done: `8 short trainings to prepare, then 80 epochs`."""
-    left = len(fits) - kept
     texts = []
-    if left:
+    if len(fits) > kept:
         # Each is as long as the run, for example, where a method trains on all examples before.
         longest = 0 if run is None else run.steps * run.size
         short = sum(fit.steps * fit.size for fit in fits) < longest * len(fits)
-        number = f"{left}" if left == len(fits) else f"{left} of {len(fits)}"
-        several = "" if len(fits) == 1 else "s"
-        texts.append(f"{number} {'short ' if short else ''}training{several} to prepare")
+        kind = "short training" if short else "training"
+        texts.append(f"{_part(len(fits) - kept, len(fits), kind)} to prepare")
     if run is not None:
-        epochs = run.epochs - run.first
-        number = f"{epochs} of {run.epochs}" if run.first else f"{epochs}"
-        texts.append(f"{'then ' if texts else ''}{number} epoch{'' if number == '1' else 's'}")
+        epochs = _part(run.epochs - run.first, run.epochs, "epoch")
+        texts.append(f"then {epochs}" if texts else epochs)
     return ", ".join(texts)
+
+
+def _part(number: int, whole: int, noun: str) -> str:
+    return f"{number} of {counted(whole, noun)}" if number < whole else counted(whole, noun)
 
 
 def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:

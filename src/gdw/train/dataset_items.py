@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from gdw.errors import DataError, listed
+from gdw.errors import DataError, counted, listed
 
 # The names of a target in an item that is a mapping, in lower case.
 TARGETS = ("label", "labels", "label_id", "label_ids", "target", "targets", "y", "class")
@@ -46,7 +46,7 @@ def split_item(item: Any, rows: tuple[int, ...]) -> tuple[Any, Any, tuple[str, .
     if len(item) == 3 and _is_whole(item[2]) and int(item[2]) in rows:
         return item[0], item[1], ("the third value, its row number",)
     raise DataError(
-        f"the item has {len(item)} {'value' if len(item) == 1 else 'values'}: return (inputs, target); "
+        f"the item has {counted(len(item), 'value')}: return (inputs, target); "
         "several inputs are a tuple, ((x1, x2), target), and an index is left out"
     )
 

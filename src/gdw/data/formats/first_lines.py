@@ -9,6 +9,7 @@ from typing import Any
 
 from gdw.data.formats.records import DELIMITERS, Record, Records
 from gdw.data.text_files import ReadOptions
+from gdw.errors import counted
 
 _LINES = 20
 _NUMBER = re.compile(r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
@@ -30,7 +31,7 @@ def first_record(
     start, comments = _after_comments(records, first.start, options)
     notes = []
     if comments:
-        lines = f"{comments} line{'' if comments == 1 else 's'}"
+        lines = counted(comments, "line")
         notes.append(f"not read, because comments at the top begin with #: {lines}")
     other = _other_delimiter(records, start) if own else None
     if other is not None:

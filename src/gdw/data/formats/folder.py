@@ -14,7 +14,7 @@ from gdw.data.formats.format import CopyPlan, Format
 from gdw.data.images import IMAGE_SUFFIXES
 from gdw.data.rows import Kind, Rows, suffixes
 from gdw.data.text_files import ReadOptions
-from gdw.errors import DataError, composed, listed, shown
+from gdw.errors import DataError, composed, counted, listed, shortened, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -167,15 +167,14 @@ def _notes(
     """What is not used: other files by their suffix, hidden images, and class folders without images."""
     notes = [_unused(others)] if others else []
     if hidden:
-        are = "1 image is" if len(hidden) == 1 else f"{len(hidden):,} images are"
+        are = counted(len(hidden), "image is", "images are")
         first = shown(min(hidden, key=os.fsencode))
         notes.append(f"{are} not used, because the name begins with a dot; the first is {first}")
     folders = {entry.name for entry in folder.iterdir() if entry.is_dir()}
     empty = sorted(name for name in folders - classes if not name.startswith("."))
     if empty:
-        are, them = (
-            ("1 folder is", "it") if len(empty) == 1 else (f"{len(empty):,} folders are", "them")
-        )
+        are = counted(len(empty), "folder is", "folders are")
+        them = "it" if len(empty) == 1 else "them"
         notes.append(
             f"{are} not used, because there are no images in {them}: {listed(map(shown, empty))}"
         )
@@ -185,10 +184,9 @@ def _notes(
 def _unused(files: Sequence[Path]) -> str:
     count = Counter(shown(path.suffix.lower()) or "no suffix" for path in files)
     kinds = [f"{number:,} {suffix}" for suffix, number in sorted(count.items())]
-    more = f" and {len(kinds) - _SHOWN} more" if len(kinds) > _SHOWN else ""
-    are = "1 file is" if len(files) == 1 else f"{len(files):,} files are"
+    are = counted(len(files), "file is", "files are")
     return (
-        f"{are} not used, because the suffix is not that of an image: {', '.join(kinds[:_SHOWN])}{more}; "
+        f"{are} not used, because the suffix is not that of an image: {shortened(kinds, _SHOWN)}; "
         f"the first is {shown(min(files, key=os.fsencode))}"
     )
 

@@ -188,16 +188,9 @@ class Layout:
 
 def find_layout(path: Path, content: Content, options: ReadOptions, delimiter: str) -> Layout:
     """The layout of a file; `delimiter` is that of the format, unless the options or the file name one."""
-    own = options.delimiter is None
-    delimiter = options.delimiter or delimiter
     quoted = options.quoting != "none"
-    records = Records(content, delimiter, quoted=quoted)
-    start = records.beginning
-    excel = _EXCEL_DELIMITER.match(content, start)
-    if excel is not None:
-        start = excel.end()
-        if options.delimiter is None and excel[1].isascii():
-            records, own = Records(content, excel[1].decode(), quoted=quoted), False
+    records = Records(content, options.delimiter or delimiter, quoted=quoted)
+    records, start, own = _after_excel(records, own=options.delimiter is None)
     notes: tuple[str, ...] = ()
     first = next((record for record in records.read(start) if record.body), None)
     if first is not None and may_be_odd(first.body, records.delimiter, own=own):
@@ -213,6 +206,25 @@ def find_layout(path: Path, content: Content, options: ReadOptions, delimiter: s
             names = _names(path, cells, records.delimiter.decode(), options.encoding)
             return Layout(path, records, names, record.start + len(record.raw), notes)
     raise DataError(f"{shown(path)} has no rows: expected a header line and at least one example")
+
+
+def _after_excel(records: Records, *, own: bool) -> tuple[Records, int, bool]:
+    """Read the line `sep=;` at the start, by which Excel names the delimiter.
+
+    Args:
+        records: by the delimiter of the format or of the options.
+        own: whether the file may choose the delimiter.
+
+    Returns:
+        The records, where they begin, and whether the first lines may still choose the delimiter.
+    """
+    line = _EXCEL_DELIMITER.match(records.content, records.beginning)
+    if line is None:
+        return records, records.beginning, own
+    if own and line[1].isascii():
+        records = Records(records.content, line[1].decode(), quoted=records.quoted)
+        return records, line.end(), False
+    return records, line.end(), own
 
 
 def may_be_odd(line: bytes, delimiter: bytes, *, own: bool) -> bool:

@@ -59,22 +59,32 @@ def _is_of_output(error: OSError) -> bool:
 
 def _usage(error: Any) -> str:
     """What is wrong with the command line, and the nearest option or where help is."""
-    ctx, unknown = error.ctx, str(getattr(error, "option_name", ""))
+    ctx, kind = error.ctx, type(error).__name__
     command = ctx.command_path if ctx is not None else "gdw"
-    if type(error).__name__ == "NoSuchOption" and ctx is not None:
-        known = [name for param in ctx.command.get_params(ctx) for name in param.opts]
-        hint = (_set_instead(unknown) if ctx.info_name == "train" else "") or nearest(
-            unknown, known
-        )
-        return f"{command} has no option {unknown}.{hint} See {command} --help"
-    if type(error).__name__ == "MissingParameter" and error.param is not None:
-        from gdw.cli.help_page import name_as_typed
+    if kind == "NoSuchOption" and ctx is not None:
+        what = f"{command} has no option {error.option_name}.{_hint(ctx, error.option_name)}"
+    elif kind == "MissingParameter" and error.param is not None:
+        what = f"{command} needs {_described(error.param)}."
+    else:
+        what = f"{_uncapitalised(error.format_message().rstrip('.'))}."
+    return f"{what} See {command} --help"
 
-        about = error.param.help.rstrip(".").partition(". ")[0]
-        name = name_as_typed(error.param)
-        return f"{command} needs {name} ({about[:1].lower()}{about[1:]}). See {command} --help"
-    message = error.format_message().rstrip(".")
-    return f"{message[:1].lower()}{message[1:]}. See {command} --help"
+
+def _hint(ctx: Any, unknown: str) -> str:
+    """Instead of an option that the command of `ctx` does not have."""
+    known = [name for param in ctx.command.get_params(ctx) for name in param.opts]
+    return (_set_instead(unknown) if ctx.info_name == "train" else "") or nearest(unknown, known)
+
+
+def _described(param: Any) -> str:
+    from gdw.cli.help_page import name_as_typed
+
+    about = param.help.rstrip(".").partition(". ")[0]
+    return f"{name_as_typed(param)} ({_uncapitalised(about)})"
+
+
+def _uncapitalised(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _set_instead(flag: str) -> str:

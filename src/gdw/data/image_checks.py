@@ -14,7 +14,7 @@ import numpy as np
 
 from gdw.data.images import fault, named, path_of
 from gdw.data.source import Source
-from gdw.errors import DataError
+from gdw.errors import DataError, counted
 
 SKIP = "--skip-broken (skip_broken=True) leaves such images out"
 """What a run can do about images that cannot be read."""
@@ -114,10 +114,7 @@ def checked(source: Source, *, skip: bool) -> Source:
 
 
 def _note(source: Source, broken: Mapping[int, str]) -> str:
-    one = len(broken) == 1
-    are = (
-        "1 image cannot be read and is" if one else f"{len(broken):,} images cannot be read and are"
-    )
+    are = counted(len(broken), "image cannot be read and is", "images cannot be read and are")
     first = [f"{_place(source, i)} ({reason})" for i, reason in list(broken.items())[:_SHOWN]]
     rest = f"; and {len(broken) - _SHOWN:,} more" if len(broken) > _SHOWN else ""
     return f"{are} left out: {'; '.join(first)}{rest}"

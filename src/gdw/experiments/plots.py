@@ -150,14 +150,15 @@ def _plot_bars(axes: Axes, results: Results, group: Group, setting: Setting, wid
     measure = measure_of(results)
     scores = [results.score(setting, method, measure.name) for method in group.methods]
     places = np.arange(len(scores))
-    means = np.array([measure.scale * s.mean if s.mean is not None else np.nan for s in scores])
-    spreads = [measure.scale * s.spread if s.spread is not None else 0.0 for s in scores]
+    means = measure.scale * np.array(
+        [score.mean for score in scores], dtype=np.float64
+    )  # None: NaN
+    spreads = measure.scale * np.array([score.spread or 0.0 for score in scores])
     colours = [_COLOURS[i % 8] for i in range(len(scores))]
     axes.barh(places, means, xerr=spreads, color=colours, height=0.7, error_kw={"elinewidth": 1})
-    titles = [
-        _folded(results.protocol.title(m), 60 if is_wide(width) else 18) for m in group.methods
-    ]
-    axes.set_yticks(places, titles, fontsize="medium" if is_wide(width) else "small")
+    letters, size = (60, "medium") if is_wide(width) else (18, "small")
+    titles = [_folded(results.protocol.title(method), letters) for method in group.methods]
+    axes.set_yticks(places, titles, fontsize=size)
     axes.invert_yaxis()
     known = means[np.isfinite(means)]
     if len(known):

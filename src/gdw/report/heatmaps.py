@@ -200,10 +200,7 @@ def _heat_map(
     # Without interpolation the page holds one pixel per cell, sharp at any size.
     image = axes.imshow(matrix, cmap=SCALE, interpolation="none", aspect="auto", **limits)
     if wide and not few:
-        bar = figure_of(axes).colorbar(image, ax=axes, fraction=0.04)
-        bar.outline.set_visible(False)
-        if percent:
-            percent_axes(bar.ax.yaxis)
+        _add_scale(axes, image, percent=percent)
     axes.set_title(meaning, loc="left", fontsize="medium")
     axes.spines[:].set_visible(False)
     size = ("medium" if wide else "small") if few else "x-small"
@@ -214,6 +211,14 @@ def _heat_map(
             axes, matrix, image, small=not wide and len(names) > _VERY_FEW, percent=percent
         )
     return axes
+
+
+def _add_scale(axes: Axes, image: Any, *, percent: bool) -> None:
+    """Show beside the map which colour is which value."""
+    bar = figure_of(axes).colorbar(image, ax=axes, fraction=0.04)
+    bar.outline.set_visible(False)
+    if percent:
+        percent_axes(bar.ax.yaxis)
 
 
 def _letters_on_phone(names: list[str]) -> int:

@@ -93,16 +93,16 @@ def answers(data: Any, X: Any, y: ArrayLike | None) -> tuple[np.ndarray[Any, Any
         ConfigError: `X` or `y` is missing.
         DataError: the numbers of rows or classes differ.
     """
+    predicts = is_classifier(data)
+    if y is None or predicts != (X is not None):
+        call = "classifier, X, y) with labelled data" if predicts else "probabilities, y=labels)"
+        raise ConfigError(f"expected plot_reliability({call}")
     labels = np.asarray(y)
-    if is_classifier(data):
-        if X is None or y is None:
-            raise ConfigError("expected plot_reliability(classifier, X, y) with labelled data")
-        probabilities = np.asarray(data.predict_proba(X), dtype=np.float32)
-        classes = np.asarray(data.classes_)
+    if predicts:
+        found, classes = data.predict_proba(X), np.asarray(data.classes_)
     else:
-        if X is not None or y is None:
-            raise ConfigError("expected plot_reliability(probabilities, y=labels)")
-        probabilities, classes = np.asarray(data, dtype=np.float32), np.unique(labels)
+        found, classes = data, np.unique(labels)
+    probabilities = np.asarray(found, dtype=np.float32)
     if probabilities.shape != (len(labels), len(classes)) or labels.ndim != 1:
         raise DataError(
             f"expected probabilities of shape (N, C) for the N labels and C classes in y, "

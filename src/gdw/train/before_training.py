@@ -1,8 +1,10 @@
-"""Before the first step: the data sets of a training, and the check of its model and data."""
+"""Before the first step: the data sets of a training, and what makes its model ready and checks it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -28,6 +30,7 @@ from gdw.train.evaluation import (
 from gdw.train.feed import BatchStreams, Data, DataSets, as_dataset, batches, place
 from gdw.train.processes import Processes, seeded
 from gdw.train.progress import TRAINING, Stage
+from gdw.train.threads import Threads, layer_work
 
 
 class StoppedInPreparation(KeyboardInterrupt):
@@ -82,6 +85,30 @@ def make_sets(
         meta=as_dataset(meta, "meta") if method.needs_clean and meta is not None else None,
         test=as_dataset(test, "test") if test is not None else None,
     )
+
+
+def make_ready(
+    model: nn.Module, sets: DataSets, config: TrainConfig, processes: Processes, forward: Forward
+) -> AbstractContextManager[None]:
+    """Move the model to the device, in train mode and equal on every process, and check it.
+
+    Returns:
+        A context with the number of threads that suits it.
+    """
+    model.to(processes.device, torch.float64 if config.precision == "64" else None)
+    if not model.training:
+        model.train()
+    processes.share(model)
+    check = partial(
+        check_before_training, model, vars(sets), forward, config=config, processes=processes.size
+    )
+    # With one thread there is no choice.
+    if processes.device.type != "cpu" or torch.get_num_threads() == 1:
+        processes.together(check)
+        return nullcontext()
+    batch_size = config.batch_size / processes.size
+    work = layer_work(model, batch_size, lambda: processes.together(check))
+    return Threads(work, processes.size)
 
 
 def check_before_training(

@@ -22,10 +22,9 @@ from gdw.reweight.preparation import (
     stratified_folds,
 )
 from gdw.seeding import generator
-from gdw.train.before_training import run_stage
+from gdw.train.before_training import make_ready, run_stage
 from gdw.train.feed import DataSets
 from gdw.train.progress import Stage
-from gdw.train.threads import make_ready
 
 if TYPE_CHECKING:
     from gdw.train.trainer import Trainer

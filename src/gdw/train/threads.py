@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from gdw.hypergradient.inputs import Forward
-    from gdw.train.config import TrainConfig
-    from gdw.train.feed import DataSets
-    from gdw.train.processes import Processes
 
 SMALL_LAYER = 50_000_000
 """One thread is used where the layers have fewer multiplications than this for a batch, on average.
@@ -37,20 +31,18 @@ class Threads:
 
     Args:
         work: of a layer, from `layer_work`.
-        processes: those that train together.
+        processes: how many train together.
     """
 
-    def __init__(self, work: float, processes: Processes) -> None:
+    def __init__(self, work: float, processes: int) -> None:
         self._work, self._processes = work, processes
         self._before: int | None = None
 
     def __enter__(self) -> None:
         import torch
 
-        number = torch.get_num_threads()
-        on_cpu = self._processes.device.type == "cpu"
-        is_small = on_cpu and 0 < self._work < SMALL_LAYER
-        if is_small and number > 1 and not _is_given(number, self._processes.size):
+        number, is_small = torch.get_num_threads(), 0 < self._work < SMALL_LAYER
+        if is_small and number > 1 and not _is_given(number, self._processes):
             self._before = number
             torch.set_num_threads(1)
 
@@ -59,29 +51,6 @@ class Threads:
 
         if self._before is not None:
             torch.set_num_threads(self._before)
-
-
-def make_ready(
-    model: nn.Module, sets: DataSets, config: TrainConfig, processes: Processes, forward: Forward
-) -> Threads:
-    """Move the model to the device, in train mode and equal on every process, and check it.
-
-    Returns:
-        A context with the number of threads that suits it.
-    """
-    import torch
-
-    from gdw.train.before_training import check_before_training
-
-    model.to(processes.device, torch.float64 if config.precision == "64" else None)
-    if not model.training:
-        model.train()
-    processes.share(model)
-    check = partial(
-        check_before_training, model, vars(sets), forward, config=config, processes=processes.size
-    )
-    batch_size = config.batch_size / processes.size
-    return Threads(layer_work(model, batch_size, lambda: processes.together(check)), processes)
 
 
 def layer_work(model: nn.Module, batch_size: float, run: Callable[[], object]) -> float:

@@ -20,6 +20,7 @@ from gdw.train.before_training import (
     in_words,
     last_epoch,
     make_optimizer,
+    make_ready,
     make_sets,
     make_streams,
     run_stage,
@@ -33,7 +34,6 @@ from gdw.train.output import FitResult, Output, TrainingOutput
 from gdw.train.preparing import Build, TrainerPreparation
 from gdw.train.processes import Interrupt, Processes, seeded
 from gdw.train.progress import Progress, Stage, make_progress
-from gdw.train.threads import make_ready
 
 
 class Trainer(ShortRepr):

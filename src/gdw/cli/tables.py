@@ -112,6 +112,11 @@ class _Column:
         self.narrowest = max(map(cell_len, [*self.name.split(), *words]), default=1)
         self.widest = max(map(cell_len, [self.name, *cells[1:]]), default=1)
 
+    def heading(self, *, is_wide_enough: bool) -> str:
+        """The name, in several lines if the terminal is not wide enough. The cells of figures stay on one."""
+        is_whole = self.wraps or is_wide_enough
+        return self.name if is_whole else _wrapped(self.name, self.narrowest)
+
 
 def _columns(
     header: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1, paths: int = 0
@@ -147,10 +152,8 @@ def _print(columns: Sequence[_Column], best: Best = ()) -> None:
     is_wide_enough = sum(column.widest + 3 for column in columns) + 1 <= width()
     table = Table()
     for column in columns:
-        # The cells of figures stay on one line; the names above them need not.
-        is_whole = column.wraps or is_wide_enough
         table.add_column(
-            escape(column.name if is_whole else _wrapped(column.name, column.narrowest)),
+            escape(column.heading(is_wide_enough=is_wide_enough)),
             justify="left" if column.is_text else "right",
             no_wrap=not column.wraps,
             min_width=column.narrowest,
@@ -165,13 +168,18 @@ def _print_blocks(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         say(" ".join(row[0].split("\n")))
         others = [f"{name}: {text}" for name, text in zip(header[1:], row[1:], strict=True) if text]
-        lines: list[str] = []
-        for other in (" ".join(printable(other).split("\n")) for other in others):
-            if lines and len(lines[-1]) + 2 + len(other) <= width():
-                lines[-1] += f", {other}"
-            else:
-                lines.append(f"  {other}")
-        say("\n".join(lines))
+        say(_filled([" ".join(printable(other).split("\n")) for other in others]))
+
+
+def _filled(parts: Sequence[str]) -> str:
+    """Texts that stay whole, with commas between them, in lines as wide as the terminal."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + 2 + len(part) <= width():
+            lines[-1] += f", {part}"
+        else:
+            lines.append(f"  {part}")
+    return "\n".join(lines)
 
 
 def _wrapped(text: str, columns: int, indent: str = "") -> str:

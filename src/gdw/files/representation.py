@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sized
 from dataclasses import fields, is_dataclass
+from functools import singledispatch
 from numbers import Real
 from typing import Any
 
@@ -26,6 +27,7 @@ class ShortRepr:
         return f"{type(self).__name__}({', '.join(f'{k}={summary(v)}' for k, v in shown)})"
 
 
+@singledispatch
 def summary(value: Any) -> str:
     """A value in a few words: `float32 (60, 4)` for an array or tensor, 4 digits of a number.
 
@@ -34,17 +36,31 @@ def summary(value: Any) -> str:
     ('float64 (60, 4)', '0.6667', '{accuracy=0.6667}')
     """
     if hasattr(value, "dtype") and hasattr(value, "shape"):
-        if not len(value.shape):
-            return f"{float(value):.4g}"
-        return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
-    if isinstance(value, Mapping):
-        entries = [f"{k}={summary(v)}" for k, v in value.items() if isinstance(v, (Real, str))]
-        return f"{{{', '.join(entries[:_MOST_ENTRIES])}{', ...' * (len(entries) > _MOST_ENTRIES)}}}"
-    if isinstance(value, type):
-        return value.__name__
-    if isinstance(value, float):
-        return f"{value:.4g}"
+        return _of_array(value)
     plain: Any = object.__repr__
     if type(value).__repr__ is plain and isinstance(value, Sized):
         return f"{len(value):,} of {type(value).__name__}"
     return brief(value, _MOST_LETTERS)
+
+
+@summary.register
+def _of_number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+@summary.register
+def _of_class(value: type) -> str:
+    return value.__name__
+
+
+@summary.register(Mapping)
+def _of_mapping(value: Mapping[Any, Any]) -> str:
+    """The entries that are numbers or texts."""
+    entries = [f"{k}={summary(v)}" for k, v in value.items() if isinstance(v, (Real, str))]
+    return f"{{{', '.join(entries[:_MOST_ENTRIES])}{', ...' * (len(entries) > _MOST_ENTRIES)}}}"
+
+
+def _of_array(value: Any) -> str:
+    if not len(value.shape):
+        return f"{float(value):.4g}"
+    return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"

@@ -169,15 +169,17 @@ def row_number_note(
             f"{listed(telling)} numbers the rows and tells the label, because the rows are sorted by label: "
             f"leave it out with {drop(telling)} unless new rows are numbered the same way"
         )
-    left = [name for name in types if not named and name not in (*telling, *leaks)]
-    asked = {name: why for name in left if (why := _row_of(rows, name, types[name]))}
-    if asked:
-        described = [f"{name!r} ({why})" for name, why in asked.items()]
-        notes.append(
-            f"learning also from {_shortened(described)}: what only says which row it is should be left out, "
-            f"with {drop([*asked])}"
-        )
-    return tuple(notes)
+    left = {name: type_ for name, type_ in types.items() if name not in (*telling, *leaks)}
+    return (*notes, *([] if named else _key_note(rows, left, drop)))
+
+
+def _key_note(
+    rows: Rows, types: Mapping[str, ColumnType], drop: Callable[[Sequence[str]], str]
+) -> list[str]:
+    asked = {name: why for name, type_ in types.items() if (why := _row_of(rows, name, type_))}
+    described = _shortened([f"{name!r} ({why})" for name, why in asked.items()])
+    advice = "what only says which row it is should be left out, with"
+    return [f"learning also from {described}: {advice} {drop([*asked])}"] if asked else []
 
 
 def _row_of(rows: Rows, name: str, type_: ColumnType) -> str:

@@ -32,8 +32,8 @@ FITTED = "encoder.skops"
 MAX_CATEGORIES = 1000
 TYPES = ("number", "date", "category")
 
-# Numbers below zero that often stand for a missing value in a column without other ones.
 _SHOWN = 8
+# Numbers below zero that often stand for a missing value in a column without other ones.
 _STAND_INS = (-1, -9, -99, -999, -9999, -99999, -999999)
 
 # The category of missing values. An empty cell is a missing value, so no other category has this name.
@@ -184,15 +184,10 @@ def _transformer(clean: pd.DataFrame, types: dict[str, str]) -> Any:
 
 def _notes(numbers: pd.DataFrame, categories: Mapping[str, int]) -> tuple[str, ...]:
     """Notes on columns with a single value, and on numbers that may stand for a missing value."""
-    low, high = numbers.min(), numbers.max()
-    full = numbers.notna().all()
-    constant = [str(name) for name in numbers.columns[(low == high) & full]]
+    is_one = (numbers.min() == numbers.max()) & numbers.notna().all()
+    constant = [str(name) for name in numbers.columns[is_one]]
     constant += [name for name, count in categories.items() if count == 1]
-    odd = []
-    for name in numbers.columns[low.isin(_STAND_INS)]:
-        rest = numbers[name][numbers[name] != low[name]]
-        if len(rest) and rest.min() >= 0:
-            odd.append(f"{len(numbers) - len(rest):,} times {low[name]:g} in {name!r}")
+    odd = _stand_ins(numbers)
     notes = []
     if constant:
         notes.append(
@@ -203,6 +198,16 @@ def _notes(numbers: pd.DataFrame, categories: Mapping[str, int]) -> tuple[str, .
             f"read as numbers: {'; '.join(odd[:_SHOWN])}; if they mean missing values, leave the cells empty"
         )
     return tuple(notes)
+
+
+def _stand_ins(numbers: pd.DataFrame) -> list[str]:
+    """For each column whose only negative number is one that may stand for a missing value, how often."""
+    low, found = numbers.min(), []
+    for name in numbers.columns[low.isin(_STAND_INS)]:
+        rest = numbers[name][numbers[name] != low[name]]
+        if len(rest) and rest.min() >= 0:
+            found.append(f"{len(numbers) - len(rest):,} times {low[name]:g} in {name!r}")
+    return found
 
 
 def _numeric(types: dict[str, str]) -> list[str]:

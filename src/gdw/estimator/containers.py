@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -90,13 +89,6 @@ def is_pandas(values: Any) -> bool:
 def is_frame(values: Any) -> bool:
     """Whether `values` is a data frame."""
     return hasattr(values, "iloc") and hasattr(values, "columns")
-
-
-def is_picture(value: Any) -> bool:
-    """Whether `value` is an image of Pillow, or the path of one."""
-    from PIL import Image
-
-    return isinstance(value, (Image.Image, os.PathLike))
 
 
 def is_encoded_picture(value: Any) -> bool:

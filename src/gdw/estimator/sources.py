@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +13,11 @@ from numpy.typing import NDArray
 from gdw.data.checks import column_notes, odd_cells_note, row_number_note
 from gdw.data.column_contents import holds_images
 from gdw.data.columns import ColumnType, feature_types
+from gdw.data.data_frames import frame_rows, plain
 from gdw.data.loading import ColumnOptions, recognise_inputs
 from gdw.data.rows import Kind, Rows, TableRows
 from gdw.data.source import Source, from_arrays
 from gdw.errors import DataError, composed
-from gdw.estimator.containers import is_picture
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +27,6 @@ _TEXT, _REMEDY = (
     "give it alone as text (X['...']), or ",
     "encode it yourself (numbers: X.to_numpy())",
 )
-# What Pillow has beyond this becomes RGB before it is written as TIFF.
-_MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I", "F", "I;16", "I;16B", "I;16L")
 
 
 def column_names(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -48,7 +43,7 @@ def frame_source(frame: pd.DataFrame, codes: NDArray[np.int64], names: Sequence[
     Raises:
         DataError: there is nothing to learn from, or no feature can be made of a column.
     """
-    rows = _frame_rows(frame, column_names(frame))
+    rows = frame_rows(frame, column_names(frame), ORIGIN)
     options = ColumnOptions(None, None, None, None, (), _REMEDY, _TEXT, _drop)
     inputs = recognise_inputs(rows, options, ORIGIN)
     source = _whole(rows, inputs.kind, inputs.columns)
@@ -84,7 +79,7 @@ def frame_like(
         types: for a table, the type of each of `columns`.
     """
     used = [position for position, name in enumerate(names) if name in set(columns)]
-    rows = _frame_rows(frame.iloc[:, used], [names[position] for position in used])
+    rows = frame_rows(frame.iloc[:, used], [names[position] for position in used], ORIGIN)
     source = _whole(rows, kind, columns)
     if kind != "table":
         return source
@@ -103,7 +98,7 @@ def text_source(texts: Sequence[str | None]) -> Source:
             f"X[{row}] holds {error.object[error.start : error.end]!r}, half of a character: write the text "
             "anew with errors='replace'"
         ) from None
-    rows = _FrameRows(pa.table({"text": values}), Path(ORIGIN))
+    rows = TableRows(pa.table({"text": values}), Path(ORIGIN))
     return _whole(rows, "text", ("text",))
 
 
@@ -123,13 +118,6 @@ def are_image_files(texts: Sequence[Any]) -> bool:
 
     names = [text for text in texts if isinstance(text, str) and text.isprintable()]
     return bool(names) and holds_images(pa.chunked_array([pa.array(names, pa.large_string())]))
-
-
-class _FrameRows(TableRows):
-    """The rows of a table in memory, which are counted from 0."""
-
-    def where(self, row: int) -> str:
-        return f"row {row} of {ORIGIN}"
 
 
 class _PictureRows(Rows):
@@ -160,7 +148,7 @@ class _PictureRows(Rows):
 
 def _file_or_bytes(picture: Any, row: int) -> Any:
     """What `gdw.data.images.decode` takes."""
-    return _plain(_from_pixels(picture, row) if isinstance(picture, np.ndarray) else picture)
+    return plain(_from_pixels(picture, row) if isinstance(picture, np.ndarray) else picture)
 
 
 def _from_pixels(pixels: NDArray[Any], row: int) -> Any:
@@ -175,67 +163,5 @@ def _from_pixels(pixels: NDArray[Any], row: int) -> Any:
     return Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and channels == 1 else pixels)
 
 
-def _written(picture: Any) -> bytes:
-    """An image of Pillow as an uncompressed TIFF file, turned as its EXIF data say."""
-    from PIL import ImageOps
-
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode not in _MODES:
-        upright = upright.convert("RGBA" if "transparency" in upright.info else "RGB")
-    buffer = io.BytesIO()
-    upright.save(buffer, "TIFF", exif=b"")
-    return buffer.getvalue()
-
-
 def _whole(rows: Rows, kind: Kind, columns: Sequence[str]) -> Source:
     return Source(kind, ORIGIN, (), None, np.arange(len(rows)), tuple(columns), rows)
-
-
-def _frame_rows(frame: pd.DataFrame, names: Sequence[str]) -> TableRows:
-    import pyarrow as pa
-
-    columns = {name: _arrow(frame.iloc[:, i], name) for i, name in enumerate(names)}
-    return _FrameRows(pa.table(columns), Path(ORIGIN))
-
-
-def _arrow(column: pd.Series[Any], name: str) -> Any:
-    """The column for Arrow. What pandas calls a category is one, whatever its values are."""
-    import pandas as pd
-    import pyarrow as pa
-
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return _texts(column).dictionary_encode()
-    if isinstance(column.dtype, pd.SparseDtype):
-        column = pd.Series(np.asarray(column))
-    if column.dtype.kind == "M":
-        # finer times than the reader of tables can take
-        column = column.dt.as_unit("us")
-    if column.dtype == object:
-        column = column.map(_plain)
-    try:
-        return pa.array(column, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        # several types in one column: names
-        return _texts(column, name)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, UUID):
-        return str(value)
-    return _written(value) if is_picture(value) else value
-
-
-def _texts(column: pd.Series[Any], name: str = "") -> Any:
-    import pyarrow as pa
-
-    unfit = (dict, complex)
-    nested = next((value for value in column if np.ndim(value) or isinstance(value, unfit)), None)
-    if nested is not None:
-        raise DataError(
-            f"column {name!r} of {ORIGIN} holds {type(nested).__name__} values, which cannot be a feature "
-            "of a table: drop it, or give it alone"
-        )
-    texts = column.astype(object).map(str).where(column.notna(), None)
-    return pa.array(texts.tolist(), pa.string())

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gdw.data.data_frames import is_picture
 from gdw.data.loading import INDEX_COLUMNS
 from gdw.errors import DataError, listed
-from gdw.estimator.containers import as_array, is_encoded_picture, is_frame, is_picture
+from gdw.estimator.containers import as_array, is_encoded_picture, is_frame
 from gdw.estimator.sources import are_image_files
 
 Form = Literal["numbers", "sparse", "table", "texts", "pictures", "images", "untouched"]

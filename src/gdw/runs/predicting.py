@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +19,8 @@ from gdw.data.source import Source
 from gdw.files.documents import write_atomically
 from gdw.files.formula import escaped
 from gdw.runs.kept_columns import KeptColumns, keep_columns
-from gdw.runs.run import Run
+from gdw.runs.new_data import NewData, source_of
+from gdw.runs.run import Run, load
 from gdw.runs.schema import as_type
 
 if TYPE_CHECKING:
@@ -30,52 +32,69 @@ SUFFIXES = (".csv", ".parquet", ".jsonl")
 _CODE = re.compile(r'(?<=[{,])"prediction":(\d+)(?=[,}])')
 
 
-def predict_proba(run: Run, source: Source, *, batch_size: int = 512) -> NDArray[np.float32]:
+def predict_proba(
+    run: Run | str | os.PathLike[str], data: NewData, *, batch_size: int = 512
+) -> NDArray[np.float32]:
     """Predict class probabilities.
 
     Args:
-        run: a finished run.
-        source: N examples, from `Run.read`.
+        run: a finished run, or its folder.
+        data: N examples in the form of the training data, as `predict` takes them.
         batch_size: examples per batch.
 
     Returns:
-        float32 `(N, C)`, in the order of `source`; columns in the order of `run.label_names`.
+        float32 `(N, C)`, in the order of `data`; columns in the order of `Run.label_names`. An image that was
+        left out, because the run leaves out those that cannot be read, has no row.
 
     Raises:
         RunError: the run has not finished, or is damaged.
+        DataError: `data` have another form than the training data.
     """
     import torch
 
     from gdw.train.evaluation import predict_probabilities
 
+    run = load(run)
+    source = source_of(run, data)
     batches = predict_probabilities(run.model, run.encode(source), batch_size=batch_size)
     probabilities: NDArray[np.float32] = torch.cat([p for _, p in batches]).numpy()
     return probabilities
 
 
-def predict(run: Run, source: Source, *, keep: Sequence[str] | None = None) -> pd.DataFrame:
+def predict(
+    run: Run | str | os.PathLike[str], data: NewData, *, keep: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Predict labels and class probabilities.
 
     Args:
-        run: a finished run.
-        source: N examples, from `Run.read`.
-        keep: the columns of `source` to repeat beside the predictions, see `kept`.
+        run: a finished run, or its folder.
+        data: N examples in the form of the training data; labels are not needed. A file or folder, a data
+            frame of pandas, Polars or Arrow, what `Run.read` gives, or an array if the run learned from one.
+        keep: the columns of `data` to repeat beside the predictions, see `kept`.
 
     Returns:
         A data frame of a row for each example, and one without a prediction for each image that was left out
         because it cannot be read (`Source.skipped`), in the order of the file: `row` (the number of the row
         in the file, from 0), for a folder `path` (of the image in it), the kept columns, `prediction` (the
-        most probable class), `confidence` (its probability), and `p(NAME)` for each class.
+        most probable class), `confidence` (its probability), and `p(NAME)` for each class. The
+        index is that of a data frame of pandas.
 
     Raises:
         RunError: the run has not finished, or is damaged.
-        DataError: there is no column of a name in `keep`.
+        DataError: `data` have another form than the training data, or no column of a name in `keep`.
+
+    Example:
+        >>> gdw.runs.predict("runs/table", "new.csv")  # doctest: +SKIP
     """
+    import pandas as pd
+
+    run = load(run)
+    source = source_of(run, data)
     own = kept(run, source, keep)
     frame = predictions(run, source)
     for place, name in enumerate(own.table.column_names, _own_start(frame)):
         frame.insert(place, name, own.table[name].to_pandas(integer_object_nulls=True))
-    return frame
+    return frame.set_axis(data.index) if isinstance(data, pd.DataFrame) else frame
 
 
 def predictions(run: Run, source: Source) -> pd.DataFrame:

@@ -191,7 +191,7 @@ class Run:
         self,
         path: str,
         *,
-        label: str | None,
+        label: str | None = None,
         limit: int | None = None,
         skip_broken: bool | None = None,
     ) -> Source:
@@ -199,7 +199,7 @@ class Run:
 
         Args:
             path: the file or folder.
-            label: its label column; None to read no labels.
+            label: its label column; by default no labels are read, as for predictions.
             limit: read only that many rows, drawn at random.
             skip_broken: leave out images that cannot be read; `Source.skipped` names them. Default: as in
                 training.
@@ -282,10 +282,15 @@ def load(run: str | os.PathLike[str] | Run) -> Run:
 
     Raises:
         RunError: there is no run at this path.
+        ConfigError: `run` is neither a path nor a `Run`.
 
     Example:
         >>> run = gdw.load("runs/animals")  # doctest: +SKIP
         >>> run.history[-1]["test_accuracy"], run.label_names  # doctest: +SKIP
         (0.93, ('cat', 'dog'))
     """
-    return run if isinstance(run, Run) else Run(run)
+    if isinstance(run, Run):
+        return run
+    if not isinstance(run, (str, os.PathLike)):
+        raise ConfigError(f"expected the folder of a run, or a Run, found {type(run).__name__}")
+    return Run(run)

@@ -14,6 +14,7 @@ from gdw.reweight import METHODS
 from gdw.train import Trainer
 from gdw.train.before_training import StoppedInPreparation
 from gdw.train.progress import TRAINING, Progress, Stage
+from gdw.train.resuming import PreparedAgainWarning
 from tests.train.small import (
     assert_same,
     config,
@@ -120,7 +121,7 @@ def stopped(folder: Path, patch: pytest.MonkeyPatch, number: int = 4, **options:
 
 
 def test_other_labels_or_options_prepare_anew(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = stopped(tmp_path / "run", monkeypatch)
     inputs, labels = data()
@@ -128,30 +129,20 @@ def test_other_labels_or_options_prepare_anew(
     labels[7] = (labels[7] + 1) % 3
     straight, changed = network(), network()
     Trainer(settings).fit(straight, (inputs, labels), data(20, seed=1))
-    capsys.readouterr()
     output = tmp_path / "run"
-    Trainer(settings).fit(changed, (inputs, labels), data(20, seed=1), output=output, resume=True)
-    told = "data, options or model have changed since: the preparation starts again\n"
-    assert told in capsys.readouterr().err
+    told = "data, options or model have changed since: the preparation starts again"
+    with pytest.warns(PreparedAgainWarning, match=told):
+        Trainer(settings).fit(
+            changed, (inputs, labels), data(20, seed=1), output=output, resume=True
+        )
     assert_same(changed, straight)
     stopped(tmp_path / "other", monkeypatch)
-    capsys.readouterr()
-    fit(
-        network(),
-        config(method="robust", lr=0.02, progress="lines"),
-        output=tmp_path / "other",
-        resume=True,
-    )
-    assert told in capsys.readouterr().err
+    other = config(method="robust", lr=0.02)
+    with pytest.warns(PreparedAgainWarning, match=told):
+        fit(network(), other, output=tmp_path / "other", resume=True)
     stopped(tmp_path / "same", monkeypatch)
-    capsys.readouterr()
-    fit(
-        network(),
-        config(method="robust", progress="lines", workers=0, last_epochs=2),
-        output=tmp_path / "same",
-        resume=True,
-    )
-    assert told not in capsys.readouterr().err
+    same = config(method="robust", workers=0, last_epochs=2)
+    fit(network(), same, output=tmp_path / "same", resume=True)
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", None])

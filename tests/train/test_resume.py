@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from gdw.data.examples import Examples
 from gdw.errors import RunError
 from gdw.reweight import METHODS
 from gdw.train import RunFolder, Trainer
+from gdw.train.resuming import checksums
 from tests.train.small import (
     CLASSES,
     FEATURES,
@@ -20,6 +22,7 @@ from tests.train.small import (
     assert_same,
     config,
     ctrl_c,
+    data,
     fit,
     network,
     timeless,
@@ -52,6 +55,58 @@ def test_a_model_of_another_form_is_refused_and_nothing_changes(tmp_path: Path) 
     with pytest.raises(RunError, match=message):
         fit(other, config(), output=tmp_path / "run", resume=True)
     assert before == {path: path.read_bytes() for path in before}
+
+
+@pytest.mark.parametrize("stop_after", [2, None])
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ("train labels", "the train labels are not those"),
+        ("train inputs", "the train inputs are not those"),
+        ("meta labels", "the meta labels are not those"),
+        ("both", "the train inputs and the meta labels are not those"),
+    ],
+)
+def test_other_data_of_the_same_sizes_are_refused(
+    tmp_path: Path, stop_after: int | None, changed: str, named: str
+) -> None:
+    settings, path = config(method="gdw"), tmp_path / "run"
+    Trainer(settings).fit(network(), data(), data(20, seed=1), output=path, stop_after=stop_after)
+    (x, y), (u, v) = data(), data(20, seed=1)
+    # The same numbers in other containers are the same data.
+    same = (x.double().numpy(), y.tolist()), (u.numpy(), v.int())
+    Trainer(settings).fit(network(), *same, output=path, resume=True, stop_after=2)
+    if changed in ("train inputs", "both"):
+        x = x.clone()
+        x[7, 2] += 1
+    if changed == "train labels":
+        y = y.roll(1)
+    if changed in ("meta labels", "both"):
+        v = v.roll(1)
+    with pytest.raises(RunError, match=f"cannot be resumed with other data: {named}"):
+        Trainer(settings).fit(network(), (x, y), (u, v), output=path, resume=True)
+
+
+def test_a_checkpoint_without_checksums_and_unread_data_can_be_resumed(tmp_path: Path) -> None:
+    fit(network(), config(), output=tmp_path / "run", stop_after=2)
+    for path in (tmp_path / "run" / "checkpoints").iterdir():
+        state = torch.load(path, weights_only=True)
+        assert state.pop("checksums").keys() == {"train labels", "train inputs"}
+        torch.save(state, path)
+    fit(network(), config(), output=tmp_path / "run", resume=True, stop_after=3)
+    own = list(zip(*data(), strict=True))
+    Trainer(config()).fit(network(), own, output=tmp_path / "run", resume=True)
+
+
+def test_checksums_of_large_inputs_read_a_part_of_them() -> None:
+    inputs, labels = torch.zeros(5000, 1000), torch.zeros(5000, dtype=torch.int64)
+    before = checksums({"train": Examples(inputs, labels), "meta": None})
+    inputs[1] = 1
+    assert checksums({"train": Examples(inputs, labels)}) == before
+    inputs[::5] += 1
+    labels[4999] = 1
+    after = checksums({"train": Examples(inputs, labels)})
+    assert all(after[name] != before[name] for name in ("train labels", "train inputs"))
 
 
 @pytest.mark.parametrize("method", ["plain", "gdw"])

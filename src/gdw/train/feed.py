@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any, Literal, TypeAlias, cast
 
@@ -20,6 +21,7 @@ from gdw.hypergradient.inputs import Batch
 from gdw.seeding import generator
 from gdw.train.config import TrainConfig
 from gdw.train.processes import Processes
+from gdw.train.resuming import checksums
 
 Data: TypeAlias = "Dataset[Any] | tuple[Any, Any]"
 
@@ -178,8 +180,14 @@ class DataSets:
     test: Any | None
 
     def sizes(self) -> dict[str, int]:
-        """The sizes that a resumed training must find again, because the batch order depends on them."""
+        """The numbers of examples, which the batch order depends on."""
         return {"train": len(self.train), "meta": 0 if self.meta is None else len(self.meta)}
+
+    @cached_property
+    def state(self) -> dict[str, dict[str, Any]]:
+        """What a resumed training must find again: the sizes and the `checksums`."""
+        parts = {"train": self.train, "meta": self.meta}
+        return {"sizes": self.sizes(), "checksums": checksums(parts)}
 
 
 class BatchStreams:

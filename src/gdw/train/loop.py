@@ -215,7 +215,7 @@ class Loop:
         def state() -> dict[str, Any]:
             return {
                 "config": self._config.plain(),
-                "sizes": self._streams.sets.sizes(),
+                **self._streams.sets.state,
                 "position": asdict(self.position),
                 "model": with_own_names(self._model).state_dict(),
                 "optimizer": self._optimizer.state_dict(),

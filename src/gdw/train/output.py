@@ -20,6 +20,7 @@ from gdw.files.documents import OutputLock, write_atomically
 from gdw.files.representation import ShortRepr
 from gdw.train.config import TrainConfig
 from gdw.train.evaluation import last_epochs_mean
+from gdw.train.feed import DataSets
 from gdw.train.processes import Processes
 from gdw.train.resuming import (
     CHECKPOINT_FORMAT,
@@ -28,6 +29,7 @@ from gdw.train.resuming import (
     require_same_model,
     require_same_training,
     warn_of_damage,
+    warn_of_other_preparation,
 )
 from gdw.train.run_folder import RunFolder, lock_run, make_folder, require_no_link
 
@@ -70,8 +72,7 @@ class TrainingOutput:
     Attributes:
         folder: the run folder; None: the history is kept in memory and there are no checkpoints.
         history: one record per epoch.
-        newest: the newest checkpoint that this training wrote.
-        preparation: the folder where a preparation keeps what it has finished; None: nowhere.
+        newest, preparation: the newest checkpoint; the folder where a preparation keeps what it has finished.
     """
 
     def __init__(self, processes: Processes, *, kept: int) -> None:
@@ -82,6 +83,7 @@ class TrainingOutput:
         self._processes = processes
         self._kept = kept
         self._checkpoints: Checkpoints | None = None
+        self._compares_data = True
         self._lock: OutputLock | None = None
 
     @contextmanager
@@ -97,10 +99,11 @@ class TrainingOutput:
             if callable(output):
                 return output()
             self._lock = lock_run(output, resume=resume)
-            if resume:
-                return RunFolder.open(output, resume=True)
-            return RunFolder.create(output, config.plain())
+            opened = RunFolder.open(output, resume=True) if resume else None
+            return opened or RunFolder.create(output, config.plain())
 
+        # Who makes the folder knows what the data are made of, and encodes them anew on each machine.
+        self._compares_data = not callable(output)
         try:
             self.folder = self._processes.on_first(find)
             self.preparation = self.folder.preparation
@@ -114,22 +117,24 @@ class TrainingOutput:
         self,
         restore: Callable[[dict[str, Any]], None],
         config: TrainConfig,
-        sizes: Mapping[str, int],
+        sets: DataSets,
         model: nn.Module,
     ) -> bool:
         """Give the newest sound checkpoint to `restore`, and cut the history back to it; False without any.
 
         Raises:
-            RunError: the options, the number of examples or the model's shapes are not those of the run, or
+            RunError: the options, the data or the model's shapes are not those of the run, or
                 every checkpoint is damaged.
         """
         folder, checkpoints = self.folder, self._checkpoints
         if folder is None or checkpoints is None:
             return False
 
+        known = sets.state if self._compares_data else {"sizes": sets.sizes()}
+
         def attempt(state: dict[str, Any]) -> Exception | None:
             try:
-                require_same_training(folder, state, config, sizes)
+                require_same_training(folder, state, config, known)
                 require_same_model(folder, state, model)
                 restore(state)
             except GDWError:
@@ -263,7 +268,7 @@ class KeptFits:
         for file in others:
             file.unlink()
         if others:
-            self._tell("data, options or model have changed since: the preparation starts again")
+            warn_of_other_preparation()
         return len(files) - len(others)
 
     def read(self, fit: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,6 +30,7 @@ from gdw.train.feed import DataSets, targets_of
 from gdw.train.output import KeptFits
 from gdw.train.processes import Processes, random_state, restore_random_state, seeded
 from gdw.train.progress import TRAINING, Display, Progress, Stage
+from gdw.train.resuming import digest
 
 Build: TypeAlias = Callable[[nn.Module, Optimizer], Reweighter]
 FitPlainly: TypeAlias = Callable[[TrainConfig, nn.Module, Examples, "Build | None", Progress], None]
@@ -117,7 +117,7 @@ class TrainerPreparation:
         parts = self._sets.train, self._sets.meta
         inputs = [part.inputs for part in parts if isinstance(part, Examples)]
         model, labels = self._model.state_dict().values(), (self.given, self.clean)
-        run = _digest(__version__, self._config.decisive, *labels, *tree_leaves(inputs), *model)
+        run = digest(__version__, self._config.decisive, *labels, *tree_leaves(inputs), *model)
         return KeptFits(self._folder, self._processes, run, self._progress.display.announce)
 
     def plan(self, fits: Sequence[PlannedFit], run: Stage | None) -> None:
@@ -169,7 +169,7 @@ class TrainerPreparation:
         self._stop_if_signalled()
         warmup = min(self._config.warmup_epochs, (epochs or 2) / 2)
         epochs = epochs or self.epochs
-        name = _digest(epochs, seed, offset, noise, *(v for s in subsets for v in vars(s).values()))
+        name = digest(epochs, seed, offset, noise, *(v for s in subsets for v in vars(s).values()))
         predicted = self.kept.read(name)
         build = None if offset is None else self._corrected(subsets, offset, noise)
 
@@ -186,7 +186,7 @@ class TrainerPreparation:
             model()
 
         def predict(subset: Subset) -> Tensor:
-            key = _digest(*vars(subset).values())
+            key = digest(*vars(subset).values())
             if key in predicted:
                 return self._recalled(**predicted[key])
             p = self._predict(model(), subset)
@@ -281,17 +281,3 @@ class TrainerPreparation:
             subset.indices, "train" if given else "meta"
         )
         return selected if subset.targets is None else Examples(selected.inputs, subset.targets)
-
-
-def _digest(*values: Any) -> str:
-    """A short text that belongs to the content of tensors and plain values."""
-    content = hashlib.blake2b(digest_size=10)
-    for value in values:
-        if isinstance(value, Tensor):
-            content.update(repr((value.dtype, value.shape)).encode())
-            # A single value may have any stride, which `view` refuses.
-            flat = value.detach().cpu().contiguous().as_strided((value.numel(),), (1,))
-            content.update(flat.view(torch.uint8).numpy().data)
-        else:
-            content.update(repr(value).encode())
-    return content.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from gdw._version import __version__
-from gdw.errors import GDWError, RunError
+from gdw.data.examples import Examples
+from gdw.errors import GDWError, RunError, warn_user
 from gdw.files.documents import require_format
 from gdw.hypergradient.own_names import OwnNames
 from gdw.train.config import TrainConfig
@@ -23,9 +26,63 @@ CHECKPOINT_FORMAT = 1
 
 _LARGEST = 1e30
 
+# Of inputs in memory, at most about so many values are compared.
+_VALUES_COMPARED = 2**20
+
 
 class DamagedCheckpointWarning(UserWarning):
     """A checkpoint could not be read, so an older one is used."""
+
+
+class PreparedAgainWarning(UserWarning):
+    """What a stopped preparation had kept belongs to other data, options or another model."""
+
+
+def checksums(sets: Mapping[str, Any]) -> dict[str, str]:
+    """Short texts that belong to the data of a training, by names such as `train labels`.
+
+    All targets count, except those of a data set of the user's own that must be read to know them.
+    Of inputs that are tensors in memory, the shape counts, and every k-th row so that about a million values
+    are read: 10 ms, whatever the size. Inputs that are decoded on demand are not read.
+
+    Args:
+        sets: data sets by name; None for one that is not used.
+    """
+    found = {}
+    for name, dataset in sets.items():
+        if dataset is None:
+            continue
+        known = dataset.targets if isinstance(dataset, Examples) else dataset.known_targets
+        if known is not None:
+            found[f"{name} labels"] = digest(_of_one_type(known))
+        inputs = tree_leaves(dataset.inputs) if isinstance(dataset, Examples) else []
+        if inputs and all(isinstance(leaf, Tensor) and leaf.dim() for leaf in inputs):
+            found[f"{name} inputs"] = digest(*(part for leaf in inputs for part in _sampled(leaf)))
+    return found
+
+
+def _sampled(inputs: Tensor) -> tuple[Any, Tensor]:
+    every = max(1, inputs.numel() // _VALUES_COMPARED)
+    return tuple(inputs.shape), _of_one_type(inputs[::every])
+
+
+def _of_one_type(values: Tensor) -> Tensor:
+    """Equal numbers of other types train alike."""
+    return values.float() if values.is_floating_point() else values.long()
+
+
+def digest(*values: Any) -> str:
+    """A short text that belongs to the content of tensors and plain values."""
+    content = hashlib.blake2b(digest_size=10)
+    for value in values:
+        if isinstance(value, Tensor):
+            content.update(repr((value.dtype, value.shape)).encode())
+            # A single value may have any stride, which `view` refuses.
+            flat = value.detach().cpu().contiguous().as_strided((value.numel(),), (1,))
+            content.update(flat.view(torch.uint8).numpy().data)
+        else:
+            content.update(repr(value).encode())
+    return content.hexdigest()
 
 
 def newest_first(paths: Sequence[Path], folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -61,6 +118,12 @@ def warn_of_damage(path: Path, error: Exception | None) -> None:
     )
 
 
+def warn_of_other_preparation() -> None:
+    """Warn that nothing of what a stopped preparation has kept can be used."""
+    text = "data, options or model have changed since: the preparation starts again"
+    warn_user(text, PreparedAgainWarning)
+
+
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """The state that was written to `path`; any exception if the file is damaged."""
     # torch.load does not verify the checksums: training would continue from a tensor with a flipped bit.
@@ -76,19 +139,29 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def require_same_training(
-    folder: RunFolder, state: Mapping[str, Any], config: TrainConfig, sizes: Mapping[str, int]
+    folder: RunFolder, state: Mapping[str, Any], config: TrainConfig, known: Mapping[str, Any]
 ) -> None:
-    """Check that options and numbers of examples are those of the run; `RunError` if not."""
+    """Check that options and data are those of the run; `RunError` if not.
+
+    `known` is the `DataSets.state`. Checksums that only it or only `state` has, which may be that of an
+    earlier version of gdw, are not compared.
+    """
     conflicts = config.conflicts(state["config"])
     conflicts += [
         f"{name} examples (were {state['sizes'][name]}, now {size})"
-        for name, size in sizes.items()
+        for name, size in known["sizes"].items()
         if state["sizes"][name] != size
     ]
     if conflicts:
         raise RunError(
             f"{folder.path} cannot be resumed with other settings: {', '.join(conflicts)}; "
             "use those of the run, or choose another output folder"
+        )
+    then, now = state.get("checksums", {}), known.get("checksums", {})
+    if changed := [name for name in now if then.get(name, now[name]) != now[name]]:
+        raise RunError(
+            f"{folder.path} cannot be resumed with other data: the {' and the '.join(changed)} are not those "
+            "that the run was started with; give those, or choose another output folder"
         )
 
 

@@ -153,7 +153,7 @@ class Trainer(ShortRepr):
         # Opened last, so that an error above leaves no folder.
         with _connected(processes), threads, written.opened(output, config, resume=resume):
             with seeded(config.seed + processes.rank, processes.device), self.shown() as progress:
-                resumed = resume and written.resume(loop.restore, config, sets.sizes(), model)
+                resumed = resume and written.resume(loop.restore, config, sets, model)
                 before = loop.position.epoch
                 if not self._nested:
                     batches = loop.batches_per_epoch

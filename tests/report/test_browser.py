@@ -161,6 +161,27 @@ def test_a_phone_shows_pictures_whole_and_scrolls_tables_in_their_own_boxes(
     assert max(given[1], suggested[1], score[1]) <= 360
 
 
+def test_on_a_phone_the_rank_lies_on_no_label_and_the_buttons_stay_in_one_row(
+    browser: Browser, tmp_path: Path
+) -> None:
+    names = ("a label as long as the card", "seven eight")
+    data = image_folder(tmp_path / "images", {"a/0.png": png((9, 9, 9), (40, 40))})
+    run = made.run_folder(tmp_path / "run", names, data=str(data), kind="image", columns=("image",))
+    made.add_issues(run, [(str(data / "a/0.png"), *names, 0.9), ("gone.png", *names, 0.8)])
+    made.add_audit(run, names, 100)
+    browser.open(write_report(run), width=390)
+    browser.run(f"{ROWS}.forEach((row) => row.querySelectorAll('.decision button')[1].click())")
+    overlaps = browser.run(
+        f"{ROWS}.flatMap((row) => [...row.querySelectorAll('bdi, img')].map((part) => {{"
+        "const [a, b] = [row.cells[0], part].map((e) => e.getBoundingClientRect());"
+        "return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom; }))"
+    )
+    assert overlaps
+    assert not any(overlaps)
+    tops = f"[...{ROWS}[0].querySelectorAll('.decision button')].map((b) => b.offsetTop)"
+    assert len(set(browser.run(tops))) == 1
+
+
 def test_charts_are_as_wide_as_the_text(browser: Browser, page: Path) -> None:
     browser.open(page, width=1280)
     text = browser.run("document.querySelector('header p').getBoundingClientRect().width")

@@ -18,11 +18,13 @@ from gdw import report
 from gdw.audit.evidence import ClassWeights
 from gdw.errors import ConfigError, DataError, RunError
 from gdw.files.svg import as_svg
+from gdw.report.heatmaps import confusions
 from gdw.report.style import short
 from tests.estimator.cases import labels, numbers, quick
 from tests.report import fabricated as made
 
 NAMES = ("cat", "$dog$", "<b>")
+COLUMNS = ("true_label", "given_label", "probability", "low", "high", "count")
 
 
 @pytest.fixture
@@ -248,3 +250,31 @@ def test_what_cannot_be_drawn_says_why(tmp_path: Path) -> None:
         report.plot_issues_by_class(pd.DataFrame({"x": [1]}))
     with pytest.raises(ConfigError, match="found none"):
         report.plot_reliability({"accuracy": 1.0})
+
+
+@pytest.mark.parametrize("share", [0.7, 0.9, 1.0])
+def test_axes_of_shares_have_no_number_above_100_percent(share: float) -> None:
+    rows = [{"label": "cat", "examples": 80, "wrong_share": share}]
+    for width in (8.0, 3.7):
+        axes = report.plot_issues_by_class(rows, width=width).axes[0]
+        assert max(float(text.rstrip("%")) for text in ticks(axes.xaxis)) == 100
+    curves = report.plot_history([{"epoch": k, "train_accuracy": share} for k in (1, 2)]).axes[1]
+    assert max(float(text.rstrip("%")) for text in ticks(curves.yaxis)) <= 100
+    table = pd.DataFrame([("a", "b", share, 0.6, 1.0, 9.0)], columns=COLUMNS)
+    table = pd.concat([table.assign(true_label=f"k{k}") for k in range(50)])
+    assert report.plot_noise_matrix(table).axes[0].get_xlim() == (0, 1)
+
+
+def test_confusions_are_in_the_order_of_the_terminal_and_without_those_that_may_be_none() -> None:
+    rows = [
+        ("a", "b", 0.9, 0.5, 1.0, 2.0),
+        ("b", "c", 0.2, 0.1, 0.3, 40.0),
+        ("c", "a", 0.3, 0.0, 0.6, 50.0),
+    ]
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    assert [*confusions(frame, limit=5)["count"]] == [40.0, 2.0]
+    assert [*confusions(frame.assign(low=0.0), limit=2)["count"]] == [50.0, 40.0]
+    assert [*confusions(frame.assign(low=np.nan, count=np.nan), limit=2)["probability"]] == [
+        0.9,
+        0.3,
+    ]

@@ -50,7 +50,7 @@ def plot_noise_matrix(
 ) -> Figure:
     """Plot how often examples of each true class (row) have each given label (column).
 
-    Up to 40 classes are a heat map (12 in a narrow figure). With more classes, the most certain confusions
+    Up to 40 classes are a heat map (12 in a narrow figure). With more classes, the most frequent confusions
     are bars with their 95 % intervals.
 
     Args:
@@ -132,16 +132,17 @@ def most_classes(width: float) -> int:
 
 
 def confusions(frame: pd.DataFrame, *, limit: int) -> pd.DataFrame:
-    """The `limit` most certain confusions in a table like `noise_matrix.csv`.
+    """The `limit` most frequent confusions in a table like `noise_matrix.csv`, as `gdw audit` orders them.
 
-    They are ordered by the lower ends of their intervals: ordered by the estimates, a class of two examples
-    would often come first.
+    They are ordered by the number of examples: ordered by the shares, a class of two examples would often
+    come first. Those whose interval begins at 0 may not exist, and are left out if there are others. Without
+    numbers of examples the lower ends of the intervals, or else the shares, order them.
     """
     wrong = frame[(frame["true_label"] != frame["given_label"]) & (frame["probability"] > 0)]
     sure = wrong["low"].fillna(wrong["probability"])
-    order = wrong.assign(_sure=sure).sort_values(
-        ["_sure", "probability"], ascending=False, kind="stable"
-    )
+    wrong = wrong.assign(_sure=sure)[(sure > 0) | (sure.max() == 0)]
+    columns = [name for name in ("count", "_sure", "probability") if name in wrong]
+    order = wrong.sort_values(columns, ascending=False, kind="stable")
     worst: pd.DataFrame = order.drop(columns="_sure").head(limit)
     return worst
 
@@ -156,9 +157,10 @@ def _as_long(data: Any, label_names: Sequence[str] | None) -> pd.DataFrame:
     matrix = np.asarray(getattr(data, "probability", data), dtype=np.float64)
     label_names = label_names or getattr(data, "label_names", None)
     names = np.array(_names(matrix, label_names), dtype=object)
-    # Only a `NoiseMatrix` has intervals.
-    low, high = (
-        np.broadcast_to(getattr(data, end, np.nan), matrix.shape) for end in ("low", "high")
+    # Only a `NoiseMatrix` has intervals and numbers of examples.
+    low, high, count = (
+        np.broadcast_to(getattr(data, part, np.nan), matrix.shape)
+        for part in ("low", "high", "count")
     )
     long: pd.DataFrame = pd.DataFrame(
         {
@@ -167,6 +169,7 @@ def _as_long(data: Any, label_names: Sequence[str] | None) -> pd.DataFrame:
             "probability": matrix.ravel(),
             "low": low.ravel(),
             "high": high.ravel(),
+            "count": count.ravel(),
         }
     )
     return long
@@ -271,7 +274,7 @@ def _bars(worst: pd.DataFrame, width: float, ax: Axes | None) -> Figure:
     titles = [f"{short(true, letters)} → {short(given, letters)}" for true, given in pairs]
     name_ticks(axes, "y", titles, limit=48)
     axes.set_ylim(len(worst) - 0.4, -0.6)
-    axes.set_xlim(0, None)
+    axes.set_xlim(0, min(1.0, axes.get_xlim()[1]))
     axes.set_xlabel("share of the true class" if wide else "share")
     percent_axes(axes.xaxis)
     tidy(axes)

@@ -105,8 +105,14 @@ def name_ticks(
 
 
 def percent_axes(*axes: Any) -> None:
-    """Write the numbers along these axes, `Axes.xaxis` or `Axes.yaxis`, as percentages."""
+    """Write the shares along these axes, `Axes.xaxis` or `Axes.yaxis`, as percentages up to 100%.
+
+    Room for notes beyond 100% has no numbers.
+    """
+    from gdw.report.share_ticks import ShareTicks
+
     for axis in axes:
+        axis.set_major_locator(ShareTicks())
         axis.set_major_formatter(percent)
 
 

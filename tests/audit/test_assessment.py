@@ -64,7 +64,7 @@ def test_many_clean_examples_support_a_good_list() -> None:
     assert result.level == "supported"
     assert result.allows("RELABEL")
     assert result.allows("KEEP")
-    assert "300 verified examples put the share of wrong labels at" in result.reason
+    assert "by 300 verified examples, " in result.reason
     assert result.wrong_low < 0.3 < result.wrong_high
 
 
@@ -72,11 +72,11 @@ def test_many_clean_examples_support_a_good_list() -> None:
     ("of", "level", "reason"),
     [
         (evidence(0.1), "unproven", "no verified examples"),
-        (checked(evidence(0.02), 100, wrong=0.02), "unproven", "does not show"),
-        (checked(evidence(0.3), 8, wrong=0.3), "unproven", "does not show"),
+        (checked(evidence(0.02), 100, wrong=0.02), "unproven", "do not show"),
+        (checked(evidence(0.3), 8, wrong=0.3), "unproven", "do not show"),
         (checked(evidence(0.3), 100, wrong=0.3, accuracy=0.4, replaced=0.3), "unproven", "not show"),
         (checked(evidence(0.4), 300, wrong=0.05), "poor", "mistakes of the models explain at most"),
-        (checked(evidence(0.1), 300, wrong=0.02, replaced=0.4), "poor", "replace 40% of the verified"),
+        (checked(evidence(0.1), 300, wrong=0.02, replaced=0.4), "poor", "replace 40% of 300 verified"),
         (evidence(0.6), "poor", "60% of the labels look wrong"),
         (evidence(0.8), "poor", "hardly more than always predicting the most frequent one (20%)"),
     ],

@@ -145,12 +145,9 @@ class _Account:
 
         `predicted` is the share of the labels that the model predicted in training.
         """
-        low, high = _interval(self.error)
-        estimate = (
-            f"{self.examples:,} verified examples put the share of wrong labels at {low:.0%} to "
-            f"{high:.0%}"
-        )
+        _, high = _interval(self.error)
         _, explained = _interval(self.harmed + self.error)
+        examples = f"{self.examples:,} verified examples"
         if max(flagged, 1 - predicted) > explained:
             observed = (
                 f"{flagged:.0%} of the labels look wrong"
@@ -158,21 +155,23 @@ class _Account:
                 else f"in training the model predicted {1 - predicted:.0%} of the labels otherwise"
             )
             return "poor", (
-                f"{observed}, but {estimate}, and mistakes of the models explain at most {explained:.0%}"
+                f"{observed}, but by {examples} wrong labels and mistakes of the models explain at most "
+                f"{explained:.0%}"
             )
         by_examples = self.error * (1 - self.missed) - self.harmed
         by_issues = (flagged - self.harmed) * (1 - self.missed) - self.harmed
         if np.quantile(np.minimum(by_examples, by_issues), _TAIL) > 0:
             least, most = _interval(self.harmed + self.error * self.missed)
             return "supported", (
-                f"{estimate}, and {least:.0%} to {most:.0%} would be wrong with the suggested labels"
+                f"by {examples}, {least:.0%} to {most:.0%} of the labels would be wrong with the suggested "
+                "ones"
             )
         if self.replaced > high:
             return "poor", (
-                f"{estimate}, but the models would replace {self.replaced:.0%} of the verified labels too"
+                f"the models would replace {self.replaced:.0%} of {examples} too, more than can be wrong"
             )
         return "unproven", (
-            f"{estimate}, which does not show that the suggested labels are better than the given ones"
+            f"{examples} do not show that the suggested labels are better than the given ones"
         )
 
 

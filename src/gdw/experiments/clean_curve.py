@@ -41,7 +41,7 @@ def clean_curve(results: Results, colours: dict[str, dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(max(6.0, width), 5.6), layout="constrained")
     panels = figure.subplots(len(metrics), len(series), squeeze=False, sharex="col")
     for row, metric in zip(panels, metrics, strict=True):
-        row[0].set_ylabel(metric.title)
+        row[0].set_ylabel(metric.title.replace("Detection of wrong labels", "Wrong labels"))
         for axes, (name, settings) in zip(row, series.items(), strict=True):
             for method, style in colours.items():
                 _plot(axes, results, settings, method, metric, style)

@@ -71,7 +71,7 @@ def test_many_clean_examples_support_a_good_list() -> None:
 @pytest.mark.parametrize(
     ("of", "level", "reason"),
     [
-        (evidence(0.1), "unproven", "no verified examples"),
+        (evidence(0.1), "unproven", "nothing shows whether"),
         (checked(evidence(0.02), 100, wrong=0.02), "unproven", "do not show"),
         (checked(evidence(0.3), 8, wrong=0.3), "unproven", "do not show"),
         (checked(evidence(0.3), 100, wrong=0.3, accuracy=0.4, replaced=0.3), "unproven", "not show"),

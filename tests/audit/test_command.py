@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def test_from_run_to_list_to_cleaned_copy(gdw: Run, tmp_path: Path) -> None:
     words = ("--apply", "RELABEL", "--output", "new.csv")
     one_line(
         gdw("audit", "run", *words),
-        "no copy is written: no verified examples",
+        "no copy is written: nothing shows whether",
         "--issues",
         "--force",
     )
@@ -242,19 +243,32 @@ def test_a_stopped_run_has_no_evidence_yet_and_resumed_that_of_a_straight_one(gd
 
 
 def test_a_list_that_doubts_most_labels_is_not_believed_blindly(gdw: Run) -> None:
-    doubt = "the model has probably learned too little"
-    assert doubt not in gdw("audit", "run").output
+    assert gdw("audit", "run").exit_code == 0
     frame = pd.read_csv("run/label_issues.csv")
     frame["is_label_issue"] = frame["index"] < 51
     frame.to_csv("most.csv", index=False)
     done = gdw("audit", "run", "--issues", "most.csv")
-    assert "51 of 100 training labels look wrong" in done.output
-    assert f"how far to trust this list: poor; 51% of the labels look wrong: {doubt}" in done.output
+    assert "most.csv has 51 label issues; the other 49 training labels stay" in done.output
+    assert "how far to trust the list that gdw computes: " in done.output
     # A person has checked this list, but a class would vanish.
     words = ("--issues", "most.csv", "--apply", "KEEP", "--output", "kept.csv")
-    one_line(gdw("audit", "run", *words), "more than a third of their rows", "'=cat' 25 of 52")
+    one_line(gdw("audit", "run", *words), "more than a third of the rows", "'=cat' 25 of 52")
     assert not Path("kept.csv").exists()
     assert gdw("audit", "run", *words, "--force").exit_code == 0
+
+
+def test_the_list_of_the_audit_without_a_change_is_no_check(gdw: Run) -> None:
+    assert gdw(*_train("unproven", "--method", "plain")).exit_code == 0
+    assert "how far to trust this list: unproven" in gdw("audit", "unproven").output
+    relabel = ("--apply", "RELABEL", "--output", "c.csv")
+    one_line(gdw("audit", "unproven", *relabel), "no copy is written", "nothing shows whether")
+    shutil.copy("unproven/label_issues.csv", "same.csv")
+    again = ("audit", "unproven", "--issues", "same.csv", *relabel)
+    one_line(gdw(*again), "no copy is written", "nothing shows whether")
+    assert not Path("c.csv").exists()
+    pd.read_csv("same.csv").drop(index=0).to_csv("same.csv", index=False)
+    done = gdw(*again)
+    assert done.exit_code == 0, done.output
 
 
 def test_a_list_with_decisions_changes_keeps_and_removes(gdw: Run) -> None:
@@ -266,8 +280,8 @@ def test_a_list_with_decisions_changes_keeps_and_removes(gdw: Run) -> None:
     done = gdw(
         "audit", "run", "--issues", "reviewed.csv", "--apply", "RELABEL", "--output", "c.csv"
     )
-    assert "2 of 100 training labels look wrong" in done.output
-    assert "how far to trust this list: you have decided on it yourself" in done.output
+    assert "reviewed.csv has 2 label issues; the other 98 training labels stay" in done.output
+    assert "how far to trust the list that gdw computes: " in done.output
     assert "c.csv: 119 rows, 1 with a new label, 1 left out" in done.output
     expected = original.copy()
     expected.loc[3, "label"] = "[red]dog"

@@ -22,9 +22,10 @@ _BY_HEART = 0.98
 _LARGEST_LOSS_OF_A_CLASS = 3  # one in three rows
 _REMEDIES = {
     "supported": "",
-    "unproven": "Check the list by eye and give it with --issues, or leave the rows out with KEEP",
-    "poor": "Train longer or verify more examples and audit again, or check the list by eye and give it with "
-    "--issues",
+    "unproven": "Decide on the list by eye (gdw report) and give it with --issues, or leave the rows out "
+    "with KEEP",
+    "poor": "Train longer or verify more examples and audit again, or decide on the list by eye (gdw "
+    "report) and give it with --issues",
 }
 
 
@@ -94,8 +95,8 @@ def assess(evidence: Evidence, cells: Cells, wrong: NDArray[np.bool_]) -> Assess
     low, high = min(low, flagged), max(high, flagged)
     level: Level = "unproven"
     reason = (
-        "no verified examples that models were trained without show whether the suggested labels are better "
-        "than the given ones"
+        "nothing shows whether the suggested labels are better than the given ones, because the models were "
+        "not tried on verified examples"
     )
     if evidence.clean_check is not None and evidence.clean_agreement is not None:
         account = _by_clean_examples(evidence.clean_check, float(evidence.clean_agreement[0]))

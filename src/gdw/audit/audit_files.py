@@ -167,16 +167,25 @@ def summary(
     }
 
 
+def is_unedited(issues_file: Path, summary_file: Path) -> bool | None:
+    """Whether a list is, byte by byte, the one of the audit with this `audit.json`; None if it is not known.
+
+    Raises:
+        RunError: `audit.json` is damaged or newer.
+    """
+    if not summary_file.exists():
+        return None
+    earlier = SUMMARY.read(summary_file).get("label_issues_sha256")
+    return None if earlier is None else bool(earlier == _checksum(issues_file))
+
+
 def require_unedited(issues_file: Path, summary_file: Path) -> None:
     """Check that the list of an earlier audit can be overwritten.
 
     Raises:
         RunError: somebody edited the list after the audit, or `audit.json` is damaged or newer.
     """
-    if not issues_file.exists() or not summary_file.exists():
-        return
-    earlier = SUMMARY.read(summary_file).get("label_issues_sha256")
-    if earlier is not None and earlier != _checksum(issues_file):
+    if issues_file.exists() and is_unedited(issues_file, summary_file) is False:
         raise RunError(
             f"{issues_file} was edited after the last audit and would be overwritten: use it with "
             f"--issues {issues_file}, or move it away"

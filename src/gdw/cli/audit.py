@@ -105,7 +105,6 @@ def audit(
 
     Writes label_issues.csv, noise_matrix.csv and audit.json into the run folder. The data are not changed.
     """
-    from gdw.audit.issues import REMOVED
     from gdw.audit.pred_probs import write_pred_probs
     from gdw.errors import ConfigError
     from gdw.runs.outputs import output_of_run
@@ -124,10 +123,13 @@ def audit(
                 )
         began = time.perf_counter()
         run_audit, frame, cells = _judge(opened, data, issues, threshold, output)
-        assessment = run_audit.assessment(frame, cells)
+        # Of the computed list, also for an edited one: few decisions do not make the labels better.
+        computed = frame if issues is None else run_audit.issues(threshold=threshold)
+        assessment = run_audit.assessment(computed, cells)
+        unedited = issues is not None and run_audit.is_unedited(issues)
         judged = time.perf_counter() - began
-        _show(run_audit, frame, cells, top)
-        _show_assessment(run_audit, assessment, decided=REMOVED in frame)
+        _show(run_audit, frame, cells, top, issues)
+        _show_assessment(run_audit, assessment, of_user=issues is not None and not unedited)
         if issues is None:
             _keep(run_audit, frame, cells, assessment)
         if pred_probs is not None:
@@ -135,7 +137,8 @@ def audit(
             say(f"predicted probabilities for cleanlab: {pred_probs}")
         if apply is not None and output is not None:
             if not force:
-                run_audit.require_sound(apply.value, frame, assessment, checked=issues is not None)
+                checked = issues is not None and not unedited
+                run_audit.require_sound(apply.value, frame, assessment, checked=checked)
             _apply(run_audit, apply, frame, output)
         elif issues is None:
             _say_what_is_next(run, frame, assessment)
@@ -201,7 +204,9 @@ def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -
         say(copied)
 
 
-def _show(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> None:
+def _show(
+    run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, top: int, issues: Path | None
+) -> None:
     if run_audit.missing:
         say(f"note: {' '.join(run_audit.missing.split())}", err=True)
     count, share = int(frame["is_label_issue"].sum()), frame["is_label_issue"].mean()
@@ -214,16 +219,18 @@ def _show(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, top: int) -> N
         say_wrapped(
             _how_to_read(cells, run_audit.run.label_names, 0 if clean is None else len(clean))
         )
-    say(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
+    if issues is None:
+        say(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
+    else:
+        rest = len(frame) - count
+        say(f"{issues} has {count:,} label issues; the other {rest:,} training labels stay")
 
 
-def _show_assessment(run_audit: RunAudit, assessment: Assessment, *, decided: bool) -> None:
+def _show_assessment(run_audit: RunAudit, assessment: Assessment, *, of_user: bool) -> None:
     low, high = assessment.wrong_low, assessment.wrong_high
     say(f"estimated share of wrong labels: {assessment.wrong_share:.1%} ({low:.1%} to {high:.1%})")
-    if decided:
-        say("how far to trust this list: you have decided on it yourself")
-        return
-    say_wrapped(f"how far to trust this list: {assessment.level}; {assessment.reason}")
+    whose = "the list that gdw computes" if of_user else "this list"
+    say_wrapped(f"how far to trust {whose}: {assessment.level}; {assessment.reason}")
     if run_audit.learned_by_heart:
         say(
             "note: training predicted nearly every label surely: it has learned them by heart, and this list "

@@ -176,8 +176,8 @@ def _by_column(source: Source, trusted: str, meta_label: str | None) -> tuple[So
     if mask.all() or not mask.any():
         marked = "every row" if mask.all() else "no row"
         raise DataError(
-            f"{marked} of {source.origin} is trusted in column {trusted!r}: "
-            "expected some clean rows and some to train on"
+            f"{marked} of {source.origin} is trusted in column {trusted!r}: expected some verified rows and "
+            "some to train on; leave --trusted out to train without verified rows"
         )
     train, clean = source.select(np.flatnonzero(~mask)), source.select(np.flatnonzero(mask))
     return train, _relabelled(clean, meta_label)

@@ -16,6 +16,7 @@ from gdw.audit.audit_files import (
     LABEL_ISSUES,
     NOISE_MATRIX,
     SUMMARY,
+    is_unedited,
     require_unedited,
     summary,
     write_issues,
@@ -127,6 +128,10 @@ class RunAudit:
         """Check that `write` overwrites no list that somebody edited; `RunError` if it would."""
         require_unedited(self.run.folder.file(LABEL_ISSUES), self.run.folder.file(AUDIT))
 
+    def is_unedited(self, issues: Path) -> bool:
+        """Whether the file `issues` is the list of this run without any change."""
+        return bool(is_unedited(issues, self.run.folder.file(AUDIT)))
+
     def write(
         self, frame: pd.DataFrame, cells: Cells, assessment: Assessment | None = None
     ) -> None:
@@ -182,8 +187,8 @@ class RunAudit:
         small = classes_that_shrink(given, kept, self.run.label_names)
         if small:
             raise ConfigError(
-                "no copy is written: some classes would lose more than a third of their rows and keep only "
-                f"{shortened(small, _SHOWN_CLASSES)}. Check these rows in "
+                "no copy is written: more than a third of the rows of a class would be lost. Kept would be: "
+                f"{shortened(small, _SHOWN_CLASSES)} rows. Check these rows in "
                 f"{'the list' if checked else LABEL_ISSUES}; to write the copy all the same, use --force"
             )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
@@ -80,9 +80,17 @@ def make_sets(
             "give them as meta=(X, y). No verified examples yet? Check 10 to 20 of each class by hand, or "
             "train without them: method='plain'"
         )
+    clean = as_dataset(meta, "meta") if method.needs_clean and meta is not None else None
+    size = len(clean) if isinstance(clean, Sized) else method.fewest_clean
+    if clean is not None and size < method.fewest_clean:
+        raise ConfigError(
+            f"method {name!r} needs at least {method.fewest_clean} clean examples, found {size}: verify more "
+            "(10 or more of each class), or use method 'gdw' with preset 'short' (--method gdw --set "
+            "preset=short)"
+        )
     return DataSets(
         train=as_dataset(train, "train"),
-        meta=as_dataset(meta, "meta") if method.needs_clean and meta is not None else None,
+        meta=clean,
         test=as_dataset(test, "test") if test is not None else None,
     )
 

@@ -81,12 +81,10 @@ def make_sets(
             "train without them: method='plain'"
         )
     clean = as_dataset(meta, "meta") if method.needs_clean and meta is not None else None
-    size = len(clean) if isinstance(clean, Sized) else method.fewest_clean
-    if clean is not None and size < method.fewest_clean:
+    if isinstance(clean, Sized) and len(clean) < method.fewest_clean:
         raise ConfigError(
-            f"method {name!r} needs at least {method.fewest_clean} clean examples, found {size}: verify more "
-            "(10 or more of each class), or use method 'gdw' with preset 'short' (--method gdw --set "
-            "preset=short)"
+            f"method {name!r} needs {method.fewest_clean} or more clean examples, found {len(clean)}: verify "
+            "10 or more of each class, or use method 'gdw' (--method gdw --set preset=short)"
         )
     return DataSets(
         train=as_dataset(train, "train"),

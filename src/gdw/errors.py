@@ -87,12 +87,20 @@ class DivergenceError(GDWError, ArithmeticError):
         self.step = step
 
 
-def nearest(found: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean 'x'?` with the closest known name, or an empty text if none is close."""
-    names = list(known)
-    by_lower = {name.lower(): name for name in names}
-    close = difflib.get_close_matches(found.lower(), list(by_lower), n=1, cutoff=0.6)
-    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+# Letters that are taken for figures.
+_ALIKE = str.maketrans("oli", "011")
+
+
+def nearest(found: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """Return ` Did you mean 'x'?` with the closest known name, or an empty text if none is close.
+
+    >>> nearest("resnetl8", ["resnet18", "resnet8", "resnet28"])
+    " Did you mean 'resnet18'?"
+    """
+    by_look = {name.lower().translate(_ALIKE): name for name in known}
+    look = found.lower().translate(_ALIKE)
+    close = difflib.get_close_matches(look, list(by_look), n=1, cutoff=cutoff)
+    return f" Did you mean {by_look[close[0]]!r}?" if close else ""
 
 
 # Control characters but for the line feed, marks that change the writing direction, half surrogates.

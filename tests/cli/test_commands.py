@@ -82,7 +82,7 @@ def test_stopping_and_resuming_gives_the_model_of_a_straight_run(
     (here / "run").rename(here / "straight")
     stopped = train("--epochs", 4, "--stop-after", 2)
     assert (
-        "stopped: 2 epochs are done and saved; continue with gdw train --resume --output run"
+        "stopped: 2 epochs are done and saved; to go on: gdw train --resume --output run"
         in stopped.output
     )
     done = gdw("train", "--resume", "--output", "run")

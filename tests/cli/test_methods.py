@@ -48,7 +48,17 @@ def test_a_method_is_described_with_all_options_that_can_be_set(gdw: Run, name: 
     assert listed == [option for option in fields if option not in NOT_IN_TRAINING]
     words = " ".join(shown.split())
     for option in listed:
-        assert " ".join(str(fields[option].description).split()) in words
+        assert " ".join(str(fields[option].description).replace("`", "").split()) in words
+
+
+@pytest.mark.parametrize("name", ["robust", "gdw"])
+def test_a_description_fits_the_terminal_and_has_no_marks_of_code(
+    gdw: Run, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "70")
+    shown = gdw("methods", name).output
+    assert "`" not in shown
+    assert max(map(len, shown.splitlines())) <= 70
 
 
 def test_types_and_defaults_of_options(gdw: Run) -> None:

@@ -177,6 +177,8 @@ def test_a_bare_name_finds_a_shipped_protocol(tmp_path: Path) -> None:
     assert find_protocol("smoke") == shipped_protocols()["smoke"]
     with pytest.raises(ConfigError, match=r"no protocol file 'smok'.*Did you mean 'smoke'"):
         find_protocol("smok")
+    with pytest.raises(ConfigError, match=r"'nothing.yaml': it does not exist.*verified\.$"):
+        find_protocol("nothing.yaml")
     broken = tmp_path / "broken.yaml"
     broken.write_text("methods: [", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"broken.yaml cannot be read as YAML"):

@@ -27,11 +27,11 @@ EXAMPLES = (
     ),
     (
         "a protocol of your own: first what it would run, then a part of it",
-        "gdw experiment mine.yaml --output grids/mine --dry-run",
+        "gdw experiment mine.yaml --output mine --dry-run",
     ),
     (
         "only two of its methods, and one seed",
-        "gdw experiment mine.yaml --output grids/mine --only 'method=gdw*' --only seed=0",
+        "gdw experiment mine.yaml --output mine --only 'method=gdw*' --only seed=0",
     ),
 )
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import shutil
-import textwrap
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -57,21 +55,21 @@ def _describe(name: str) -> None:
     from gdw.train.config import NOT_IN_TRAINING
 
     method = METHODS.require(name)
-    say(f"{name}: {METHODS.summary(name)}\n\n{_description(method)}\n")
+    for paragraph in (f"{name}: {METHODS.summary(name)}", *_description(method)):
+        say_wrapped(paragraph)
+        say("")
     fields = method.Options.model_fields.items()
     options = {option: field for option, field in fields if option not in NOT_IN_TRAINING}
     lines = [line for option, field in options.items() for line in _in_words(option, field)]
     heading = "Options, each set with --set NAME=VALUE:" if lines else "It has no options."
     for line in (heading, *lines, *_presets(method.Options), *_example(name, options)):
-        say(line)
+        say_wrapped(line, indent=6)
 
 
 def _in_words(option: str, field: FieldInfo) -> tuple[str, str]:
     """An option with the values that it takes, and its description."""
     details = [*_values(field.annotation), *_bounds(field.metadata), f"default {_default(field)}"]
-    width = min(94, shutil.get_terminal_size().columns) - 6
-    text = textwrap.fill(field.description or "", width, break_on_hyphens=False)
-    return f"  {option}: {', '.join(details)}", textwrap.indent(text, "      ")
+    return f"  {option}: {', '.join(details)}", f"      {_plain(field.description or '')}"
 
 
 def _example(name: str, options: Mapping[str, FieldInfo]) -> list[str]:
@@ -103,14 +101,19 @@ def _differs(option: str, presets: Mapping[str, Mapping[str, Any]]) -> bool:
     return len({repr(preset[option]) for preset in presets.values()}) > 1
 
 
-def _description(method: type) -> str:
-    """The docstring of the method, without the example and the list of options, which are for Python."""
+def _description(method: type) -> list[str]:
+    """The paragraphs of the docstring, without the example and the list of options, which are for Python."""
     paragraphs = inspect.cleandoc(method.__doc__ or "").split("\n\n")
-    return "\n\n".join(
-        paragraph
+    return [
+        " ".join(_plain(paragraph).split())
         for paragraph in map(str.strip, paragraphs)
         if not paragraph.startswith((">>>", "Options:", "Args:"))
-    )
+    ]
+
+
+def _plain(text: str) -> str:
+    """A text of a docstring without its marks of code."""
+    return text.replace("`", "")
 
 
 def _values(annotation: Any) -> list[str]:

@@ -271,10 +271,9 @@ def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
 def _conclude(training: Training, result: FitResult) -> None:
     output = shlex.quote(str(training.output))
     if result.epochs_done < training.config.training.epochs:
-        why = "interrupted" if result.interrupted else "stopped"
         say(
-            f"{why}: {counted(result.epochs_done, 'epoch is', 'epochs are')} done and "
-            f"saved; continue with gdw train --resume --output {output}"
+            f"stopped: {counted(result.epochs_done, 'epoch is', 'epochs are')} done and "
+            f"saved; to go on: gdw train --resume --output {output}"
         )
         return
     if result.epochs_before == result.epochs_done:

@@ -259,8 +259,8 @@ def find_protocol(text: str) -> Path:
     if text in shipped:
         return shipped[text]
     raise ConfigError(
-        f"no protocol file {text!r} and no shipped protocol of that name: expected a path or one of "
-        f"{', '.join(shipped)}.{nearest(text, shipped)}"
+        f"no protocol file {text!r}: it does not exist, and no shipped protocol has that name: expected a "
+        f"path or one of {', '.join(shipped)}.{nearest(path.stem, shipped, cutoff=0.75)}"
     )
 
 

@@ -66,11 +66,13 @@ class RobustOptions(MethodOptions):
 class Robust(Reweighter):
     """The recommended method: class-level weights in closed form, from estimates of the true labels.
 
-    Training towards a soft label q is a class-level weighting of the plain gradient,
-    `p − q = ω ⊙ (p − y)`. `prepare` estimates q for every training example from its given label, from models
-    of the clean examples and from out-of-fold models of all examples, together with the label noise T and
-    the class frequencies (`gdw.reweight.robust.search`). Noise is corrected in the labels and balance in
-    the logits. Each batch gets some clean examples from `meta_batch`. `docs/method.md` has the equations.
+    It estimates the true label of each example and trains towards this estimate, which gives each class of
+    the example a weight of its own. In a formula, with the prediction p, the given label y, the estimate q
+    and the weights ω: `p − q = ω ⊙ (p − y)`. `prepare` estimates q for every training example from its given
+    label, from models of the clean examples and from out-of-fold models of all examples, together with the
+    label noise T and the class frequencies (`gdw.reweight.robust.search`). Noise is corrected in the labels
+    and balance in the logits. Each batch gets some clean examples from `meta_batch`. `docs/method.md` has the
+    equations.
 
     It must be prepared with the whole training set: `gdw.Trainer` does it, and in a loop of your own
     `gdw.prepare(reweighter, (X, y), (X_clean, y_clean), epochs=...)`.

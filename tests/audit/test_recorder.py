@@ -18,6 +18,7 @@ from gdw.errors import ConfigError
 from gdw.reweight import METHODS, StepResult
 from gdw.train import Callback, Trainer
 from gdw.train.processes import Processes
+from gdw.train.resuming import StoppedTrainingWarning
 from tests.train.small import CLASSES, At, config, ctrl_c, data, network
 
 
@@ -111,7 +112,8 @@ def test_unseen_examples_get_the_final_models_prediction() -> None:
 def test_a_resumed_run_has_the_evidence_of_a_straight_one(tmp_path: Path, dense_bytes: int) -> None:
     straight, stopped, resumed = (Recorder(60, dense_bytes=dense_bytes) for _ in range(3))
     fit(straight)
-    fit(stopped, At(13, ctrl_c), output=tmp_path / "run")
+    with pytest.warns(StoppedTrainingWarning):
+        fit(stopped, At(13, ctrl_c), output=tmp_path / "run")
     fit(resumed, At(99, None), output=tmp_path / "run", resume=True)
     assert_same(resumed.evidence(), straight.evidence())
     again = Recorder(60, dense_bytes=dense_bytes)

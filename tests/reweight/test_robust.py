@@ -151,14 +151,26 @@ def test_label_smoothing_reaches_the_prepared_targets() -> None:
     assert_close(setting.gradient(), [p.grad for p in twin.parameters()], rtol=1e-5, atol=1e-7)
 
 
-def test_clean_examples_among_the_training_set_are_taken_as_they_are() -> None:
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [
+        (range(117, 121), "from 0 to 119, as gdw.prepare saw 120 examples; found 120"),
+        ([-1, 0, 1, 2], "found -1"),
+        (range(3), r"shape \(4,\), found torch.int64 of shape \(3,\)"),
+        (torch.arange(4).reshape(1, 4), r"found torch.int64 of shape \(1, 4\)"),
+        ([0.0, 1.5, 2.0, 3.0], "found torch.float"),
+        (torch.tensor([True, False, True, True]), "torch.bool"),
+        ("abcd", "found str"),
+    ],
+)
+def test_indices_that_are_no_positions_of_the_batch_are_refused(indices: Any, message: str) -> None:
     setting, blobs = prepared()
-    twin = copy.deepcopy(setting.model)
-    setting.reweighter.backward(
-        (blobs.clean_x[:4], blobs.clean[:4]), (blobs.clean_x, blobs.clean), indices=range(120, 124)
-    )
-    F.cross_entropy(twin(blobs.clean_x[[0, 1, 2, 3, 0]]), blobs.clean[[0, 1, 2, 3, 0]]).backward()
-    assert_close(setting.gradient(), [p.grad for p in twin.parameters()], rtol=1e-5, atol=1e-7)
+    with pytest.raises(
+        DataError, match=f"indices should be positions in the training set.*{message}"
+    ):
+        setting.reweighter.backward(
+            (blobs.x[:4], blobs.given[:4]), (blobs.clean_x, blobs.clean), indices=indices
+        )
 
 
 def test_once_prepared_it_must_know_which_examples_are_in_a_batch() -> None:

@@ -227,6 +227,10 @@ def test_an_audit_reads_only_the_options_of_the_data(run: Run) -> None:
     ("content", "message"),
     [
         ("a: 1\n", "not the configuration of a gdw run: it has no 'format'"),
+        (
+            "method: plain\nepochs: 2\nbatch_size: 4\n",
+            "config.yaml was written by gdw.Trainer, which keeps no data options: only .history",
+        ),
         ("format: 1\ndata: {pth: x}\n", "config.yaml is damaged: .*pth"),
         ("format: 1\ndata: 3\n", "config.yaml is damaged"),
     ],

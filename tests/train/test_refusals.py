@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from gdw.audit import Recorder
 from gdw.errors import ConfigError, DataError, DivergenceError, GDWError, ModelError, RunError
 from gdw.train import Callback, RunFolder, Trainer
 from tests.train.small import (
@@ -142,6 +143,31 @@ def test_the_look_before_training_moves_nothing() -> None:
         Trainer(config()).fit(model, data(), test=(torch.zeros(1, FEATURES), torch.tensor([7])))
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert model.training
+
+
+class _Misspelt(Callback):
+    def on_epoch_end(self, record: Any) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        (Callback(), r"expected a list of gdw.train.Callback, found Callback; one callback is"),
+        ([print], "expected objects of subclasses of gdw.train.Callback, found builtin_function"),
+        ([At], "found the class At"),
+        ([_Misspelt()], "_Misspelt.on_epoch_end would never be called. Did you mean 'on_epoch'"),
+        (
+            [Recorder(61)],
+            r"Recorder\(61\): the training set has 60 examples; give .*Recorder\(60\)",
+        ),
+    ],
+)
+def test_callbacks_are_checked_before_the_preparation(
+    tmp_path: Path, callbacks: Any, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        fit(network(), config(method="robust"), output=tmp_path / "run", callbacks=callbacks)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("epochs", [0, -1])

@@ -14,7 +14,7 @@ from gdw.data.examples import Examples
 from gdw.errors import RunError
 from gdw.reweight import METHODS
 from gdw.train import RunFolder, Trainer
-from gdw.train.resuming import checksums
+from gdw.train.resuming import StoppedTrainingWarning, checksums
 from tests.train.small import (
     CLASSES,
     FEATURES,
@@ -118,7 +118,9 @@ def test_ctrl_c_inside_an_epoch_saves_and_resumes_bit_for_bit(
     straight, stopped, resumed = network(), network(), network(seed=9)
     whole = fit(straight, settings)
     at = At(7, ctrl_c)
-    first = fit(stopped, settings, output=tmp_path / "run", callbacks=[at])
+    told = r"stopped after 1 of 4 epochs: result.interrupted is True; .*resume=True\) with the same"
+    with pytest.warns(StoppedTrainingWarning, match=told):
+        first = fit(stopped, settings, output=tmp_path / "run", callbacks=[at])
     assert (first.interrupted, first.epochs_done) == (True, 1)
     # Batch 7 is the second of the second epoch; the step it belongs to is finished, no more.
     assert at.seen == 7
@@ -131,7 +133,8 @@ def test_ctrl_c_inside_an_epoch_saves_and_resumes_bit_for_bit(
 
 def test_the_weights_of_an_interrupted_run_are_saved(tmp_path: Path) -> None:
     model, saved = network(), network(seed=9)
-    fit(model, config(), output=tmp_path, callbacks=[At(3, ctrl_c)])
+    with pytest.warns(StoppedTrainingWarning):
+        fit(model, config(), output=tmp_path, callbacks=[At(3, ctrl_c)])
     RunFolder.open(tmp_path).load_model(saved)
     assert_same(saved, model)
 
@@ -141,6 +144,11 @@ def test_a_second_ctrl_c_leaves_at_once_and_handlers_are_restored(tmp_path: Path
     with pytest.raises(KeyboardInterrupt):
         fit(network(), config(), callbacks=[At(3, lambda: (ctrl_c(), ctrl_c()))])
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_without_a_folder_a_stopped_training_cannot_go_on_and_says_so() -> None:
+    with pytest.warns(StoppedTrainingWarning, match="only a training with output= can go on"):
+        fit(network(), config(), callbacks=[At(3, ctrl_c)])
 
 
 def test_a_signal_in_the_last_step_interrupts_nothing() -> None:
@@ -198,7 +206,8 @@ def test_augmented_images_resume_bit_for_bit(tmp_path: Path) -> None:
         return model
 
     straight = fit("standard")
-    fit("standard", output=tmp_path, callbacks=[At(2, ctrl_c)])
+    with pytest.warns(StoppedTrainingWarning):
+        fit("standard", output=tmp_path, callbacks=[At(2, ctrl_c)])
     assert_same(fit("standard", output=tmp_path, resume=True), straight)
     assert not torch.equal(fit("none").out.weight, straight.out.weight)
 

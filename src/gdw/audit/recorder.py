@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gdw.audit.evidence import TOP, Evidence
 from gdw.audit.sparse_sums import SparseSums
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, counted
 from gdw.reweight.preparation import CleanCheck
 from gdw.reweight.step_result import StepResult
 from gdw.train.monitoring import Callback
@@ -59,6 +59,13 @@ class Recorder(Callback):
         self._labels = torch.empty(0, dtype=torch.int64)
         self._sums: VisitSums | None = None
         self._classes = 0
+
+    def on_check(self, examples: int) -> None:
+        if self._examples > examples:
+            raise ConfigError(
+                f"Recorder({self._examples}): the training set has {counted(examples, 'example')}; give "
+                f"gdw.audit.Recorder({examples})"
+            )
 
     def on_start(self, run: TrainingView) -> None:
         self._run = run

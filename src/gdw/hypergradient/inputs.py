@@ -154,6 +154,29 @@ def _as_tensor(targets: Any, name: str, device: torch.device | None) -> Tensor:
         ) from None
 
 
+def as_indices(indices: Any, targets: Tensor, total: int | None) -> Tensor:
+    """Positions `(N,)` that a user gave for a batch with `targets`, among `total` training examples or any.
+
+    Raises:
+        DataError: they are no whole numbers, not one for each example, or outside of the training set.
+    """
+    what = "indices should be positions in the training set, a whole number for each example of the batch"
+    try:
+        found = torch.as_tensor(indices)
+    except (TypeError, ValueError, RuntimeError):
+        raise DataError(f"{what}, found {type(indices).__name__}") from None
+    fractional = found.is_floating_point() or found.dtype == torch.bool
+    if fractional or found.shape != targets.shape[:1]:
+        size, shape = tuple(targets.shape[:1]), tuple(found.shape)
+        raise DataError(f"{what}, shape {size}, found {found.dtype} of shape {shape}")
+    if found.device.type == "cpu" and found.numel():  # another device would be waited for
+        low, high = int(found.min()), int(found.max())
+        if low < 0 or (total is not None and high >= total):
+            limit = "" if total is None else f" to {total - 1}, as gdw.prepare saw {total} examples"
+            raise DataError(f"{what}: from 0{limit}; found {low if low < 0 else high}")
+    return found.long()
+
+
 def join_batches(first: Batch, second: Batch, rows: int) -> Batch:
     """Append the first `rows` examples of the batch `second` to the batch `first`.
 

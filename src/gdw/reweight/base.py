@@ -17,7 +17,7 @@ from gdw.errors import ConfigError, ModelError
 from gdw.files.representation import ShortRepr
 from gdw.functional.losses import resolve_loss
 from gdw.hypergradient import Problem, TrainingPass
-from gdw.hypergradient.inputs import Batch, as_pairs
+from gdw.hypergradient.inputs import Batch, as_indices, as_pairs
 from gdw.options import described, signature_of
 from gdw.reweight.options import MethodOptions, WeightingOptions
 from gdw.reweight.preparation import CleanCheck, PlannedFit, Preparation
@@ -78,6 +78,11 @@ class Reweighter(ShortRepr, ABC):
     def _shown(self) -> dict[str, Any]:
         parts = {"model": type(self.model), "optimizer": type(self._problem.optimizer)}
         return {**parts, **dict(self.options.__repr_args__())}
+
+    @property
+    def _total(self) -> int | None:
+        """How many positions `indices` may name; None: any number."""
+        return None
 
     def _problem_options(self) -> dict[str, Any]:
         """Further keyword arguments of `Problem.of`."""
@@ -180,13 +185,17 @@ class Reweighter(ShortRepr, ABC):
         Raises:
             ConfigError: the method needs a meta batch, or indices, and got none.
             ModelError: the output of the model is no logits, or the model cannot be run twice.
-            DataError: the targets do not fit the logits, or a batch contains NaN or infinity.
+            DataError: the targets do not fit the logits, a batch contains NaN or infinity, or indices are
+                no positions in the training set.
         """
-        known = None if indices is None else torch.as_tensor(indices, dtype=torch.int64)
         self._problem.scale.use(scaler)
         self._batches = batch, meta_batch = as_pairs(
             batch, meta_batch, self._problem.loss.ignore_index, self._problem.devices()[0]
         )
+        if indices is not None and self.names_rows:
+            known: Tensor | None = as_indices(indices, batch[1], self._total)
+        else:
+            known = None if indices is None else torch.as_tensor(indices, dtype=torch.int64)
         try:
             result = self._step(batch, meta_batch, known)
         except RuntimeError as error:

@@ -24,3 +24,9 @@ MISSING = {
     ),
 }
 """For each part, its file and what to do if the run does not have it."""
+
+OF_TRAINER = (
+    "which keeps no data options: only .history of such a run can be used; gdw train writes runs that have "
+    "the rest"
+)
+"""What can be done with a run that a call of `gdw.Trainer` wrote."""

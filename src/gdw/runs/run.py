@@ -26,7 +26,7 @@ from gdw.errors import ConfigError, RunError
 from gdw.files.documents import Document, require_format
 from gdw.runs.config import FORMAT, DataConfig, ModelConfig, RunConfig, modernised_model
 from gdw.runs.figures import EVALUATION, FIGURES, Figures
-from gdw.runs.missing_parts import MISSING
+from gdw.runs.missing_parts import MISSING, OF_TRAINER
 from gdw.runs.schema import Schema
 from gdw.train.run_folder import CONFIG, RunFolder
 
@@ -248,7 +248,10 @@ class Run:
         content, path = self.folder.config, self.folder.file(CONFIG)
         number, version = content.pop("format", None), content.pop("gdw_version", None)
         if not isinstance(number, int):
-            raise RunError(f"{path} is not the configuration of a gdw run: it has no 'format'")
+            what = "is not the configuration of a gdw run: it has no 'format'"
+            if {"method", "epochs", "batch_size"} <= content.keys():
+                what = f"was written by gdw.Trainer, {OF_TRAINER}"
+            raise RunError(f"{path} {what}")
         require_format(number, FORMAT, path, version=version)
         return content if number > 1 else modernised_model(content)
 

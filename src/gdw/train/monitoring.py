@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gdw.errors import ConfigError, nearest
 from gdw.hypergradient.inputs import Forward
 from gdw.reweight.base import Reweighter
 from gdw.reweight.preparation import CleanCheck
@@ -86,6 +87,9 @@ class Callback:
     They are called on every process. An exception in one of them ends the training.
     """
 
+    def on_check(self, examples: int) -> None:
+        """Called before anything is written, with the number of training examples; an error refuses them."""
+
     def on_start(self, training: TrainingView) -> None:
         """Called before the first step of `fit`; after `load_state_dict` if the training is resumed."""
 
@@ -114,6 +118,32 @@ class Callback:
 
         Not called if the checkpoint has no state of a callback of this class.
         """
+
+
+def require_callbacks(callbacks: Any) -> None:
+    """Check that `callbacks` is a sequence of callbacks whose hooks will be called; `ConfigError` if not."""
+    if not isinstance(callbacks, (list, tuple)):
+        raise ConfigError(
+            f"callbacks: expected a list of gdw.train.Callback, found {_described(callbacks)}; "
+            "one callback is [callback]"
+        )
+    hooks = [name for name in vars(Callback) if name.startswith("on_")]
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise ConfigError(
+                "callbacks: expected objects of subclasses of gdw.train.Callback, found "
+                f"{_described(callback)}"
+            )
+        for name in dir(type(callback)):
+            if name.startswith("on_") and name not in hooks:
+                raise ConfigError(
+                    f"{type(callback).__name__}.{name} would never be called.{nearest(name, hooks)} The "
+                    f"hooks are {', '.join(hooks)}; name a method of your own without on_"
+                )
+
+
+def _described(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 # The keys of a saved state.

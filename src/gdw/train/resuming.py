@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from torch.utils._pytree import tree_leaves
 
 from gdw._version import __version__
 from gdw.data.examples import Examples
-from gdw.errors import GDWError, RunError, warn_user
+from gdw.errors import GDWError, RunError, counted, warn_user
 from gdw.files.documents import require_format
 from gdw.hypergradient.own_names import OwnNames
 from gdw.train.config import TrainConfig
@@ -122,6 +123,25 @@ def warn_of_other_preparation() -> None:
     """Warn that nothing of what a stopped preparation has kept can be used."""
     text = "data, options or model have changed since: the preparation starts again"
     warn_user(text, PreparedAgainWarning)
+
+
+class StoppedTrainingWarning(UserWarning):
+    """Ctrl-C, SIGTERM or SIGHUP stopped `Trainer.fit` before the last epoch, and it returned."""
+
+
+def warn_of_stop(done: int, epochs: int, *, resumable: bool) -> None:
+    """Warn the caller of `fit` that a signal stopped it, unless it is a part of gdw, which says so itself."""
+    if str(sys._getframe(2).f_globals.get("__name__")).partition(".")[0] == "gdw":
+        return
+    how = (
+        "to go on, call fit(..., resume=True) with the same output"
+        if resumable
+        else "only a training with output= can go on"
+    )
+    warn_user(
+        f"stopped after {done} of {counted(epochs, 'epoch')}: result.interrupted is True; {how}",
+        StoppedTrainingWarning,
+    )
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -29,11 +29,12 @@ from gdw.train.config import TrainConfig
 from gdw.train.evaluation import evaluate
 from gdw.train.feed import Data, DataSets, require_cpu_by_default
 from gdw.train.loop import Loop
-from gdw.train.monitoring import Callback
+from gdw.train.monitoring import Callback, require_callbacks
 from gdw.train.output import FitResult, Output, TrainingOutput
 from gdw.train.preparing import Build, TrainerPreparation
 from gdw.train.processes import Interrupt, Processes, seeded
 from gdw.train.progress import Progress, Stage, make_progress
+from gdw.train.resuming import warn_of_stop
 
 
 class Trainer(ShortRepr):
@@ -122,8 +123,9 @@ class Trainer(ShortRepr):
 
         Returns:
             The history and the mean of the last epochs. On the first Ctrl-C, SIGTERM or SIGHUP `fit` finishes
-            the step, writes a checkpoint and returns; the second one raises `KeyboardInterrupt`. In any case
-            `model.safetensors` holds the weights at return, and the process-wide random state is restored.
+            the step, writes a checkpoint, warns and returns; the second one raises `KeyboardInterrupt`. In
+            any case `model.safetensors` holds the weights at return, and the process-wide random state is
+            restored.
 
         Raises:
             ConfigError: options contradict each other, or a method that needs `meta` did not get it.
@@ -133,9 +135,12 @@ class Trainer(ShortRepr):
             DivergenceError: a loss or parameter is not finite.
             StoppedInPreparation: a signal stopped the preparation; a `KeyboardInterrupt`.
         """
+        require_callbacks(callbacks)
         config, processes = self.config, self.processes
         until = last_epoch(config.epochs, stop_after)
         sets = make_sets(METHODS[config.method], config.method, train, meta, test)
+        for callback in callbacks:
+            callback.on_check(len(sets.train))
         threads = make_ready(model, sets, config, processes, self.forward)
         optimizer, reweighter = self.method(model)
         written = TrainingOutput(processes, kept=config.checkpoints_kept)
@@ -165,13 +170,11 @@ class Trainer(ShortRepr):
                     interrupted = loop.run(until, interrupt=interrupt, progress=progress)
                     signalled = processes.any(interrupt.requested)[0]
             written.save_model(model)
-        return written.result(
-            last_epochs=config.last_epochs,
-            interrupted=interrupted,
-            epochs_done=loop.position.epoch,
-            epochs_before=before,
-            signalled=signalled,
-        )
+        if interrupted and processes.is_first and not self._nested:
+            warn_of_stop(loop.position.epoch, config.epochs, resumable=written.folder is not None)
+        done = {"epochs_done": loop.position.epoch, "epochs_before": before}
+        stopped = {"interrupted": interrupted, "signalled": signalled}
+        return written.result(last_epochs=config.last_epochs, **done, **stopped)
 
     def evaluate(self, model: nn.Module, data: Data) -> dict[str, Any]:
         """`gdw.train.evaluate` with this trainer's device, precision, forward and batch size."""

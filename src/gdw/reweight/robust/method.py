@@ -74,6 +74,8 @@ class Robust(Reweighter):
     and balance in the logits. Each batch gets some clean examples from `meta_batch`. `docs/method.md` has the
     equations.
 
+    Every example needs one class: void labels (`ignore_index`) and class probabilities are refused.
+
     It must be prepared with the whole training set: `gdw.Trainer` does it, and in a loop of your own
     `gdw.prepare(reweighter, (X, y), (X_clean, y_clean), epochs=...)`.
 
@@ -111,6 +113,10 @@ class Robust(Reweighter):
             DataError: labels that posterior labels cannot be estimated for.
         """
         self._targets = find_targets(preparation, self.options)
+
+    @property
+    def _total(self) -> int | None:
+        return None if self._targets is None else len(self._targets.labels)
 
     def label_posterior(self) -> Tensor | None:
         """Return q, the estimated probabilities of the true classes, `(N, C)` float32."""

@@ -230,6 +230,16 @@ def test_a_folder_of_images(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))
 
 
+def test_a_link_to_nothing_stays_a_link(tmp_path: Path) -> None:
+    images = {f"{name}/1.png": png((k, 0, 0)) for k, name in enumerate(("cat", "dog"))}
+    folder = image_folder(tmp_path / "in", images)
+    (folder / "cat/link.png").symlink_to("nowhere")
+    data = opened(folder, [0, 0, 1])
+    assert cleaned("KEEP", data, [2], tmp_path / "kept") == Cleaned(2, 1, 0, 0)
+    assert (tmp_path / "kept/cat/link.png").readlink() == Path("nowhere")
+    assert (tmp_path / "kept/cat/1.png").read_bytes() == images["cat/1.png"]
+
+
 def _files(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 

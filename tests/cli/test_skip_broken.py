@@ -84,7 +84,7 @@ def test_the_run_lists_what_it_left_out() -> None:
 def test_the_audit_and_its_copy_go_with_it() -> None:
     done = _gdw(*["audit", "run", "--apply", "KEEP", "--output", "kept", "--force"])
     assert done.exit_code == 0, done.output
-    assert "2 kept as they are because they were not used in training" in done.output
+    assert "2 images that cannot be read were copied as they are; the original" in done.output
     assert Path("kept/cat/cat 10.jpg").read_bytes() == b"no image"
     issues = gdw.load(RUN).issues
     assert issues is not None

@@ -134,7 +134,14 @@ def test_delimiters(tmp_path: Path) -> None:
         assert f"the cells are separated by {name}" in rows.notes[0]
         assert values(path, "label", ReadOptions(name.strip("'"))) == ["x"]
         path.write_text(f"a{delimiter}label\n1 x\n")
-        assert f"name the delimiter (--delimiter {name}, delimiter=)" in refused(path)
+        assert f"train with --delimiter {name} (delimiter=), or save the file with" in refused(path)
+        row = delimiter.join(("1", "1,5", '"a\nb, c"', "x"))
+        header = delimiter.join(("id", "x", "text", "label"))
+        path.write_text(f"{header}\n" + f"{row}\n" * 30)
+        assert open_rows(path).columns == ("id", "x", "text", "label")
+        assert values(path, "text") == ["a\nb, c"] * 30
+        path.write_text(f"# made by hand\n# {header}\n" + f"{row}\n" * 3)
+        assert values(path, "label") == ["x"] * 3
     path.write_text('a label\n1 "x y"\n2 z\n')
     assert values(path, "label", ReadOptions("space")) == ["x y", "z"]
     for wrong in ('"', "\n", "", "::", "é"):
@@ -286,7 +293,7 @@ def test_files_with_decimal_commas(tmp_path: Path, text: str) -> None:
     source = load(path, label="label")
     assert source.column_types == {"größe": "number"}
     assert source.frame()["größe"].tolist() == [i % 7 + 0.5 for i in range(30)]
-    assert "decimal commas are read in columns of numbers: 'größe', such as '0,5'" in source.notes
+    assert "decimal commas are read in columns of numbers, such as 0,5 in 'größe'" in source.notes
     assert source.column("größe")[1] == "1,5"
 
 

@@ -188,17 +188,21 @@ def _say_what_is_next(run: Path, frame: pd.DataFrame, assessment: Assessment) ->
 
 
 def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:
-    from gdw.errors import shown
+    from gdw.errors import counted, shown
 
     copy = run_audit.write_copy(mode.value, frame, output)
     changes = [f"{copy.relabelled:,} with a new label"] if mode is Mode.RELABEL else []
     if copy.left_out or not changes:
         changes.append(f"{copy.left_out:,} left out")
+    broken = run_audit.unreadable
+    if broken:
+        images = counted(broken, "image that cannot be read was", "images that cannot be read were")
+        changes.append(f"{images} copied as {'it is' if broken == 1 else 'they are'}")
+    if copy.not_audited > broken:
+        kept = f"{copy.not_audited - broken:,} kept as they are"
+        changes.append(f"{kept} because they were not used in training")
     changed = ", ".join(changes)
-    kept = ""
-    if copy.not_audited:
-        kept = f", {copy.not_audited:,} kept as they are because they were not used in training"
-    say(f"{shown(output)}: {copy.written:,} rows, {changed}{kept}; the original is unchanged")
+    say(f"{shown(output)}: {copy.written:,} rows, {changed}; the original is unchanged")
     copied = run_audit.note_on_copy(output)
     if copied:
         say(copied)

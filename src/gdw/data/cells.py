@@ -89,10 +89,13 @@ def cell_notes(rows: Rows, types: Mapping[str, ColumnType]) -> tuple[str, ...]:
 
 def _comma_notes(rows: Rows, numbers: Sequence[str]) -> list[str]:
     commas = {name: rows.cells(name).comma for name in numbers} if rows.decimal_comma else {}
-    described = [f"{name!r}, such as {comma!r}" for name, comma in commas.items() if comma]
-    if not described:
+    found = [name for name, comma in commas.items() if comma]
+    if not found:
         return []
-    return [f"decimal commas are read in columns of numbers: {', '.join(described[:_SHOWN])}"]
+    columns = shortened([repr(name) for name in found], _SHOWN)
+    return [
+        f"decimal commas are read in columns of numbers, such as {commas[found[0]]} in {columns}"
+    ]
 
 
 def _word_notes(rows: Rows, names: Sequence[str]) -> list[str]:

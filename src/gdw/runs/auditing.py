@@ -28,6 +28,7 @@ from gdw.audit.matrix import Cells, noise_cells
 from gdw.audit.training_rows import TrainingRows, training_rows
 from gdw.errors import ConfigError, DataError, OutputError, shortened, shown
 from gdw.runs.run import Run, load
+from gdw.runs.skipped_images import count_skipped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -229,6 +230,11 @@ class RunAudit:
             label_names=self.run.label_names,
             output=output,
         )
+
+    @property
+    def unreadable(self) -> int:
+        """The number of images in the training data that the run left out because they cannot be read."""
+        return count_skipped(self.run.data_config.path, self.run.path)
 
     def note_on_copy(self, output: Path) -> str:
         """A sentence about relative image paths if they may break in a copy at `output`, else ""."""

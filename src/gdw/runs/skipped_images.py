@@ -11,6 +11,7 @@ import numpy as np
 
 from gdw.data.images import path_of
 from gdw.data.source import Source
+from gdw.errors import shown
 from gdw.files.documents import write_text_atomically
 from gdw.files.formula import escaped
 
@@ -41,6 +42,15 @@ def write_skipped(parts: Iterable[Source], folder: Path) -> None:
     content = io.StringIO()
     csv.writer(content, lineterminator="\n").writerows([_COLUMNS, *lines])
     write_text_atomically(folder / SKIPPED, content.getvalue())
+
+
+def count_skipped(data: str, folder: Path) -> int:
+    """How many images of `data`, a file or folder as the run names it, the list in `folder` has."""
+    path = folder / SKIPPED
+    if not path.is_file():
+        return 0
+    with path.open(encoding="utf-8", newline="") as file:
+        return sum(line.get("data") == shown(data) for line in csv.DictReader(file))
 
 
 def _path(part: Source, row: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -53,17 +53,17 @@ def _after_comments(records: Records, start: int, options: ReadOptions) -> tuple
     comments: list[Record] = []
     for record in _filled(records, start):
         if not record.body.lstrip().startswith(b"#"):
-            if comments and _is_header(records, comments[-1], record, options):
+            if comments and _is_header(records, comments[-1], options):
                 return comments[-1].start, len(comments) - 1
             return record.start, len(comments)
         comments.append(record)
     return start, 0
 
 
-def _is_header(records: Records, comment: Record, record: Record, options: ReadOptions) -> bool:
+def _is_header(records: Records, comment: Record, options: ReadOptions) -> bool:
     own = {records.delimiter}
     delimiters = own.union(DELIMITERS) if options.delimiter is None else own
-    widths = (_widths(records, (comment, record), delimiter) for delimiter in delimiters)
+    widths = (list(_widths(records, comment.start, delimiter, 2)) for delimiter in delimiters)
     return any(above == below > 1 for above, below in widths)
 
 
@@ -72,21 +72,25 @@ def _other_delimiter(records: Records, start: int) -> bytes | None:
 
     Commas that split all lines alike may be those of numbers: another delimiter needs as many cells only.
     """
-    lines = list(islice(_filled(records, start), _LINES))
-    own, *others = _widths(records, lines, records.delimiter)
+    own, *others = _widths(records, start, records.delimiter, _LINES)
     alike = all(width == own for width in others)
     best, most = None, own - (records.delimiter == b",") if alike and own > 1 else 1
     for delimiter in (sign for sign in DELIMITERS if sign != records.delimiter):
-        width, *others = _widths(records, lines, delimiter)
-        if width > most and all(other == width for other in others):
+        widths = _widths(records, start, delimiter, _LINES)
+        width = next(widths)
+        if width > most and all(other == width for other in widths):
             best, most = delimiter, width
     return best
 
 
-def _widths(records: Records, lines: Sequence[Record], delimiter: bytes) -> list[int]:
-    """The number of cells of each line."""
+def _widths(records: Records, start: int, delimiter: bytes, count: int) -> Iterator[int]:
+    """The number of cells of each of the first records: where one ends depends on the delimiter.
+
+    A record with a quote that is never closed has none.
+    """
     split = Records(records.content, delimiter.decode(), quoted=records.quoted)
-    return [len(split.cells(line)) for line in lines]
+    for record in islice(_filled(split, start), count):
+        yield 0 if split.unclosed(record) is not None else len(split.cells(record))
 
 
 def header_advice(table: Any) -> str:

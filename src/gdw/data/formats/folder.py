@@ -116,12 +116,20 @@ def copy_folder(plan: CopyPlan, output: Path) -> None:
         for row, target in targets.items():
             place = temporary / target
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(plan.source / paths[row], place)
+            _copy(plan.source / paths[row], place)
         temporary.chmod(plan.source.stat().st_mode & 0o777)
         temporary.rename(output)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+def _copy(source: Path, place: Path) -> None:
+    """Copy an image. A link to nothing, which `skip_broken` leaves out of a training, is copied as a link."""
+    if source.is_symlink() and not source.exists():
+        place.symlink_to(source.readlink())
+    else:
+        shutil.copy2(source, place)
 
 
 FOLDER = Format((), open_folder, copy_folder)

@@ -250,8 +250,9 @@ def _refuse_other_delimiter(path: Path, header: str, delimiter: str) -> None:
     if other is not None:
         word = "tab" if other == "\t" else repr(other)
         raise DataError(
-            f"{shown(path)} should be separated by {delimiter!r}, but its header has {other!r}: "
-            f"name the delimiter (--delimiter {word}, delimiter=)"
+            f"{shown(path)} should be separated by {delimiter!r}, but its header has {other!r}, and its "
+            f"first rows do not all have as many cells by that: train with --delimiter {word} (delimiter=), "
+            f"or save the file with {delimiter!r} between the cells"
         )
 
 

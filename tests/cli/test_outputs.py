@@ -65,6 +65,26 @@ def test_a_file_is_overwritten_with_force_only(trained: Path, gdw: Run) -> None:
     assert not [path for path in trained.rglob(".*") if path.is_file()]
 
 
+def test_a_run_has_a_folder_of_its_own(here: Path, gdw: Run) -> None:
+    for folder in ("photos/cat", "verified/cat", "mine", "empty"):
+        (here / folder).mkdir(parents=True)
+    (here / "link").symlink_to("photos")
+    (here / "mine/f").touch()
+    words = ("train", "photos", "--meta", "verified", "--output")
+    inside = "is inside the data photos: choose a folder outside"
+    one_line(gdw(*words, "photos/runs/a"), f"--output photos/runs/a {inside}")
+    one_line(gdw(*words, "link/run"), f"--output link/run {inside}")
+    one_line(gdw(*words, "photos"), "--output photos is the data photos: choose")
+    one_line(gdw(*words, "verified"), "--output verified is the data verified: choose")
+    one_line(
+        gdw(*words, "mine"), r"--output mine holds other files \('f'\): choose a new or an empty"
+    )
+    assert sorted(path.name for path in (here / "mine").iterdir()) == ["f"]
+    for name in (".hidden", "encoder"):
+        (here / "empty" / name).touch()
+    one_line(gdw(*words, "empty"), "the folder photos has no images")
+
+
 def test_a_run_that_cannot_be_written_shows_its_results(
     trained: Path, gdw: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

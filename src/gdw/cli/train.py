@@ -169,14 +169,21 @@ def _training(
     passed: Mapping[str, Any], file: Path | None, output: Path, *, resume: bool
 ) -> Training:
     """The run that the command line, the configuration file and, to resume, the run folder describe."""
+    from gdw.runs.run import ENCODER
+    from gdw.runs.skipped_images import SKIPPED
     from gdw.runs.training import Training
+    from gdw.train.run_folder import require_own_place
 
     sections = read_config_file(file) if file is not None else {}
     _forget_options_of_another(sections.get("training"), passed.get("method"))
     _add_flags(sections, passed)
     data = sections["data"]
     if not isinstance(data, dict) or "path" in data:
-        return Training(_parse(sections), output, resume=resume)
+        config = _parse(sections)
+        if not resume:
+            read = (getattr(config.data, name) for name in sorted(config.data.paths))
+            require_own_place(output, read, leftovers=(ENCODER, SKIPPED))
+        return Training(config, output, resume=resume)
     if resume:
         with notes_of_warnings(FutureWarning):
             return Training.resume(output, sections)
@@ -194,7 +201,6 @@ def _add_flags(sections: dict[str, Any], passed: Mapping[str, Any]) -> None:
 
 def _parse(sections: Mapping[str, Any]) -> RunConfig:
     """The records of the sections; a spelling that is out of date is a note on standard error."""
-
     with notes_of_warnings(FutureWarning):
         return RunConfig.parse(sections)
 

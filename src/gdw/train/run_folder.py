@@ -7,13 +7,13 @@ import json
 import os
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from gdw.errors import ModelError, OutputError, RunError, one_line, shown
+from gdw.errors import ModelError, OutputError, RunError, listed, one_line, shown
 from gdw.files.documents import OutputLock, finite_or_null, write_atomically, write_text_atomically
 from gdw.files.yaml_files import read_yaml
 from gdw.train.history import read_history
@@ -25,6 +25,8 @@ CONFIG = "config.yaml"
 HISTORY = "history.jsonl"
 CHECKPOINTS = "checkpoints"
 MODEL = "model.safetensors"
+
+_OWN = (CONFIG, HISTORY, CHECKPOINTS, MODEL)
 
 
 class RunFolder:
@@ -82,8 +84,7 @@ class RunFolder:
             RunError: `path` holds a run or is a file.
         """
         run = cls(path)
-        names = (CONFIG, HISTORY, CHECKPOINTS, MODEL)
-        held = [name for name in names if os.path.lexists(run.file(name))]
+        held = [name for name in _OWN if os.path.lexists(run.file(name))]
         if held:
             raise RunError(
                 f"{run.path} already holds a run ({', '.join(held)}): continue it with --resume "
@@ -220,6 +221,34 @@ def lock_run(path: str | os.PathLike[str], *, resume: bool) -> OutputLock:
         lock.release()
         raise
     return lock
+
+
+def require_own_place(path: Path, reads: Iterable[str | None], *, leftovers: Iterable[str]) -> None:
+    """Check that a new run at `path` is outside of what it reads and among no other files.
+
+    Args:
+        path: the folder, which may exist. Hidden files do not count.
+        reads: the files and folders of the data.
+        leftovers: names in the folder that a start which failed may have left, besides its preparation.
+
+    Raises: RunError: it is not.
+    """
+    place = Path(os.path.realpath(path))
+    for read in map(Path, filter(None, reads)):
+        whole = Path(os.path.realpath(read))
+        if read.is_dir() and whole in (place, *place.parents):
+            inside = "" if whole == place else "inside "
+            raise RunError(
+                f"--output {shown(path)} is {inside}the data {shown(read)}: choose a folder outside"
+            )
+    known = {RunFolder(path).preparation.name, *leftovers}
+    readable = path.is_dir() and os.access(path, os.R_OK)
+    names = [entry.name for entry in path.iterdir()] if readable else []
+    others = sorted(name for name in names if name not in known and not name.startswith("."))
+    if others and not set(names).intersection(_OWN):
+        raise RunError(
+            f"--output {shown(path)} holds other files ({listed(others, 3)}): choose a new or an empty folder"
+        )
 
 
 def make_folder(path: Path) -> None:

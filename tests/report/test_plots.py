@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from matplotlib.figure import Figure
 from sklearn.dummy import DummyClassifier
@@ -278,3 +279,79 @@ def test_confusions_are_in_the_order_of_the_terminal_and_without_those_that_may_
         0.9,
         0.3,
     ]
+
+
+ODD: tuple[tuple[Any, Any, str], ...] = (
+    (report.plot_noise_matrix, None, "^expected a noise matrix: .*, found None$"),
+    (report.plot_noise_matrix, [["a"]], "^expected a noise matrix: .*, found list$"),
+    (report.plot_noise_matrix, pd.DataFrame({"given_label": ["a", "b"]}), "columns 'given_label'$"),
+    (
+        report.plot_noise_matrix,
+        [[10, 2], [3, 50]],
+        "shares from 0 to 1 .* found 10: divide the counts",
+    ),
+    (report.plot_noise_matrix, [[0.5, 0.5], [np.nan, 1]], "shares from 0 to 1 .*, found nan$"),
+    (report.plot_noise_matrix, [[0.5, 0.5], [-0.1, 1]], "shares from 0 to 1 .*, found -0.1$"),
+    (report.plot_noise_matrix, pd.DataFrame(np.eye(2), ["a", "b"], ["b", "a"]), "the same classes"),
+    (report.plot_class_weights, np.eye(3), r"or its weights .*, found ndarray of shape \(3, 3\)$"),
+    (report.plot_class_weights, [[1.0]], "or its weights .*, found list$"),
+    (report.plot_class_weights, None, "or its weights .*, found None$"),
+    (report.plot_history, None, "^expected a history: .*, found None$"),
+    (report.plot_history, {"train_loss": [1]}, "^expected a history: .*, found dict$"),
+    (report.plot_history, np.eye(2), r"^expected a history: .*, found ndarray of shape \(2, 2\)$"),
+    (report.plot_history, pd.DataFrame({"loss": [1]}), "with an 'epoch' .*, found DataFrame"),
+    (report.plot_issues_by_class, None, "a table of label issues, or records with .*, found None$"),
+    (report.plot_issues_by_class, [{"label": "a"}], "or records with .*, found list$"),
+    (report.plot_issues_by_class, np.eye(2), "or records with .*, found ndarray"),
+    (report.plot_reliability, None, "or probabilities with y=labels, found None alone$"),
+    (report.plot_reliability, np.eye(2), "or probabilities with y=labels, found ndarray .* alone$"),
+)
+
+
+@pytest.mark.parametrize(("plot", "data", "message"), ODD)
+def test_other_data_are_one_clear_line(plot: Any, data: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        plot(data)
+
+
+def test_tables_of_each_library_are_drawn_like_what_they_hold() -> None:
+    names = ["cat", "dog", "NA"]
+    square = pd.DataFrame(made.noise(3), names, names)
+    for table in (square, pl.from_pandas(square), square.reset_index(drop=True)):
+        axes = report.plot_noise_matrix(table).axes[0]
+        np.testing.assert_array_equal(axes.get_images()[0].get_array(), made.noise(3))
+        assert ticks(axes.yaxis) == ticks(axes.xaxis) == names
+    history = [
+        {"epoch": 1, "train_loss": 2.0, "test_accuracy": None},
+        {"epoch": 2, "train_loss": 1.0, "test_accuracy": 0.5},
+    ]
+    for many in (pd.DataFrame(history), pl.DataFrame(history)):
+        loss, accuracy = report.plot_history(many).axes
+        np.testing.assert_array_equal(loss.get_lines()[0].get_xydata(), [[1, 2], [2, 1]])
+        np.testing.assert_array_equal(accuracy.get_lines()[0].get_xydata(), [[2, 0.5]])
+    records = pd.DataFrame([{"label": "a", "examples": 8, "wrong_share": 0.25}])
+    (bar,) = report.plot_issues_by_class(records).axes[0].patches
+    assert bar.get_width() == 0.25
+
+
+def test_a_class_called_na_is_in_the_plots_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "label_issues.csv"
+    file.write_text("given_label,is_label_issue\nNA,true\nNA,false\ncat,false\n")
+    tables = (pd.read_csv(file), pd.read_csv(file, keep_default_na=False), pl.read_csv(file))
+    for table in tables:
+        axes = report.plot_issues_by_class(table).axes[0]
+        assert ticks(axes.yaxis) == ["NA", "cat"]
+        assert [bar.get_width() for bar in axes.patches] == [0.5, 0]
+        assert [text.get_text() for text in axes.texts] == ["50% of 2 examples", "0% of 1 example"]
+    file.write_text("true_label,given_label,probability\nNA,NA,0.9\nNA,cat,0.1\ncat,cat,1\n")
+    axes = report.plot_noise_matrix(pd.read_csv(file)).axes[0]
+    assert ticks(axes.yaxis) == ["NA", "cat"]
+    np.testing.assert_array_equal(axes.get_images()[0].get_array(), [[0.9, 0.1], [0, 1]])
+
+
+def test_dates_as_labels_are_named_as_dates() -> None:
+    days = pd.to_datetime(np.where(labels() == "yes", "2024-01-02", "2024-01-03")).to_numpy()
+    fitted = quick(epochs=1).fit(numbers(), days)
+    axes = report.plot_issues_by_class(fitted).axes[0]
+    assert sorted(ticks(axes.yaxis)) == ["2024-01-02 00:00:00", "2024-01-03 00:00:00"]
+    assert not any("of 0 examples" in text.get_text() for text in axes.texts)

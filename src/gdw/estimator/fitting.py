@@ -214,6 +214,8 @@ def _mean_one(weights: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> T
 
 def _audit(estimator: Any, evidence: Evidence, rows: NDArray[np.int64]) -> None:
     """Set the attributes of the audit: its table has the user's labels and the `rows` of `X`."""
+    import pandas as pd
+
     from gdw.audit import ClassWeights, assess, label_issues, noise_matrix
     from gdw.audit.issues import in_order_of_training
     from gdw.audit.matrix import noise_cells
@@ -224,7 +226,8 @@ def _audit(estimator: Any, evidence: Evidence, rows: NDArray[np.int64]) -> None:
     table = label_issues(evidence, [str(k) for k in range(len(classes))])
     wrong = in_order_of_training(evidence, table, table["is_label_issue"], bool)
     estimator.assessment_ = assess(evidence, noise_cells(evidence), wrong)
-    names = tuple(map(str, classes.tolist()))
+    # A series has dates as such, not as numbers.
+    names = tuple(map(str, pd.Series(classes)))
     estimator.noise_matrix_ = replace(noise_matrix(evidence), label_names=names)
     estimator.class_weights_ = None
     if evidence.weights_by_label is not None and evidence.count_by_label is not None:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gdw.audit.evidence import ClassWeights
-from gdw.errors import ConfigError
-from gdw.report.parts import Source, part_of
+from gdw.errors import DataError
+from gdw.report.given_noise import as_long
+from gdw.report.parts import Source, found, part_of
 from gdw.report.style import (
     BLUE,
     LONGEST_NAME,
@@ -55,9 +56,10 @@ def plot_noise_matrix(
 
     Args:
         data: a run, its folder, a fitted classifier, the table of a `noise_matrix.csv`, or P(given | true)
-            as a `gdw.audit.NoiseMatrix` or an array `(C, C)`.
-        label_names: the names of the C classes, for an array or a `NoiseMatrix`; by default those of the
-            `NoiseMatrix`, or numbers.
+            as a `gdw.audit.NoiseMatrix`, an array `(C, C)`, or a data frame with the classes as index and
+            columns, in one order.
+        label_names: the names of the C classes, for an array, a square data frame or a `NoiseMatrix`; by
+            default their own, or numbers.
         width: of a new figure, in inches.
         ax: the axes to draw in; by default those of a new figure.
 
@@ -67,6 +69,7 @@ def plot_noise_matrix(
     Raises:
         RunError: the run has not been audited.
         ConfigError: the array is not `(C, C)`, the number of names is not C, or `ax` is not one axes.
+        DataError: `data` are no noise matrix, or are not shares from 0 to 1.
 
     Example:
         >>> import gdw
@@ -74,7 +77,7 @@ def plot_noise_matrix(
         >>> figure.axes[0].get_ylabel()
         'true class'
     """
-    frame = _as_long(part_of(data, "noise_matrix"), label_names)
+    frame = as_long(part_of(data, "noise_matrix"), label_names)
     names = list(dict.fromkeys([*frame["true_label"], *frame["given_label"]]))
     if len(names) > most_classes(width_of(ax, width)):
         return _bars(confusions(frame, limit=_TOP), width, ax)
@@ -106,6 +109,7 @@ def plot_class_weights(
     Raises:
         RunError: the run has not finished, or has more than 512 classes.
         ConfigError: the classifier has more than 512 classes, or `ax` is not one axes.
+        DataError: `data` are no class weights.
 
     Example:
         >>> import gdw, numpy as np
@@ -113,7 +117,12 @@ def plot_class_weights(
         >>> gdw.report.plot_class_weights(weights).axes[0].get_xlabel()
         'class'
     """
-    weights: ClassWeights = part_of(data, "class_weights")
+    weights = part_of(data, "class_weights")
+    if not isinstance(weights, ClassWeights):
+        raise DataError(
+            "expected a run, its folder, a fitted classifier, or its weights (run.class_weights, "
+            f"classifier.class_weights_), found {found(weights)}"
+        )
     chosen = np.flatnonzero(weights.count > 0)
     most = most_classes(width_of(ax, width))
     if len(chosen) > most:
@@ -145,44 +154,6 @@ def confusions(frame: pd.DataFrame, *, limit: int) -> pd.DataFrame:
     order = wrong.sort_values(columns, ascending=False, kind="stable")
     worst: pd.DataFrame = order.drop(columns="_sure").head(limit)
     return worst
-
-
-def _as_long(data: Any, label_names: Sequence[str] | None) -> pd.DataFrame:
-    """A noise matrix in any form as a table like `noise_matrix.csv`."""
-    import pandas as pd
-
-    if isinstance(data, pd.DataFrame):
-        frame: pd.DataFrame = data
-        return frame
-    matrix = np.asarray(getattr(data, "probability", data), dtype=np.float64)
-    label_names = label_names or getattr(data, "label_names", None)
-    names = np.array(_names(matrix, label_names), dtype=object)
-    # Only a `NoiseMatrix` has intervals and numbers of examples.
-    low, high, count = (
-        np.broadcast_to(getattr(data, part, np.nan), matrix.shape)
-        for part in ("low", "high", "count")
-    )
-    long: pd.DataFrame = pd.DataFrame(
-        {
-            "true_label": np.repeat(names, len(matrix)),
-            "given_label": np.tile(names, len(matrix)),
-            "probability": matrix.ravel(),
-            "low": low.ravel(),
-            "high": high.ravel(),
-            "count": count.ravel(),
-        }
-    )
-    return long
-
-
-def _names(matrix: NDArray[Any], label_names: Sequence[str] | None) -> list[str]:
-    """`label_names`, or numbers; `ConfigError` unless `matrix` is square with one name per class."""
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
-        raise ConfigError(f"expected a noise matrix of shape (C, C), found {matrix.shape}")
-    names = [str(k) for k in range(len(matrix))] if label_names is None else list(label_names)
-    if len(names) != len(matrix):
-        raise ConfigError(f"expected {len(matrix)} label names, one per class, found {len(names)}")
-    return names
 
 
 def _heat_map(

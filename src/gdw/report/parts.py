@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gdw.errors import ConfigError, DataError
+from gdw.runs.new_data import as_frame
 from gdw.runs.run import Run, load
 
 if TYPE_CHECKING:
+    import pandas as pd
     from sklearn.base import ClassifierMixin
 
 Source: TypeAlias = "str | os.PathLike[str] | Run | ClassifierMixin"
@@ -27,7 +30,8 @@ _ATTRIBUTES = {
 
 
 def part_of(data: Any, part: str) -> Any:
-    """The `part` of a run or of a fitted classifier; other `data` are returned as they are.
+    """The `part` of a run or of a fitted classifier; a table becomes a data frame of pandas; other
+    `data` are returned as they are.
 
     Raises:
         RunError: the run does not have that part.
@@ -36,7 +40,38 @@ def part_of(data: Any, part: str) -> Any:
     """
     if isinstance(data, (str, os.PathLike)):
         return load(data).require(part)
-    return _fitted_part(data, part) if is_classifier(data) else data
+    if is_classifier(data):
+        return _fitted_part(data, part)
+    frame = as_frame(data)
+    return data if frame is None else frame
+
+
+def found(data: Any) -> str:
+    """What `data` are, for messages: their type, and their shape if they have one."""
+    if data is None:
+        return "None"
+    shape = getattr(data, "shape", None)
+    return f"{type(data).__name__}{f' of shape {shape}' if isinstance(shape, tuple) else ''}"
+
+
+def with_names(frame: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The data frame with class names in `columns`.
+
+    `pandas.read_csv` reads the name NA as a missing value; it is a name again.
+    """
+    names = {name: frame[name].astype(object).where(frame[name].notna(), "NA") for name in columns}
+    named: pd.DataFrame = frame.assign(**{name: texts.map(str) for name, texts in names.items()})
+    return named
+
+
+def records_of(data: Any, names: Collection[str]) -> Sequence[Mapping[str, Any]] | None:
+    """A data frame, or a sequence of records, as records that all have `names`; None if it is not one."""
+    if hasattr(data, "to_dict"):
+        data = data.to_dict("records")
+    if not isinstance(data, Sequence) or isinstance(data, (str, bytes)):
+        return None
+    is_record = (isinstance(one, Mapping) and one.keys() >= set(names) for one in data)
+    return data if all(is_record) else None
 
 
 def is_classifier(data: Any) -> bool:
@@ -71,13 +106,15 @@ def _innermost(estimator: Any) -> Any:
 
 def _by_class(estimator: Any) -> list[dict[str, Any]]:
     """What `by_class` of `audit.json` holds: for each given label the estimated share of wrong ones."""
+    import pandas as pd
+
     count = estimator.noise_matrix_.count
     total = count.sum(0)
     right = np.divide(np.diag(count), total, out=np.ones(len(total)), where=total > 0)
     examples = estimator.label_issues_["given_label"].value_counts()
     return [
         {"label": str(label), "examples": int(examples.get(label, 0)), "wrong_share": float(share)}
-        for label, share in zip(estimator.classes_.tolist(), 1 - right, strict=True)
+        for label, share in zip(pd.Series(estimator.classes_), 1 - right, strict=True)
     ]
 
 

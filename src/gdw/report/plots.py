@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdw.errors import ConfigError
-from gdw.report.parts import Source, answers, part_of
+from gdw.errors import ConfigError, DataError, counted
+from gdw.report.parts import Source, answers, found, part_of, records_of, with_names
 from gdw.report.style import (
     BLUE,
     GREEN,
@@ -48,7 +48,8 @@ def plot_history(
     """Plot loss and accuracy over the epochs.
 
     Args:
-        data: a run, its folder, a fitted classifier, a `FitResult`, or a history: one record per epoch.
+        data: a run, its folder, a fitted classifier, a `FitResult`, or a history: one record per epoch,
+            or a data frame of them.
         baseline: another one, whose accuracy on the test data is drawn for comparison.
         width: of a new figure, in inches. In a narrow figure the axes are one above the other.
         ax: two axes to draw in; by default those of a new figure.
@@ -59,6 +60,7 @@ def plot_history(
     Raises:
         RunError: the run has no history.
         ConfigError: `ax` is not two axes.
+        DataError: `data` or `baseline` are no history.
 
     Example:
         >>> import gdw
@@ -86,18 +88,28 @@ def plot_history(
 
 def _records(data: Any) -> _Records:
     part = part_of(data, "history")
-    records: _Records = getattr(part, "history", part)
+    records = records_of(getattr(part, "history", part), ("epoch",))
+    if records is None:
+        raise DataError(
+            "expected a history: a run, its folder, a fitted classifier, a FitResult, or one record with an "
+            f"'epoch' for each epoch, found {found(part)}"
+        )
     return records
 
 
 def _line(axes: Axes, records: _Records, name: str, label: str, colour: str, style: str) -> None:
-    points = [(r["epoch"], r[name]) for r in records if r.get(name) is not None]
+    points = [(r["epoch"], r[name]) for r in records if _is_known(r.get(name))]
     if not points:
         return
     epochs, values = zip(*points, strict=True)
     # A line through one point is invisible.
     marker = "o" if len(points) == 1 else None
     axes.plot(epochs, values, style, color=colour, linewidth=2, label=label, marker=marker)
+
+
+def _is_known(value: Any) -> bool:
+    """Whether an epoch has this figure; in a data frame NaN stands for none."""
+    return value is not None and value == value
 
 
 def _finish_curves(axes: Axes) -> None:
@@ -133,6 +145,7 @@ def plot_issues_by_class(
     Raises:
         RunError: the run has not been audited.
         ConfigError: `ax` is not one axes, or a table has no columns `given_label` and `is_label_issue`.
+        DataError: `data` are none of these.
 
     Example:
         >>> import gdw
@@ -141,16 +154,25 @@ def plot_issues_by_class(
         'estimated share of wrong labels'
     """
     audit, meaning = part_of(data, "audit"), "estimated share of wrong labels"
-    if hasattr(audit, "columns"):
+    if hasattr(audit, "columns") and "wrong_share" not in audit:
         audit, meaning = _flagged(audit), "share of labels in doubt"
-    rows: _Records = audit["by_class"] if isinstance(audit, dict) else audit
+    given = audit.get("by_class") if isinstance(audit, dict) else audit
+    rows = records_of(given, ("label", "examples", "wrong_share"))
+    if rows is None:
+        raise DataError(
+            "expected a run, its folder, a fitted classifier, a table of label issues, or records with "
+            f"label, examples and wrong_share, found {found(audit)}"
+        )
     worst = sorted(rows, key=_wrong_share, reverse=True)[:limit]
     (axes,) = panels(ax, (width, 0.9 + 0.26 * max(1, len(worst))))
     shares = [_wrong_share(row) for row in worst]
     bars = axes.barh(range(len(worst)), shares, color=ORANGE)
     wide = is_wide(width_of(ax, width))
-    unit, room, letters = (" examples", 1.45, LONGEST_NAME) if wide else ("", 1.7, 14)
-    notes = [f"{_wrong_share(row):.0%} of {row['examples']:,}{unit}" for row in worst]
+    room, letters = (1.45, LONGEST_NAME) if wide else (1.7, 14)
+    numbers = [
+        counted(n, "example") if wide else f"{n:,}" for n in (row["examples"] for row in worst)
+    ]
+    notes = [f"{share:.0%} of {number}" for share, number in zip(shares, numbers, strict=True)]
     axes.bar_label(bars, notes, padding=4, fontsize="small")
     name_ticks(axes, "y", [row["label"] for row in worst], limit=letters)
     axes.set_ylim(len(worst) - 0.4, -0.6)
@@ -173,9 +195,12 @@ def _flagged(issues: pd.DataFrame) -> _Records:
             "expected a table with the columns given_label and is_label_issue, found "
             f"{', '.join(map(str, issues.columns))}"
         )
-    by_label = issues["is_label_issue"].groupby(issues["given_label"]).agg(["size", "mean"])
+    frame = with_names(issues, ("given_label",))
+    # A file may have them as text or numbers.
+    is_issue = frame["is_label_issue"].map(str).str.lower().isin(("true", "1", "1.0"))
+    by_label = is_issue.groupby(frame["given_label"]).agg(["size", "mean"])
     return [
-        {"label": str(label), "examples": int(size), "wrong_share": float(share)}
+        {"label": label, "examples": int(size), "wrong_share": float(share)}
         for label, size, share in by_label.itertuples()
     ]
 
@@ -206,7 +231,7 @@ def plot_reliability(
     Raises:
         RunError: the run has not been evaluated.
         ConfigError: `data` has no entry `reliability`, `X` or `y` is missing, or `ax` is not one or two axes.
-        DataError: the probabilities do not fit `y`.
+        DataError: the probabilities do not fit `y`, or `data` are none of these.
 
     Example:
         >>> import gdw
@@ -237,7 +262,13 @@ def plot_reliability(
 
 def _bins(data: Any, X: Any, y: ArrayLike | None) -> Mapping[str, Any]:
     if X is None and y is None:
-        bins: Mapping[str, Any] | None = part_of(data, "evaluation").get("reliability")
+        evaluation = part_of(data, "evaluation")
+        if not isinstance(evaluation, Mapping):
+            raise DataError(
+                "expected a run, its folder, the content of evaluation.json, a classifier with X and y, or "
+                f"probabilities with y=labels, found {found(evaluation)} alone"
+            )
+        bins: Mapping[str, Any] | None = evaluation.get("reliability")
         if bins is None:
             raise ConfigError(
                 "expected 'reliability' in the evaluation, found none: gdw evaluate RUN DATA adds it"

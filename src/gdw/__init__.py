@@ -11,7 +11,7 @@ from gdw._lazy import lazy
 from gdw._version import __version__
 
 if TYPE_CHECKING:
-    from gdw import audit, data, functional, hypergradient, models, report, reweight, train
+    from gdw import audit, data, functional, hypergradient, models, report, reweight, runs, train
     from gdw.errors import GDWError
     from gdw.estimator import GDWClassifier
     from gdw.reweight import GDW, L2RW, MetaWeightNet, Plain, Robust, StepResult
@@ -40,6 +40,7 @@ _MODULES = (
     "models",
     "report",
     "reweight",
+    "runs",
     "train",
 )
 
@@ -64,6 +65,7 @@ __all__ = [
     "prepare",
     "report",
     "reweight",
+    "runs",
     "train",
 ]
 

@@ -10,6 +10,7 @@ from torch import nn
 import gdw
 from gdw.audit import ClassWeights
 from gdw.audit.assessment import Assessment
+from gdw.data.encode import fit_encoder
 from gdw.data.examples import Examples
 from gdw.data.source import from_arrays
 from gdw.train.output import FitResult
@@ -26,6 +27,11 @@ def reweighter(**options: object) -> gdw.GDW:
 
 def step() -> gdw.StepResult:
     return reweighter().backward((X, Y), (X, Y))
+
+
+def config() -> gdw.runs.RunConfig:
+    sections = {"data": {"path": "a.csv"}, "training": {"method": "plain"}}
+    return gdw.runs.RunConfig.parse(sections)
 
 
 CASES = {
@@ -51,6 +57,15 @@ CASES = {
     "ClassWeights(weights=float64 (2, 2), count=float64 (2,), label_names=('cat', 'dog'))": (
         lambda: ClassWeights(np.eye(2), np.ones(2), ("cat", "dog"))
     ),
+    "Recorder(num_examples=60, dense_bytes=8)": lambda: gdw.audit.Recorder(60, dense_bytes=8),
+    "PairedBatches(train_loader=DataLoader, meta_loader=list)": lambda: gdw.data.pair(
+        torch.utils.data.DataLoader([1]), [2]
+    ),
+    "Training(output='run', config=RunConfig(data=DataConfig(path='a.csv'), model=ModelConfig(), "
+    "training=TrainConfig(method='plain')))": lambda: gdw.runs.Training(config(), "run"),
+    "FeatureEncoder(mean=float64 (4,), scale=float64 (4,))": lambda: fit_encoder(
+        from_arrays(X.numpy())
+    ),
     "Assessment(level='poor', reason='too little', wrong_share=0.3333, wrong_low=0.1, wrong_high=0.5, "
     "flagged_share=0.2)": lambda: Assessment("poor", "too little", 1 / 3, 0.1, 0.5, 0.2),
 }
@@ -68,3 +83,17 @@ def test_no_object_shows_its_numbers() -> None:
         assert "\n" not in shown
         assert len(shown) < 600
     assert "logits=float32 (60, 3)" in repr(step())
+
+
+def test_what_a_callback_and_a_method_get_are_one_line() -> None:
+    seen = []
+
+    class Look(gdw.train.Callback):
+        def on_start(self, run: gdw.train.TrainingView) -> None:
+            seen.append(repr(run))
+
+    trainer = gdw.Trainer(method="plain", epochs=1, accelerator="cpu", progress="none")
+    trainer.fit(nn.Linear(4, 3), (X, Y), callbacks=[Look()])
+    (view,) = seen
+    assert view.startswith("TrainingView(epochs=1, examples=60, reweighter=Plain(")
+    assert "\n" not in view

@@ -11,6 +11,7 @@ from torch import Tensor
 from gdw.audit.evidence import TOP, Evidence
 from gdw.audit.sparse_sums import SparseSums
 from gdw.errors import ConfigError, counted
+from gdw.files.representation import ShortRepr
 from gdw.reweight.preparation import CleanCheck
 from gdw.reweight.step_result import StepResult
 from gdw.train.monitoring import Callback
@@ -31,7 +32,7 @@ CLASSES_WITH_WEIGHTS = 512
 _ROWS_AT_ONCE = 65_536
 
 
-class Recorder(Callback):
+class Recorder(ShortRepr, Callback):
     """Records predictions and class-level weights of the training examples, for an audit.
 
     It uses the logits of the training passes, before each update, in the second half of the epochs. In
@@ -59,6 +60,9 @@ class Recorder(Callback):
         self._labels = torch.empty(0, dtype=torch.int64)
         self._sums: VisitSums | None = None
         self._classes = 0
+
+    def _shown(self) -> dict[str, Any]:
+        return {"num_examples": self._examples, "dense_bytes": self._dense_bytes}
 
     def on_check(self, examples: int) -> None:
         if self._examples > examples:

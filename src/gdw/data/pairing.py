@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from gdw.errors import DataError
+from gdw.files.representation import ShortRepr
 
 _Train = TypeVar("_Train")
 _Meta = TypeVar("_Meta")
 
 
-class PairedBatches(Generic[_Train, _Meta]):
+class PairedBatches(ShortRepr, Generic[_Train, _Meta]):
     """The iterable that `pair` returns."""
 
     def __init__(self, train_loader: Iterable[_Train], meta_loader: Iterable[_Meta]) -> None:
@@ -19,6 +20,9 @@ class PairedBatches(Generic[_Train, _Meta]):
         self._meta = meta_loader
         self._meta_iterator: Iterator[_Meta] | None = None
         self._restarts = 0
+
+    def _shown(self) -> dict[str, Any]:
+        return {"train_loader": type(self._train), "meta_loader": type(self._meta)}
 
     def __len__(self) -> int:
         """The number of training batches; `TypeError` if the training loader has no length."""

@@ -12,6 +12,7 @@ from gdw._version import __version__
 from gdw.data.rows import suffixes_in_words
 from gdw.data.text_files import Quoting, ReadOptions
 from gdw.errors import ConfigError, brief
+from gdw.files.representation import ShortRepr
 from gdw.files.yaml_files import read_options
 from gdw.options import Form, Group, Options
 from gdw.train.config import TrainConfig
@@ -197,7 +198,7 @@ class ModelConfig(Options):
     )
 
 
-class RunConfig:
+class RunConfig(ShortRepr):
     """A whole run: everything needed to repeat it.
 
     Attributes:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from gdw.audit.evidence import EVIDENCE, Evidence
 from gdw.errors import ConfigError, RunError
 from gdw.files.documents import OutputLock
+from gdw.files.representation import ShortRepr
 from gdw.reweight.registry import METHODS
 from gdw.runs.config import RunConfig
 from gdw.runs.prepare import FINGERPRINT, prepare, read, save_fingerprint
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _OWN_MODEL = re.compile(r"auto|mlp(:.*)?|wrn-?\d+-\d+|(cifar-)?resnet-?\d+")
 
 
-class Training:
+class Training(ShortRepr):
     """A training run. `prepare` reads and checks the data, `fit` trains and fills the run folder.
 
     Args:
@@ -51,6 +52,9 @@ class Training:
         self._lock: OutputLock | None = None
         self._sources: Sources | None = None
         self._made = False
+
+    def _shown(self) -> dict[str, Any]:
+        return {"output": str(self.output), "config": self.config}
 
     @cached_property
     def trainer(self) -> Trainer:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from gdw.errors import ConfigError, nearest
+from gdw.files.representation import ShortRepr
 from gdw.hypergradient.inputs import Forward
 from gdw.reweight.base import Reweighter
 from gdw.reweight.preparation import CleanCheck
@@ -20,7 +21,7 @@ from gdw.train.feed import targets_of
 from gdw.train.processes import Processes, random_state_kept
 
 
-class TrainingView:
+class TrainingView(ShortRepr):
     """What a callback may read from a training.
 
     Attributes:
@@ -45,6 +46,9 @@ class TrainingView:
         self._model = model
         self._forward = forward
         self._reweighter = reweighter
+
+    def _shown(self) -> dict[str, Any]:
+        return {"epochs": self.epochs, "examples": len(self._train), "reweighter": self._reweighter}
 
     def targets(self) -> Tensor:
         """The targets of the training set: classes `(N,)` or class probabilities `(N, C)`, on the CPU.

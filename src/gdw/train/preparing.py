@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves
 
 from gdw._version import __version__
 from gdw.data.examples import Examples
+from gdw.files.representation import ShortRepr
 from gdw.hypergradient.inputs import Forward
 from gdw.reweight.base import Reweighter
 from gdw.reweight.preparation import PlannedFit, Predict, Subset
@@ -59,7 +60,7 @@ class Trial(Progress):
         return steps[len(steps) // 2]
 
 
-class TrainerPreparation:
+class TrainerPreparation(ShortRepr):
     """The `gdw.reweight.Preparation` of a training. Every process does the same work.
 
     Args:

@@ -14,12 +14,13 @@ from gdw.data.encode.encoder import chunks, require_float32, require_kind, write
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
 from gdw.errors import DataError
+from gdw.files.representation import ShortRepr
 
 CHUNK = 16384
 
 
-@dataclass(frozen=True, eq=False)
-class FeatureEncoder:
+@dataclass(frozen=True, eq=False, repr=False)
+class FeatureEncoder(ShortRepr):
     """Encodes arrays `(N, F)` as `(x - mean) / scale`, column by column; a constant column becomes zeros.
 
     Attributes:

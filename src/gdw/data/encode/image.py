@@ -24,6 +24,7 @@ from gdw.data.image_checks import check_images
 from gdw.data.source import Source
 from gdw.errors import DataError
 from gdw.files.memory import memory_share
+from gdw.files.representation import ShortRepr
 
 SIZE_SAMPLE = 64
 STATISTICS_SAMPLE = 1000
@@ -34,8 +35,8 @@ SMALL, LARGE = 32, 224
 CHUNK = 64
 
 
-@dataclass(frozen=True, eq=False)
-class ImageEncoder:
+@dataclass(frozen=True, eq=False, repr=False)
+class ImageEncoder(ShortRepr):
     """Encodes images as RGB squares, uint8 `(N, 3, S, S)`: shorter side resized to S, centre cropped.
 
     All images are decoded at once if they need at most `memory_limit` bytes, otherwise batch by batch.
@@ -53,7 +54,7 @@ class ImageEncoder:
     mean_std: MeanStd
     grey: GreyRange | None = None
     memory_limit: int | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), repr=False)
     # The images that `fit` decoded, so that `encode` of the same source does not decode them again.
     _decoded: WeakKeyDictionary[Source, Tensor] = field(
         default_factory=WeakKeyDictionary, init=False, repr=False

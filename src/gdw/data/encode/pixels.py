@@ -23,6 +23,7 @@ from gdw.data.examples import Inputs
 from gdw.data.source import Source
 from gdw.errors import DataError
 from gdw.files.memory import memory_share
+from gdw.files.representation import ShortRepr
 
 CHUNK = 4096
 STATISTICS_SAMPLE = 5000
@@ -32,8 +33,8 @@ STATISTICS_SAMPLE = 5000
 WHITES = (1.0, 16.0, 255.0, 4095.0, 65535.0)
 
 
-@dataclass(frozen=True, eq=False)
-class PixelEncoder:
+@dataclass(frozen=True, eq=False, repr=False)
+class PixelEncoder(ShortRepr):
     """Encodes images `(N, H, W)` or `(N, H, W, 3)` of any numeric type as uint8 `(N, 3, H, W)`.
 
     All images are converted at once if the result needs at most `memory_limit` bytes. They are converted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -23,6 +23,7 @@ from gdw.data.encode.encoder import (
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
 from gdw.errors import DataError, composed, listed, nearest
+from gdw.files.representation import ShortRepr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +41,8 @@ _STAND_INS = (-1, -9, -99, -999, -9999, -99999, -999999)
 MISSING = ""
 
 
-@dataclass(frozen=True, eq=False)
-class TableEncoder:
+@dataclass(frozen=True, eq=False, repr=False)
+class TableEncoder(ShortRepr):
     """Encodes tables as float32 rows `(N, F)`, in a sparse matrix if most entries are zero.
 
     - Numbers, and dates in seconds: a missing value becomes the median, with an indicator in a column of its
@@ -59,9 +60,9 @@ class TableEncoder:
     """
 
     types: dict[str, str]
-    fitted: Any
+    fitted: Any = field(repr=False)
     width: int
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), repr=False)
     name: ClassVar[str] = "table"
     kind: ClassVar[Literal["table"]] = "table"
     mean_std: ClassVar[None] = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -15,13 +15,14 @@ from gdw.data.encode.encoder import SparseInputs, chunks, require_kind, write_se
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
 from gdw.errors import DataError
+from gdw.files.representation import ShortRepr
 
 CHUNK = 16384
 VERSION = 2
 
 
-@dataclass(frozen=True, eq=False)
-class TextEncoder:
+@dataclass(frozen=True, eq=False, repr=False)
+class TextEncoder(ShortRepr):
     """Encodes texts as TF-IDF rows of unit length, float32 `(N, F)`, in a sparse matrix.
 
     Texts are brought to the Unicode form NFC, and a word is a letter or digit with the letters, digits and
@@ -38,7 +39,7 @@ class TextEncoder:
             combining marks are not parts of words.
     """
 
-    vocabulary: tuple[str, ...]
+    vocabulary: tuple[str, ...] = field(repr=False)
     idf: NDArray[np.float64]
     by_character: bool
     version: int = VERSION

@@ -243,3 +243,14 @@ def test_features_are_named_and_predictions_have_the_key(gdw: Run, here: Path) -
     every = gdw("predict", "run", "test.csv", "--keep", "weight,animal", "--output", "q.csv")
     assert every.exit_code == 0, every.output
     assert list(pd.read_csv(here / "q.csv"))[:4] == ["row", "weight", "animal", "prediction"]
+
+
+def test_names_that_training_never_saw_are_noted(train: Run, gdw: Run, here: Path) -> None:
+    assert train().exit_code == 0
+    text = (here / "test.csv").read_text().replace("pointed", "Pointed").replace("floppy", "Floppy")
+    (here / "other.csv").write_text(text)
+    for words in (("evaluate", "run"), ("predict", "run", "--force", "--output", "p.csv")):
+        shown = gdw(*words, "other.csv")
+        start = "gdw: note: 'ears': 100% of the values never occurred in training, such as '"
+        assert (shown.exit_code, shown.stderr[: len(start)]) == (0, start)
+        assert gdw(*words, "test.csv").stderr == ""

@@ -191,3 +191,24 @@ def test_dates_beyond_nanoseconds_are_read(tmp_path):
     assert seconds[:3].tolist() == [-62135596800.0, 253402214400.0, 86400.0]
     assert np.isnan(seconds[3])
     assert torch.isfinite(fit_encoder(source).encode(source)[np.arange(4)]).all()
+
+
+def test_whole_numbers_are_one_category_however_they_are_written(tmp_path):
+    train = _csv(tmp_path / "train.csv", "k,m,label\n1,1.0,a\n2,2.0,b\nx,y,a\nz,-3.0,b\n")
+    other = _csv(tmp_path / "other.csv", "k,m,label\n1.0,1,a\n2.0,2,b\nx,y,a\nz,-3,b\n")
+    encoder = fit_encoder(train)
+    assert encoder.types == {"k": "category", "m": "category"}
+    torch.testing.assert_close(_all(encoder.encode(other)), _all(encoder.encode(train)))
+    assert encoder.unknown_notes(other) == ()
+
+
+def test_a_column_of_mostly_new_names_is_named(tmp_path):
+    train = _csv(tmp_path / "train.csv", "k,n,label\nyes,1,a\nno,2,b\nno,3,a\n,4,b\n")
+    rows = "Yes,1,a\nno,2,b\nNo,3,a\n,4,b\n,5,b\n"
+    encoder, other = fit_encoder(train), _csv(tmp_path / "other.csv", f"k,n,label\n{rows}")
+    assert encoder.unknown_notes(train) == ()
+    assert encoder.unknown_notes(other) == (
+        "'k': 67% of the values never occurred in training, such as 'Yes' (training has 'no', 'yes')",
+    )
+    half = _csv(tmp_path / "half.csv", "k,n,label\nYes,1,a\nno,2,b\n,3,a\n")
+    assert encoder.unknown_notes(half) == ()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from gdw.errors import ConfigError, DataError
-from gdw.estimator import NoCleanExamplesWarning
+from gdw.estimator import AuditWarning, NoCleanExamplesWarning
 from gdw.reweight import METHODS
 from gdw.train import Trainer
 from gdw.train.chosen_clean import _most_certain
@@ -72,7 +73,7 @@ def test_without_clean_examples_some_stand_in_and_the_user_is_told(seen):
 
 def test_methods_without_need_of_clean_examples_do_without():
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", NoCleanExamplesWarning)
         quick(epochs=1).fit(numbers(), labels())
 
 
@@ -211,3 +212,26 @@ def test_a_weight_is_a_factor_of_the_gradient(method, joined):
 def test_negative_weights_are_refused():
     with pytest.raises(ValueError, match=r"[Nn]egative"):
         quick().fit(numbers(), labels(), -np.ones(90))
+
+
+@pytest.mark.parametrize("weights", [mask(), mask().tolist(), pd.Series(mask())])
+def test_a_mask_in_the_place_of_the_weights_is_refused(weights):
+    with pytest.raises(DataError, match=r"sample_weight: .*true and false: did you mean trusted="):
+        quick().fit(numbers(), labels(), weights)
+
+
+def test_a_poor_audit_is_said_once_with_what_to_do(recwarn):
+    by_chance = np.random.default_rng(0).integers(0, 2, 90)
+    fitted = quick(epochs=1, model="mlp:4").fit(numbers(seed=1)[:, 1:], by_chance)
+    assert fitted.assessment_.level == "poor"
+    (said,) = [each for each in recwarn if each.category is AuditWarning]
+    assert fitted.assessment_.reason in str(said.message)
+    assert "Train longer (epochs=) or verify more examples" in str(said.message)
+    assert said.filename == __file__
+
+
+def test_an_audit_that_is_only_unproven_warns_of_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AuditWarning)
+        fitted = quick().fit(numbers(), labels())
+    assert fitted.assessment_.level == "unproven"

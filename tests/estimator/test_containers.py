@@ -267,3 +267,39 @@ def test_what_is_no_data_is_said_in_a_line(X, message):
     y = labels(len(X) if hasattr(X, "__len__") else N)
     with pytest.raises(DataError, match=message):
         fast().fit(X, y)
+
+
+@pytest.mark.parametrize("name", ["y", "trusted", "sample_weight"])
+def test_the_same_index_in_another_order_is_refused(name):
+    X = table().set_index(np.arange(N) + 7)
+    given = {"y": labels(), "trusted": np.arange(N) < 20, "sample_weight": np.arange(1.0, N + 1)}
+    series = {key: pd.Series(values, X.index) for key, values in given.items()}
+    with pytest.raises(
+        DataError, match=rf"^{name} has the index of X .* give {name}\.loc\[X\.index"
+    ):
+        fast().fit(X, **{**series, name: series[name][::-1]})
+    ordered = fast().fit(X, **series).predict_proba(X)
+    by_position = fast().fit(X, **{**series, name: pd.Series(given[name])}).predict_proba(X)
+    np.testing.assert_array_equal(ordered, by_position)
+
+
+def test_errors_about_clean_examples_say_so():
+    X = table()
+    with pytest.raises(DataError, match=r"^meta: y has the index of X in another order"):
+        fast().fit(X, labels(), meta=(X[:20], pd.Series(labels(20))[::-1]))
+    with pytest.raises(DataError, match=r"^meta: The feature names should match"):
+        fast().fit(X, labels(), meta=(X[["size"]], labels()))
+    strange = X.assign(kind=X["kind"].str.upper())
+    with pytest.warns(DataNoteWarning, match=r"^meta: 'kind': 100% .* \(training has 'u', 'v'\)"):
+        fast().fit(X, labels(), meta=(strange, labels()))
+
+
+def test_names_that_are_all_new_are_named_and_whole_floats_are_not_new():
+    code = np.arange(N) % 3
+    X = table().assign(code=pd.Categorical(code))
+    fitted = fast().fit(X, labels())
+    expected = fitted.predict_proba(X)
+    for other in (pd.Categorical(code.astype(float)), code.astype(float)):
+        np.testing.assert_array_equal(fitted.predict_proba(X.assign(code=other)), expected)
+    with pytest.warns(DataNoteWarning, match=r"'kind': 100% of the values never .* as '[UV]'"):
+        fitted.predict(X.assign(kind=X["kind"].str.upper()))

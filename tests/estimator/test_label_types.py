@@ -154,7 +154,7 @@ def test_a_class_that_may_mean_no_label_is_named(y, mark):
 @pytest.mark.parametrize("classes", [(-1, 1), (0, 255), (1, 2)])
 def test_usual_pairs_of_numbers_are_not_named(classes):
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.simplefilter("error", DataNoteWarning)
         fast().fit(numbers(), two(*classes))
 
 

@@ -71,6 +71,7 @@ def evaluate(
 
     Without --limit the results are also saved in the run folder (evaluation.json) for gdw report.
     """
+    from gdw.data.encode.encoder import unknown_notes
     from gdw.files.documents import write_text_atomically
     from gdw.runs import evaluate as evaluate_source
     from gdw.runs import evaluate_file, load
@@ -81,7 +82,7 @@ def evaluate(
     file = None if json_ == "-" else json_
     with output_of_run(opened, file, reads=[data], force=force):
         source = opened.read(data, label=chosen, limit=limit, skip_broken=skip_broken)
-        for text in source.notes:
+        for text in (*source.notes, *unknown_notes(opened.encoder, source)):
             note(text)
         if limit is None:
             with notes_of_warnings(NotKeptWarning):

@@ -7,7 +7,7 @@ numbers the usual marks of `gdw.data.column_contents` are too. Labels, texts and
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -164,3 +164,11 @@ def _all_numbers(values: Any) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
+
+
+def other_spelling(text: str, known: Collection[str]) -> str:
+    """A whole number as `known` has it: "1" for "1.0", or "1.0" for "1"; other texts as they are."""
+    whole = text.removesuffix(".0")
+    if whole.removeprefix("-").isdecimal():
+        return next((name for name in (whole, f"{whole}.0") if name in known), text)
+    return text

@@ -86,7 +86,7 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         in `X`), `given_label`, `suggested_label`, `suggested_probability`, `score` (from 0 to 1, how likely
         the given label is wrong), `is_label_issue`, and cleanlab's names for the same.
     assessment_ : gdw.audit.Assessment
-        How far the label issues can be trusted: its `level` is `"supported"`, `"unproven"` or `"poor"`.
+        How far to trust `label_issues_`: a `level`, `"supported"`, `"unproven"` or `"poor"` (which warns).
     noise_matrix_ : gdw.audit.NoiseMatrix
         The estimated probability of each given label for each true label.
     class_weights_ : gdw.audit.ClassWeights

@@ -96,6 +96,25 @@ def is_encoded_picture(value: Any) -> bool:
     return isinstance(value, Mapping) and {"bytes", "path"} == set(value)
 
 
+def require_order_of(X: Any, values: Any, name: str) -> None:
+    """Refuse `values` of pandas, one for each row of `X`, if they have the index of `X` in another order.
+
+    Rows belong together by position. Indexes that have nothing in common say nothing about the order.
+
+    Raises:
+        DataError: the indexes have the same labels in different orders.
+    """
+    first, second = (getattr(v, "index", None) if hasattr(v, "iloc") else None for v in (X, values))
+    if first is None or second is None or len(first) != len(second) or first.equals(second):
+        return
+    if first.is_unique and second.is_unique and bool(second.isin(first).all()):
+        given = name.rpartition(" ")[2]
+        raise DataError(
+            f"{name} has the index of X in another order: give {given}.loc[X.index], or {given}.to_numpy() "
+            "if its rows are in the order of X"
+        )
+
+
 def _series(values: Any) -> Any:
     """An index or array of pandas as a series."""
     import pandas as pd

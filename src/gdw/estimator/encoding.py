@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from gdw.data.examples import Examples
-from gdw.errors import ConfigError, DataError
-from gdw.estimator.containers import unwrapped
+from gdw.errors import ConfigError, DataError, one_line
+from gdw.estimator.containers import as_array, require_order_of, unwrapped
 from gdw.estimator.doubtful_labels import placeholder_note
 from gdw.estimator.form_encoder import FormEncoder
 from gdw.estimator.given_labels import (
@@ -62,6 +62,8 @@ def encode(
         raise ConfigError(
             "expected the clean examples as meta or as trusted, found both: leave one out"
         )
+    for name, given in (("y", y), ("sample_weight", sample_weight), ("trusted", trusted)):
+        require_order_of(X, given, name)
     labels, notes = merged_labels(check_labels(y, estimator), merge=estimator.merge_labels)
     notes += placeholder_note(labels)
     X = unwrapped(X, "X")
@@ -76,6 +78,10 @@ def encode(
     classes, codes = code_labels(labels[rows])
     checked = checked if len(rows) == length else select_rows(checked, rows)
     encoder, unused = FormEncoder.fit(form, checked, codes, classes)
+    clean = None
+    if meta is not None:
+        clean, of_clean = _encode_meta(estimator, meta, encoder, classes)
+        unused += of_clean
     return EncodedData(
         encoder=encoder,
         classes=classes,
@@ -83,7 +89,7 @@ def encode(
         rows=rows,
         weights=weights,
         trusted=None if mask is None else mask[rows],
-        meta=None if meta is None else _encode_meta(estimator, meta, encoder, classes),
+        meta=clean,
         notes=notes + unused,
     )
 
@@ -106,6 +112,7 @@ def _check_weights(
 
     if sample_weight is None:
         return np.arange(length), None
+    _refuse_mask(sample_weight)
     weights: NDArray[np.float64] = _check_sample_weight(
         sample_weight, X, dtype=np.float64, ensure_non_negative=True
     )
@@ -116,22 +123,37 @@ def _check_weights(
     return rows, weights[rows]
 
 
+def _refuse_mask(sample_weight: Any) -> None:
+    if isinstance(sample_weight, (list, tuple)) or hasattr(sample_weight, "dtype"):
+        values = as_array(sample_weight)
+        if values.size and all(isinstance(value, (bool, np.bool_)) for value in values.flat):
+            raise DataError(
+                "sample_weight: expected numbers, found true and false: did you mean trusted=? If they are "
+                "weights, write them as 1.0 and 0.0"
+            )
+
+
 def _encode_meta(
     estimator: Any, meta: Any, encoder: FormEncoder, classes: NDArray[Any]
-) -> Examples:
+) -> tuple[Examples, tuple[str, ...]]:
+    """The encoded clean examples of `meta`, and notes on them."""
     if not isinstance(meta, (tuple, list)) or len(meta) != 2:
         raise DataError(
             f"meta: expected a pair (X, y) of clean examples, found {type(meta).__name__}"
         )
     X, y = meta
-    checked = check_features(estimator, unwrapped(X, "meta"), encoder.form, fitting=False)
+    require_order_of(X, y, "meta: y")
+    try:
+        checked = check_features(estimator, unwrapped(X, "meta"), encoder.form, fitting=False)
+        inputs, notes = encoder.encode(checked)
+    except ValueError as error:
+        raise DataError(f"meta: {one_line(error)}") from error
     labels = check_labels(y, estimator, "meta")
     labels = known_spelling(labels, classes) if estimator.merge_labels else labels
     codes = code_known_labels(labels, classes, "meta")
-    inputs, _ = encoder.encode(checked)
     if len(inputs) != len(codes):
         raise DataError(
             f"meta: X has {len(inputs)} rows, y has {len(codes)}: the numbers must be equal"
         )
     require_each_class(codes, classes, "meta")
-    return Examples(inputs, torch.from_numpy(codes))
+    return Examples(inputs, torch.from_numpy(codes)), tuple(f"meta: {note}" for note in notes)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdw.data.examples import Examples
-from gdw.errors import ConfigError, nearest
+from gdw.errors import ConfigError, nearest, warn_user
 from gdw.estimator.encoding import EncodedData, encode
 from gdw.estimator.network import build_network, check_network, train_network
 from gdw.estimator.own_clean import BuildNetwork, choose_missing, warn_of_none_doubted
@@ -28,6 +28,10 @@ _DEVICES = ("auto", "cpu", "cuda", "gpu", "mps")
 
 class DataNoteWarning(UserWarning):
     """What `GDWClassifier` does not use of the data, or reads in another way than it looks."""
+
+
+class AuditWarning(UserWarning):
+    """There are signs that the `label_issues_` of a `GDWClassifier` are mostly wrong."""
 
 
 def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
@@ -238,3 +242,12 @@ def _audit(estimator: Any, evidence: Evidence, rows: NDArray[np.int64]) -> None:
         table[column] = classes[table[column].astype(int).to_numpy()]
     del table["where"]
     estimator.label_issues_ = table
+    if estimator.assessment_.level == "poor":
+        warn_user(_distrust(estimator.assessment_.reason), AuditWarning)
+
+
+def _distrust(reason: str) -> str:
+    return (
+        f"do not trust label_issues_ as it is (assessment_.level is 'poor'): {reason}. Train longer "
+        "(epochs=) or verify more examples (trusted= or meta=) and fit again, or check the list by eye"
+    )

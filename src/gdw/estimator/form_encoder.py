@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdw.data.columns import ColumnType
-from gdw.data.encode.encoder import SparseInputs, fit_encoder, require_float32
+from gdw.data.encode.encoder import SparseInputs, fit_encoder, require_float32, unknown_notes
 from gdw.data.examples import Inputs
 from gdw.data.rows import Kind
 from gdw.data.source import Source
@@ -72,7 +72,7 @@ class FormEncoder:
         notes: tuple[str, ...] = ()
         if self.columns is not None:
             X = self.columns.of(X)
-            notes = X.notes
+            notes = X.notes + unknown_notes(self.encoder, X)
         elif self.form in _SOURCES:
             X = _SOURCES[self.form](X)
         inputs: Inputs = self.encoder.encode(X)

@@ -112,7 +112,7 @@ def prepare(config: DataConfig, *, seed: int, sources: Sources | None = None) ->
         given = noise.apply(true, len(train.label_names), seed, features=features)
     doubtful = Examples(inputs, torch.from_numpy(given.copy()))
     meta = None if clean is None else _examples(encoder, clean)
-    notes = (*_notes(train, clean, test), *getattr(encoder, "notes", ()))
+    notes = (*_notes(encoder, train, clean, test), *getattr(encoder, "notes", ()))
     source = replace(train.with_labels(given), notes=notes)
     return PreparedData(
         train=doubtful.joined(meta) if config.add_clean and meta is not None else doubtful,
@@ -232,10 +232,18 @@ def held_out_label(config: DataConfig, path: str, *, option: str) -> str:
     )
 
 
-def _notes(train: Source, clean: Source | None, test: Source | None) -> tuple[str, ...]:
+def _notes(
+    encoder: Encoder, train: Source, clean: Source | None, test: Source | None
+) -> tuple[str, ...]:
     """The notes on the training data, and those on other files with the name of the file."""
+    from gdw.data.encode.encoder import unknown_notes
+
     others = [part for part in (clean, test) if part is not None and part.origin != train.origin]
-    of_others = (f"{part.origin}: {note}" for part in others for note in part.notes)
+    of_others = (
+        f"{part.origin}: {note}"
+        for part in others
+        for note in (*part.notes, *unknown_notes(encoder, part))
+    )
     skipped = any(part.skipped for part in (train, *others))
     lists = (f"the run folder has the list of all images left out: {SKIPPED}",) if skipped else ()
     return (*train.notes, *of_others, *lists)

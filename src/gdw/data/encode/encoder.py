@@ -113,6 +113,12 @@ def fit_encoder(
     return encoder
 
 
+def unknown_notes(encoder: Any, source: Source) -> tuple[str, ...]:
+    """Notes on columns of `source` whose values are mostly new to a fitted `encoder`, one line each."""
+    notes: tuple[str, ...] = encoder.unknown_notes(source) if encoder.kind == "table" else ()
+    return notes
+
+
 def load_encoder(folder: str | Path) -> Encoder:
     """The encoder that `Encoder.save` wrote into `folder`.
 

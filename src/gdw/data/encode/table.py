@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gdw.data.cells import other_spelling
 from gdw.data.encode.encoder import (
     SparseInputs,
     chunks,
@@ -22,7 +23,7 @@ from gdw.data.encode.encoder import (
 )
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
-from gdw.errors import DataError, composed, listed, nearest
+from gdw.errors import DataError, brief, composed, listed, nearest
 from gdw.files.representation import ShortRepr
 
 if TYPE_CHECKING:
@@ -33,9 +34,12 @@ FITTED = "encoder.skops"
 MAX_CATEGORIES = 1000
 TYPES = ("number", "date", "category")
 
-_SHOWN = 8
+_SHOWN, _SHOWN_CELL = 8, 80
 # Numbers below zero that often stand for a missing value in a column without other ones.
 _STAND_INS = (-1, -9, -99, -999, -9999, -99999, -999999)
+
+# More of the values of a column are new than this: they are probably written in another way.
+_NEW = 0.5
 
 # The category of missing values. An empty cell is a missing value, so no other category has this name.
 MISSING = ""
@@ -90,16 +94,41 @@ class TableEncoder(ShortRepr):
     @property
     def categories(self) -> dict[str, int]:
         """The number of different values of each category in training; a missing value is not one."""
+        return {name: len(known) for name, known in self._known.items()}
+
+    @property
+    def _known(self) -> dict[str, set[str]]:
         names = _categorical(self.types)
         found = self.fitted.named_transformers_["categories"].categories_ if names else []
-        return {n: len(set(v) - {MISSING}) for n, v in zip(names, found, strict=True)}
+        return {n: set(v) - {MISSING} for n, v in zip(names, found, strict=True)}
+
+    def unknown_notes(self, source: Source) -> tuple[str, ...]:
+        """The columns of categories of which more than half of the values never occurred in training.
+
+        Missing values do not count. `source` is one that `encode` takes.
+        """
+        import pandas as pd
+
+        notes = []
+        for name, known in self._known.items():
+            one_column = source.typed({name: "category"})
+            (_, values), *_ = one_column.series()
+            texts = pd.Series(_texts(values, known))
+            present = texts[texts != MISSING]
+            new = present[~present.isin(known)].tolist()
+            if known and len(new) > _NEW * len(present):
+                notes.append(
+                    f"{name!r}: {len(new) / len(present):.0%} of the values never occurred in training, such "
+                    f"as {brief(new[0], _SHOWN_CELL)} (training has {listed(sorted(known), 3)})"
+                )
+        return tuple(notes)
 
     def encode(self, source: Source) -> Inputs:
         from scipy.sparse import csr_matrix, issparse, vstack
 
-        source = self._conform(source)
+        source, known = self._conform(source), self._known
         parts = [
-            self.fitted.transform(_clean(source, indices, self.types))
+            self.fitted.transform(_clean(source, indices, self.types, known))
             for indices in chunks(len(source), CHUNK)
         ]
         if parts and issparse(parts[0]):
@@ -124,10 +153,9 @@ class TableEncoder(ShortRepr):
 
     def _require_known(self, source: Source, name: str) -> None:
         """Numbers in a column of categories may be names: then at least one of them is a known category."""
-        position = _categorical(self.types).index(name)
-        known = set(self.fitted.named_transformers_["categories"].categories_[position]) - {MISSING}
+        known = self._known[name]
         one_column = source.typed({name: "category"})
-        present = set(_texts(one_column.frame()[name])) - {MISSING}
+        present = set(_texts(one_column.frame()[name], known)) - {MISSING}
         if known and present and known.isdisjoint(present):
             raise DataError(
                 f"expected names such as {listed(sorted(known), 3)} in column {name!r} as in training, "
@@ -219,8 +247,13 @@ def _categorical(types: dict[str, str]) -> list[str]:
     return [name for name, kind in types.items() if kind == "category"]
 
 
-def _clean(source: Source, indices: NDArray[np.int64], types: dict[str, str]) -> pd.DataFrame:
-    """The rows at `indices`: float64 for numbers and dates, strings for categories."""
+def _clean(
+    source: Source,
+    indices: NDArray[np.int64],
+    types: dict[str, str],
+    known: Mapping[str, Set[str]] | None = None,
+) -> pd.DataFrame:
+    """The rows at `indices`: float64 for numbers and dates, strings for categories, some of them `known`."""
     import pandas as pd
 
     numeric, categorical = _numeric(types), _categorical(types)
@@ -229,7 +262,7 @@ def _clean(source: Source, indices: NDArray[np.int64], types: dict[str, str]) ->
     texts: dict[str, NDArray[np.object_]] = {}
     for name, values in source.series(indices):
         if types.get(name) == "category":
-            texts[name] = _texts(values)
+            texts[name] = _texts(values, known[name] if known else ())
         elif name in position:
             is_date = types[name] == "date"
             numbers[:, position[name]] = (
@@ -252,10 +285,14 @@ def _seconds(dates: pd.Series[Any]) -> NDArray[np.float64]:
     return seconds
 
 
-def _texts(values: pd.Series[Any]) -> NDArray[np.object_]:
+def _texts(values: pd.Series[Any], known: Collection[str] = ()) -> NDArray[np.object_]:
     import pandas as pd
 
     codes, distinct = pd.factorize(values.astype(object))
-    names = np.array([*(str(value) for value in distinct), MISSING], dtype=object)
+    texts = [str(value) for value in distinct]
+    if known:
+        # Whole numbers beside missing values become 1.0 in pandas and in the files that it writes.
+        texts = [text if text in known else other_spelling(text, known) for text in texts]
+    names = np.array([*texts, MISSING], dtype=object)
     # `factorize` gives missing values the code -1, which is the last name.
     return names[codes]

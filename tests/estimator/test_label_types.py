@@ -140,9 +140,9 @@ def test_masked_numbers_are_missing_ones():
 @pytest.mark.parametrize(
     ("y", "mark"),
     [
-        ([-1, *two(0, 1)[1:]], "-1 (1 rows)"),
+        ([-1, *two(0, 1)[1:]], "-1 (1 row)"),
         (np.where(np.arange(90) < 5, 255, np.arange(90) % 3), "255 (5 rows)"),
-        (["", *two("a", "b")[1:]], "'' (1 rows)"),
+        (["", *two("a", "b")[1:]], "'' (1 row)"),
         (two("nan", "b"), "'nan' (45 rows)"),
     ],
 )

@@ -191,13 +191,3 @@ def test_runs_are_not_mixed_up(tmp_path: Path) -> None:
         fit(network(), config(), resume=True)
     with pytest.raises(ConfigError, match=r"found both \(lr too\)"):
         Trainer(config(), lr=0.1)
-
-
-def test_a_model_that_ends_in_a_softmax_is_refused() -> None:
-    inputs, targets = data()
-    model = nn.Sequential(network(), nn.Softmax(1))
-    with pytest.raises(
-        ModelError, match=r"outputs of the model are probabilities.*leave its softmax"
-    ):
-        Trainer(config()).fit(model, (inputs, targets))
-    Trainer(config()).fit(nn.Sequential(network(), nn.LogSoftmax(1)), (inputs, targets))

@@ -297,16 +297,3 @@ class MemoryFormat:
 def _has_convolutions(model: nn.Module) -> bool:
     # A compiled model has chosen its formats.
     return not is_compiled(model) and any(isinstance(m, nn.Conv2d) for m in model.modules())
-
-
-def require_logits(outputs: Tensor) -> Tensor:
-    """The outputs of a model; `ModelError` if they are those of a softmax, taken again by the loss."""
-    if outputs.dim() == 2 and outputs.shape[1] > 1 and outputs.is_floating_point():
-        tolerance = torch.finfo(outputs.dtype).eps ** 0.5
-        sums = outputs.double().sum(dim=1)
-        if bool((outputs >= 0).all() and ((sums - 1).abs() < tolerance).all()):
-            raise ModelError(
-                "the outputs of the model are probabilities (at least 0, with the sum 1), expected logits: "
-                "leave its softmax out"
-            )
-    return outputs

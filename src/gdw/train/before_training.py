@@ -15,7 +15,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from gdw.data.examples import Examples
 from gdw.errors import ConfigError, ModelError, counted
 from gdw.functional.losses import require_distributions
-from gdw.hypergradient.inputs import Forward, require_logits
+from gdw.hypergradient.inputs import Forward
 from gdw.hypergradient.preserve import preserved_buffers
 from gdw.reweight.base import Reweighter
 from gdw.reweight.registry import METHODS
@@ -151,7 +151,7 @@ def check_before_training(
             batch = place(next(batches(dataset, [few])), device=device, dtype=dtype)
             if logits is None or doubtful:
                 with evaluation_mode(model):
-                    logits = require_logits(logits_of(model, batch[0], forward, name))
+                    logits = logits_of(model, batch[0], forward, name)
             known = dataset.targets if isinstance(dataset, Examples) else dataset.known_targets
             known = batch[1] if known is None else known
             check_classes(logits, known, name)

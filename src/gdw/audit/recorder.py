@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gdw.audit.evidence import TOP, Evidence
 from gdw.audit.sparse_sums import SparseSums
-from gdw.errors import ConfigError, counted
+from gdw.errors import ConfigError, RunError, counted
 from gdw.files.representation import ShortRepr
 from gdw.reweight.preparation import CleanCheck
 from gdw.reweight.step_result import StepResult
@@ -162,6 +162,11 @@ class Recorder(ShortRepr, Callback):
         if self._sums is None:
             self._classes = classes
             self._sums = VisitSums(self._examples, classes, dense_bytes=self._dense_bytes)
+        if classes != self._classes:
+            raise RunError(
+                f"the checkpoint is damaged: its record of the training has {self._classes} classes, the "
+                f"model {classes}; start the run again"
+            )
         return self._sums
 
     def _started(self) -> TrainingView:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from gdw.errors import DataError, ModelError, listed
 from gdw.functional.losses import IGNORE_INDEX
@@ -154,8 +154,8 @@ def _as_tensor(targets: Any, name: str, device: torch.device | None) -> Tensor:
         ) from None
 
 
-def as_indices(indices: Any, targets: Tensor, total: int | None) -> Tensor:
-    """Positions `(N,)` that a user gave for a batch with `targets`, among `total` training examples or any.
+def as_indices(indices: Any, batch: Batch, total: int | None) -> Tensor:
+    """Positions `(N,)` that a user gave for a batch of N, among `total` training examples or any.
 
     Raises:
         DataError: they are no whole numbers, not one for each example, or outside of the training set.
@@ -165,9 +165,10 @@ def as_indices(indices: Any, targets: Tensor, total: int | None) -> Tensor:
         found = torch.as_tensor(indices)
     except (TypeError, ValueError, RuntimeError):
         raise DataError(f"{what}, found {type(indices).__name__}") from None
-    fractional = found.is_floating_point() or found.dtype == torch.bool
-    if fractional or found.shape != targets.shape[:1]:
-        size, shape = tuple(targets.shape[:1]), tuple(found.shape)
+    # Targets of another length than the inputs have an error of their own.
+    sizes = [part.shape[:1] for part in tree_leaves(batch) if isinstance(part, Tensor)]
+    if found.is_floating_point() or found.dtype == torch.bool or found.shape not in sizes:
+        size, shape = tuple(batch[1].shape[:1]), tuple(found.shape)
         raise DataError(f"{what}, shape {size}, found {found.dtype} of shape {shape}")
     if found.device.type == "cpu" and found.numel():  # another device would be waited for
         low, high = int(found.min()), int(found.max())

@@ -193,7 +193,7 @@ class Reweighter(ShortRepr, ABC):
             batch, meta_batch, self._problem.loss.ignore_index, self._problem.devices()[0]
         )
         if indices is not None and self.names_rows:
-            known: Tensor | None = as_indices(indices, batch[1], self._total)
+            known: Tensor | None = as_indices(indices, batch, self._total)
         else:
             known = None if indices is None else torch.as_tensor(indices, dtype=torch.int64)
         try:

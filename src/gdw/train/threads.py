@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,10 @@ def layer_work(model: nn.Module, batch_size: float, run: Callable[[], object]) -
         batch_size: the number of examples in a batch.
         run: runs `model` forward, with any number of examples.
     """
+    import torch
+
+    from gdw.hypergradient.precision import is_compiled
+
     work: dict[nn.Module, float] = {}
 
     def count(layer: nn.Module, inputs: Any, outputs: Any) -> None:
@@ -70,11 +75,11 @@ def layer_work(model: nn.Module, batch_size: float, run: Callable[[], object]) -
             positions = outputs[0].numel() / weight.shape[0]
             work[layer] = max(weight.numel() * positions, work.get(layer, 0.0))
 
-    # A compiled model would be compiled again for the hooks.
-    layers = [] if hasattr(model, "_orig_mod") else filter(_is_layer, model.modules())
-    handles = [layer.register_forward_hook(count) for layer in layers]
+    handles = [layer.register_forward_hook(count) for layer in filter(_is_layer, model.modules())]
     try:
-        run()
+        # A compiled model would be compiled for the hooks, and again without them.
+        with torch.compiler.set_stance("force_eager") if is_compiled(model) else nullcontext():
+            run()
     finally:
         for handle in handles:
             handle.remove()

@@ -71,7 +71,6 @@ def evaluate(
 
     Without --limit the results are also saved in the run folder (evaluation.json) for gdw report.
     """
-    from gdw.data.encode.encoder import unknown_notes
     from gdw.files.documents import write_text_atomically
     from gdw.runs import evaluate as evaluate_source
     from gdw.runs import evaluate_file, load
@@ -82,6 +81,9 @@ def evaluate(
     file = None if json_ == "-" else json_
     with output_of_run(opened, file, reads=[data], force=force):
         source = opened.read(data, label=chosen, limit=limit, skip_broken=skip_broken)
+        # Not before the data are read: it needs PyTorch.
+        from gdw.data.encode.encoder import unknown_notes
+
         for text in (*source.notes, *unknown_notes(opened.encoder, source)):
             note(text)
         if limit is None:

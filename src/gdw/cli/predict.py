@@ -51,7 +51,6 @@ def predict(
     Writes one row for each row of DATA, in its order: the number of the row (from 0), your key columns, the
     predicted label, its probability, and the probability of each class.
     """
-    from gdw.data.encode.encoder import unknown_notes
     from gdw.runs import load
     from gdw.runs.outputs import output_of_run
     from gdw.runs.predicting import SUFFIXES, kept, predictions, write_predictions
@@ -60,6 +59,9 @@ def predict(
     with output_of_run(opened, output, suffixes=SUFFIXES, reads=[data], force=force):
         source = opened.read(data, label=None, limit=limit, skip_broken=skip_broken)
         own = kept(opened, source, None if keep is None else listed_names(keep))
+        # Not before the data are read: it needs PyTorch.
+        from gdw.data.encode.encoder import unknown_notes
+
         for text in (*source.notes, *own.notes, *unknown_notes(opened.encoder, source)):
             note(text)
         frame = predictions(opened, source)

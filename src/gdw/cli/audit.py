@@ -126,10 +126,10 @@ def audit(
         # Of the computed list, also for an edited one: few decisions do not make the labels better.
         computed = frame if issues is None else run_audit.issues(threshold=threshold)
         assessment = run_audit.assessment(computed, cells)
-        unedited = issues is not None and run_audit.is_unedited(issues)
+        checked = issues is not None and not run_audit.is_unedited(issues)
         judged = time.perf_counter() - began
         _show(run_audit, frame, cells, top, issues)
-        _show_assessment(run_audit, assessment, of_user=issues is not None and not unedited)
+        _show_assessment(run_audit, assessment, of_user=checked)
         if issues is None:
             _keep(run_audit, frame, cells, assessment)
         if pred_probs is not None:
@@ -137,7 +137,6 @@ def audit(
             say(f"predicted probabilities for cleanlab: {pred_probs}")
         if apply is not None and output is not None:
             if not force:
-                checked = issues is not None and not unedited
                 run_audit.require_sound(apply.value, frame, assessment, checked=checked)
             _apply(run_audit, apply, frame, output)
         elif issues is None:

@@ -136,7 +136,7 @@ def check_before_training(
 
     Raises:
         DataError: the model has no finite output for an input, or probabilities do not sum to one.
-        ModelError: a class has no logit, or the outputs are probabilities.
+        ModelError: a class has no logit.
         ConfigError: augmentation of inputs that are not images; or batches of a single example per process,
             which the model's BatchNorm cannot normalise.
     """

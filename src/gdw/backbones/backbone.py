@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import torch
@@ -52,6 +52,8 @@ class Backbone(ShortRepr):
         width: F, the number of features.
         fingerprint: SHA-256 of the weights, the architecture and the settings of the preprocessing, as 64
             hexadecimal digits. Backbones with the same fingerprint give the same features.
+        architecture: what `gdw.backbones.rebuilding.rebuilt` builds `module` from, without its weights, as
+            JSON can hold it; empty for a module of the user.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Backbone(ShortRepr):
     preprocessing: Preprocessing
     width: int
     fingerprint: str
+    architecture: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def features(self, raw: Sequence[Any]) -> Tensor:
         """The features of B images of Pillow or B texts, float32 `(B, F)`, on the CPU."""

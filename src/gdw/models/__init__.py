@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from gdw._lazy import lazy
 
 if TYPE_CHECKING:
+    from gdw.backbones.normalize import Normalize
     from gdw.models.build import build_model, choose_model
     from gdw.models.mlp import MLP
-    from gdw.models.normalize import Normalize
     from gdw.models.resnet import ResNet
     from gdw.models.resnet_cifar import CifarResNet
     from gdw.models.wide_resnet import WideResNet
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _HOME = {
     "MLP": "gdw.models.mlp",
     "CifarResNet": "gdw.models.resnet_cifar",
-    "Normalize": "gdw.models.normalize",
+    "Normalize": "gdw.backbones.normalize",
     "ResNet": "gdw.models.resnet",
     "WideResNet": "gdw.models.wide_resnet",
     "build_model": "gdw.models.build",

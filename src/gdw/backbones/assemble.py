@@ -1,0 +1,79 @@
+"""The last step of every loader: a network that was tried once, with its width and fingerprint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from gdw.backbones.backbone import Backbone
+from gdw.backbones.fingerprint import fingerprint
+from gdw.errors import ConfigError, one_line
+
+if TYPE_CHECKING:
+    from gdw.backbones.backbone import BackboneKind, Preprocessing
+
+# What networks raise for inputs that they do not take.
+_REFUSALS = (RuntimeError, ValueError, AssertionError, IndexError, TypeError, AttributeError)
+
+
+def assembled(
+    name: str,
+    kind: BackboneKind,
+    module: nn.Module,
+    preprocessing: Preprocessing,
+    architecture: Mapping[str, Any],
+) -> Backbone:
+    """The backbone, in evaluation mode; its convolutions are in channels-last order.
+
+    Args:
+        architecture: what changes the features besides the weights, as JSON can hold it.
+        name, kind, module, preprocessing: see `Backbone`.
+
+    Raises:
+        ConfigError: the network does not take what the preprocessing returns, or returns no features.
+    """
+    module = module.eval()
+    if kind == "image":
+        module = module.to(memory_format=torch.channels_last)
+    settings = preprocessing.settings
+    width = _width(name, kind, module, settings)
+    digest = fingerprint(module, architecture, settings)
+    return Backbone(name, kind, module, preprocessing, width, digest, architecture)
+
+
+def _width(name: str, kind: str, module: nn.Module, settings: Mapping[str, Any]) -> int:
+    """The number of features that the network returns for two small examples."""
+    if kind == "image":
+        size = settings["image_size"]
+        example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
+        taken = f"images of {size} x {size} pixels"
+    else:
+        example, taken = torch.tensor([[0, 0], [0, -1]]), "tokens"
+    try:
+        with torch.inference_mode():
+            features: object = module(example)
+    except _REFUSALS as error:
+        advice = "choose another image_size or backbone" if kind == "image" else "choose another"
+        raise ConfigError(
+            f"backbone {name!r} does not accept {taken} ({one_line(error)[:200]}): {advice}"
+        ) from error
+    if (
+        not isinstance(features, Tensor)
+        or features.dim() != 2
+        or len(features) != 2
+        or not features.shape[1]
+        or not features.is_floating_point()
+    ):
+        found = (
+            f"a tensor of shape {tuple(features.shape)}"
+            if isinstance(features, Tensor)
+            else f"a {type(features).__name__}"
+        )
+        raise ConfigError(
+            f"backbone {name!r} has no features: expected a floating-point tensor (2, F) for two examples, "
+            f"found {found}; choose a network for classification"
+        )
+    return int(features.shape[1])

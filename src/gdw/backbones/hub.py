@@ -1,0 +1,131 @@
+"""Models of the Hugging Face Hub: what is in the local cache, and what would be fetched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from gdw.errors import ConfigError, one_line
+
+# Neither pickled weights, nor the same weights for other programs.
+_WANTED = ("*.json", "*.txt", "*.model", "*.safetensors")
+_UNWANTED = ("onnx/*", "openvino/*", "*.msgpack", "coreml/*")
+_SECONDS = 10
+_WITHOUT = "give a local folder (--backbone FOLDER) or --backbone none"
+
+
+def snapshot(repository: str) -> Path | None:
+    """The folder of a model that is in the cache of the Hub on this machine; None if it is not."""
+    try:
+        from huggingface_hub import snapshot_download, try_to_load_from_cache
+    except ImportError:
+        return None
+    try:
+        if not isinstance(try_to_load_from_cache(repository, "config.json"), str):
+            return None
+        folder = Path(snapshot_download(repository, local_files_only=True))
+    except (OSError, ValueError):
+        return None
+    return folder if any(folder.glob("**/*.safetensors")) else None
+
+
+def require_fetchable(repository: str, name: str) -> None:
+    """Check that a model of the Hub is in the cache, or can be fetched; one request, without retries.
+
+    Raises:
+        ConfigError: it is not in the cache, and the Hub cannot be reached, has no such model, or has its
+            weights in pickled form only.
+    """
+    if snapshot(repository) is None:
+        _sizes(repository, name)
+
+
+def fetched(repository: str, name: str) -> Path:
+    """The folder of a model of the Hub. It is fetched unless it is in the cache.
+
+    Raises:
+        ConfigError: as for `require_fetchable`.
+    """
+    folder = snapshot(repository)
+    if folder is not None:
+        return folder
+    sizes = _sizes(repository, name)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                repository, allow_patterns=list(_WANTED), ignore_patterns=list(_UNWANTED)
+            )
+        )
+    except Exception as error:
+        raise _unreachable(repository, name, one_line(error), size_in_words(sizes)) from error
+
+
+def is_offline() -> bool:
+    """Whether the user told the libraries of the Hub to stay offline."""
+    return any(
+        os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE")
+        for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+    )
+
+
+def size_in_words(size: int) -> str:
+    """A number of bytes in words, ` (91 MB)`; empty for 0, an unknown size."""
+    return f" ({max(1, round(size / 1e6)):,} MB)" if size else ""
+
+
+def _sizes(repository: str, name: str) -> int:
+    """How many bytes `fetched` would fetch."""
+    if is_offline():
+        raise _unreachable(repository, name, "HF_HUB_OFFLINE is set", "")
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+
+    try:
+        found = HfApi().model_info(repository, files_metadata=True, timeout=_SECONDS)
+    except GatedRepoError as error:
+        raise ConfigError(
+            f"backbone {name!r} is for registered users of huggingface.co/{repository}: accept its terms "
+            "there and log in with hf auth login"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ConfigError(
+            f"huggingface.co has no model {repository!r}, or you may not read it: check the name"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            f"{repository!r} is neither a folder nor a name of the Hub: expected a folder or 'user/model'"
+        ) from error
+    except (OSError, HfHubHTTPError) as error:
+        raise _unreachable(repository, name, one_line(error), "") from error
+    except Exception as error:
+        raise _unreachable(repository, name, one_line(error), "") from error
+    return _require_weights(found.siblings or [], repository)
+
+
+def _require_weights(files: list[Any], repository: str) -> int:
+    names = [str(file.rfilename) for file in files]
+    if not any(name.endswith(".safetensors") for name in names):
+        pickled = next((name for name in names if name.endswith((".bin", ".pt"))), None)
+        raise ConfigError(
+            f"huggingface.co/{repository} has no safetensors"
+            + (f", only pickled weights ({pickled}), which can run code" if pickled else "")
+            + ": choose another model, or convert it (save_pretrained of transformers) into a folder"
+        )
+    from fnmatch import fnmatch
+
+    return sum(
+        file.size or 0
+        for file in files
+        if any(fnmatch(file.rfilename, pattern) for pattern in _WANTED)
+        and not any(fnmatch(file.rfilename, pattern) for pattern in _UNWANTED)
+    )
+
+
+def _unreachable(repository: str, name: str, reason: str, size: str) -> ConfigError:
+    return ConfigError(
+        f"backbone {name!r} is not on this machine: {repository} would be fetched from huggingface.co{size}, "
+        f"but it cannot be reached ({reason[:100]}); {_WITHOUT}"
+    )

@@ -21,6 +21,20 @@ if hasattr(providers, "_get_local_constants"):
     providers._get_local_constants = lambda: providers._local_constants
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_tests(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The cache of the person who runs the tests is neither read nor changed, by other processes either."""
+    os.environ["GDW_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache folder of this test alone. It is made when it is used."""
+    folder = tmp_path / ".gdw-cache"
+    monkeypatch.setenv("GDW_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of benchmark data, which is not part of the project: without it the test is skipped."""

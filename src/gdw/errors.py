@@ -178,6 +178,21 @@ def brief(value: object, limit: int = 200) -> str:
     return text if len(text) <= limit else f"{text[:limit]}..."
 
 
+def duration(seconds: float) -> str:
+    """A time for a person: `less than a minute`, `about 12 min`, `about 3.5 h`."""
+    return "less than a minute" if seconds < 55 else f"about {short_duration(seconds)}"
+
+
+def short_duration(seconds: float) -> str:
+    """A time in a narrow column: `40 s`, `12 min`, `3.5 h`, `2.5 days`."""
+    if seconds < 55:
+        return f"{max(1, round(seconds))} s"
+    minutes = max(1, round(seconds / 60))
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes / 60:.1f} h" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"
+
+
 def warn_user(message: str, category: type[Warning]) -> None:
     """Warn, and name the user's line: the last one outside of gdw and of pydantic, which calls gdw."""
     frame, level = sys._getframe(), 1

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
+from gdw.errors import duration
 from gdw.train.before_training import in_words
 from gdw.train.evaluation import last_epochs_mean
-from gdw.train.monitoring import duration
 from gdw.train.progress import (
     TRAINING,
     Display,

@@ -17,8 +17,9 @@ from torch import nn
 
 from gdw.bench.contestants import Step
 from gdw.files.machine import describe_machine
+from gdw.files.memory import usable_cores
 from gdw.models.build import build_model
-from gdw.train.threads import layer_work, usable_cores
+from gdw.train.threads import layer_work
 
 CASES: tuple[tuple[str, str, tuple[int, ...], int], ...] = (
     ("the demo: scans of 64 values", "mlp:128,128", (64,), 50),

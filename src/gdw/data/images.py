@@ -131,6 +131,17 @@ def opened_image(value: Any, folder: Path) -> Iterator[Image.Image]:
         raise DataError(f"cannot read the image{name}: {_reason(error)}") from None
 
 
+def content(value: Any, folder: Path) -> bytes:
+    """The bytes of an image file, without decoding it; for the arguments see `decode`.
+
+    Raises:
+        DataError: there is no picture.
+        OSError: its file cannot be read.
+    """
+    place, _ = _locate(value, folder)
+    return place.getvalue() if isinstance(place, io.BytesIO) else Path(place).read_bytes()
+
+
 def is_image(content: bytes) -> bool:
     """Whether Pillow recognises the beginning of `content` as that of an image; the rest may be damaged."""
     from PIL import Image

@@ -15,8 +15,9 @@ from gdw.experiments.dataset_builders import DatasetBuilder, Log
 from gdw.experiments.grid_folder import GridFolder
 from gdw.experiments.grid_progress import GridProgress
 from gdw.experiments.protocol import Protocol, ProtocolPaths
+from gdw.files.memory import usable_cores
 from gdw.runs.config import RunConfig
-from gdw.train.threads import divide_cores, usable_cores
+from gdw.train.threads import divide_cores
 
 Watched = Callable[[Callable[[], str]], AbstractContextManager[object]]
 

@@ -1,4 +1,4 @@
-"""How much memory there is, and files that need far more of it than their size lets expect."""
+"""How much memory and how many processors there are, and files that need far more memory than expected."""
 
 from __future__ import annotations
 
@@ -62,6 +62,13 @@ def memory_share() -> int:
     """
     processes = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or "1"
     return free_memory() // 2 // max(1, int(processes))
+
+
+def usable_cores() -> int:
+    """The number of processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def free_memory(root: Path = Path("/")) -> int:

@@ -251,18 +251,3 @@ def summary(record: Mapping[str, Any]) -> str:
 
 def _number(value: float | None) -> str:
     return "?" if value is None else f"{value:.4f}"
-
-
-def duration(seconds: float) -> str:
-    """A time for a person: `less than a minute`, `about 12 min`, `about 3.5 h`."""
-    return "less than a minute" if seconds < 55 else f"about {short_duration(seconds)}"
-
-
-def short_duration(seconds: float) -> str:
-    """A time in a narrow column: `40 s`, `12 min`, `3.5 h`, `2.5 days`."""
-    if seconds < 55:
-        return f"{max(1, round(seconds))} s"
-    minutes = max(1, round(seconds / 60))
-    if minutes < 100:
-        return f"{minutes} min"
-    return f"{minutes / 60:.1f} h" if minutes < 48 * 60 else f"{minutes / 1440:.1f} days"

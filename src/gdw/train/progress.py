@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, TextIO
 
-from gdw.errors import printable
-from gdw.train.monitoring import duration, summary
+from gdw.errors import duration, printable
+from gdw.train.monitoring import summary
 
 Clock = Callable[[], float]
 

@@ -10,8 +10,7 @@ from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Column, Table
 
-from gdw.errors import printable
-from gdw.train.monitoring import short_duration
+from gdw.errors import printable, short_duration
 from gdw.train.progress import TRAINING, Display, Stage, State
 
 

@@ -8,6 +8,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdw.files.memory import usable_cores
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -99,13 +101,6 @@ def use_threads(number: int) -> None:
 
     _shares[:] = [number]
     torch.set_num_threads(number)
-
-
-def usable_cores() -> int:
-    """The number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _given_in_environment(processes: int = 1) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,6 +17,10 @@ from gdw.data.rows import Kind
 from gdw.data.source import Source
 from gdw.errors import ConfigError, DataError, RunError
 from gdw.files.documents import Document, write_atomically
+
+if TYPE_CHECKING:
+    from gdw.backbones.backbone import Backbone
+    from gdw.data.features.reporting import Kind as ReporterKind
 
 MeanStd = tuple[Sequence[float], Sequence[float]]
 """The mean and the standard deviation of each channel of images, for pixels in [0, 1]."""
@@ -33,6 +37,7 @@ _DOCUMENT = Document(
 
 # The encoders by module and name in `encoder.json`. A class is imported when it is used.
 _CLASSES = {
+    "backbone": "BackboneEncoder",
     "features": "FeatureEncoder",
     "image": "ImageEncoder",
     "pixels": "PixelEncoder",
@@ -50,7 +55,7 @@ class Encoder(Protocol):
 
     Attributes:
         kind: the kind of the data.
-        input_shape: the shape of one encoded example: `(F,)` or `(3, H, W)`.
+        input_shape: the shape of one encoded example: `(F,)`, `(V, F)` for V views, or `(3, H, W)`.
         mean_std: the mean and standard deviation of each channel over the training images; None if the inputs
             are not images.
     """
@@ -65,7 +70,7 @@ class Encoder(Protocol):
     def mean_std(self) -> MeanStd | None: ...
 
     def encode(self, source: Source) -> Inputs:
-        """The inputs of `source` in its order: float32 `(N, F)` or uint8 `(N, 3, H, W)`.
+        """The inputs of `source` in its order: float32 `(N, F)` or `(N, V, F)`, or uint8 `(N, 3, H, W)`.
 
         Raises:
             DataError: the data do not have the form of the training data.
@@ -76,9 +81,16 @@ class Encoder(Protocol):
 
 
 def fit_encoder(
-    source: Source, *, image_size: int | None = None, max_features: int = 20000
+    source: Source,
+    *,
+    image_size: int | None = None,
+    max_features: int = 20000,
+    backbone: Backbone | None = None,
+    views: int = 1,
+    seed: int = 0,
+    progress: ReporterKind = "auto",
 ) -> Encoder:
-    """Fit the preprocessing that suits the training data. Nothing in it is random.
+    """Fit the preprocessing that suits the training data. Nothing in it is random, but for views.
 
     >>> from gdw.data import from_arrays
     >>> encoder = fit_encoder(from_arrays(np.array([[0.0, 1.0], [2.0, 5.0]])))
@@ -90,6 +102,12 @@ def fit_encoder(
         image_size: the width and height in pixels to which images are resized. Default: 32 for small image
             files, 224 for larger ones; arrays of images keep their shape.
         max_features: the largest number of words (features) of texts.
+        backbone: a pretrained network: the inputs are its features of images or texts. They are computed
+            once and kept in a cache.
+        views: with a backbone, the number of views of each image: itself, then random crops, half of them
+            mirrored.
+        seed: of the views.
+        progress: what is shown while features are computed: "auto", "bar", "lines" or "none".
 
     Raises:
         DataError: the data cannot be encoded.
@@ -101,6 +119,13 @@ def fit_encoder(
         raise ConfigError(f"expected max_features of 1 or more, found {max_features}")
     if not len(source):
         raise DataError(f"{source.origin} has no rows: an encoder is fitted on one row or more")
+    if backbone is not None:
+        return cast(
+            Encoder,
+            _encoder_class("backbone").fit(
+                source, backbone=backbone, views=views, seed=seed, progress=progress
+            ),
+        )
     name: str = source.kind
     if source.kind == "array":
         name = "features" if source.array(np.arange(1)).ndim == 2 else "pixels"

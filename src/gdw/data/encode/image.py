@@ -78,7 +78,7 @@ class ImageEncoder(ShortRepr):
 
     @classmethod
     def fit(cls, source: Source, *, image_size: int | None) -> ImageEncoder:
-        with _naming_all(source):
+        with naming_all(source):
             return cls._fitted(source, image_size)
 
     @classmethod
@@ -109,7 +109,7 @@ class ImageEncoder(ShortRepr):
         limit = memory_share() if self.memory_limit is None else self.memory_limit
         if _bytes(source, self.image_size) > limit:
             return ImagesOnDemand(source, self.image_size, self.grey)
-        with _naming_all(source):
+        with naming_all(source):
             return decode_squares(source, np.arange(len(source)), self.image_size, self.grey)
 
     def save(self, folder: Path) -> None:
@@ -153,7 +153,7 @@ def _bytes(source: Source, size: int) -> int:
 
 
 @contextmanager
-def _naming_all(source: Source) -> Iterator[None]:
+def naming_all(source: Source) -> Iterator[None]:
     """Inside, the error of an image that cannot be read also says how many there are, and what to do."""
     try:
         yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -65,7 +65,7 @@ class PixelEncoder(ShortRepr):
     def fit(cls, source: Source, *, image_size: int | None) -> PixelEncoder:
         images = source.array(evenly_spaced(len(source), STATISTICS_SAMPLE))
         height, width = _shape(images, source)
-        black, white = _range(source)
+        black, white = value_range(source)
         resized = image_size is not None
         side = (image_size, image_size) if image_size is not None else (height, width)
         unfinished = cls(side, resized, black, white, ((0.0,) * 3, (1.0,) * 3))
@@ -171,6 +171,18 @@ def _channels_first(pixels: NDArray[np.uint8]) -> Tensor:
     return images.expand(-1, 3, -1, -1).contiguous()
 
 
+def quantizer(
+    source: Source, black: float, white: float
+) -> Callable[[NDArray[Any]], NDArray[np.uint8]]:
+    """The function from images of `source`, as `Source.array` gives them, to bytes `(B, H, W, C)`.
+
+    Raises:
+        DataError: the arrays are not images.
+    """
+    shape = _shape(source.array(np.arange(min(1, len(source)))), source)
+    return PixelEncoder(shape, False, black, white, ((0.0,) * 3, (1.0,) * 3)).quantize
+
+
 def _shape(images: NDArray[Any], source: Source) -> tuple[int, int]:
     if images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] not in (1, 3)):
         raise DataError(
@@ -180,7 +192,7 @@ def _shape(images: NDArray[Any], source: Source) -> tuple[int, int]:
     return int(images.shape[1]), int(images.shape[2])
 
 
-def _range(source: Source) -> tuple[float, float]:
+def value_range(source: Source) -> tuple[float, float]:
     """The values of black and white: 0 and 255 for bytes, else the nearest common scale of all pixels."""
     lows, highs = [], []
     for indices in chunks(len(source), CHUNK):

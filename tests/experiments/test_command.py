@@ -10,7 +10,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from gdw.cli.app import app
-from gdw.experiments.protocol import find_protocol
+from gdw.experiments.protocol_files import find_protocol
 
 
 def gdw(*words: object) -> Result:

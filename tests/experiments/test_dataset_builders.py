@@ -160,7 +160,9 @@ def test_the_networks_features_are_normalised_and_pooled() -> None:
 
 
 def test_unknown_preparations(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected how: to be one of digits, features, layout"):
+    with pytest.raises(
+        ConfigError, match="expected how: to be one of digits, fashion_mnist, features"
+    ):
         builder(tmp_path, train="a")
     with pytest.raises(ConfigError, match=r"unknown prepare option 'tets'.* Did you mean 'test'"):
         builder(tmp_path, how="digits", tets=5)

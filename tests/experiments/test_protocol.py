@@ -10,13 +10,8 @@ import yaml
 from gdw.errors import ConfigError
 from gdw.experiments.cell_settings import cell_settings, differences
 from gdw.experiments.cells import Cell, expand
-from gdw.experiments.protocol import (
-    Protocol,
-    ProtocolPaths,
-    find_protocol,
-    read_protocol,
-    shipped_protocols,
-)
+from gdw.experiments.protocol import Protocol, ProtocolPaths
+from gdw.experiments.protocol_files import find_protocol, read_protocol, shipped_protocols
 from gdw.reweight import GDW
 from tests.experiments.conftest import TINY, tiny
 

@@ -25,7 +25,7 @@ from gdw.data.text_files import ReadOptions
 from gdw.errors import GDWError
 from gdw.experiments.cells import expand
 from gdw.experiments.cifar_files import human_labels, write_cifar
-from gdw.experiments.protocol import find_protocol, read_protocol
+from gdw.experiments.protocol_files import find_protocol, read_protocol
 from gdw.experiments.published_datasets import clothing1m, food101n
 from gdw.models.weights import load_weights
 from gdw.runs.config import RunConfig, read_config_file

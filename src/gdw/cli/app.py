@@ -30,7 +30,6 @@ COMMANDS = (
     "predict",
     "methods",
     "experiment",
-    "cache",
     "bench",
 )
 

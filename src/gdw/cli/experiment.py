@@ -135,7 +135,7 @@ def _command(
 
 def _list() -> None:
     from gdw.experiments.cells import expand
-    from gdw.experiments.protocol import read_protocol, shipped_protocols
+    from gdw.experiments.protocol_files import read_protocol, shipped_protocols
 
     for name, path in shipped_protocols().items():
         protocol = read_protocol(path)
@@ -151,7 +151,8 @@ def _list() -> None:
 
 def _grid(name: str, output: Path, data_root: Path | None, only: list[str] | None) -> Grid:
     from gdw.experiments.grid import Grid
-    from gdw.experiments.protocol import ProtocolPaths, find_protocol, read_protocol
+    from gdw.experiments.protocol import ProtocolPaths
+    from gdw.experiments.protocol_files import find_protocol, read_protocol
 
     path = find_protocol(name)
     root = None if data_root is None else data_root.resolve()

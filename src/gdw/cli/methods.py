@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 
 from gdw.cli.app import say
 from gdw.cli.tables import say_wrapped
+from gdw.experiments.contenders import CONTENDERS, contender_class
 from gdw.options import Options, plain_types
 from gdw.reweight.registry import METHODS
 
@@ -24,6 +25,7 @@ EXAMPLES = (
 )
 
 _NOT_SET = "not set"
+_ONLY_IN_GRIDS = "Without a network, only in gdw experiment"
 _TYPES = {bool: "true or false", int: "whole number", float: "number", str: "text"}
 
 
@@ -38,17 +40,35 @@ def methods(
     """List the training methods, or describe one of them with its options."""
     if name is None:
         _list()
+    elif name in CONTENDERS:
+        _describe_contender(name)
     else:
         _describe(name)
 
 
 def _list() -> None:
     width = max(map(len, METHODS))
-    for family, members in METHODS.families().items():
+    without_network = [(name, entry.summary) for name, entry in CONTENDERS.items()]
+    families = {**METHODS.families(), _ONLY_IN_GRIDS: without_network}
+    for family, members in families.items():
         say(f"{family}:")
         for name, summary in members:
             say_wrapped(f"  {name:{width}}  {summary}", indent=width + 4)
     say("Options of a method: gdw methods NAME. Use one: gdw train ... --method NAME")
+
+
+def _describe_contender(name: str) -> None:
+    contender = contender_class(name)
+    for paragraph in (f"{name}: {CONTENDERS[name].summary}", *_description(contender)):
+        say_wrapped(paragraph)
+        say("")
+    say_wrapped(
+        "It trains no network, so gdw train does not have it; gdw experiment compares it with the others. "
+        "Options, set in a protocol with method_options: {NAME: VALUE}"
+    )
+    for option, field in contender.model_fields.items():
+        for line in _in_words(option, field):
+            say_wrapped(line, indent=6)
 
 
 def _describe(name: str) -> None:

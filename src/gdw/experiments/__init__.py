@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from gdw.experiments.cells import Cell, expand
     from gdw.experiments.detection import detection_score
     from gdw.experiments.grid import Grid
-    from gdw.experiments.protocol import Protocol, find_protocol, read_protocol, shipped_protocols
+    from gdw.experiments.protocol import Protocol
+    from gdw.experiments.protocol_files import find_protocol, read_protocol, shipped_protocols
     from gdw.experiments.results import Results
 
 _HOME = {
@@ -20,9 +21,9 @@ _HOME = {
     "Results": "results",
     "detection_score": "detection",
     "expand": "cells",
-    "find_protocol": "protocol",
-    "read_protocol": "protocol",
-    "shipped_protocols": "protocol",
+    "find_protocol": "protocol_files",
+    "read_protocol": "protocol_files",
+    "shipped_protocols": "protocol_files",
 }
 
 __all__ = [

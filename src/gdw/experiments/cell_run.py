@@ -5,19 +5,25 @@ from __future__ import annotations
 import shutil
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from gdw.audit.evidence import EVIDENCE, Evidence
+from gdw.data.source import Source
 from gdw.errors import GDWError
+from gdw.experiments.contender_run import contender_figures
 from gdw.experiments.detection import auroc, average_precision, detection_score, wrong_labels
 from gdw.experiments.grid_folder import DOCUMENT, RESULT, read_cell
 from gdw.files.documents import finite_or_null
 from gdw.files.machine import describe_machine
 from gdw.runs import RunConfig, Training
+from gdw.runs.config import DataConfig
 from gdw.runs.prepared_data import PreparedData
 from gdw.train.monitoring import Callback
 from gdw.train.output import FitResult
@@ -77,6 +83,9 @@ def train_cell(folder: Path) -> bool:
     task = read_cell(folder)
     if task["threads"] is not None:
         use_threads(task["threads"])
+    if task.get("contender") is not None:
+        DOCUMENT.write(folder / RESULT, finite_or_null(_contender_summary(task)))
+        return True
     stopwatch = Stopwatch()
     training = Training(RunConfig.parse(task["config"]), folder, resume=(folder / CONFIG).is_file())
     prepared = training.prepare()
@@ -100,29 +109,58 @@ def _summary(
     result: FitResult,
 ) -> dict[str, Any]:
     """The content of `result.json`; metrics on the test set are means over the last epochs."""
-    history, machine = result.history, describe_machine()
+    history, method = result.history, training.config.training.method
     return {
-        "cell": task["cell"],
         **{name: result.final[f"test_{name}"] for name in _TEST_METRICS},
         "averaged_epochs": result.averaged_epochs,
         "curve": [record["test_accuracy"] for record in history],
-        **_detection(task, training, prepared),
-        "train_examples": len(prepared.source),
-        "clean_examples": 0 if prepared.meta is None else len(prepared.meta),
-        "test_examples": 0 if prepared.test is None else len(prepared.test),
+        **_of_data(task, prepared),
+        **_detection(
+            task,
+            training.config.data,
+            prepared.source,
+            lambda: detection_score(Evidence.load(training.output / EVIDENCE), method),
+        ),
         "parameters": sum(p.numel() for p in model.parameters()),
         "model": training.model_name(prepared),
         "training_seconds": sum(record["seconds"] for record in history),
         "seconds": sum(record.get("wall_seconds", 0.0) for record in history),
+    }
+
+
+def _contender_summary(task: dict[str, Any]) -> dict[str, Any]:
+    """The same for a method that trains no network: it has one epoch."""
+    config = RunConfig.parse(task["config"])
+    figures, prepared, doubt = contender_figures(task["contender"], config)
+    return {
+        **{name: figures[name] for name in (*_TEST_METRICS, "training_seconds", "seconds")},
+        "averaged_epochs": 1,
+        "curve": [figures["accuracy"]],
+        **_of_data(task, prepared),
+        **_detection(task, config.data, prepared.source, lambda: doubt),
+        "parameters": 0,
+        "model": task["contender"]["name"],
+    }
+
+
+def _of_data(task: dict[str, Any], prepared: PreparedData) -> dict[str, Any]:
+    machine = describe_machine()
+    return {
+        "cell": task["cell"],
+        "train_examples": len(prepared.source),
+        "clean_examples": 0 if prepared.meta is None else len(prepared.meta),
+        "test_examples": 0 if prepared.test is None else len(prepared.test),
         "machine": {name: machine[name] for name in _MACHINE},
     }
 
 
 def _detection(
-    task: dict[str, Any], training: Training, prepared: PreparedData
+    task: dict[str, Any],
+    options: DataConfig,
+    source: Source,
+    doubt: Callable[[], NDArray[np.float64]],
 ) -> dict[str, float | None]:
-    """How well the wrong labels are found, and their share; None where the true labels are unknown."""
-    options, source = training.config.data, prepared.source
+    """How well `doubt`, a score `(N,)`, finds the wrong labels, and their share; None where unknown."""
     known_and_wrong = wrong_labels(
         source,
         truth=task["truth"],
@@ -132,8 +170,7 @@ def _detection(
     if known_and_wrong is None or not len(known_and_wrong[0]):
         return dict.fromkeys(("detection_auroc", "detection_precision", "wrong_labels"))
     known, wrong = known_and_wrong
-    evidence = Evidence.load(training.output / EVIDENCE)
-    scores = detection_score(evidence, training.config.training.method)[known]
+    scores = doubt()[known]
     return {
         "detection_auroc": auroc(wrong, scores),
         "detection_precision": average_precision(wrong, scores),

@@ -9,6 +9,7 @@ from typing import Any
 
 from gdw.errors import ConfigError
 from gdw.experiments.cells import Cell
+from gdw.experiments.contenders import CONTENDERS, parse_contender
 from gdw.experiments.dataset_builders import DatasetBuilder, parse_builder
 from gdw.experiments.protocol import SECTIONS, DataEntry, Protocol, ProtocolPaths, error_prefix
 from gdw.reweight.registry import modernised
@@ -24,12 +25,15 @@ class CellSettings:
         written: the same as the protocol writes it, with `prepare` and `truth`. A cell that is in the folder
             already is compared with it.
         truth: the column of true labels, if there is one.
+        contender: name and options of a method that trains no network, see `gdw.experiments.contenders`; the
+            method in `config` then stands for nothing.
         builder: makes the files of the data set before the first run, if they are not there as they are.
     """
 
     config: RunConfig
     written: dict[str, Any]
     truth: str | None
+    contender: dict[str, Any] | None
     builder: DatasetBuilder | None
 
 
@@ -48,10 +52,13 @@ def cell_settings(
         ConfigError: an option is unknown or does not fit; the message names the entry of the protocol.
     """
     entry = protocol.data_entry(cell.data)
-    where = f"data.{cell.data}"
+    where, validation = f"data.{cell.data}", protocol.rows == "validation"
     with error_prefix(where):
-        builder = parse_builder(entry.prepare, paths)
+        builder = parse_builder(entry.prepare, paths, validation=validation)
+        if builder is None and validation:
+            raise ConfigError("rows: validation needs files that prepare makes, found no prepare")
     sections = _sections(protocol, cell, entry)
+    contender = _contender(protocol, cell)
     made = {} if builder is None else builder.places(data)
     sections["data"] = {**made, **sections["data"]}
     with error_prefix(f"{where} with methods.{cell.method}"):
@@ -60,8 +67,11 @@ def cell_settings(
         raise ConfigError(f"{where}: expected test data to measure on, found none: give test")
     with error_prefix(where):
         resolved = config.replaced(_resolved(config, paths))
-    written = {**_written(config, made), "prepare": entry.prepare, "truth": entry.truth}
-    return CellSettings(resolved, written, entry.truth, builder)
+    prepare = {**(entry.prepare or {}), "rows": "validation"} if validation else entry.prepare
+    written = {**_written(config, made), "prepare": prepare, "truth": entry.truth}
+    if contender is not None:
+        written["contender"] = contender
+    return CellSettings(resolved, written, entry.truth, contender, builder)
 
 
 def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -71,7 +81,7 @@ def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     """
     changed = [
         f"{name} (was {earlier.get(name)!r}, now {now.get(name)!r})"
-        for name in ("prepare", "truth")
+        for name in ("prepare", "truth", "contender")
         if earlier.get(name) != now.get(name)
     ]
     try:
@@ -91,7 +101,7 @@ def _modern(earlier: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _sections(protocol: Protocol, cell: Cell, entry: DataEntry) -> dict[str, dict[str, Any]]:
     method = protocol.method_entry(cell.method)
     base = {name: dict(protocol.base.get(name) or {}) for name in SECTIONS}
-    data = {**base["data"], **entry.data}
+    data = {**base["data"], **entry.data, **method.data}
     # Noise that the entry itself names is a part of the data set; the null of an axis leaves it there.
     for axis, value in (("noise", cell.noise), ("imbalance", cell.imbalance)):
         if value is not None:
@@ -99,17 +109,27 @@ def _sections(protocol: Protocol, cell: Cell, entry: DataEntry) -> dict[str, dic
     if entry.truth is not None:
         drop = data.get("drop", [])
         data["drop"] = [*drop, entry.truth] if isinstance(drop, list) else drop
+    trains = method.method not in CONTENDERS
     training = {
         "progress": "none",
         "checkpoints_kept": 1,
         **base["training"],
         **entry.training,
         **method.training,
-        "method": method.method,
-        "method_options": method.method_options,
+        "method": method.method if trains else "plain",
+        "method_options": method.method_options if trains else {},
         "seed": cell.seed,
     }
     return {"data": data, "model": {**base["model"], **entry.model}, "training": training}
+
+
+def _contender(protocol: Protocol, cell: Cell) -> dict[str, Any] | None:
+    method = protocol.method_entry(cell.method)
+    if method.method not in CONTENDERS:
+        return None
+    with error_prefix(f"methods.{cell.method}"):
+        parse_contender(method.method, method.method_options)
+    return {"name": method.method, "options": method.method_options}
 
 
 def _written(config: RunConfig, made: Mapping[str, str]) -> dict[str, Any]:

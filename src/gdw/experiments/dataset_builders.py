@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from gdw.data.loading import load
+from gdw.data.source import Source
 from gdw.data.split import split_clean
 from gdw.errors import ConfigError, nearest
 from gdw.experiments.protocol import ProtocolPaths
+from gdw.experiments.row_choice import chosen_rows
 from gdw.files.documents import write_atomically
 from gdw.options import Options
 
@@ -28,6 +30,7 @@ RowCount = Annotated[int, Field(ge=2)]
 _DIGIT_CLASSES = 10
 _BUILDERS = {
     "digits": ("dataset_builders", "DigitsBuilder"),
+    "fashion_mnist": ("fashion_mnist", "FashionBuilder"),
     "features": ("image_features", "FeatureBuilder"),
     "layout": ("published_datasets", "PublishedDatasetBuilder"),
     "subset": ("dataset_builders", "SubsetBuilder"),
@@ -35,11 +38,16 @@ _BUILDERS = {
 
 
 class DatasetBuilder(Options, ABC):
-    """Makes the files of a data set; its fields are the options that stand next to `how` in `prepare`."""
+    """Makes the files of a data set; its fields are the options that stand next to `how` in `prepare`.
+
+    With `validation` no row of the test set is used: see `gdw.experiments.row_choice`.
+    """
 
     what: ClassVar[str] = "prepare "
     paths: ClassVar[frozenset[str]] = frozenset()
     """The fields that are paths."""
+
+    validation: bool = False
 
     key: str = ""
     """The name of the folder: `how`, and a checksum of the options as the protocol writes them."""
@@ -76,10 +84,12 @@ class DatasetBuilder(Options, ABC):
 class DigitsBuilder(DatasetBuilder):
     """scikit-learn's digits, 1,797 scans of 8 × 8 pixels: real data without a download.
 
-    `test` of them, class-balanced, are the test set; the others are the training set.
+    `test` of them, class-balanced, are the test set; the others are the training set. With `flat` they are
+    rows of 64 features.
     """
 
     test: Annotated[int, Field(ge=_DIGIT_CLASSES)] = 500
+    flat: bool = False
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -90,14 +100,18 @@ class DigitsBuilder(DatasetBuilder):
 
         log("digits: writing scikit-learn's scans")
         scans = load_digits()
-        pixels, labels = scans.images.astype(np.float32), scans.target.astype(np.int64)
+        pixels = (scans.data if self.flat else scans.images).astype(np.float32)
+        labels = scans.target.astype(np.int64)
         test, train = split_clean(labels, self.test, _DIGIT_CLASSES, seed=0)
+        if self.validation:
+            measured, rest = split_clean(labels[train], self.test // 2, _DIGIT_CLASSES, seed=1)
+            test, train = train[measured], train[rest]
         for name, rows in (("train", train), ("test", test)):
             save_npz(folder / f"{name}.npz", X=pixels[rows], y=labels[rows])
 
 
 class SubsetBuilder(DatasetBuilder):
-    """Stratified subsets of two Parquet files: `train_rows` of `train` and `test_rows` of `test`."""
+    """Stratified subsets of two files, with all columns: `train_rows` of `train`, `test_rows` of `test`."""
 
     paths: ClassVar[frozenset[str]] = frozenset({"train", "test"})
 
@@ -109,32 +123,56 @@ class SubsetBuilder(DatasetBuilder):
 
     @property
     def files(self) -> Mapping[str, str]:
-        return {"path": "train.parquet", "test": "test.parquet"}
+        return {"path": f"train{self._suffix}", "test": f"test{self._suffix}"}
+
+    @property
+    def _suffix(self) -> str:
+        return ".parquet" if self.train.endswith(".parquet") else ".csv"
 
     def write(self, folder: Path, log: Log) -> None:
+        train, test = chosen_rows(
+            load(self.train, label=self.label),
+            lambda: load(self.test, label=self.label),
+            train_rows=self.train_rows,
+            test_rows=self.test_rows,
+            validation=self.validation,
+        )
+        of_test = self.train if self.validation else self.test
+        for name, path, source in (("train", self.train, train), ("test", of_test, test)):
+            log(f"subset: {len(source):,} rows of {path}")
+            target = folder / f"{name}{self._suffix}"
+            write_atomically(target, lambda file, p=path, s=source: self._save(p, s, file))  # type: ignore[misc]
+
+    def _save(self, path: str, source: Source, target: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.csv
         import pyarrow.parquet as pq
 
-        for name, path, size in (
-            ("train", self.train, self.train_rows),
-            ("test", self.test, self.test_rows),
-        ):
-            source = load(path, label=self.label, limit=size, seed=0)
-            log(f"subset: {len(source):,} rows of {path}")
+        if self._suffix == ".parquet":
             # The schema is kept: it declares the names of the classes.
-            chosen = pq.read_table(path, partitioning=None).take(source.row_numbers)
-            target = folder / f"{name}.parquet"
-            write_atomically(target, lambda file, table=chosen: pq.write_table(table, file))  # type: ignore[misc]
+            pq.write_table(pq.read_table(path, partitioning=None).take(source.row_numbers), target)
+        else:
+            columns = {c: source.rows.arrow(c, source.row_numbers) for c in source.columns}
+            pyarrow.csv.write_csv(pa.table(columns), target)
 
 
-def parse_builder(prepare: Mapping[str, Any] | None, paths: ProtocolPaths) -> DatasetBuilder | None:
+def parse_builder(
+    prepare: Mapping[str, Any] | None, paths: ProtocolPaths, *, validation: bool = False
+) -> DatasetBuilder | None:
     """The builder that `how` in `prepare` names, with its paths resolved; None if `prepare` is None.
+
+    Args:
+        prepare: as the protocol writes it.
+        paths: where its paths lead.
+        validation: whether to measure on rows of the training file, see `DatasetBuilder`.
 
     Raises:
         ConfigError: an unknown builder, or an option that does not fit.
     """
     if prepare is None:
         return None
-    options = dict(prepare)
+    options = {**prepare, **({"validation": True} if validation else {})}
+    checksum = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
     how = str(options.pop("how", None))
     if how not in _BUILDERS:
         raise ConfigError(
@@ -148,7 +186,6 @@ def parse_builder(prepare: Mapping[str, Any] | None, paths: ProtocolPaths) -> Da
     for option in builder.paths & options.keys():
         if isinstance(options[option], str):
             options[option] = paths.resolve(options[option])
-    checksum = hashlib.sha256(json.dumps(dict(prepare), sort_keys=True).encode()).hexdigest()
     return builder(**{**options, "key": f"{how}-{checksum[:8]}"})
 
 

@@ -121,6 +121,7 @@ class GridFolder:
             "settings": settings.written,
             "config": {section: config[section] for section in SECTIONS},
             "truth": settings.truth,
+            "contender": settings.contender,
             "threads": threads,
         }
         DOCUMENT.write(folder / CELL, content)

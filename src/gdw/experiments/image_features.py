@@ -1,12 +1,13 @@
-"""Features of images from a frozen network, computed once: the inputs of a fine-tuned head."""
+"""Features of images or texts from a frozen network, computed once: the inputs of a fine-tuned head."""
 
 from __future__ import annotations
 
 import io
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,34 +15,37 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
+from gdw.backbones.loading import load_backbone
 from gdw.data.loading import load
 from gdw.data.source import Source
 from gdw.errors import DataError, MissingDependencyError
 from gdw.experiments.dataset_builders import DatasetBuilder, Log, RowCount, save_npz
+from gdw.experiments.row_choice import chosen_rows
 from gdw.files.documents import write_atomically
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 SIDE = 96
+_OF_TEXTS = ("minilm", "wordllama")
 # The values that the package documents in its "Example: Classification".
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CHUNK = 2000
 _BATCH = 100
 
-Extractor = Callable[[Tensor], Tensor]
+Extractor = Callable[[Source, NDArray[np.int64]], NDArray[np.float32]]
 
 
-class FeatureBuilder(DatasetBuilder):
-    """`.npz` files with `X` float32 `(N, 1280)` and each column in `labels` as class names.
+class FeatureFiles(DatasetBuilder):
+    """`.npz` files with `X` float32 `(N, F)` and each column in `labels` as class names.
 
     The test file has the first of `labels` only, which also stratifies the draw of `train_rows` and
-    `test_rows` (default: all rows). Images are resized to 96 × 96 pixels. Two cores process about 260 images
-    per second; an interrupted extraction continues where it stopped.
+    `test_rows` (default: all rows). Images are resized to 96 × 96 pixels for efficientnet-lite0 (F = 1280);
+    two cores process about 260 of them per second. Texts are for minilm (F = 384) or wordllama (F = 256). An
+    interrupted extraction continues where it stopped.
     """
 
-    paths: ClassVar[frozenset[str]] = frozenset({"train", "test"})
-
-    train: str
-    test: str
-    network: Literal["efficientnet-lite0"] = "efficientnet-lite0"
+    network: Literal["efficientnet-lite0", "minilm", "wordllama"] = "efficientnet-lite0"
     labels: list[str] = Field(default_factory=lambda: ["label"], min_length=1)
     train_rows: RowCount | None = None
     test_rows: RowCount | None = None
@@ -50,27 +54,57 @@ class FeatureBuilder(DatasetBuilder):
     def files(self) -> Mapping[str, str]:
         return {"path": "train.npz", "test": "test.npz"}
 
+    @abstractmethod
+    def _raw(self, folder: Path) -> tuple[str, str]:
+        """The files of the images or texts: to train on, and to measure on."""
+
     def write(self, folder: Path, log: Log) -> None:
-        extract = efficientnet_lite0()
-        parts = (
-            ("train", self.train, self.train_rows, self.labels),
-            ("test", self.test, self.test_rows, self.labels[:1]),
+        kind, extract = self._extractor()
+        train, test = self._raw(folder)
+        parts = chosen_rows(
+            load(train, label=self.labels[0]),
+            lambda: load(test, label=self.labels[0]),
+            train_rows=self.train_rows,
+            test_rows=self.test_rows,
+            validation=self.validation,
         )
-        for name, path, size, labels in parts:
+        for name, source, labels in zip(
+            ("train", "test"), parts, (self.labels, self.labels[:1]), strict=True
+        ):
             target = folder / f"{name}.npz"
             if target.exists():
                 continue
-            source = load(path, label=labels[0], limit=size, seed=0)
-            if source.kind != "image":
+            if source.kind != kind:
                 raise DataError(
-                    f"{path} is {source.kind} data: expected images to compute features of"
+                    f"{source.origin} is {source.kind} data: expected {kind}s to compute features of"
                 )
             columns = {label: _class_names(source, label) for label in labels}
-            X = _extracted(source, extract, folder / f"{name}-chunks", log, path=path)
+            X = _extracted(source, extract, folder / f"{name}-chunks", log)
             write_atomically(target, lambda file, X=X, c=columns: save_npz(file, X=X, **c))  # type: ignore[misc]
 
+    def _extractor(self) -> tuple[str, Extractor]:
+        """The kind of the data, and the function from rows of a source to their features."""
+        if self.network in _OF_TEXTS:
+            backbone = load_backbone(f"package:{self.network}")
+            return "text", lambda source, rows: backbone.features(source.texts(rows)).numpy()
+        network = efficientnet_lite0()
+        return "image", lambda source, rows: network(pixels(source.images(rows))).numpy()
 
-def efficientnet_lite0() -> Extractor:
+
+class FeatureBuilder(FeatureFiles):
+    """`FeatureFiles` of the images or texts in the files `train` and `test`."""
+
+    paths: ClassVar[frozenset[str]] = frozenset({"train", "test"})
+
+    train: str
+    test: str
+
+    def _raw(self, folder: Path) -> tuple[str, str]:
+        del folder
+        return self.train, self.test
+
+
+def efficientnet_lite0() -> Callable[[Tensor], Tensor]:
     """The function from images to the features before the classifier.
 
     Returns:
@@ -104,9 +138,7 @@ def efficientnet_lite0() -> Extractor:
     return extract
 
 
-def _extracted(
-    source: Source, extract: Extractor, chunks: Path, log: Log, *, path: str
-) -> NDArray[np.float32]:
+def _extracted(source: Source, extract: Extractor, chunks: Path, log: Log) -> NDArray[np.float32]:
     """The features `(N, F)`; chunks of rows that are saved in the folder `chunks` are not computed again."""
     chunks.mkdir(exist_ok=True)
     starts = range(0, len(source), CHUNK)
@@ -114,21 +146,19 @@ def _extracted(
         file = chunks / f"{number:05}.npy"
         if file.exists():
             continue
-        log(f"features: {start:,} of {len(source):,} images of {path}")
+        log(f"features: {start:,} of {len(source):,} {source.kind}s of {source.origin}")
         rows = np.arange(start, min(start + CHUNK, len(source)))
         batches = [rows[i : i + _BATCH] for i in range(0, len(rows), _BATCH)]
-        values = np.concatenate([extract(_pixels(source, batch)).numpy() for batch in batches])
+        values = np.concatenate([extract(source, batch) for batch in batches])
         write_atomically(file, lambda temporary, values=values: _save_array(temporary, values))  # type: ignore[misc]
     return np.concatenate([np.load(chunks / f"{number:05}.npy") for number in range(len(starts))])
 
 
-def _pixels(source: Source, rows: NDArray[np.int64]) -> Tensor:
-    from PIL import Image
+def pixels(pictures: Sequence[Image]) -> Tensor:
+    """RGB pictures resized for the network, uint8 `(B, 3, 96, 96)`."""
+    from PIL.Image import Resampling
 
-    resized = [
-        np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
-        for picture in source.images(rows)
-    ]
+    resized = [np.asarray(picture.resize((SIDE, SIDE), Resampling.BICUBIC)) for picture in pictures]
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
 
 

@@ -12,12 +12,10 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 from pydantic import Field, field_validator
 
 from gdw.errors import ConfigError, nearest
-from gdw.files.yaml_files import read_options
 from gdw.options import Options
 
 PLACEHOLDER = "${data}"
 SECTIONS = ("data", "model", "training")
-_SHIPPED = Path(__file__).parent / "protocols"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 Seed: TypeAlias = Annotated[int, Field(ge=0)]
@@ -36,10 +34,11 @@ def _as_list(values: object) -> list[Any]:
 
 
 class MethodEntry(Options):
-    """One method to compare: its registry name, its options, and training options of its own.
+    """One method to compare: its registry name, its options, and data and training options of its own.
 
     `title` is its name in tables and pictures. `formerly` is the name of this entry in an earlier version of
-    the protocol: runs that finished under that name count as runs of this entry.
+    the protocol: runs that finished under that name count as runs of this entry. `data` is for `add_clean`,
+    which gives the clean examples to a method that does not use them otherwise.
     """
 
     what: ClassVar[str] = "method "
@@ -48,6 +47,7 @@ class MethodEntry(Options):
     title: str | None = None
     formerly: str | None = None
     method_options: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -93,7 +93,8 @@ class Protocol(Options):
     lists the parts of the grid to run; without it every combination runs. `about`, `needs` and `hours` are
     for the reader. `reference` is the method that the tables compare all others with. `measure` is the
     metric of ranks and differences: use the balanced accuracy where the test data are unbalanced and the
-    clean examples are not.
+    clean examples are not. `rows: validation` measures on rows of the training files in place of the test
+    files, to develop a method; every data set must then be made by `prepare`.
     """
 
     what: ClassVar[str] = "protocol "
@@ -104,6 +105,7 @@ class Protocol(Options):
     hours: str = ""
     reference: str | None = None
     measure: Literal["accuracy", "balanced_accuracy"] = "accuracy"
+    rows: Literal["test", "validation"] = "test"
     base: dict[str, dict[str, Any]] = Field(default_factory=dict)
     data: dict[str, dict[str, Any]]
     noise: list[str | None] = Field(default=[None])
@@ -232,49 +234,3 @@ def error_prefix(where: str) -> Iterator[None]:
         yield
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
-
-
-def shipped_protocols() -> dict[str, Path]:
-    """The protocol files that come with the package, by name.
-
-    >>> "smoke" in shipped_protocols()
-    True
-    """
-    return {path.stem: path for path in sorted(_SHIPPED.glob("*.yaml"))}
-
-
-def find_protocol(text: str) -> Path:
-    """The protocol file that `text` means: a path, or the name of a shipped protocol.
-
-    Raises:
-        ConfigError: there is no such file; the message names the nearest shipped protocol.
-
-    >>> find_protocol("smoke").name
-    'smoke.yaml'
-    """
-    path = Path(text)
-    if path.is_file():
-        return path
-    shipped = shipped_protocols()
-    if text in shipped:
-        return shipped[text]
-    raise ConfigError(
-        f"no protocol file {text!r}: it does not exist, and no shipped protocol has that name: expected a "
-        f"path or one of {', '.join(shipped)}.{nearest(path.stem, shipped, cutoff=0.75)}"
-    )
-
-
-def read_protocol(path: Path) -> Protocol:
-    """Read the protocol in a YAML file.
-
-    Raises:
-        ConfigError: the file cannot be read, is not YAML, or has an unknown option or a value that does not
-            fit; the message names the file.
-
-    >>> read_protocol(find_protocol("smoke")).name
-    'smoke'
-    """
-    content = read_options(path, "a protocol: name, base, data, methods, seeds, ...")
-    content.setdefault("name", path.stem)
-    with error_prefix(str(path)):
-        return Protocol(**content).check()

@@ -67,7 +67,9 @@ class Results:
         self.results: dict[Cell, dict[str, Any]] = {}
         self.errors: dict[Cell, str] = {}
         self.started: dict[Cell, PartialRun] = {}
+        self._cells: dict[tuple[Setting, str], list[Cell]] = {}
         for cell in self.cells:
+            self._cells.setdefault((cell.setting, cell.method), []).append(cell)
             self._read(cell)
 
     def _read(self, cell: Cell) -> None:
@@ -100,7 +102,7 @@ class Results:
 
     def cells_of(self, setting: Setting, method: str) -> list[Cell]:
         """The cells of `method` in `setting`, one for each seed."""
-        return [c for c in self.cells if c.setting == setting and c.method == method]
+        return self._cells.get((setting, method), [])
 
     def score(self, setting: Setting, method: str, metric: str) -> Score:
         """The values of `metric` (a name in `result.json`) of `method` in `setting`, without nulls."""

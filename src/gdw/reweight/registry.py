@@ -57,6 +57,7 @@ _ENTRIES: dict[str, Entry] = {
     "forward": Entry("baselines.noise_matrix:ForwardCorrection", _NOISE, "predictions multiplied by the noise matrix"),
     "glc": Entry("baselines.noise_matrix:GLC", _NOISE, "gold loss correction: forward correction, and the clean examples"),
     "co_teaching": Entry("baselines.co_teaching:CoTeaching", _NOISE, "two networks that select easy examples for each other"),
+    "cufit": Entry("baselines.cufit:CUFIT", _NOISE, "CUFIT: a linear probe selects examples for a network, which selects for the model"),
     "cleanlab": Entry("baselines.confident_learning:ConfidentLearning", _NOISE, "likely label errors removed by cleanlab, then plain training"),
     "posterior": Entry("baselines.posterior:PosteriorLabels", _NOISE, "soft labels from the clean examples, corrected by the given label"),
 }

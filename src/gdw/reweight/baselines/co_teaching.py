@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -12,9 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gdw.functional import broadcast_instance_weights
-from gdw.hypergradient import Problem, TrainingPass
+from gdw.hypergradient import TrainingPass
 from gdw.options import Count, Share
 from gdw.reweight.baselines.instance_weights import InstanceWeighted, labelled
+from gdw.reweight.baselines.peer import Peer
 from gdw.reweight.options import MethodOptions, WeightingOptions
 
 
@@ -86,80 +86,3 @@ class CoTeaching(InstanceWeighted):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self._peer.load_state_dict(state["peer"])
-
-
-class Peer:
-    """A copy of a model and its optimizer, with layers initialised anew.
-
-    Its optimizer steps when the model's optimizer steps, with the same learning rates, on the mean of the
-    gradients accumulated since.
-
-    Args:
-        problem: the model to copy.
-        reset: `"all"`: every trained layer that has `reset_parameters` (PyTorch's own initialisation, which
-            replaces the model's); `"head"`: only the last of them. Other layers start as in the model.
-    """
-
-    def __init__(self, problem: Problem, *, reset: str) -> None:
-        # Together, so that the copied optimizer holds the copied parameters.
-        model, optimizer = copy.deepcopy((problem.model, problem.optimizer))
-        self._original = problem
-        self._problem = Problem(model, optimizer, problem.loss, problem.forward)
-        trained = {id(p) for p, _ in self._problem.trainable().values()}
-        resettable = [m for m in model.modules() if _is_resettable(m, trained)]
-        for module in resettable if reset == "all" else resettable[-1:]:
-            module.reset_parameters()  # type: ignore[operator]
-        self._shared = False
-        self._passes = 0
-        problem.optimizer.register_step_post_hook(self._follow)
-
-    def training_pass(self, batch: tuple[Any, Tensor]) -> TrainingPass:
-        """Run the peer's forward pass of a batch, with its modules in the modes of the model's."""
-        if not self._shared:
-            # Each process may have drawn other initial values.
-            self._problem.collective.share([p.data for p in self._problem.model.parameters()])
-            self._shared = True
-        pairs = zip(self._original.model.modules(), self._problem.model.modules(), strict=True)
-        for original, copied in pairs:
-            copied.training = original.training
-        return self._problem.training_pass(batch)
-
-    def accumulate(self, training_pass: TrainingPass, weights: Tensor) -> None:
-        """Add the weighted gradient of the batch to the peer's gradient."""
-        self._problem.accumulate(training_pass, weights)
-        self._passes += 1
-
-    def _follow(self, optimizer: Optimizer, *_: Any) -> None:
-        if not self._passes:
-            return
-        followed = self._problem.optimizer
-        for theirs, mine in zip(optimizer.param_groups, followed.param_groups, strict=True):
-            mine["lr"] = theirs["lr"]
-        for group in followed.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.grad.div_(self._passes)
-        followed.step()
-        followed.zero_grad(set_to_none=True)
-        self._passes = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the peer's parameters, buffers and optimizer."""
-        return {
-            "model": self._problem.model.state_dict(),
-            "optimizer": self._problem.optimizer.state_dict(),
-        }
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned."""
-        self._problem.model.load_state_dict(state["model"])
-        self._problem.optimizer.load_state_dict(state["optimizer"])
-
-
-def _is_resettable(module: nn.Module, trained: set[int]) -> bool:
-    parameters = list(module.parameters(recurse=False))
-    return (
-        bool(parameters)
-        and hasattr(module, "reset_parameters")
-        and all(id(p) in trained for p in parameters)
-    )

@@ -1,0 +1,62 @@
+"""Logistic regression on features that treats all given labels as right."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Annotated
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from gdw.experiments.contenders import Contender, Features, Fitted, Labels, Probabilities
+from gdw.options import Count, Number, Whole
+from gdw.reweight.preparation import all_but, stratified_folds
+
+_Strength = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
+
+
+class NIERM(Contender):
+    """Noise-ignorant empirical risk minimisation (Zhu et al., NeurIPS 2024, arXiv 2411.00079).
+
+    The weights W and biases of a logistic regression minimise `½ ‖W‖² + C Σ_i −log p(y_i|x_i)` over the
+    given labels. C is the one of `strengths` whose regressions predict the given labels of the folds left out
+    best. Then the regression is fitted to all examples.
+    """
+
+    folds: Annotated[Whole, Field(ge=2)] = Field(3, description="Number of folds.")
+    strengths: tuple[_Strength, ...] = Field(
+        (1e-4, 1e-3, 1e-2, 1e-1), min_length=1, description="The values of C to choose from."
+    )
+    max_steps: Count = Field(100, description="Largest number of steps of L-BFGS.")
+
+    def fit(self, X: Features, y: Labels, *, num_classes: int, seed: int) -> Fitted:
+        left_out = np.zeros((len(self.strengths), len(y), num_classes))
+        for part in stratified_folds(torch.from_numpy(y), self.folds, seed=seed):
+            inside = all_but(part, len(y)).numpy()
+            for number, strength in enumerate(self.strengths):
+                predict = self._regression(X[inside], y[inside], strength, num_classes)
+                left_out[number, part] = predict(X[part])
+        best = int((left_out.argmax(2) == y).mean(1).argmax())
+        return Fitted(self._regression(X, y, self.strengths[best], num_classes), left_out[best])
+
+    def _regression(
+        self, X: Features, y: Labels, strength: float, num_classes: int
+    ) -> Callable[[Features], Probabilities]:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        model = LogisticRegression(C=strength, max_iter=self.max_steps)
+        with warnings.catch_warnings():
+            # Unless the penalty is weak, so many steps are enough.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(X, y)
+
+        def predict(new: Features) -> Probabilities:
+            # A class without an example in a fold has no column.
+            probabilities = np.zeros((len(new), num_classes))
+            probabilities[:, model.classes_] = model.predict_proba(new)
+            return probabilities
+
+        return predict

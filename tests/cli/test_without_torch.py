@@ -49,6 +49,8 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown suite": (("bench", "--suite", "quik"), "Did you mean 'quick'?"),
     "no figures": (("bench", "--from", "none.json"), "none.json does not exist"),
     "demo folder exists": (("demo", "--output", "empty"), "empty exists already"),
+    "cache": (("cache",), "no features to show or remove in"),
+    "clear an unknown backbone": (("cache", "clear", "--backbone", "x"), "it is empty"),
     "methods": (("methods",), ""),
     "describe an unknown method": (("methods", "focl"), "Did you mean 'focal'?"),
 }  # fmt: skip

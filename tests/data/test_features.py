@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PIL import Image
 
 from gdw.backbones.backbone import Backbone
 from gdw.data import Encoder, fit_encoder, from_arrays, load, load_encoder
+from gdw.data.features.cache_folder import features_folder
 from gdw.data.features.inputs import FeatureInputs
 from gdw.data.source import Source
 from gdw.errors import ConfigError, DataError, ModelError, RunError
@@ -27,6 +29,12 @@ def picture(seed: int, size: tuple[int, int] = (10, 8)) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compute in float32 also where the processor has bfloat16."""
+    monkeypatch.setattr("gdw.data.features.network._has_bfloat16", lambda device: False)
 
 
 @pytest.fixture
@@ -176,6 +184,24 @@ def test_neither_batches_nor_threads_change_the_features(
     assert torch.get_num_threads() == before
 
 
+def test_where_the_device_has_it_the_network_computes_in_bfloat16(
+    photos: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = image_backbone()
+    whole = fitted(photos, backbone).encode(photos)[np.arange(10)]
+    monkeypatch.setattr("gdw.data.features.network._has_bfloat16", lambda device: True)
+    halved = fitted(photos, backbone).encode(photos)[np.arange(10)]
+    assert network(backbone).computed == 20, "both kinds are kept apart"
+    assert not torch.equal(halved, whole)
+    torch.testing.assert_close(halved, whole, rtol=0.2, atol=0.2)
+    own = replace(backbone, name="Network")
+    fitted(photos, own)
+    assert "Network" in {path.name.partition("-")[0] for path in features_folder().iterdir()}
+    assert [path.name for path in features_folder().glob("*-bf16")] == [
+        f"fake-images-{backbone.fingerprint[:16]}-bf16"
+    ]
+
+
 def test_a_saved_encoder_needs_the_backbone_only_for_new_examples(
     photos: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +222,7 @@ def test_a_backbone_that_changed_is_refused(
     encoder.save(tmp_path / "encoder")
     loaded: Any = load_encoder(tmp_path / "encoder")
     now = image_backbone("0f" * 32)
-    monkeypatch.setattr("gdw.data.encode.backbone._loaded", lambda name: now)
+    monkeypatch.setattr("gdw.data.encode.backbone._loaded", lambda name, size: now)
     with pytest.raises(
         RunError, match="fake:images is not that of the training any more: its weights"
     ):

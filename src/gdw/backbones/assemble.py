@@ -25,36 +25,40 @@ def assembled(
     module: nn.Module,
     preprocessing: Preprocessing,
     architecture: Mapping[str, Any],
+    *,
+    own: bool = False,
 ) -> Backbone:
     """The backbone, in evaluation mode; its convolutions are in channels-last order.
 
     Args:
         architecture: what changes the features besides the weights, as JSON can hold it.
+        own: the module is one of the user, which cannot be built again from `architecture`.
         name, kind, module, preprocessing: see `Backbone`.
 
     Raises:
         ConfigError: the network does not take what the preprocessing returns, or returns no features.
     """
     module = module.eval()
-    if kind == "image":
+    if kind == "image" and not own:
         module = module.to(memory_format=torch.channels_last)
     settings = preprocessing.settings
     width = _width(name, kind, module, settings)
     digest = fingerprint(module, architecture, settings)
-    return Backbone(name, kind, module, preprocessing, width, digest, architecture)
+    return Backbone(name, kind, module, preprocessing, width, digest, {} if own else architecture)
 
 
 def _width(name: str, kind: str, module: nn.Module, settings: Mapping[str, Any]) -> int:
     """The number of features that the network returns for two small examples."""
     if kind == "image":
         size = settings["image_size"]
-        example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
+        example = torch.zeros(2, size, size, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
         taken = f"images of {size} x {size} pixels"
     else:
         example, taken = torch.tensor([[0, 0], [0, -1]]), "tokens"
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
     try:
         with torch.inference_mode():
-            features: object = module(example)
+            features: object = module(example.to(device))
     except _REFUSALS as error:
         advice = "choose another image_size or backbone" if kind == "image" else "choose another"
         raise ConfigError(

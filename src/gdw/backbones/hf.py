@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _RESAMPLING: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 # The size of images that most models for images were trained with.
-_USUAL_SIZE = 224
+USUAL_SIZE = 224
 
 
 class ImageFeatures(nn.Module):
@@ -73,13 +73,16 @@ def load_hf(folder: Path, name: str, kind: BackboneKind | None, image_size: int 
     Args:
         folder: with config.json and safetensors.
         name: of the backbone.
-        kind: "image" or "text"; None: what the folder says.
+        kind: "image" or "text", for folders that do not say what the model takes, or that have both.
         image_size: None: that of the model.
 
     Raises:
         ConfigError: the weights do not fit, or the folder does not say what the model takes.
     """
-    kind = kind or read_folder(folder, library="hf").kind
+    found = read_folder(folder, library="hf")
+    if found.kind is not None and "text_config" not in found.config:
+        kind = found.kind
+    kind = kind or found.kind
     if kind is None:
         raise ConfigError(
             f"{shown(folder)} does not say what its model takes: expected the files of a tokenizer "
@@ -114,7 +117,7 @@ def _image_backbone(
     architecture = {
         "library": "hf-image",
         "config": model.config.to_dict(),
-        "pooling": _pooling(model, native, untrained_pooler),
+        "pooling": image_pooling(model, native, untrained_pooler=untrained_pooler),
         "interpolate": preprocessing.image_size != native and hasattr(model.config, "patch_size"),
         "mean": settings.get("image_mean", [0.5] * 3) if normalised else [0.0] * 3,
         "std": settings.get("image_std", [0.5] * 3) if normalised else [1.0] * 3,
@@ -143,7 +146,8 @@ def rebuilt_text(architecture: Mapping[str, Any]) -> nn.Module:
     return TextNetwork(model, Pooling(*architecture["pooling"]), pad=architecture["pad"])
 
 
-def _pooling(model: Any, size: int, untrained_pooler: bool) -> str:
+def image_pooling(model: Any, size: int, *, untrained_pooler: bool) -> str:
+    """How the features of a model for images of `size` pixels are taken: see `ImageFeatures`."""
     has_class = any(n.rpartition(".")[2] == "cls_token" for n, _ in model.named_parameters())
     other = "cls" if has_class else "mean"
     if untrained_pooler:
@@ -157,7 +161,7 @@ def _preprocessing(
     settings: Mapping[str, Any], config: Any, image_size: int | None
 ) -> ImagePreprocessing:
     """The rule of preprocessor_config.json; without that file, squares of the size of the model."""
-    size = settings.get("size", getattr(config, "image_size", None)) or _USUAL_SIZE
+    size = settings.get("size", getattr(config, "image_size", None)) or USUAL_SIZE
     resized = min(_sides(size))
     cut = min(_sides(settings["crop_size"])) if settings.get("do_center_crop") else resized
     share = cut / resized

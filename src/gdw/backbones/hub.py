@@ -12,7 +12,7 @@ from gdw.errors import ConfigError, one_line
 _WANTED = ("*.json", "*.txt", "*.model", "*.safetensors")
 _UNWANTED = ("onnx/*", "openvino/*", "*.msgpack", "coreml/*")
 _SECONDS = 10
-_WITHOUT = "give a local folder (--backbone FOLDER) or --backbone none"
+_WITHOUT = "use a local folder, package:minilm or package:efficientnet-lite0, or --backbone none"
 
 
 def snapshot(repository: str) -> Path | None:

@@ -150,13 +150,20 @@ def _settings(network: Any) -> dict[str, Any]:
 def _timm_options(
     timm: Any, folder: Path | None, known: str, image_size: int | None
 ) -> dict[str, Any]:
-    """Networks with positions for one size of images need the size when they are built."""
+    """What the network is built with, besides its name."""
+    options: dict[str, Any] = {}
     if folder is None:
         cfg = timm.get_pretrained_cfg(known)
         fixed = cfg is not None and cfg.fixed_input_size
     else:
-        fixed = read_json(folder / "config.json").get("pretrained_cfg", {}).get("fixed_input_size")
-    return {"img_size": image_size} if fixed and image_size is not None else {}
+        config = read_json(folder / "config.json")
+        given = config.get("model_args") or {}
+        options = {k: v for k, v in given.items() if k not in ("num_classes", "in_chans")}
+        fixed = config.get("pretrained_cfg", {}).get("fixed_input_size") or "img_size" in options
+    if fixed and image_size is not None:
+        # Networks with positions for one size of images need it when they are built.
+        options["img_size"] = image_size
+    return options
 
 
 def _create(timm: Any, known: str, name: str, options: Mapping[str, Any]) -> Any:
@@ -182,9 +189,12 @@ def _require_timm_weights(timm: Any, architecture: str, name: str) -> None:
         cached = (Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name).is_file()
     if cached:
         return
-    with torch.device("meta"):
-        network = timm.create_model(architecture, pretrained=False)
-    size = size_in_words(4 * sum(p.numel() for p in network.parameters()))
+    try:
+        with torch.device("meta"):
+            network = timm.create_model(architecture, pretrained=False)
+        size = size_in_words(4 * sum(p.numel() for p in network.parameters()))
+    except (RuntimeError, NotImplementedError):
+        size = ""  # Some networks compute with tensors while they are built.
     _require_reachable(url, name, size)
 
 

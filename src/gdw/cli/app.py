@@ -30,6 +30,7 @@ COMMANDS = (
     "predict",
     "methods",
     "experiment",
+    "cache",
     "bench",
 )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -137,7 +136,7 @@ class BackboneEncoder(ShortRepr):
     def _rows(self, source: Source) -> FeatureRows:
         from gdw.data.features.extraction import Request, find_or_compute
         from gdw.data.features.inputs import FeatureRows
-        from gdw.data.features.network import fastest_device, variant
+        from gdw.data.features.network import variant
         from gdw.data.features.store import FeatureStore
 
         reporter = self._reporter()
@@ -146,7 +145,7 @@ class BackboneEncoder(ShortRepr):
             self.fingerprint,
             self.width,
             say=reporter.say,
-            variant=variant(fastest_device()),
+            variant=variant(self.backbone_name),
         )
         request = Request(self._raw(source), self.views, self.seed)
         with naming_all(source) if source.kind == "image" else nullcontext():
@@ -173,7 +172,7 @@ class BackboneEncoder(ShortRepr):
         """
         if self.backbone is not None:
             return self.backbone
-        found = _loaded(self.backbone_name)
+        found = _loaded(self.backbone_name, self.settings.get("image_size"))
         if found.fingerprint != self.fingerprint:
             raise RunError(
                 f"the backbone {self.backbone_name} is not that of the training any more: its weights or its "
@@ -217,9 +216,10 @@ class BackboneEncoder(ShortRepr):
         return _restored(settings)
 
 
-def _loaded(name: str) -> Backbone:
-    backbone: Backbone = importlib.import_module("gdw.backbones.loading").load_backbone(name)
-    return backbone
+def _loaded(name: str, image_size: int | None) -> Backbone:
+    from gdw.backbones.loading import load_backbone
+
+    return load_backbone(name, image_size=image_size)
 
 
 def _restored(settings: Mapping[str, Any], memory_limit: int | None = None) -> BackboneEncoder:

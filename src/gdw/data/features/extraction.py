@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.backbones.backbone import Backbone
-from gdw.data.features.digests import Digests, as_bytes
+from gdw.data.features.digests import Digests, as_array, as_bytes
 from gdw.data.features.network import NetworkAtWork
 from gdw.data.features.raw import RawExamples
 from gdw.data.features.reporting import Reporter
@@ -77,7 +77,7 @@ class Request:
                 raise
             finally:
                 reporter.end()
-        return keys_of_views(np.concatenate(found), self.views, self.seed)
+        return keys_of_views(np.concatenate([as_array(()), *found]), self.views, self.seed)
 
     def read(self, items: Items, keys: Digests) -> list[object]:
         """The raw views at `items` `(B,)`; `keys` are those of all items."""
@@ -220,7 +220,8 @@ class _Computation:
                     left = self._store.find(self._keys[items]).missing
                     self._reporter.advance(len(items) - len(left))
                     items = items[left]
-            yield items[: network.batch_size]
+            if len(items):
+                yield items[: network.batch_size]
             items = items[network.batch_size :]
 
     def _is_due(self) -> bool:

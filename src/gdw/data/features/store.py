@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.features.cache_folder import VARIABLE, cache_folder, features_folder
+from gdw.data.features.cache_folder import VARIABLE, features_folder
 from gdw.data.features.digests import Digests
 from gdw.data.features.shard import SUFFIX, DamagedShardError, Features, Shard, write_shard
 from gdw.errors import OutputError, RunError, shown
@@ -21,6 +23,11 @@ from gdw.files.documents import Document
 from gdw.files.memory import in_units, memory_share
 
 ABOUT = "backbone.json"
+_PRECISIONS = {"": "float32", "bf16": "bfloat16"}
+_FULL = os.strerror(errno.ENOSPC)
+# The folders of which this process has told that they cannot be written.
+_told: set[Path] = set()
+
 DESCRIPTION = Document(format=1, remedy="remove the cache with gdw cache clear")
 
 
@@ -50,7 +57,7 @@ class FeatureStore:
         fingerprint: of the backbone.
         width: the number of features.
         say: takes one line for the user.
-        variant: what else changes the features, such as the precision of the computation; a short word.
+        variant: "bf16" if the network computes in bfloat16.
     """
 
     def __init__(
@@ -63,14 +70,20 @@ class FeatureStore:
         variant: str = "",
     ) -> None:
         self.name, self.width = name, width
-        self._fingerprint, self._say = fingerprint, say
+        self._say = say
         parts = (_slug(name), fingerprint[:16], variant)
         self.folder = features_folder() / "-".join(filter(None, parts))
+        self._about = {
+            "name": name,
+            "fingerprint": fingerprint,
+            "width": width,
+            "precision": _PRECISIONS.get(variant, variant),
+        }
         self.shards: list[Shard] = []
         self._known: set[str] = set()
         self._verified: set[Shard] = set()
         self._sorted: tuple[Digests, NDArray[np.int32], NDArray[np.int32]] | None = None
-        self._writable = True
+        self._writable, self._needed = True, 0
         self.refresh()
 
     def refresh(self) -> bool:
@@ -137,17 +150,15 @@ class FeatureStore:
         Raises:
             OutputError: they cannot.
         """
-        needed = 4 * rows * self.width
+        self._needed = 4 * rows * self.width
         try:
             self._describe()
-            status = os.statvfs(self.folder) if hasattr(os, "statvfs") else None
+            free = shutil.disk_usage(self.folder).free
         except OSError as error:
-            self._without_disk(OutputError.of(error, self.folder), needed)
+            self._without_disk(_reason(error, self.folder))
             return
-        free = None if status is None else status.f_bavail * status.f_frsize
-        if free is not None and free < needed:
-            short = f"it needs {in_units(needed)}, and {in_units(free)} are free"
-            self._without_disk(OutputError(0, short, str(self.folder)), needed)
+        if free < self._needed:
+            self._without_disk(OutputError(errno.ENOSPC, _FULL, str(self.folder)))
 
     def touch(self) -> None:
         """Say that the features are in use now, for `gdw cache`."""
@@ -160,9 +171,8 @@ class FeatureStore:
         """Make the folder, with a file that says what it is."""
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / ABOUT
-        about = {"name": self.name, "fingerprint": self._fingerprint, "width": self.width}
         if not path.exists():
-            DESCRIPTION.write(path, about)
+            DESCRIPTION.write(path, self._about)
 
     def _written(self, digests: Digests, rows: Features, cut: NDArray[np.bool_]) -> Shard | None:
         name = f"{os.getpid()}-{secrets.token_hex(6)}{SUFFIX}"
@@ -172,26 +182,26 @@ class FeatureStore:
             self._known.add(name)
             return Shard.open(self.folder / name)
         except OSError as error:
-            reason = error if isinstance(error, OutputError) else OutputError.of(error, self.folder)
-            self._without_disk(reason, 4 * rows.size)
+            self._without_disk(_reason(error, self.folder))
             return None
 
-    def _without_disk(self, reason: OutputError, needed: int) -> None:
-        """Go on without the cache if `needed` bytes fit into memory.
+    def _without_disk(self, reason: OutputError) -> None:
+        """Go on without the cache if the features that were announced fit into memory.
 
         Raises:
             OutputError: they do not.
         """
-        remedy = f"set {VARIABLE} to a folder on another disk, or make room with gdw cache clear"
-        if needed > memory_share():
-            why = f"{reason.strerror}; the features need {in_units(needed)}: {remedy}"
-            raise OutputError(0, why, str(reason.filename)) from reason
         self._writable = False
-        place = shown(cache_folder())
-        self._say(
-            f"note: the cache {place} is not used, and features are computed anew each time: "
-            f"{reason.fact}; {remedy}"
-        )
+        remedy = f"set {VARIABLE} to a folder with room that can be written"
+        if reason.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = f"make room (gdw cache clear), or {remedy}"
+        if self._needed > memory_share():
+            size = in_units(self._needed)
+            why = f"{reason.strerror}; the features need {size}, too much for the memory: {remedy}"
+            raise OutputError(0, why, str(reason.filename)) from reason
+        if self.folder not in _told:
+            _told.add(self.folder)
+            self._say(f"note: {reason.fact}: features are kept for this command only; {remedy}")
 
     def _index(self) -> tuple[Digests, NDArray[np.int32], NDArray[np.int32]]:
         """All digests in ascending order, and the shard and row of each."""
@@ -232,6 +242,10 @@ def _fault(shard: Shard) -> str:
     except (DamagedShardError, OSError) as error:
         return str(error) or "it cannot be read"
     return ""
+
+
+def _reason(error: OSError, folder: Path) -> OutputError:
+    return error if isinstance(error, OutputError) else OutputError.of(error, folder)
 
 
 def _slug(name: str) -> str:

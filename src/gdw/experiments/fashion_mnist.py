@@ -9,10 +9,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.source import Source
 from gdw.errors import MissingDependencyError
 from gdw.experiments.dataset_builders import save_npz
-from gdw.experiments.image_features import Extractor, FeatureFiles, efficientnet_lite0, pixels
+from gdw.experiments.image_features import FeatureFiles
 
 _SIDE = 28
 # The headers of the IDX format: magic number, sizes.
@@ -36,17 +35,6 @@ class FashionBuilder(FeatureFiles):
             y = self._bytes(f"{name}-labels-idx1-ubyte.gz")[_LABELS_START:]
             save_npz(path, X=X.reshape(-1, _SIDE, _SIDE), label=y)
         return str(train), str(test)
-
-    def _extractor(self) -> tuple[str, Extractor]:
-        from PIL.Image import fromarray
-
-        network = efficientnet_lite0()
-
-        def extract(source: Source, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-            pictures = [fromarray(picture).convert("RGB") for picture in source.array(rows)]
-            return network(pixels(pictures)).numpy()
-
-        return "array", extract
 
     def _bytes(self, name: str) -> NDArray[np.uint8]:
         try:

@@ -135,8 +135,7 @@ class BackboneEncoder(ShortRepr):
 
     def _rows(self, source: Source) -> FeatureRows:
         from gdw.data.features.extraction import Request, find_or_compute
-        from gdw.data.features.inputs import FeatureRows
-        from gdw.data.features.network import variant
+        from gdw.data.features.network import precision
         from gdw.data.features.store import FeatureStore
 
         reporter = self._reporter()
@@ -145,24 +144,11 @@ class BackboneEncoder(ShortRepr):
             self.fingerprint,
             self.width,
             say=reporter.say,
-            variant=variant(self.backbone_name),
+            precision=precision(self.backbone_name),
         )
-        request = Request(self._raw(source), self.views, self.seed)
+        request = Request(raw_examples(source, self.grey), self.views, self.seed)
         with naming_all(source) if source.kind == "image" else nullcontext():
-            place = find_or_compute(request, store, self._load, reporter)
-        return FeatureRows(store.shards, place, self.views, self.width)
-
-    def _raw(self, source: Source) -> RawExamples:
-        from gdw.data.features.raw import ImageFiles, Pixels, Texts
-
-        if source.kind == "text":
-            return Texts(source)
-        if source.kind == "image":
-            return ImageFiles(source, self.grey)
-        from gdw.data.encode.pixels import quantizer
-
-        assert self.grey is not None, "arrays have a range"
-        return Pixels(source, quantizer(source, *self.grey))
+            return find_or_compute(request, store, self._load, reporter)
 
     def _load(self) -> Backbone:
         """The backbone of the training.
@@ -258,15 +244,38 @@ def _range(source: Source) -> tuple[GreyRange | None, tuple[str, ...]]:
     return None, ()
 
 
+def raw_examples(source: Source, grey: GreyRange | None = None) -> RawExamples:
+    """The images or texts of `source` for a backbone.
+
+    Args:
+        source: images, texts, or arrays of images.
+        grey: the values of black and white; default: those of each image, or of all arrays.
+    """
+    from gdw.data.features.raw import ImageFiles, Pixels, Texts
+
+    if source.kind == "text":
+        return Texts(source)
+    if source.kind == "image":
+        return ImageFiles(source, grey)
+    from gdw.data.encode.pixels import quantizer, value_range
+
+    return Pixels(source, quantizer(source, *(grey or value_range(source))))
+
+
+def seen_as(source: Source) -> str:
+    """What a backbone sees of `source`: "image", "text", "table" or "numbers"."""
+    if source.kind != "array":
+        return source.kind
+    return "image" if source.array(np.arange(1)).ndim > 2 else "numbers"
+
+
 def _require_fitting(source: Source, backbone: Backbone, views: int) -> None:
     """Check that a backbone takes the kind of the data.
 
     Raises:
         ConfigError: it does not, or there are no views of this kind.
     """
-    kinds: dict[str, str] = {"image": "image", "text": "text", "table": "table"}
-    is_pixels = source.kind == "array" and source.array(np.arange(1)).ndim > 2
-    kind = "image" if is_pixels else kinds.get(source.kind, "numbers")
+    kind = seen_as(source)
     if kind != backbone.kind:
         raise ConfigError(
             f"{backbone.name} takes {backbone.kind} data, but {source.origin} is {kind} data: choose a "

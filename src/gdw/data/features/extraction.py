@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from gdw.backbones.backbone import Backbone
 from gdw.data.features.digests import Digests, as_array, as_bytes
+from gdw.data.features.inputs import FeatureRows
 from gdw.data.features.network import NetworkAtWork
 from gdw.data.features.raw import RawExamples
 from gdw.data.features.reporting import Reporter
 from gdw.data.features.shard import Features
-from gdw.data.features.store import FeatureStore, Place
+from gdw.data.features.store import FeatureStore
 from gdw.data.features.views import keys_of_views, view
 from gdw.errors import DataError, counted
 from gdw.files.memory import usable_cores
@@ -103,13 +104,23 @@ class Request:
         return np.concatenate([batches[k] for k in order])
 
 
+def feature_rows(request: Request, backbone: Backbone, reporter: Reporter) -> FeatureRows:
+    """The features of examples by `backbone` in float32, from the cache or computed.
+
+    Raises:
+        DataError, OutputError: as `find_or_compute`.
+    """
+    store = FeatureStore(backbone.name, backbone.fingerprint, backbone.width, say=reporter.say)
+    return find_or_compute(request, store, lambda: backbone, reporter)
+
+
 def find_or_compute(
     request: Request,
     store: FeatureStore,
     load: Callable[[], Backbone],
     reporter: Reporter,
-) -> Place:
-    """Where the features of all views are in `store`, flattened from `(N, V)` to `(N * V,)`.
+) -> FeatureRows:
+    """The features of all views in `store`, after those that are missing were computed.
 
     Args:
         request: the examples.
@@ -126,13 +137,13 @@ def find_or_compute(
     while True:
         place = store.find(keys)
         if len(place.missing):
-            missing = _once(place.missing, keys)
+            missing, known = _once(place.missing, keys), len(keys) - len(place.missing)
             store.require_room(len(missing))
             backbone = backbone or load()
-            _Computation(request, keys, store, backbone, reporter).run(missing)
+            _Computation(request, keys, store, backbone, reporter).run(missing, known)
         elif store.verify(np.unique(place.shard).tolist()):
             store.touch()
-            return place
+            return FeatureRows(store.shards, place, request.views, store.width)
 
 
 def _once(items: Items, keys: Digests) -> Items:
@@ -159,12 +170,19 @@ class _Computation:
         self._waiting: list[tuple[Items, Features, NDArray[np.bool_]]] = []
         self._written = time.monotonic()
 
-    def run(self, items: Items) -> None:
-        """Compute and keep them. What is done is kept too when this is interrupted."""
-        self._reporter.begin(self._title(len(items)), len(items))
+    def run(self, items: Items, known: int) -> None:
+        """Compute and keep them. What is done is kept too when this is interrupted.
+
+        Args:
+            items: what is missing.
+            known: how many items the store has.
+        """
+        title = f"features of {self._request.noun} by {self._backbone.name}"
+        title += f" ({known:,} in the cache)" if known else ""
+        self._reporter.begin(title, len(items))
         done = 0
         try:
-            with NetworkAtWork(self._backbone) as network:
+            with NetworkAtWork(self._backbone, self._store.precision) as network:
                 for batch, rows, cut in self._computed(network, items):
                     self._require_finite(batch, rows)
                     self._waiting.append((batch, rows, cut))
@@ -186,11 +204,6 @@ class _Computation:
             raise
         finally:
             self._reporter.end()
-
-    def _title(self, missing: int) -> str:
-        title = f"features of {self._request.noun} by {self._backbone.name}"
-        known = len(self._keys) - missing
-        return f"{title} ({known:,} in the cache)" if known else title
 
     def _computed(
         self, network: NetworkAtWork, items: Items

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gdw.backbones.backbone import Backbone
 from gdw.data.features.shard import Features
+from gdw.data.features.store import Precision
 from gdw.errors import ModelError
 from gdw.files.memory import usable_cores
 
@@ -32,13 +33,13 @@ def fastest_device() -> torch.device:
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
-def precision(device: torch.device, name: str) -> torch.dtype:
-    """The type of the numbers inside the backbone `name`: bfloat16 where the device computes in it.
+def precision(name: str) -> Precision:
+    """The type of the numbers inside the backbone `name`: bfloat16 where this machine computes in it.
 
     On a CPU with such instructions it is twice as fast or more. A module of the user, whose name has no
     library as in "timm:resnet18", computes in its own types.
     """
-    return torch.bfloat16 if ":" in name and _has_bfloat16(device) else torch.float32
+    return "bfloat16" if ":" in name and _has_bfloat16(fastest_device()) else "float32"
 
 
 def _has_bfloat16(device: torch.device) -> bool:
@@ -50,11 +51,6 @@ def _has_bfloat16(device: torch.device) -> bool:
     return device.type == "cpu" and any(ask() for ask in asked if ask is not None)
 
 
-def variant(name: str) -> str:
-    """What features of the backbone `name` that are computed here have in common; empty for float32."""
-    return "bf16" if precision(fastest_device(), name) is torch.bfloat16 else ""
-
-
 class NetworkAtWork:
     """A context in which `features` may be called by `workers` threads at a time.
 
@@ -62,18 +58,18 @@ class NetworkAtWork:
 
     Args:
         backbone: the network.
-        device: default: the GPU if there is one.
+        precision: the type of the numbers inside it.
     """
 
-    def __init__(self, backbone: Backbone, device: torch.device | None = None) -> None:
+    def __init__(self, backbone: Backbone, precision: Precision) -> None:
         self._backbone = backbone
-        self.device = device or fastest_device()
+        self.device = fastest_device()
         given = int(os.environ.get("OMP_NUM_THREADS") or 0)
         cores = given if given > 0 else usable_cores()
         self.workers = max(1, min(cores, _MOST_WORKERS))
         self.batch_size = _BATCH_ON_CPU if self.device.type == "cpu" else _BATCH_ON_GPU
         self._threads_of_layer = max(1, cores // self.workers)
-        self._dtype = precision(self.device, backbone.name)
+        self._precision = precision
         # Tokenizers must not be used by two threads at a time; a GPU has room for one batch.
         self._preparing = threading.Lock() if backbone.kind == "text" else nullcontext()
         self._computing = nullcontext() if self.device.type == "cpu" else threading.Lock()
@@ -117,9 +113,9 @@ class NetworkAtWork:
             return found.float().cpu().numpy(), cut
 
     def _mixed_precision(self) -> AbstractContextManager[object]:
-        if self._dtype is torch.float32:
+        if self._precision == "float32":
             return nullcontext()
-        return torch.autocast(self.device.type, self._dtype)
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def _cut(self, raw: Sequence[Any], inputs: Tensor) -> NDArray[np.bool_]:
         """Which texts are longer than the limit: of those that reach it, the tokenizer says which."""

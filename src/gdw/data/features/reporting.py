@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, TextIO
 
 from gdw.errors import printable, short_duration
@@ -73,13 +74,15 @@ class Reporter:
 class Lines(Reporter):
     """A line at the start, and at most one a minute."""
 
-    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, write: Callable[[str], None], *, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         super().__init__(clock=clock)
-        self._stream = stream
+        self._write = write
 
     def say(self, text: str) -> None:
-        """Print the line."""
-        print(printable(text), file=self._stream, flush=True)
+        """Write the line."""
+        self._write(printable(text))
 
     def _show(self, left: float | None, now: float) -> None:
         if left is not None and now - self._told >= _BETWEEN_LINES:
@@ -100,4 +103,4 @@ def make_reporter(kind: Kind, stream: TextIO | None = None) -> Reporter:
         from gdw.data.features.progress_bar import Bar
 
         return Bar(stream)
-    return Lines(stream)
+    return Lines(partial(print, file=stream, flush=True))

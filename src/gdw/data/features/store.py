@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,9 @@ from gdw.files.documents import Document
 from gdw.files.memory import in_units, memory_share
 
 ABOUT = "backbone.json"
-_PRECISIONS = {"": "float32", "bf16": "bfloat16"}
+Precision = Literal["float32", "bfloat16"]
+
+
 _FULL = os.strerror(errno.ENOSPC)
 # The folders of which this process has told that they cannot be written.
 _told: set[Path] = set()
@@ -57,7 +59,7 @@ class FeatureStore:
         fingerprint: of the backbone.
         width: the number of features.
         say: takes one line for the user.
-        variant: "bf16" if the network computes in bfloat16.
+        precision: the type of the numbers inside the network; features of the other type are kept apart.
     """
 
     def __init__(
@@ -67,17 +69,18 @@ class FeatureStore:
         width: int,
         *,
         say: Callable[[str], None],
-        variant: str = "",
+        precision: Precision = "float32",
     ) -> None:
         self.name, self.width = name, width
         self._say = say
-        parts = (_slug(name), fingerprint[:16], variant)
+        self.precision = precision
+        parts = (_slug(name), fingerprint[:16], "bf16" if precision == "bfloat16" else "")
         self.folder = features_folder() / "-".join(filter(None, parts))
         self._about = {
             "name": name,
             "fingerprint": fingerprint,
             "width": width,
-            "precision": _PRECISIONS.get(variant, variant),
+            "precision": precision,
         }
         self.shards: list[Shard] = []
         self._known: set[str] = set()

@@ -35,6 +35,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_packaged_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test trains does not depend on the packages of this machine: "auto" finds no backbone."""
+    monkeypatch.setattr("gdw.runs.backbone_choice.packaged", lambda kind: None)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of benchmark data, which is not part of the project: without it the test is skipped."""

@@ -12,7 +12,8 @@ from gdw.experiments.cells import expand
 from gdw.experiments.protocol import Protocol
 from gdw.experiments.protocol_files import read_protocol
 from gdw.files.yaml_files import parse_yaml, read_options
-from gdw.runs.config import RunConfig, read_config_file
+from gdw.runs.config import RunConfig
+from gdw.runs.config_files import read_config_file
 from gdw.train.run_folder import RunFolder
 
 LEVELS = 9

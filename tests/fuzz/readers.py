@@ -28,7 +28,8 @@ from gdw.experiments.cifar_files import human_labels, write_cifar
 from gdw.experiments.protocol_files import find_protocol, read_protocol
 from gdw.experiments.published_datasets import clothing1m, food101n
 from gdw.models.weights import load_weights
-from gdw.runs.config import RunConfig, read_config_file
+from gdw.runs.config import RunConfig
+from gdw.runs.config_files import read_config_file
 from gdw.runs.schema import Schema
 from tests.audit import made
 

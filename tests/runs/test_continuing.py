@@ -10,7 +10,7 @@ import pytest
 from gdw.data.encode.encoder import SETTINGS
 from gdw.errors import RunError
 from gdw.runs import DataConfig, ModelConfig, RunConfig, Training, load
-from gdw.runs.prepare import FINGERPRINT
+from gdw.runs.prepared_data import FINGERPRINT
 from gdw.runs.schema import SCHEMA, Schema
 from gdw.train import RunFolder, TrainConfig
 

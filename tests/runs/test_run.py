@@ -22,7 +22,7 @@ from gdw.cli.app import app
 from gdw.errors import RunError
 from gdw.report import write_report
 from gdw.runs import Run, audit, evaluate, evaluate_file, load, predict
-from gdw.runs.config import read_config_file
+from gdw.runs.config_files import read_config_file
 
 # Trained, audited and evaluated by gdw 0.1.0 on `animals.npz` and `test.npz`, by default options.
 OLD = Path(__file__).parent / "run_of_0_1_0"

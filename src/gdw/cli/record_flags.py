@@ -26,6 +26,7 @@ def add_record_flags(
     panels: Sequence[str] = (),
     names: Mapping[str, str] | None = None,
     completions: Mapping[str, Iterable[str]] | None = None,
+    defaults: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a command so that it takes one keyword argument for each field of `records`.
 
@@ -38,8 +39,9 @@ def add_record_flags(
         panels: the order of the other panels; those not named follow in the order of the records.
         names: by field, another flag than the name of the field, or the name of an argument: "DATA".
         completions: by field, what the shell completes, if the field is not a `Literal`.
+        defaults: by field, what the help says of its default, if the command chooses it.
     """
-    other_names, completed = names or {}, completions or {}
+    other_names, completed, shown = names or {}, completions or {}, defaults or {}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
@@ -50,7 +52,12 @@ def add_record_flags(
                 if name in parameters:
                     raise TypeError(f"{record.__name__}.{name}: two options of this name")
                 parameters[name] = _parameter(
-                    name, field, record.group, other_names.get(name), tuple(completed.get(name, ()))
+                    name,
+                    field,
+                    record.group,
+                    other_names.get(name),
+                    tuple(completed.get(name, ())),
+                    shown.get(name, _shown_default(field)),
                 )
         keywords = [
             parameter.replace(kind=parameter.KEYWORD_ONLY)
@@ -69,6 +76,7 @@ def _parameter(
     group: Group,
     other_name: str | None,
     completed: Sequence[str],
+    default: Any,
 ) -> inspect.Parameter:
     """The parameter of a command for one field of a record."""
     kinds = plain_types(field.annotation)
@@ -84,7 +92,7 @@ def _parameter(
     return inspect.Parameter(
         field_name,
         inspect.Parameter.KEYWORD_ONLY,
-        default=_shown_default(field),
+        default=default,
         annotation=Annotated[_flag_type(kind), information],
     )
 

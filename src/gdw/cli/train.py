@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gdw.cli.app import notes_of_warnings, say
+from gdw.cli.introduction import introduce
 from gdw.cli.record_flags import add_record_flags, value_of_flag
 from gdw.errors import ConfigError, counted
 from gdw.options import Options
 from gdw.reweight.registry import METHODS
-from gdw.runs.config import DataConfig, ModelConfig, RunConfig, read_config_file
+from gdw.runs.config import DataConfig, RunConfig
+from gdw.runs.model_config import ModelConfig
 from gdw.train.config import TrainConfig
+from gdw.train.recommended import CHOSEN
 
 if TYPE_CHECKING:
-    from gdw.runs.prepared_data import PreparedData
     from gdw.runs.training import Training
     from gdw.train.output import FitResult
 
@@ -72,6 +74,7 @@ _RUN = "Run folder and progress"
     ),
     names={"path": "DATA", "name": "--model", "method_options": "--set"},
     completions={"method": METHODS},
+    defaults=dict.fromkeys(CHOSEN, "chosen for the data"),
 )  # fmt: skip
 def train(
     ctx: typer.Context,
@@ -124,6 +127,10 @@ def train(
         training = _training(passed, config, output, resume=resume)
         began = time.perf_counter()
         training.read()
+    # Features have a display of their own.
+    with nullcontext() if training.config.model.frozen else _waiting(passed.get("progress")):
+        if training.note:
+            say(training.note)
         before_import = time.perf_counter()
         # PyTorch takes seconds to import: the mistakes that users make come before.
         from gdw.train.before_training import StoppedInPreparation
@@ -133,7 +140,7 @@ def train(
         network = training.build_model(prepared)
     read = time.perf_counter()
     if training.is_first_process:
-        _introduce(training, prepared, network)
+        introduce(training, prepared, network)
     try:
         result = training.fit(prepared, network, stop_after=stop_after)
     except StoppedInPreparation as stopped:
@@ -169,6 +176,7 @@ def _training(
     passed: Mapping[str, Any], file: Path | None, output: Path, *, resume: bool
 ) -> Training:
     """The run that the command line, the configuration file and, to resume, the run folder describe."""
+    from gdw.runs.config_files import read_config_file
     from gdw.runs.run import ENCODER
     from gdw.runs.skipped_images import SKIPPED
     from gdw.runs.training import Training
@@ -183,7 +191,7 @@ def _training(
         if not resume:
             read = (getattr(config.data, name) for name in sorted(config.data.paths))
             require_own_place(output, read, leftovers=(ENCODER, SKIPPED))
-        return Training(config, output, resume=resume)
+        return Training(config, output, resume=resume, choose=True)
     if resume:
         with notes_of_warnings(FutureWarning):
             return Training.resume(output, sections)
@@ -209,69 +217,6 @@ def _forget_options_of_another(options: Any, method: str | None) -> None:
     """If the command line names another method than the file, the file's method options do not apply."""
     if isinstance(options, dict) and method not in (None, options.get("method", method)):
         options.pop("method_options", None)
-
-
-def _introduce(training: Training, prepared: PreparedData, network: Any) -> None:
-    from gdw.models.build import hint_on_pretrained
-
-    for line in (
-        *_about_data(training.config.data, prepared),
-        *_without_verified(training, prepared),
-    ):
-        say(line)
-    options = training.config.training
-    parameters = sum(p.numel() for p in network.parameters())
-    say(
-        f"method {options.method}, model {training.model_name(prepared)} ({parameters:,} parameters), "
-        f"{counted(options.epochs, 'epoch')}, seed {options.seed}"
-    )
-    model = training.config.model
-    hint = hint_on_pretrained(training.model_name(prepared))
-    if hint and not model.pretrained and model.weights is None:
-        say(hint)
-
-
-def _about_data(config: DataConfig, prepared: PreparedData) -> Iterator[str]:
-    from gdw.data.labels import size_note
-
-    verified = "none verified"
-    if prepared.meta is not None:
-        how = "verified" if config.verified else "drawn from the data, not verified"
-        verified = f"{len(prepared.meta):,} {how}"
-    if config.add_clean:
-        verified += " (included in the training examples)"
-    names = prepared.schema.label_names
-    yield (
-        f"{len(prepared.train):,} training examples ({prepared.schema.kind}), {verified}, "
-        f"{len(names):,} classes"
-    )
-    yield size_note(names, prepared.source.known_labels)
-    if config.noise:
-        yield f"noise {config.noise}: {prepared.spoiled:.1%} of labels changed"
-    yield prepared.schema.features()
-    yield from prepared.source.notes
-
-
-def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
-    """What it means that nobody has verified the clean set, and what to do about it."""
-    advice = (
-        "verify 10 or more examples of each class and name them (--meta FILE or --trusted COLUMN)"
-    )
-    if prepared.meta is not None and not training.config.data.verified:
-        return [
-            f"nobody has verified the {len(prepared.meta):,} examples of --meta-size: if labels of the data "
-            "are wrong, so are some of theirs, and nothing shows how far to trust the result",
-            advice,
-        ]
-    if not training.needs_choice(prepared):
-        return []
-    from gdw.train.chosen_clean import FOLDS, LIMITS
-
-    return [
-        f"no verified examples: some whose labels look right stand in; {FOLDS} more trainings find them. "
-        f"{LIMITS}",
-        advice,
-    ]
 
 
 def _conclude(training: Training, result: FitResult) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from gdw.data.split import split_clean
-from gdw.runs.config import DataConfig, ModelConfig, RunConfig
+from gdw.runs.config import DataConfig, RunConfig
+from gdw.runs.model_config import ModelConfig
 from gdw.train.config import TrainConfig
 
 CLASSES = 10

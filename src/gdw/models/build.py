@@ -22,7 +22,7 @@ from gdw.models.backbones import (
     missing_libraries,
     require_library,
 )
-from gdw.models.mlp import MLP
+from gdw.models.mlp import HEADS, named_mlp
 from gdw.models.normalize import normalized
 from gdw.models.resnet import STAGES, ResNet
 from gdw.models.resnet_cifar import CifarResNet
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "auto",
+    "linear",
     "mlp",
     "mlp:512,256",
     "mlp:256,dropout=0.5",
@@ -94,7 +95,7 @@ def full_name(name: str, kind: str | None, input_shape: Sequence[int]) -> str:
     if name == "auto":
         return choose_model(kind, input_shape)
     own = name.lower()
-    if own.partition(":")[0] in ("mlp", *LIBRARIES):
+    if own.partition(":")[0] in (*HEADS, *LIBRARIES):
         return own
     if match := _RESNET.fullmatch(own):
         return f"{match[1] or ''}resnet{match[2]}"
@@ -125,17 +126,6 @@ def require_buildable(name: str, *, pretrained: bool) -> None:
         require_library("torchvision")
 
 
-def hint_on_pretrained(name: str) -> str:
-    """What would help to train the network `name`, a full name, from scratch on photographs; else ""."""
-    if not _depth_for_photos(name):
-        return ""
-    install = "" if "torchvision" not in missing_libraries() else " after pip install 'gdw[vision]'"
-    return (
-        f"{name} starts from scratch. With --pretrained{install} it starts from weights of other "
-        "photographs, which are downloaded, and needs far fewer examples and epochs"
-    )
-
-
 def build_model(
     name: str,
     *,
@@ -155,11 +145,12 @@ def build_model(
     Linear(in_features=8, out_features=3, bias=True)
 
     Args:
-        name: "auto" (see `choose_model`), "mlp", "mlp:512,256", "mlp:256,dropout=0.5"; for small images
-            "resnet20" or another depth 6n + 2, "wrn-28-10" or another depth 6n + 4; for photographs
+        name: "auto" (see `choose_model`), "linear", "mlp", "mlp:512,256", "mlp:256,dropout=0.5"; for small
+            images "resnet20" or another depth 6n + 2, "wrn-28-10" or another depth 6n + 4; for photographs
             "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"; or the name of any classifier of
             torchvision or timm, also as "torchvision:NAME" or "timm:NAME".
-        input_shape: the shape of one example.
+        input_shape: the shape of one example. `(V, F)` are the features of V views of an image, see
+            `gdw.models.feature_head`.
         num_classes: the number of classes.
         mean_std: the mean and std of each channel, for pixels in [0, 1]; default: pixels are only scaled to
             [0, 1]. A network of torchvision or timm that gets its weights by `pretrained` or `weights`
@@ -258,8 +249,12 @@ def _depth_for_photos(name: str) -> int | None:
 
 def _build_own(name: str, shape: tuple[int, ...], num_classes: int) -> nn.Module:
     """A network that gdw defines itself."""
-    if name.partition(":")[0] == "mlp":
-        return _build_mlp(name, shape, num_classes)
+    if name.partition(":")[0] in HEADS:
+        if len(shape) != 2:
+            return named_mlp(name, math.prod(shape), num_classes)
+        from gdw.models.feature_head import OverViews
+
+        return OverViews(named_mlp(name, shape[1], num_classes))
     _require_image(name, shape)
     if match := _WIDE.fullmatch(name):
         return WideResNet(int(match[1]), int(match[2]), num_classes, in_channels=shape[0])
@@ -270,28 +265,9 @@ def _build_own(name: str, shape: tuple[int, ...], num_classes: int) -> nn.Module
     return CifarResNet(int(match[2]), num_classes, in_channels=shape[0])
 
 
-def _build_mlp(name: str, shape: tuple[int, ...], num_classes: int) -> MLP:
-    hidden: list[int] = []
-    dropout = 0.0
-    _, colon, options = name.partition(":")
-    try:
-        for option in options.split(",") if colon else ():
-            key, equals, value = option.partition("=")
-            if equals and key.strip() == "dropout":
-                dropout = float(value)
-            else:
-                hidden.append(int(option))
-    except ValueError:
-        raise ConfigError(
-            f"cannot read model {name!r}: expected hidden sizes and perhaps a dropout, "
-            f"as in 'mlp:512,256' or 'mlp:256,dropout=0.5'; found {option!r}"
-        ) from None
-    return MLP(math.prod(shape), num_classes, hidden=hidden or None, dropout=dropout)
-
-
 def _require_image(name: str, shape: tuple[int, ...]) -> None:
     if len(shape) != 3:
         raise ConfigError(
             f"model {name!r} needs images of shape (channels, height, width), found inputs of "
-            f"shape {shape}: use model 'mlp' for features"
+            f"shape {shape}: use model 'mlp' or 'linear' for features"
         )

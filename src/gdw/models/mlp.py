@@ -10,6 +10,9 @@ from gdw.errors import ConfigError
 
 WIDE = 512
 
+HEADS = ("linear", "mlp")
+"""The networks for values in no order, such as the columns of a table or the features of a backbone."""
+
 
 def default_hidden(in_features: int) -> tuple[int, ...]:
     """The default sizes of the hidden layers for inputs of this width.
@@ -70,3 +73,39 @@ class MLP(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         logits: Tensor = self.head(self.body(inputs.flatten(1)))
         return logits
+
+
+def named_mlp(name: str, in_features: int, num_classes: int) -> MLP:
+    """The network that a name describes.
+
+    >>> named_mlp("linear", 4, 3).head
+    Linear(in_features=4, out_features=3, bias=True)
+
+    Args:
+        name: "linear", without hidden layers; "mlp", "mlp:512,256" or "mlp:256,dropout=0.5".
+        in_features: the number of values of an example.
+        num_classes: the number of classes.
+
+    Raises:
+        ConfigError: the name cannot be read.
+    """
+    kind, colon, options = name.partition(":")
+    if kind == "linear":
+        if colon:
+            raise ConfigError(f"cannot read model {name!r}: expected 'linear' without options")
+        return MLP(in_features, num_classes, hidden=())
+    hidden: list[int] = []
+    dropout = 0.0
+    try:
+        for option in options.split(",") if colon else ():
+            key, equals, value = option.partition("=")
+            if equals and key.strip() == "dropout":
+                dropout = float(value)
+            else:
+                hidden.append(int(option))
+    except ValueError:
+        raise ConfigError(
+            f"cannot read model {name!r}: expected hidden sizes and perhaps a dropout, "
+            f"as in 'mlp:512,256' or 'mlp:256,dropout=0.5'; found {option!r}"
+        ) from None
+    return MLP(in_features, num_classes, hidden=hidden or None, dropout=dropout)

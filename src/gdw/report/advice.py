@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from gdw.options import Options
 from gdw.report.review import apply_command, cleaned_name
 from gdw.runs.run import Run
+from gdw.train.recommended import CHOSEN
 
 # What a comparable run by another method does not take over: its data are named first, its method and its
 # machine are its own.
@@ -111,8 +113,11 @@ def _cleaning(run: Run, data: str | None) -> list[Advice]:
 def _comparison(run: Run, folder: str) -> list[Advice]:
     data, other = run.data_config, f"{folder}-plain"
     clean = any(value is not None for value in (data.meta, data.trusted, data.meta_size))
-    words = ["train", data.path, *_changed(data), *_changed(run.config.model)]
-    words += [*_changed(run.config.training), "--method", "plain"]
+    model, sees = run.config.model, run.schema.kind in ("image", "text")
+    # What the data would choose is said, so that the other run has the same.
+    words = ["train", data.path, *_changed(data), *_changed(model, ["backbone"] if sees else [])]
+    chosen = CHOSEN if model.uses_backbone else ["epochs"]
+    words += [*_changed(run.config.training, chosen), "--method", "plain"]
     words += [*(["--add-clean"] if clean else []), "--output", other]
     return [
         Advice(
@@ -122,12 +127,13 @@ def _comparison(run: Run, folder: str) -> list[Advice]:
     ]
 
 
-def _changed(options: Options) -> list[str]:
-    """The flags of `gdw train` for the options of a record that differ from their defaults."""
+def _changed(options: Options, always: Collection[str] = ()) -> list[str]:
+    """The flags of `gdw train` for the options that differ from their defaults, or that are in `always`."""
     words: list[str] = []
     for name, field in type(options).model_fields.items():
         value, default = getattr(options, name), field.get_default(call_default_factory=True)
-        if name not in _NOT_TAKEN_OVER and value != default:
+        differs = value != default and (name, value) != ("backbone", "none")
+        if name not in _NOT_TAKEN_OVER and value is not None and (differs or name in always):
             words += _flag("model" if name == "name" else name.replace("_", "-"), value)
     return words
 

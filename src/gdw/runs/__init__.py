@@ -8,15 +8,17 @@ from gdw._lazy import lazy
 
 if TYPE_CHECKING:
     from gdw.runs.auditing import RunAudit, audit
-    from gdw.runs.config import DataConfig, ModelConfig, RunConfig, read_config_file
+    from gdw.runs.config import DataConfig, RunConfig
+    from gdw.runs.config_files import read_config_file
     from gdw.runs.evaluating import evaluate, evaluate_file
+    from gdw.runs.model_config import ModelConfig
     from gdw.runs.predicting import predict, predict_proba
     from gdw.runs.run import Run, load
     from gdw.runs.training import Training
 
 _HOME = {
     "DataConfig": "gdw.runs.config",
-    "ModelConfig": "gdw.runs.config",
+    "ModelConfig": "gdw.runs.model_config",
     "Run": "gdw.runs.run",
     "RunAudit": "gdw.runs.auditing",
     "RunConfig": "gdw.runs.config",
@@ -27,7 +29,7 @@ _HOME = {
     "load": "gdw.runs.run",
     "predict": "gdw.runs.predicting",
     "predict_proba": "gdw.runs.predicting",
-    "read_config_file": "gdw.runs.config",
+    "read_config_file": "gdw.runs.config_files",
 }
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias
 
@@ -13,14 +13,17 @@ from gdw.data.rows import suffixes_in_words
 from gdw.data.text_files import Quoting, ReadOptions
 from gdw.errors import ConfigError, brief
 from gdw.files.representation import ShortRepr
-from gdw.files.yaml_files import read_options
 from gdw.options import Form, Group, Options
+from gdw.runs.model_config import ModelConfig
 from gdw.train.config import TrainConfig
+from gdw.train.recommended import CHOSEN
 
 FORMAT = 2
 """The format of a run folder. In format 1, of gdw 0.1.0, the method `robust` was a preset of `gdw`."""
 
 _Count: TypeAlias = Annotated[int, Field(ge=1)]
+
+_CHOSEN_OF_MODEL = ("name", "backbone")
 
 _VERIFIED = Group("Verified examples")
 _EXPERIMENTS = Group("Experiments")
@@ -174,30 +177,6 @@ class DataConfig(Options):
         return ReadOptions(self.delimiter, self.quoting, self.encoding, self.header)
 
 
-class ModelConfig(Options):
-    """Which network to train, see `gdw.models.build_model`."""
-
-    what: ClassVar[str] = "model "
-    group: ClassVar[Group] = Group("Model")
-    paths: ClassVar[frozenset[str]] = frozenset({"weights"})
-
-    name: Annotated[str, Form("NAME")] = Field(
-        default="auto",
-        description="The network: auto chooses one for the data; or mlp:512,256; for small images resnet20, "
-        "resnet32, wrn-28-10; for photographs resnet18, resnet34, resnet50; with the extra vision every name "
-        "of torchvision and timm, such as efficientnet_b0.",
-    )
-    pretrained: bool = Field(
-        default=False,
-        description="Start from the weights that torchvision or timm trained on other photographs; they are "
-        "downloaded.",
-    )
-    weights: Annotated[str | None, Form("FILE")] = _optional(
-        "Start from the weights in this file: .safetensors, or made by torch.save. If not given, from "
-        "random weights, or see --pretrained."
-    )
-
-
 class RunConfig(ShortRepr):
     """A whole run: everything needed to repeat it.
 
@@ -255,6 +234,36 @@ class RunConfig(ShortRepr):
         }
         return self.parse({**sections, **merged})
 
+    def with_options(
+        self, *, model: Mapping[str, Any] | None = None, training: Mapping[str, Any] | None = None
+    ) -> RunConfig:
+        """A copy with other options of the network and of training. The options that were given are kept.
+
+        Unlike after `replaced`, `model_fields_set` of the records still tells which options were passed.
+        """
+        network = {**_given(self.model), **(model or {})}
+        options = {**_given(self.training), **(training or {})}
+        return RunConfig(self.data, ModelConfig(**network), TrainConfig(**options))
+
+    @property
+    def leaves_choices(self) -> bool:
+        """Whether an option that can be chosen for the data was not passed."""
+        return not (
+            self.training.model_fields_set.issuperset(CHOSEN)
+            and self.model.model_fields_set.issuperset(_CHOSEN_OF_MODEL)
+        )
+
+    def continuing(self, earlier: RunConfig) -> RunConfig:
+        """A copy that takes from the run that it continues what was chosen for the data.
+
+        Args:
+            earlier: the configuration of that run.
+        """
+        return self.with_options(
+            model=_not_given(self.model, earlier.model, _CHOSEN_OF_MODEL),
+            training=_not_given(self.training, earlier.training, CHOSEN),
+        )
+
     def conflicts(self, earlier: RunConfig) -> list[str]:
         """Compare with the configuration of the earlier run that this one is to continue.
 
@@ -275,25 +284,11 @@ def _same_place(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and Path(one).resolve() == Path(other).resolve()
 
 
-def read_config_file(path: str | Path) -> dict[str, dict[str, Any]]:
-    """Read a YAML file of options that a user wrote, or the `config.yaml` of a run.
-
-    Returns:
-        The sections `data`, `model` and `training`, not yet checked.
-
-    Raises:
-        ConfigError: there is no such file, or it does not hold sections of options in YAML.
-    """
-    content = read_options(Path(path), "the sections data, model and training")
-    if content.get("format") == 1:
-        content = modernised_model(content)
-    return {k: v for k, v in content.items() if k not in ("format", "gdw_version")}
+def _given(options: Options) -> dict[str, Any]:
+    """The options that were passed."""
+    return {name: getattr(options, name) for name in options.model_fields_set}
 
 
-def modernised_model(sections: dict[str, Any]) -> dict[str, Any]:
-    """The sections of a run of gdw 0.1.0, where resnet50 and resnet152 were the networks for small images."""
-    model = sections.get("model")
-    former = ("resnet50", "resnet-50", "resnet152", "resnet-152")
-    if not isinstance(model, dict) or model.get("name") not in former:
-        return sections
-    return {**sections, "model": {**model, "name": f"cifar-{model['name']}"}}
+def _not_given(options: Options, earlier: Options, names: Iterable[str]) -> dict[str, Any]:
+    """Of the options `names`, those that were not passed, as they were `earlier`."""
+    return {n: getattr(earlier, n) for n in names if n not in options.model_fields_set}

@@ -6,9 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,18 +21,15 @@ from gdw.data.noise import Noise, parse_noise
 from gdw.data.rows import open_rows, require_existing
 from gdw.data.source import Source
 from gdw.errors import ConfigError, DataError, composed, listed
-from gdw.files.documents import Document
 from gdw.runs.config import DataConfig
-from gdw.runs.prepared_data import PreparedData, Sources
+from gdw.runs.prepared_data import PreparedData, Sources, fingerprint
 from gdw.runs.schema import Schema
 from gdw.runs.skipped_images import SKIPPED
 
 if TYPE_CHECKING:
     from gdw.data.encode import Encoder
     from gdw.data.examples import Examples, Inputs
-
-FINGERPRINT = "data.json"
-CHECKSUMS = Document(format=1, remedy="start the run again")
+    from gdw.runs.model_config import ModelConfig
 
 
 def spoilers(config: DataConfig) -> tuple[Noise | None, Imbalance | None]:
@@ -81,13 +75,22 @@ def read(config: DataConfig, *, seed: int) -> Sources:
     return Sources(train, clean, test, schema)
 
 
-def prepare(config: DataConfig, *, seed: int, sources: Sources | None = None) -> PreparedData:
+def prepare(
+    config: DataConfig,
+    *,
+    seed: int,
+    sources: Sources | None = None,
+    model: ModelConfig | None = None,
+    progress: str = "auto",
+) -> PreparedData:
     """Read, split and encode the data, and add noise or imbalance if the configuration says so.
 
     Args:
         config: the options of the data.
         seed: of the random choices: clean examples, limits, noise and imbalance.
         sources: what `read` returned for them; default: read here.
+        model: names the backbone; default: there is none.
+        progress: what is shown while its features are computed, as `TrainConfig.progress`.
 
     Raises:
         DataError: the data cannot be trained on. The message names file, row and column.
@@ -95,17 +98,20 @@ def prepare(config: DataConfig, *, seed: int, sources: Sources | None = None) ->
     """
     import torch
 
-    from gdw.data.encode.encoder import fit_encoder
     from gdw.data.examples import Examples
 
     noise, imbalance = spoilers(config)
     train, clean, test, schema = sources or read(config, seed=seed)
     if imbalance is not None:
         train = train.select(imbalance.apply(train.known_labels, len(train.label_names), seed))
-    encoder = fit_encoder(train, image_size=config.image_size, max_features=config.max_words)
+    encoder = _fitted(config, train, model, seed=seed, progress=progress)
     inputs = encoder.encode(train)
-    sizes = getattr(encoder, "categories", {})
-    schema = replace(schema, categories=sizes, size=tuple(encoder.input_shape))
+    schema = replace(
+        schema,
+        categories=getattr(encoder, "categories", {}),
+        size=tuple(encoder.input_shape),
+        backbone=model.backbone if model is not None and model.uses_backbone else "",
+    )
     given = true = train.known_labels
     if noise is not None:
         features = _features(inputs) if noise.needs_features else None
@@ -126,6 +132,20 @@ def prepare(config: DataConfig, *, seed: int, sources: Sources | None = None) ->
         fingerprint=fingerprint(source, clean),
         parts=tuple(filter(None, (source, clean, test))),
     )
+
+
+def _fitted(
+    config: DataConfig, train: Source, model: ModelConfig | None, *, seed: int, progress: str
+) -> Encoder:
+    """The encoder of the training data, with or without a backbone."""
+    from gdw.data.encode.encoder import fit_encoder
+
+    if model is None or not model.uses_backbone:
+        return fit_encoder(train, image_size=config.image_size, max_features=config.max_words)
+    from gdw.runs.backbone_inputs import fit_to_backbone
+
+    size = config.image_size
+    return fit_to_backbone(train, model, image_size=size, seed=seed, progress=progress)
 
 
 def _check_places(config: DataConfig) -> None:
@@ -261,24 +281,3 @@ def _features(inputs: Inputs) -> NDArray[np.float64]:
     """All inputs as one matrix `(N, F)`, for noise that depends on them."""
     encoded = inputs[np.arange(len(inputs))]
     return encoded.reshape(len(inputs), -1).double().numpy()
-
-
-def fingerprint(train: Source, clean: Source | None) -> dict[str, str]:
-    """SHA-256 checksums of row numbers, class names and labels, by which a resumed run knows its data.
-
-    The features are left out: reading them again would take as long as encoding them.
-    """
-    sums = {"training": _checksum(train)}
-    return sums if clean is None else {**sums, "clean": _checksum(clean)}
-
-
-def save_fingerprint(sums: Mapping[str, str], folder: Path) -> None:
-    """Write `data.json` into `folder`."""
-    CHECKSUMS.write(folder / FINGERPRINT, {"sha256": dict(sums)})
-
-
-def _checksum(source: Source) -> str:
-    digest = hashlib.sha256(json.dumps([len(source), *source.label_names]).encode())
-    for values in (source.row_numbers, source.known_labels):
-        digest.update(values.astype("<i8").tobytes())
-    return digest.hexdigest()

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from gdw.audit.evidence import Evidence
 from gdw.data.source import Source
+from gdw.files.documents import Document
+from gdw.runs.config import DataConfig
 from gdw.runs.schema import Schema
 
 if TYPE_CHECKING:
@@ -13,6 +20,10 @@ if TYPE_CHECKING:
 
     from gdw.data.encode import Encoder
     from gdw.data.examples import Examples
+
+
+FINGERPRINT = "data.json"
+CHECKSUMS = Document(format=1, remedy="start the run again")
 
 
 class Sources(NamedTuple):
@@ -53,3 +64,38 @@ class PreparedData:
     fingerprint: dict[str, str]
     parts: tuple[Source, ...]
     chosen: Tensor | None = None
+
+
+def with_rows(evidence: Evidence, prepared: PreparedData, data: DataConfig) -> Evidence:
+    """Add the rows of the examples, and the labels of the clean examples if they are verified."""
+    clean = prepared.clean
+    rows = prepared.source.row_numbers
+    if clean is None or not data.verified:
+        return replace(evidence, rows=rows, clean_check=None, clean_agreement=None)
+    given = None
+    # Unverified labels of clean rows are known if both are columns of one file that noise did not change.
+    if data.meta is None and data.meta_label is not None and data.noise is None:
+        column = clean.rows.resolve_label(data.label)
+        given = clean.codes(column, clean.label_names, names_declared=clean.names_declared)
+    return replace(evidence, rows=rows, clean_true=clean.labels, clean_given=given)
+
+
+def fingerprint(train: Source, clean: Source | None) -> dict[str, str]:
+    """SHA-256 checksums of row numbers, class names and labels, by which a resumed run knows its data.
+
+    The features are left out: reading them again would take as long as encoding them.
+    """
+    sums = {"training": _checksum(train)}
+    return sums if clean is None else {**sums, "clean": _checksum(clean)}
+
+
+def save_fingerprint(sums: Mapping[str, str], folder: Path) -> None:
+    """Write `data.json` into `folder`."""
+    CHECKSUMS.write(folder / FINGERPRINT, {"sha256": dict(sums)})
+
+
+def _checksum(source: Source) -> str:
+    digest = hashlib.sha256(json.dumps([len(source), *source.label_names]).encode())
+    for values in (source.row_numbers, source.known_labels):
+        digest.update(values.astype("<i8").tobytes())
+    return digest.hexdigest()

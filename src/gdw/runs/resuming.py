@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gdw.errors import RunError
 from gdw.runs.config import RunConfig
-from gdw.runs.prepare import CHECKSUMS, FINGERPRINT
+from gdw.runs.prepared_data import CHECKSUMS, FINGERPRINT
 
 
 def require_places(config: RunConfig, where: Path) -> None:

@@ -24,9 +24,9 @@ from gdw.audit.audit_files import (
 from gdw.audit.evidence import EVIDENCE, ClassWeights, Evidence
 from gdw.errors import ConfigError, RunError
 from gdw.files.documents import Document, require_format
-from gdw.runs.config import FORMAT, DataConfig, ModelConfig, RunConfig, modernised_model
+from gdw.runs.config import FORMAT, DataConfig, RunConfig
 from gdw.runs.figures import EVALUATION, FIGURES, Figures
-from gdw.runs.missing_parts import MISSING, OF_TRAINER
+from gdw.runs.model_config import ModelConfig
 from gdw.runs.schema import Schema
 from gdw.train.run_folder import CONFIG, RunFolder
 
@@ -174,16 +174,9 @@ class Run:
     @cached_property
     def model(self) -> nn.Module:
         """The trained network, in evaluation mode, on the CPU."""
-        from gdw.models import build_model
+        from gdw.runs.network import build_network
 
-        model = build_model(
-            self.model_config.name,
-            input_shape=self.encoder.input_shape,
-            num_classes=len(self.label_names),
-            mean_std=self.encoder.mean_std,
-            kind=self.schema.kind,
-            seed=0,
-        )
+        model = build_network(self.model_config, self, seed=0, trained=True)
         self.folder.load_model(model)
         return model.eval()
 
@@ -238,6 +231,8 @@ class Run:
         """
         value = getattr(self, part)
         if value is None or (part == "history" and not value):
+            from gdw.runs.missing_parts import MISSING
+
             file, advice = MISSING[part]
             advice = advice.replace("RUN", shlex.quote(str(self.path)))
             raise RunError(f"{self.path} has no {file}: {advice}")
@@ -249,11 +244,15 @@ class Run:
         number, version = content.pop("format", None), content.pop("gdw_version", None)
         if not isinstance(number, int):
             what = "is not the configuration of a gdw run: it has no 'format'"
+            from gdw.runs.missing_parts import OF_TRAINER
+
             if {"method", "epochs", "batch_size"} <= content.keys():
                 what = f"was written by gdw.Trainer, {OF_TRAINER}"
             raise RunError(f"{path} {what}")
         require_format(number, FORMAT, path, version=version)
-        return content if number > 1 else modernised_model(content)
+        from gdw.runs.config_files import modernised
+
+        return modernised(content, number)
 
     def _damaged_config(self, error: Exception) -> RunError:
         return RunError(f"{self.folder.file(CONFIG)} is damaged: {error}")

@@ -56,6 +56,7 @@ class Schema:
         categories: for a table, the number of different values of each category.
         unused: the columns that are not learned from, each with the reason.
         size: the shape of one encoded example.
+        backbone: the name of the backbone whose features or inputs these are; empty for none.
     """
 
     kind: str
@@ -68,6 +69,7 @@ class Schema:
     categories: dict[str, int] = field(default_factory=dict)
     unused: dict[str, str] = field(default_factory=dict)
     size: tuple[int, ...] = ()
+    backbone: str = ""
 
     @classmethod
     def of(cls, source: Source, label: str | None = None) -> Schema:
@@ -98,6 +100,9 @@ class Schema:
         words = f": {self.size[0]:,} words and other terms" if self.size else ""
         if self.kind == "table":
             return f"learning from {_tables_columns(self.column_types, self.categories)}"
+        if self.backbone:
+            what = "images" if self.kind == "image" else f"the texts of {column!r}"
+            return f"learning from {what} by {self.backbone}"
         if self.kind == "text":
             return f"learning from the texts of {column!r}{words}"
         if self.kind == "array" and len(self.size) == 1:
@@ -182,6 +187,7 @@ class Schema:
                 categories={str(k): int(v) for k, v in content.get("categories", {}).items()},
                 unused={str(k): str(v) for k, v in content.get("unused", {}).items()},
                 size=tuple(map(int, content.get("size", ()))),
+                backbone=str(content.get("backbone", "")),
             )
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise _FILE.damaged(path, error) from error

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdw.audit.evidence import EVIDENCE, Evidence
-from gdw.errors import ConfigError, RunError
+from gdw.audit.evidence import EVIDENCE
+from gdw.errors import RunError
 from gdw.files.documents import OutputLock
 from gdw.files.representation import ShortRepr
 from gdw.reweight.registry import METHODS
 from gdw.runs.config import RunConfig
-from gdw.runs.prepare import FINGERPRINT, prepare, read, save_fingerprint
-from gdw.runs.prepared_data import PreparedData, Sources
-from gdw.runs.resuming import require_places, require_same_data
+from gdw.runs.network import (
+    backbone_for,
+    build_network,
+    is_surely_possible,
+    network_name,
+    recommended_options,
+    require_possible,
+)
+from gdw.runs.prepare import prepare, read
+from gdw.runs.prepared_data import FINGERPRINT, PreparedData, Sources, save_fingerprint, with_rows
 from gdw.runs.run import ENCODER, Run
 from gdw.runs.schema import SCHEMA
 from gdw.runs.skipped_images import write_skipped
@@ -33,9 +38,6 @@ if TYPE_CHECKING:
     from gdw.train.trainer import Trainer
 
 
-_OWN_MODEL = re.compile(r"auto|mlp(:.*)?|wrn-?\d+-\d+|(cifar-)?resnet-?\d+")
-
-
 class Training(ShortRepr):
     """A training run. `prepare` reads and checks the data, `fit` trains and fills the run folder.
 
@@ -43,12 +45,25 @@ class Training(ShortRepr):
         config: the options of data, model and training.
         output: the run folder: a new one, or with `resume` the one to continue.
         resume: continue an interrupted run.
+        choose: choose what the data need for the options that were not given: the backbone "auto", epochs,
+            learning rate and others, as `gdw train` does. Default: those options keep their defaults, and
+            "auto" is no backbone.
+
+    Attributes:
+        config: the options. `prepare` replaces what is chosen by the choice.
+        chosen: the names of the options of training that were chosen.
+        note: one line on the backbone that was chosen, or would be better; empty for none.
     """
 
-    def __init__(self, config: RunConfig, output: str | Path, *, resume: bool = False) -> None:
+    def __init__(
+        self, config: RunConfig, output: str | Path, *, resume: bool = False, choose: bool = False
+    ) -> None:
         self.config = config
         self.output = Path(output)
+        self.chosen: tuple[str, ...] = ()
+        self.note = ""
         self._resume = resume
+        self._choose = choose and not resume
         self._lock: OutputLock | None = None
         self._sources: Sources | None = None
         self._made = False
@@ -93,17 +108,18 @@ class Training(ShortRepr):
         if training.devices * training.nodes > 1 or "WORLD_SIZE" in os.environ:
             return
         with self._released_on_error():
+            self._continue()
             self._claim()
-            if not self._is_surely_possible():
-                self._require_possible()
-            self._sources = read(self.config.data, seed=training.seed)
+            if not is_surely_possible(self.config):
+                require_possible(self.config)
+            self._sources = self._read()
 
-    def _is_surely_possible(self) -> bool:
-        """Whether no error of `_require_possible` could come after a long time of reading."""
-        model = self.config.model
-        own = _OWN_MODEL.fullmatch(model.name) is not None and not model.pretrained
-        needs_package = self.config.training.method == "cleanlab"
-        return own and not needs_package and not self.config.data.add_clean
+    def _read(self) -> Sources:
+        """The rows, by which the backbone is chosen."""
+        sources = read(self.config.data, seed=self.config.training.seed)
+        name, self.note = backbone_for(self.config, sources.train, choose=self._choose)
+        self._set(self.config.with_options(model={"backbone": name}))
+        return sources
 
     def prepare(self) -> PreparedData:
         """Start the other processes, if any, and read and check the data.
@@ -115,6 +131,7 @@ class Training(ShortRepr):
                 or one with other options or other data.
             DataError, ConfigError, OutputError: the data cannot be trained on, or the output not written.
         """
+        self._continue()
         self.trainer.launch()
         with self._released_on_error():
             self.trainer.processes.on_first(self._claim)
@@ -122,48 +139,39 @@ class Training(ShortRepr):
 
     def _prepared(self) -> PreparedData:
         on_first = self.trainer.processes.on_first
-        training = self.config.training
-        self._require_possible()
-        prepared = prepare(self.config.data, seed=training.seed, sources=self._sources)
+        require_possible(self.config)
+        sources = self._sources or self._read()
+        data, model, training = self.config.data, self.config.model, self.config.training
+        seed, progress = training.seed, training.progress
+        prepared = prepare(data, seed=seed, sources=sources, model=model, progress=progress)
         if self._resume:
+            from gdw.runs.resuming import require_same_data
+
             on_first(lambda: require_same_data(prepared.fingerprint, self.output / ENCODER))
+        elif self._choose:
+            best = recommended_options(self.config, prepared)
+            self.chosen = tuple(best["training"])
+            self._set(self.config.with_options(**best))
         return prepared
 
-    def _require_possible(self) -> None:
-        """Check the method and the model, which needs PyTorch."""
-        from gdw.models.build import require_buildable
+    def _continue(self) -> None:
+        """Take from the run that is resumed what was chosen for its data."""
+        if self._resume and self.config.leaves_choices:
+            self._set(self.config.continuing(Run(self.output, resume=True).config))
 
-        training = self.config.training
-        method = METHODS[training.method]
-        method.check_installed()
-        require_buildable(self.config.model.name, pretrained=self.config.model.pretrained)
-        if method.takes_clean(training.method_options) and self.config.data.add_clean:
-            raise ConfigError(
-                f"method {training.method!r} trains on the clean examples already and add_clean would count "
-                "them twice: leave add_clean (--add-clean) out"
-            )
+    def _set(self, config: RunConfig) -> None:
+        self.config = config
+        if "trainer" in vars(self):
+            self.trainer.config = config.training
 
     def model_name(self, prepared: PreparedData) -> str:
         """The full name of the network; "auto" is replaced by the choice for the data."""
-        from gdw.models.build import full_name
-
-        return full_name(self.config.model.name, prepared.schema.kind, prepared.encoder.input_shape)
+        return network_name(self.config.model, prepared)
 
     def build_model(self, prepared: PreparedData) -> nn.Module:
         """Build the network for the data, initialised from the seed of the run."""
-        from gdw.models.build import build_model
-
-        model = self.config.model
         with self._released_on_error():
-            return build_model(
-                self.model_name(prepared),
-                input_shape=prepared.encoder.input_shape,
-                num_classes=len(prepared.schema.label_names),
-                mean_std=prepared.encoder.mean_std,
-                pretrained=model.pretrained,
-                weights=model.weights,
-                seed=self.config.training.seed,
-            )
+            return build_network(self.config.model, prepared, seed=self.config.training.seed)
 
     def fit(
         self,
@@ -203,7 +211,7 @@ class Training(ShortRepr):
                     callbacks=[recorder, *callbacks],
                 )
             if result.epochs_done == self.config.training.epochs:
-                evidence = self._with_rows(recorder.evidence(), prepared)
+                evidence = with_rows(recorder.evidence(), prepared, self.config.data)
                 self.trainer.processes.on_first(lambda: evidence.save(self.output / EVIDENCE))
         finally:
             self._release()
@@ -220,19 +228,6 @@ class Training(ShortRepr):
         return with_chosen(
             prepared, self.trainer, model, lambda: self._folder(prepared), saved=saved
         )
-
-    def _with_rows(self, evidence: Evidence, prepared: PreparedData) -> Evidence:
-        """Add the rows of the examples, and the labels of the clean examples if they are verified."""
-        clean, data = prepared.clean, self.config.data
-        rows = prepared.source.row_numbers
-        if clean is None or not data.verified:
-            return replace(evidence, rows=rows, clean_check=None, clean_agreement=None)
-        given = None
-        # Unverified labels of clean rows are known if both are columns of one file that noise did not change.
-        if data.meta is None and data.meta_label is not None and data.noise is None:
-            column = clean.rows.resolve_label(data.label)
-            given = clean.codes(column, clean.label_names, names_declared=clean.names_declared)
-        return replace(evidence, rows=rows, clean_true=clean.labels, clean_given=given)
 
     def _claim(self) -> None:
         """Lock the output; a second call does nothing."""
@@ -255,6 +250,8 @@ class Training(ShortRepr):
             self._lock = None
 
     def _require_same_options(self) -> None:
+        from gdw.runs.resuming import require_places
+
         written = Run(self.output, resume=True).config
         require_places(written, self.output / CONFIG)
         conflicts = self.config.conflicts(written)

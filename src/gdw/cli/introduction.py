@@ -1,0 +1,78 @@
+"""What `gdw train` says before it trains: the data, the verified examples, the method and the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from gdw.cli.app import say
+from gdw.errors import counted
+
+if TYPE_CHECKING:
+    from gdw.runs.config import DataConfig
+    from gdw.runs.prepared_data import PreparedData
+    from gdw.runs.training import Training
+
+_EXAMPLES = {"image": ("image", "images"), "text": ("text", "texts")}
+
+
+def introduce(training: Training, prepared: PreparedData, network: Any) -> None:
+    """Say what will be trained: the data, the method, the network, and how long."""
+    for line in (
+        *_about_data(training.config.data, prepared),
+        *_without_verified(training, prepared),
+    ):
+        say(line)
+    options = training.config.training
+    parameters = sum(p.numel() for p in network.parameters())
+    epochs = counted(options.epochs, "epoch")
+    if "epochs" in training.chosen:
+        what = _EXAMPLES.get(prepared.schema.kind, ("row", "rows"))
+        epochs += f" (chosen for {counted(len(prepared.train), *what)})"
+    model = training.config.model.described(training.model_name(prepared))
+    say(
+        f"method {options.method}, model {model} ({parameters:,} parameters), {epochs}, seed {options.seed}"
+    )
+
+
+def _about_data(config: DataConfig, prepared: PreparedData) -> Iterator[str]:
+    from gdw.data.labels import size_note
+
+    verified = "none verified"
+    if prepared.meta is not None:
+        how = "verified" if config.verified else "drawn from the data, not verified"
+        verified = f"{len(prepared.meta):,} {how}"
+    if config.add_clean:
+        verified += " (included in the training examples)"
+    names = prepared.schema.label_names
+    yield (
+        f"{len(prepared.train):,} training examples ({prepared.schema.kind}), {verified}, "
+        f"{len(names):,} classes"
+    )
+    yield size_note(names, prepared.source.known_labels)
+    if config.noise:
+        yield f"noise {config.noise}: {prepared.spoiled:.1%} of labels changed"
+    yield prepared.schema.features()
+    yield from prepared.source.notes
+
+
+def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
+    """What it means that nobody has verified the clean set, and what to do about it."""
+    advice = (
+        "verify 10 or more examples of each class and name them (--meta FILE or --trusted COLUMN)"
+    )
+    if prepared.meta is not None and not training.config.data.verified:
+        return [
+            f"nobody has verified the {len(prepared.meta):,} examples of --meta-size: if labels of the data "
+            "are wrong, so are some of theirs, and nothing shows how far to trust the result",
+            advice,
+        ]
+    if not training.needs_choice(prepared):
+        return []
+    from gdw.train.chosen_clean import FOLDS, LIMITS
+
+    return [
+        f"no verified examples: some whose labels look right stand in; {FOLDS} more trainings find them. "
+        f"{LIMITS}",
+        advice,
+    ]

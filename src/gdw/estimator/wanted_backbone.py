@@ -1,0 +1,81 @@
+"""The backbone that `GDWClassifier` was told to use, and the encoder with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from gdw.backbones.backbone import Backbone
+from gdw.data.encode.encoder import Encoder, fit_encoder
+from gdw.data.source import Source
+from gdw.errors import ConfigError
+from gdw.runs.backbone_choice import choose_backbone, seen_as
+from gdw.runs.model_config import ModelConfig
+
+
+@dataclass(frozen=True, eq=False)
+class WantedBackbone:
+    """What the parameters of `GDWClassifier` say of a backbone.
+
+    Attributes:
+        model: the name of the backbone, "auto" or "none", with `finetune` and `views`.
+        given: a module or a `Backbone` in place of a name; None for a name.
+        progress: what is shown while features are computed.
+    """
+
+    model: ModelConfig
+    given: Any = None
+    progress: str = "none"
+
+    def fit(self, source: Source) -> tuple[Encoder, str | None]:
+        """Fit the encoder of training data that may have images or texts.
+
+        Returns:
+            The encoder, and the name of the backbone; None if there is none.
+
+        Raises:
+            ConfigError: the backbone does not fit the data.
+        """
+        from gdw.runs.backbone_inputs import fit_to_backbone
+
+        model = self.model
+        if self.given is None:
+            name = choose_backbone(model, source).name
+            if name == "none":
+                return fit_encoder(source), None
+            model = model.model_copy(update={"backbone": name})
+        own = None if self.given is None else own_backbone(self.given, kind=seen_as(source))
+        encoder = fit_to_backbone(source, model, backbone=own, progress=self.progress)
+        return encoder, model.backbone if own is None else own.name
+
+    def require_none(self, form: str) -> None:
+        """Refuse a backbone for data of a form that has neither images nor texts."""
+        if self.given is not None or self.model.needs_backbone:
+            raise ConfigError(
+                f"a backbone takes images or texts, and X is {form}: leave backbone, finetune and views out"
+            )
+
+
+def own_backbone(given: Any, *, kind: str) -> Backbone:
+    """The backbone that the user gave in place of a name.
+
+    Args:
+        given: a `Backbone`, or a module from pixels or tokens to features.
+        kind: of the data: "image", "text", or "array" for arrays of images.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if isinstance(given, Backbone):
+        return given
+    if not isinstance(given, nn.Module):
+        raise ConfigError(
+            "backbone: expected a name, an nn.Module or a gdw.backbones.Backbone, found "
+            f"{type(given).__name__}"
+        )
+    from gdw.backbones.own_modules import of_module
+
+    backbone: Backbone = of_module(given, kind="text" if kind == "text" else "image")
+    return backbone

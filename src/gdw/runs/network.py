@@ -1,0 +1,146 @@
+"""The network of a run: whether it can be built, its name, and the network itself."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from gdw.errors import ConfigError
+from gdw.reweight.registry import METHODS
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from gdw.data.source import Source
+    from gdw.runs.config import RunConfig
+    from gdw.runs.model_config import ModelConfig
+    from gdw.runs.prepared_data import PreparedData
+    from gdw.train.recommended import Inputs
+
+SMALL = 64
+"""Images of up to this many pixels are no photographs: a network from scratch is quick and good on them."""
+
+_OWN_MODEL = re.compile(r"auto|linear|mlp(:.*)?|wrn-?\d+-\d+|(cifar-)?resnet-?\d+")
+
+
+def is_surely_possible(config: RunConfig) -> bool:
+    """Whether no error of `require_possible` could come after a long time of reading."""
+    model = config.model
+    own = _OWN_MODEL.fullmatch(model.name) is not None and not model.pretrained
+    own = own and not model.uses_backbone
+    needs_package = config.training.method == "cleanlab"
+    return own and not needs_package and not config.data.add_clean
+
+
+def require_possible(config: RunConfig) -> None:
+    """Check the method and the model, which needs PyTorch.
+
+    Raises:
+        ConfigError, MissingDependencyError: they cannot be used.
+    """
+    from gdw.models.build import require_buildable
+
+    if config.model.uses_backbone:
+        from gdw.backbones.names import require_available
+
+        require_available(config.model.backbone)
+    training = config.training
+    method = METHODS[training.method]
+    method.check_installed()
+    require_buildable(config.model.name, pretrained=config.model.pretrained)
+    if method.takes_clean(training.method_options) and config.data.add_clean:
+        raise ConfigError(
+            f"method {training.method!r} trains on the clean examples already and add_clean would count "
+            "them twice: leave add_clean (--add-clean) out"
+        )
+
+
+def backbone_for(config: RunConfig, source: Source, *, choose: bool) -> tuple[str, str]:
+    """The backbone for the data, or "none", and a note for the user, see `backbone_choice`.
+
+    Args:
+        config: of the run.
+        source: the training data.
+        choose: whether "auto" may take one.
+
+    Raises:
+        ConfigError, MissingDependencyError: the data or this machine do not have the backbone.
+    """
+    if source.kind == "table" and not config.model.needs_backbone:
+        return "none", ""
+    from gdw.runs.backbone_choice import choose_backbone
+
+    data, against = config.data, ""
+    if config.training.augment != "none" and source.kind == "image":
+        against = "--augment changes pixels"
+    if "max_words" in data.model_fields_set and source.kind == "text":
+        against = "--max-words counts words"
+    return choose_backbone(
+        config.model, source, choose=choose, against=against, image_size=data.image_size
+    )
+
+
+def recommended_options(config: RunConfig, prepared: PreparedData) -> dict[str, dict[str, Any]]:
+    """What suits the data, for the options that the user did not give: the sections model and training."""
+    from gdw.train.recommended import chosen_options, recommended, recommended_head
+
+    model, training, shape = config.model, config.training, prepared.encoder.input_shape
+    examples, classes = len(prepared.train), len(prepared.schema.label_names)
+    given = {name: getattr(training, name) for name in training.model_fields_set}
+    best = recommended(
+        _inputs(model, prepared), examples=examples, classes=classes, finetune=model.finetune
+    )
+    sections = {"training": chosen_options(given, best)}
+    if model.frozen and model.name == "auto":
+        head = recommended_head(shape[-1], examples=examples, classes=classes)
+        sections["model"] = {"name": head}
+    return sections
+
+
+def _inputs(model: ModelConfig, prepared: PreparedData) -> Inputs:
+    """What the network sees."""
+    shape = prepared.encoder.input_shape
+    if model.frozen:
+        return "features"
+    if model.uses_backbone or model.pretrained or model.weights is not None:
+        return "finetuned"
+    if len(shape) == 3:
+        return "small images" if min(shape[1:]) <= SMALL else "photographs"
+    return "words" if prepared.schema.kind == "text" else "numbers"
+
+
+def network_name(model: ModelConfig, part: Any) -> str:
+    """The full name of the network; "auto" is replaced by the choice for the data.
+
+    Args:
+        model: the options of the network.
+        part: has the `schema` and the `encoder` of the run.
+    """
+    from gdw.models.build import full_name
+
+    return full_name(model.name, part.schema.kind, part.encoder.input_shape)
+
+
+def build_network(model: ModelConfig, part: Any, *, seed: int, trained: bool = False) -> nn.Module:
+    """Build the network for the data, initialised from `seed`.
+
+    Args:
+        model: the options of the network.
+        part: has the `schema` and the `encoder` of the run.
+        seed: of the initial parameters.
+        trained: whether the weights of a finished run will be loaded, so that no others are.
+
+    Raises:
+        ConfigError: the network does not fit the data, or its weights cannot be had.
+    """
+    from gdw.models.build import build_model
+
+    return build_model(
+        network_name(model, part),
+        input_shape=part.encoder.input_shape,
+        num_classes=len(part.schema.label_names),
+        mean_std=part.encoder.mean_std,
+        pretrained=model.pretrained and not trained,
+        weights=None if trained else model.weights,
+        seed=seed,
+    )

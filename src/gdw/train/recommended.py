@@ -1,0 +1,112 @@
+"""The options of training that suit the data, for those that the user does not give.
+
+All numbers are here. For features they were measured on validation rows of clinc150 with 40 % wrong labels
+and of CIFAR-10 with human labels: at 0.003, plain training of 22 epochs loses 12 points against 0.001.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Inputs = Literal["numbers", "words", "small images", "photographs", "features", "finetuned"]
+"""What the network sees: numbers of tables and arrays, words of texts (TF-IDF), pixels of images of up to 64
+pixels or larger ones, features of a frozen backbone, or what a backbone takes that is trained too."""
+
+CHOSEN = (
+    "epochs",
+    "batch_size",
+    "meta_batch_size",
+    "optimizer",
+    "lr",
+    "weight_decay",
+    "warmup_epochs",
+    "clip_grad_norm",
+)
+"""The options of `TrainConfig` that can be chosen."""
+
+# They belong together: a learning rate for SGD is none for AdamW.
+_OF_OPTIMIZER = frozenset({"optimizer", "lr", "momentum", "nesterov", "weight_decay"})
+
+
+def recommended(
+    inputs: Inputs, *, examples: int, classes: int, finetune: str = "none"
+) -> dict[str, Any]:
+    """The options of `TrainConfig` for training data.
+
+    >>> recommended("features", examples=10_000, classes=10)["epochs"]
+    20
+
+    Args:
+        inputs: what the network sees.
+        examples: the number of training examples.
+        classes: the number of classes.
+        finetune: what is trained of a backbone: "head+norm", "lora" or "all".
+
+    Returns:
+        Some of the options in `CHOSEN`; the others keep their defaults.
+    """
+    del classes
+    if inputs == "features":
+        return {
+            "epochs": _epochs(examples, steps=2000, least=15, most=60),
+            "optimizer": "adamw",
+            "lr": 1e-3,
+            "weight_decay": 1e-4,
+        }
+    if inputs == "finetuned":
+        return {
+            "epochs": _epochs(examples, steps=1500, batch=32, least=3, most=10),
+            "batch_size": 32,
+            "meta_batch_size": 32,
+            "optimizer": "adamw",
+            "lr": {"all": 5e-5, "lora": 5e-4}.get(finetune, 1e-3),
+            "weight_decay": 1e-2,
+            "warmup_epochs": 0.3,
+            "clip_grad_norm": 1.0,
+        }
+    steps, least, most = {
+        "numbers": (3000, 15, 80),
+        "words": (1000, 10, 30),
+        "small images": (6000, 20, 40),
+        "photographs": (4000, 15, 30),
+    }[inputs]
+    return {"epochs": _epochs(examples, steps=steps, least=least, most=most)}
+
+
+def chosen_options(given: Mapping[str, Any], best: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `best` that do not contradict those that the user gave.
+
+    >>> chosen_options({"optimizer": "sgd"}, {"epochs": 20, "optimizer": "adamw", "lr": 0.002})
+    {'epochs': 20}
+
+    Args:
+        given: the options that the user gave, by name.
+        best: what `recommended` returned.
+    """
+    options = {name: value for name, value in best.items() if name not in given}
+    other_optimizer = given.get("optimizer", best.get("optimizer")) != best.get("optimizer")
+    if other_optimizer or {"momentum", "nesterov"} & given.keys():
+        options = {name: value for name, value in options.items() if name not in _OF_OPTIMIZER}
+    epochs = given.get("epochs")
+    if epochs is not None and options.get("warmup_epochs", 0) >= epochs:
+        del options["warmup_epochs"]
+    return options
+
+
+def recommended_head(width: int, *, examples: int, classes: int) -> str:
+    """The name of the classifier on `width` features of a frozen backbone, as `build_model` knows it.
+
+    Args:
+        width: the number of features.
+        examples: the number of training examples.
+        classes: the number of classes.
+    """
+    del width, examples, classes
+    return "linear"
+
+
+def _epochs(examples: int, *, steps: int, least: int, most: int, batch: int = 100) -> int:
+    """The epochs that take about `steps` steps of `batch` examples."""
+    return min(most, max(least, math.ceil(steps * batch / max(1, examples))))

@@ -18,6 +18,7 @@ from gdw.backbones.preprocess_images import ImagePreprocessing, Interpolation
 from gdw.backbones.preprocess_texts import TextPreprocessing
 from gdw.backbones.text_networks import TextNetwork
 from gdw.backbones.transformers_models import (
+    configuration,
     drop_pooler,
     empty_transformer,
     load_transformer,
@@ -93,7 +94,7 @@ def load_hf(folder: Path, name: str, kind: BackboneKind | None, image_size: int 
         return _image_backbone(folder, name, model, bool(missing), image_size)
     architecture = {
         "library": "hf-text",
-        "config": model.config.to_dict(),
+        "config": configuration(model),
         "pooling": ["mean"],
         "pad": pad_token(model),
     }
@@ -116,7 +117,7 @@ def _image_backbone(
     normalised = settings.get("do_normalize") is not False
     architecture = {
         "library": "hf-image",
-        "config": model.config.to_dict(),
+        "config": configuration(model),
         "pooling": image_pooling(model, native, untrained_pooler=untrained_pooler),
         "interpolate": preprocessing.image_size != native and hasattr(model.config, "patch_size"),
         "mean": settings.get("image_mean", [0.5] * 3) if normalised else [0.0] * 3,

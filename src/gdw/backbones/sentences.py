@@ -21,6 +21,7 @@ from gdw.backbones.preprocess_texts import TextPreprocessing
 from gdw.backbones.text_networks import Dense, StaticVectors, TextNetwork, UnitLength
 from gdw.backbones.transformers_models import (
     LONGEST,
+    configuration,
     drop_pooler,
     empty_transformer,
     load_transformer,
@@ -65,7 +66,7 @@ def load_sentence_transformer(folder: Path, name: str) -> Backbone:
     drop_pooler(model)
     architecture = {
         "library": "sentence-transformers",
-        "config": model.config.to_dict(),
+        "config": configuration(model),
         "pooling": _modes(read_json(parts[1][1] / "config.json")),
         "after": _after(parts),
         "pad": pad_token(model),

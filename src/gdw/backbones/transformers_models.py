@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 # Of models that take longer texts we use as much: the cost grows with the square of the length.
 LONGEST = 512
+_UNUSED = (
+    "architectures",
+    "id2label",
+    "label2id",
+    "problem_type",
+    "transformers_version",
+    "torch_dtype",
+    "dtype",
+)
 
 
 def load_transformer(folder: Path, name: str, kind: BackboneKind) -> tuple[Any, list[str]]:
@@ -56,8 +66,18 @@ def load_transformer(folder: Path, name: str, kind: BackboneKind) -> tuple[Any, 
     return _part(model.float(), kind), sorted(map(str, info["missing_keys"]))
 
 
+def configuration(model: Any) -> dict[str, Any]:
+    """What `empty_transformer` builds the same network from, as JSON can hold it.
+
+    Without what does not change features, such as the folder and the names of former classes.
+    """
+    found: dict[str, Any] = json.loads(json.dumps(model.config.to_diff_dict(), default=str))
+    kept = {k: v for k, v in found.items() if k not in _UNUSED and not k.startswith("_")}
+    return {"model_type": model.config.model_type, **kept}
+
+
 def empty_transformer(config: Mapping[str, Any], kind: BackboneKind) -> Any:
-    """A model with random weights from its configuration, as `model.config.to_dict()` gives it."""
+    """A model with random weights from its `configuration`."""
     auto = _automatic()
     values = dict(config)
     with _quiet():

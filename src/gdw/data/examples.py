@@ -109,6 +109,7 @@ class SelectedInputs:
     def __init__(self, inputs: Inputs | Tensor, rows: NDArray[np.int64], name: str = "") -> None:
         self._inputs, self._rows, self._name = inputs, rows, name
         self.on_demand = getattr(inputs, "on_demand", False)
+        self.ragged = getattr(inputs, "ragged", False)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -132,8 +133,9 @@ class JoinedInputs:
         self._parts = parts
         self._ends = np.cumsum([len(part) for part in parts])
         self.on_demand = any(getattr(part, "on_demand", False) for part in parts)
+        self.ragged = any(getattr(part, "ragged", False) for part in parts)
         firsts = [part[np.zeros(1, dtype=np.int64)] for part in parts if len(part)]
-        for other in firsts[1:]:
+        for other in () if self.ragged else firsts[1:]:
             _require_alike(firsts[0], other)
 
     def __len__(self) -> int:
@@ -146,10 +148,7 @@ class JoinedInputs:
         return part.origin(inside) if hasattr(part, "origin") else ("", inside)
 
     def __getitem__(self, indices: Sequence[int] | NDArray[np.int64], /) -> Any:
-        """`(B, ...)` in the order of `indices`, which count from the end when negative.
-
-        A tensor, or a tuple or mapping of tensors if the parts return those.
-        """
+        """`(B, ...)` by `indices`, negative from the end: a tensor, or a tuple or mapping of tensors."""
         chosen = np.asarray(indices, dtype=np.int64)
         chosen = np.where(chosen < 0, chosen + len(self), chosen)
         part_of = np.searchsorted(self._ends, chosen, side="right")
@@ -162,6 +161,10 @@ class JoinedInputs:
         if len(pieces) == 1:
             return pieces[0]
         order = torch.from_numpy(np.argsort(np.concatenate(places)))
+        if self.ragged:
+            from gdw.data.ragged import concatenated
+
+            return concatenated(pieces, order)
         return tree_map(lambda *tensors: torch.cat(tensors)[order], *pieces)
 
 
@@ -174,9 +177,8 @@ def same_form(targets: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _require_alike(one: Any, other: Any) -> None:
-    if not isinstance(one, Tensor) or not isinstance(other, Tensor):
-        return
-    if one.shape != other.shape or one.dtype != other.dtype:
+    tensors = isinstance(one, Tensor) and isinstance(other, Tensor)
+    if tensors and (one.shape != other.shape or one.dtype != other.dtype):
         raise DataError(
             f"cannot join examples of shape {tuple(one.shape[1:])} ({one.dtype}) with those of "
             f"shape {tuple(other.shape[1:])} ({other.dtype}): encode both alike"
@@ -240,9 +242,8 @@ class EpochBatches(Sampler[list[int]]):
 class CyclingBatches(Sampler[list[int]]):
     """Endless batches of constant size, cut from one random permutation of the indices after another.
 
-    Each cycle of `n` draws has every index exactly once. If `batch_size` does not divide `n`, a batch may end
-    in the next cycle. If `n` is smaller than `batch_size`, each batch has all examples.
-    Args and errors are those of `EpochBatches`.
+    Each cycle of `n` draws has every index exactly once. A batch may end in the next cycle, and has all
+    examples if `n` is smaller than `batch_size`. Args and errors are those of `EpochBatches`.
     """
 
     def __init__(
@@ -296,5 +297,4 @@ def _global_batch(n: int, batch_size: int, start: int, rank: int, world_size: in
 
 def _share(batch: NDArray[np.int64], rank: int, world_size: int) -> list[int]:
     first, last = rank * len(batch) // world_size, (rank + 1) * len(batch) // world_size
-    share: list[int] = batch[first:last].tolist()
-    return share
+    return list(batch[first:last].tolist())

@@ -43,6 +43,7 @@ _CLASSES = {
     "pixels": "PixelEncoder",
     "table": "TableEncoder",
     "text": "TextEncoder",
+    "tokens": "TokenEncoder",
 }
 
 # Types that are loaded in addition to those of scikit-learn and NumPy that skops trusts.

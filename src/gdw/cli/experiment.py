@@ -15,8 +15,8 @@ from gdw.cli.tables import print_matrix, say_wrapped
 
 if TYPE_CHECKING:
     from gdw.experiments.grid import Grid
-    from gdw.experiments.result_tables import Table
     from gdw.experiments.results import Results
+    from gdw.experiments.tables import Table
 
 
 EXAMPLES = (

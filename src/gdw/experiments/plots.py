@@ -11,7 +11,9 @@ import numpy as np
 from gdw.experiments.cells import Setting
 from gdw.experiments.clean_curve import clean_curve, series_of
 from gdw.experiments.grid_folder import PartialRun
-from gdw.experiments.result_tables import measure_of
+from gdw.experiments.rank_plot import rank_plot
+from gdw.experiments.rank_table import Ranking
+from gdw.experiments.result_tables import MOST_COLUMNS, measure_of
 from gdw.experiments.results import Group, Results
 from gdw.files.svg import as_svg
 from gdw.report.style import is_wide
@@ -38,7 +40,11 @@ def pictures(results: Results, *, width: float = _WIDTH) -> Iterator[tuple[str, 
         width: of the pictures, in inches. In narrow ones the legend is below the lines.
     """
     for number, group in enumerate(results.groups(), start=1):
-        if any(cell.setting in group.settings for cell in results.results):
+        ranking = Ranking.of(results, group)
+        if ranking is not None:
+            title = "Mean ranks of the methods, with their critical difference"
+            yield f"ranks-{number}", title, _drawn(rank_plot, results, ranking, width)
+        if not _is_long(group) and any(c.setting in group.settings for c in results.results):
             measure = measure_of(results).title
             title = f"{measure}: mean and standard deviation over seeds of each method"
             yield f"accuracy-{number}", title, _drawn(_bars, results, group, width)
@@ -51,18 +57,23 @@ def pictures(results: Results, *, width: float = _WIDTH) -> Iterator[tuple[str, 
 
 
 def learning_curves(results: Results, *, width: float = _WIDTH) -> Iterator[tuple[str, str, str]]:
-    """The same for the pictures of learning curves, one for each setting with results."""
+    """The same for the pictures of learning curves, one for each setting with results, unless many."""
     started = [cell for cell, part in results.started.items() if part.curve]
     with_curves = {cell.setting for cell in (*results.results, *started)}
     for group in results.groups():
         for setting in group.settings:
-            if setting in with_curves:
+            if setting in with_curves and not _is_long(group):
                 title = f"Test accuracy after each epoch: {setting}"
                 yield (
                     f"curves-{setting.slug}",
                     title,
                     _drawn(_curves, results, group, setting, width),
                 )
+
+
+def _is_long(group: Group) -> bool:
+    """Whether there are too many settings for a picture of each."""
+    return len(group.settings) > MOST_COLUMNS
 
 
 def _drawn(draw: Callable[..., Figure], *arguments: Any) -> str:

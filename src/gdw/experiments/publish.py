@@ -13,6 +13,7 @@ from urllib.parse import quote
 from gdw.experiments.cells import AXES
 from gdw.experiments.grid_folder import DOCUMENT, PLOTS
 from gdw.experiments.plots import learning_curves, pictures
+from gdw.experiments.rank_table import Ranking
 from gdw.experiments.result_pages import facts, markdown, write_page
 from gdw.experiments.result_tables import METRICS
 from gdw.experiments.results import Group, Results, Score, mean_ranks
@@ -116,7 +117,14 @@ def _group_content(results: Results, group: Group) -> dict[str, Any]:
         }
         for method, other in permutations(group.methods, 2)
     ]
-    return {"scores": scores, "mean_rank": ranks, "ranked_settings": counted, "paired": paired}
+    ranking = Ranking.of(results, group)
+    return {
+        "scores": scores,
+        "mean_rank": ranks,
+        "ranked_settings": counted,
+        "rank_test": None if ranking is None else asdict(ranking.test),
+        "paired": paired,
+    }
 
 
 def _score_content(score: Score) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import Any
 from gdw.experiments.cells import Cell
 from gdw.experiments.plots import pictures
 from gdw.experiments.protocol import PLACEHOLDER
-from gdw.experiments.result_tables import Entry, Table, group_tables, unfinished_table
+from gdw.experiments.result_tables import group_tables, unfinished_table
 from gdw.experiments.results import Results
+from gdw.experiments.tables import Entry, Table
 from gdw.report.style import NARROW
 
 Fact = tuple[str, str]

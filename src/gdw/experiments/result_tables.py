@@ -6,27 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gdw.experiments.cells import Setting
+from gdw.experiments.rank_table import rank_table
 from gdw.experiments.results import Group, Results, Score, mean_ranks, reference_of
 from gdw.experiments.significance import FEWEST, Comparison, compare, holm
+from gdw.experiments.tables import Entry, Table
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A cell of a table; it may be the best of its column, or show a failure."""
-
-    text: str
-    best: bool = False
-    failed: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table, and a note that says how to read it."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Entry, ...], ...]
-    note: str = ""
+MOST_COLUMNS = 20
+"""With more settings a table has a row for each of them, and a column for each method."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +49,35 @@ METRICS = (
 def group_tables(results: Results, group: Group) -> list[Table]:
     """The tables of a group: a table for each metric, then the comparisons with the reference.
 
-    The table of the protocol's measure comes first and has the mean ranks.
+    The table of the protocol's measure comes first and has the mean ranks. Where it is long, the table of the
+    ranks alone comes before it.
     """
     ranks, counted = mean_ranks(results, group)
     measure = measure_of(results)
+    is_long = len(group.settings) > MOST_COLUMNS
     tables = []
     for metric in sorted(METRICS, key=lambda metric: metric is not measure):
         if _has_values(results, group, metric):
             table = _metric_table(results, group, metric)
-            tables.append(_with_ranks(table, group, ranks, counted) if metric is measure else table)
+            if metric is measure:
+                table = _with_ranks(table, group, ranks, counted)
+            tables.append(_turned(table) if is_long else table)
     reference = reference_of(results, group, ranks)
+    ranked = rank_table(results, group, measure=measure.title) if tables else None
+    if ranked is not None:
+        tables.insert(0 if is_long else len(tables), ranked)
     if tables and reference is not None and len(group.methods) > 1:
         tables += _comparisons(results, group, reference)
     return tables
+
+
+def _turned(table: Table) -> Table:
+    """The table with a row for each setting and a column for each method."""
+    _, *settings = table.header
+    columns = [row[0].text for row in table.rows]
+    rows = zip(*(row[1:] for row in table.rows), strict=True)
+    turned = tuple((Entry(name), *row) for name, row in zip(settings, rows, strict=True))
+    return replace(table, header=("setting", *columns), rows=turned)
 
 
 def _comparisons(results: Results, group: Group, reference: str) -> list[Table]:

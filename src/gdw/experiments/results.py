@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,6 +134,22 @@ class Results:
         return differences
 
 
+def finished_scores(results: Results, group: Group) -> dict[Setting, dict[str, Score]]:
+    """The scores by method of each setting in which all methods have run with the same seeds."""
+    measure = results.protocol.measure
+    scores = {
+        setting: {method: results.score(setting, method, measure) for method in group.methods}
+        for setting in group.settings
+    }
+    return {setting: row for setting, row in scores.items() if _are_comparable(list(row.values()))}
+
+
+def _are_comparable(scores: list[Score]) -> bool:
+    first = scores[0]
+    has_run = bool(first.values or first.failed)
+    return has_run and all(score.missing == first.missing for score in scores)
+
+
 def mean_ranks(results: Results, group: Group) -> tuple[dict[str, float], int]:
     """The mean rank of each method by the protocol's measure, over the settings that have finished.
 
@@ -145,19 +160,17 @@ def mean_ranks(results: Results, group: Group) -> tuple[dict[str, float], int]:
     """
     from scipy.stats import rankdata
 
-    ranks: list[Sequence[float]] = []
-    for setting in group.settings:
-        measure = results.protocol.measure
-        scores = [results.score(setting, method, measure) for method in group.methods]
-        if not any(score.missing for score in scores):
-            ranks.append(rankdata([_order(score) for score in scores]).tolist())
+    ranks = [
+        rankdata([order_of(score) for score in row.values()]).tolist()
+        for row in finished_scores(results, group).values()
+    ]
     if not ranks:
         return {}, 0
     means = map(statistics.fmean, zip(*ranks, strict=True))
     return dict(zip(group.methods, means, strict=True)), len(ranks)
 
 
-def _order(score: Score) -> float:
+def order_of(score: Score) -> float:
     """A number that is smaller for a better score; that of a failed run is largest."""
     if score.failed or score.mean is None:
         return float("inf")

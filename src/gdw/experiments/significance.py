@@ -1,7 +1,8 @@
-"""Paired tests: whether two methods differ by more than the seeds explain."""
+"""Tests of whether methods differ: in pairs by more than the seeds explain, and in their mean ranks."""
 
 from __future__ import annotations
 
+import math
 import statistics
 import warnings
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,44 @@ class Comparison:
     p_t: float | None
     p_wilcoxon: float | None
     p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class RankTest:
+    """Whether the mean ranks of k methods in n settings differ by more than chance.
+
+    Attributes:
+        settings: n.
+        statistic: of Friedman's test, approximately χ² with k - 1 degrees of freedom.
+        p: of this test.
+        critical_difference: by how much two mean ranks must differ to be told apart at 5 %, by Nemenyi's
+            test: Demšar, Journal of Machine Learning Research 7 (2006), section 3.2.2.
+    """
+
+    settings: int
+    statistic: float
+    p: float
+    critical_difference: float
+
+
+def rank_test(scores: Sequence[Sequence[float]]) -> RankTest | None:
+    """Friedman's and Nemenyi's tests.
+
+    Args:
+        scores: in each of n settings the scores of k methods.
+
+    Returns:
+        The tests; None for fewer than three methods or `FEWEST` settings.
+    """
+    settings, methods = len(scores), len(scores[0]) if scores else 0
+    if settings < FEWEST or methods < 3:
+        return None
+    from scipy.stats import friedmanchisquare, studentized_range
+
+    found = friedmanchisquare(*zip(*scores, strict=True))
+    quantile = studentized_range.ppf(0.95, methods, float("inf")) / math.sqrt(2)
+    difference = quantile * math.sqrt(methods * (methods + 1) / (6 * settings))
+    return RankTest(settings, float(found.statistic), float(found.pvalue), float(difference))
 
 
 def compare(differences: Sequence[float]) -> Comparison:

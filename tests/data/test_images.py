@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from gdw.data import check_images, load
+from gdw.data.images import decode
 from gdw.errors import DataError
 
 from .files import image_folder, jpeg, parquet, png
@@ -255,3 +256,16 @@ def test_links_to_nothing_and_hidden_images_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a/3.png").symlink_to("nothing.png")
     with pytest.raises(DataError, match=r"'a/3.png': the link leads to no file: repair or remove"):
         check_images(load(tmp_path, label="label"))
+
+
+def test_a_large_photo_may_be_decoded_at_a_part_of_its_size() -> None:
+    content = jpeg((64, 96))
+    whole = decode(content, Path())
+    half = decode(content, Path(), at_least=30)
+    assert (whole.size, half.size) == ((96, 64), (48, 32))
+    means = [np.asarray(image, dtype=float).mean() for image in (whole, half)]
+    assert means[0] == pytest.approx(means[1], abs=1)
+    assert decode(content, Path(), at_least=33).size == (96, 64)
+    assert decode(png(size=(96, 64)), Path(), at_least=8).size == (96, 64), (
+        "other formats are whole"
+    )

@@ -145,7 +145,7 @@ class Source(ShortRepr):
         return self.rows.where(int(self.row_numbers[i]))
 
     def images(
-        self, indices: NDArray[np.int64], *, grey: GreyRange | None = None
+        self, indices: NDArray[np.int64], *, grey: GreyRange | None = None, at_least: int = 0
     ) -> list[Image.Image]:
         """The pictures in RGB, see `gdw.data.images.decode`; `DataError` names one that cannot be read."""
         self._expect("image")
@@ -153,7 +153,7 @@ class Source(ShortRepr):
         pictures = []
         for position, value in enumerate(values):
             try:
-                pictures.append(decode(value, self.rows.folder, grey=grey))
+                pictures.append(decode(value, self.rows.folder, grey=grey, at_least=at_least))
             except DataError as error:
                 row = int(np.asarray(indices)[position])
                 raise DataError(f"{self.where(row)}: {error}") from None

@@ -89,7 +89,9 @@ def _features(source: Source, backbone: Backbone, log: Log) -> NDArray[np.float3
         raise DataError(
             f"{source.origin} is {kind} data: expected {backbone.kind}s to compute features of"
         )
-    rows = feature_rows(Request(raw_examples(source)), backbone, Lines(log))
+    rows = feature_rows(
+        Request(raw_examples(source, backbone.preprocessing.settings)), backbone, Lines(log)
+    )
     return rows[np.arange(len(rows))][:, 0]
 
 

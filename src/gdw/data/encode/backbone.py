@@ -146,7 +146,7 @@ class BackboneEncoder(ShortRepr):
             say=reporter.say,
             precision=precision(self.backbone_name),
         )
-        request = Request(raw_examples(source, self.grey), self.views, self.seed)
+        request = Request(raw_examples(source, self.settings, self.grey), self.views, self.seed)
         with naming_all(source) if source.kind == "image" else nullcontext():
             return find_or_compute(request, store, self._load, reporter)
 
@@ -244,11 +244,14 @@ def _range(source: Source) -> tuple[GreyRange | None, tuple[str, ...]]:
     return None, ()
 
 
-def raw_examples(source: Source, grey: GreyRange | None = None) -> RawExamples:
+def raw_examples(
+    source: Source, settings: Mapping[str, Any], grey: GreyRange | None = None
+) -> RawExamples:
     """The images or texts of `source` for a backbone.
 
     Args:
         source: images, texts, or arrays of images.
+        settings: those of the preprocessing of the backbone.
         grey: the values of black and white; default: those of each image, or of all arrays.
     """
     from gdw.data.features.raw import ImageFiles, Pixels, Texts
@@ -256,7 +259,7 @@ def raw_examples(source: Source, grey: GreyRange | None = None) -> RawExamples:
     if source.kind == "text":
         return Texts(source)
     if source.kind == "image":
-        return ImageFiles(source, grey)
+        return ImageFiles(source, grey, side=settings.get("image_size", 0))
     from gdw.data.encode.pixels import quantizer, value_range
 
     return Pixels(source, quantizer(source, *(grey or value_range(source))))

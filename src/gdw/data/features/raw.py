@@ -14,6 +14,9 @@ from gdw.data.images import content
 from gdw.data.source import Source
 from gdw.errors import DataError
 
+# Decoded at this many times the side that is needed, or more, a photo looks the same after it was resized.
+_ENOUGH = 4
+
 Indices = NDArray[np.int64]
 
 
@@ -52,12 +55,14 @@ class ImageFiles:
     Args:
         source: the images.
         grey: the values of black and white in grey images of more than 8 bits; None: each by its own range.
+        side: of the squares that the network sees. A much larger photo is decoded at a part of its size.
+            0: decode all pixels.
     """
 
     noun = "image"
 
-    def __init__(self, source: Source, grey: GreyRange | None = None) -> None:
-        self._source, self._grey = source, grey
+    def __init__(self, source: Source, grey: GreyRange | None = None, *, side: int = 0) -> None:
+        self._source, self._grey, self._enough = source, grey, _ENOUGH * side
         self.where = source.where
 
     def __len__(self) -> int:
@@ -80,7 +85,7 @@ class ImageFiles:
 
     def read(self, indices: Indices) -> list[Any]:
         """Decode the images; `DataError` names one that cannot be read."""
-        return self._source.images(indices, grey=self._grey)
+        return self._source.images(indices, grey=self._grey, at_least=self._enough)
 
     def lengths(self, indices: Indices) -> None:
         """Images become squares of one size."""

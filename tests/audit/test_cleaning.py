@@ -14,7 +14,7 @@ import pytest
 
 from gdw.audit import Evidence
 from gdw.audit.cleaning import Cleaned, apply, check_output
-from gdw.audit.training_rows import TrainingRows, training_rows
+from gdw.audit.data_rows import TrainingRows, training_rows
 from gdw.errors import ConfigError, DataError
 from tests.audit.made import evidence
 from tests.data.files import image_folder, parquet, png

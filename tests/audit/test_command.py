@@ -15,7 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from gdw.audit import Evidence
-from gdw.audit.issues import COLUMNS
+from gdw.audit.issues import COLUMNS, PROBLEM_COLUMNS
 from gdw.cli.app import app
 
 Run = Callable[..., Result]
@@ -90,7 +90,7 @@ def test_from_run_to_list_to_cleaned_copy(gdw: Run, tmp_path: Path) -> None:
     for text in ("=cat", "[red]dog", "row 3 of", "4 of 100", "With 20 verified rows", "next: "):
         assert text in done.output
     frame = pd.read_csv("run/label_issues.csv")
-    assert tuple(frame) == COLUMNS
+    assert tuple(frame) == (*COLUMNS, *PROBLEM_COLUMNS)
     assert set(frame["index"][frame["is_label_issue"]]) == set(FLIPPED)
     assert sorted(frame["index"][:4]) == list(FLIPPED)
     assert set(frame["given_label"]) == {"'=cat", "[red]dog"}

@@ -1,10 +1,10 @@
-"""The three files of an audit: `label_issues.csv`, `noise_matrix.csv` and `audit.json`."""
+"""The files of an audit: `label_issues.csv`, `duplicates.csv`, `noise_matrix.csv` and `audit.json`."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,18 +14,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gdw.audit.assessment import Assessment, Level
 from gdw.audit.evidence import Evidence
-from gdw.audit.issues import method_of_score
+from gdw.audit.issues import PROBLEM_COLUMNS, method_of_score
 from gdw.audit.matrix import Cells
+from gdw.data.text_files import escaped, unescaped
 from gdw.errors import RunError, one_line
 from gdw.files.documents import Document, write_atomically
-from gdw.files.formula import escaped, unescaped
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gdw.audit.data_problems import DataProblems
+
 LABEL_ISSUES = "label_issues.csv"
 NOISE_MATRIX = "noise_matrix.csv"
 AUDIT = "audit.json"
+DUPLICATES = "duplicates.csv"
 
 SUMMARY = Document(format=1, remedy="remove it and run gdw audit again")
 """The format of `audit.json`."""
@@ -49,6 +52,23 @@ class _Judgement(BaseModel):
     wrong_high: _Share
 
 
+class _Leak(BaseModel):
+    part: str
+    among: str
+    found: _Count
+    differ: _Count
+    examples: _Count
+
+
+class _Problems(BaseModel):
+    near_duplicates: _Count
+    duplicate_labels_differ: _Count
+    outliers: _Count
+    image_problems: dict[str, _Count]
+    leaks: list[_Leak]
+    notes: list[str]
+
+
 class Summary(BaseModel):
     """What `audit.json` must hold to be shown."""
 
@@ -59,11 +79,15 @@ class Summary(BaseModel):
     estimated_wrong_share: _Share | None
     by_class: list[_OfClass]
     assessment: _Judgement | None = None
+    data_problems: _Problems | None = None
 
 
 _ALL_CELLS = 100
 _LEAST_COUNT = 0.5
 _BYTES_AT_ONCE = 1 << 20
+_TRUTHS = ("is_label_issue", "duplicate_labels_differ", "is_outlier")
+_OPTIONAL_NUMBERS = ("outlier_score",)
+_PAIR = ("part", "row", "where", "label")
 
 
 def write_issues(frame: pd.DataFrame, path: Path) -> None:
@@ -72,7 +96,11 @@ def write_issues(frame: pd.DataFrame, path: Path) -> None:
     for name in ("given_label", "suggested_label", "predicted_label"):
         safe[name] = frame[name].map({label: escaped(label) for label in frame[name].unique()})
     safe["where"] = [escaped(place) for place in frame["where"]]
-    safe["is_label_issue"] = frame["is_label_issue"].map({True: "true", False: "false"})
+    for name in _TRUTHS:
+        if name in frame:
+            safe[name] = frame[name].map({True: "true", False: "false"})
+    if "near_duplicate_of" in frame:
+        safe["near_duplicate_of"] = [escaped(place) for place in frame["near_duplicate_of"]]
     write_atomically(
         path, lambda file: safe.to_csv(file, index=False, float_format="%.6g", encoding="utf-8")
     )
@@ -89,10 +117,12 @@ def read_issues(path: Path) -> pd.DataFrame:
         RunError: the file is damaged.
     """
     text = ("where", "given_label", "suggested_label", "is_label_issue")
-    frame = _read_table(path, text, ("index", "suggested_probability", "score"))
+    numbers = ("index", "suggested_probability", "score")
+    frame = _read_table(path, text, numbers, more=PROBLEM_COLUMNS)
     if not frame["score"].between(0, 1).all():
         raise RunError(f"{path} is damaged: a score is not between 0 and 1; run gdw audit again")
-    frame["is_label_issue"] = frame["is_label_issue"].str.lower() == "true"
+    for name in _TRUTHS:
+        frame[name] = frame[name].str.lower() == "true"
     from gdw.audit.listed_rows import modernised
 
     return modernised(frame, path)
@@ -139,6 +169,7 @@ def summary(
     wrong: NDArray[np.bool_],
     assessment: Assessment,
     issues_file: Path,
+    problems: DataProblems | None = None,
 ) -> dict[str, Any]:
     """The content of `audit.json`.
 
@@ -149,6 +180,7 @@ def summary(
         wrong: `(N,)`, whether each training example is a label issue.
         assessment: how far the audit can be trusted.
         issues_file: the `label_issues.csv` just written. Its checksum shows later whether it was edited.
+        problems: what is wrong with the examples themselves; None if it is not known.
     """
     examples = np.bincount(evidence.given, minlength=evidence.num_classes)
     return {
@@ -164,6 +196,7 @@ def summary(
         ],
         "method_of_score": method_of_score(evidence),
         "label_issues_sha256": _checksum(issues_file),
+        "data_problems": None if problems is None else problems.figures(),
     }
 
 
@@ -200,16 +233,22 @@ def _checksum(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_table(path: Path, text: tuple[str, ...], numbers: tuple[str, ...]) -> pd.DataFrame:
+def _read_table(
+    path: Path, text: tuple[str, ...], numbers: tuple[str, ...], more: tuple[str, ...] = ()
+) -> pd.DataFrame:
+    """A table with the columns `text`, `numbers` and `more`, which are empty if the file lacks them."""
     import pandas as pd
 
+    optional = [name for name in more if name in _OPTIONAL_NUMBERS]
+    values = (*numbers, *optional)
+    texts = (*text, *(name for name in more if name not in optional))
     try:
         # A class may be called "NA" or "null": only numbers can be missing.
         frame = pd.read_csv(
             path,
-            dtype={**dict.fromkeys(text, "str"), **dict.fromkeys(numbers, "float64")},
+            dtype={**dict.fromkeys(texts, "str"), **dict.fromkeys(values, "float64")},
             keep_default_na=False,
-            na_values={name: ["", "nan", "NaN"] for name in numbers},
+            na_values={name: ["", "nan", "NaN"] for name in values},
             encoding="utf-8",
         )
     except (ValueError, OSError) as error:
@@ -219,6 +258,41 @@ def _read_table(path: Path, text: tuple[str, ...], numbers: tuple[str, ...]) -> 
         raise RunError(
             f"{path} is damaged: it has no column {missing[0]!r}; run gdw audit again to replace it"
         )
-    for name in text:
+    for name in more:
+        if name not in frame:
+            frame[name] = float("nan") if name in optional else ""
+    for name in texts:
         frame[name] = frame[name].map(unescaped)
+    return frame
+
+
+def write_duplicates(rows: Iterable[Sequence[Any]], path: Path) -> None:
+    """Write `duplicates.csv`: pairs of near-duplicates, most similar first.
+
+    Args:
+        rows: for both examples of a pair the part, the row in its file, both in words and the label; the
+            similarity; and whether the labels differ.
+        path: the file.
+    """
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            out = csv.writer(file, lineterminator="\n")
+            others = [f"other_{name}" for name in _PAIR]
+            out.writerow((*_PAIR, *others, "similarity", "labels_differ"))
+            out.writerows([escaped(str(cell)) for cell in row] for row in rows)
+
+    write_atomically(path, write)
+
+
+def read_duplicates(path: Path) -> pd.DataFrame:
+    """Read what `write_duplicates` wrote: texts as str, numbers as float64, `labels_differ` as bool.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    texts = [f"{side}{name}" for side in ("", "other_") for name in _PAIR if name != "row"]
+    numbers = ("row", "other_row", "similarity")
+    frame = _read_table(path, (*texts, "labels_differ"), numbers)
+    frame["labels_differ"] = frame["labels_differ"].str.lower() == "true"
     return frame

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.audit.training_rows import TrainingRows
+from gdw.audit.data_rows import TrainingRows
 from gdw.data.formats import CopyPlan
 from gdw.data.rows import format_of
 from gdw.errors import ConfigError, DataError, shown

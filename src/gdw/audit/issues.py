@@ -29,6 +29,14 @@ COLUMNS = (
     "predicted_label",
     "weight",
 )
+PROBLEM_COLUMNS = (
+    "near_duplicate_of",
+    "duplicate_labels_differ",
+    "outlier_score",
+    "is_outlier",
+    "image_problem",
+)
+"""The columns of `label_issues.csv` about the examples themselves."""
 THRESHOLD = 0.5
 
 Where = Callable[[int], str]

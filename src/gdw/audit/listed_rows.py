@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import Where
+from gdw.data.text_files import unescaped
 from gdw.errors import DataError, RunError, shown, warn_user
-from gdw.files.formula import unescaped
 
 if TYPE_CHECKING:
     import pandas as pd

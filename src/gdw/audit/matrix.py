@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from gdw.audit.evidence import Evidence, Floats, Ints
 from gdw.audit.issues import true_class_probabilities
-from gdw.errors import DataError
+from gdw.errors import DataError, shown
 from gdw.files.representation import ShortRepr
 
 _JEFFREYS = 0.5
@@ -74,6 +75,28 @@ class Cells:
         order = np.argsort(-self.count[wrong], kind="stable")[:count]
         chosen: list[int] = wrong[order].tolist()
         return chosen
+
+    def how_to_read(self, names: Sequence[str], verified: int) -> str:
+        """The most frequent confusion in words, and how precise its share is.
+
+        Args:
+            names: the names of the classes.
+            verified: the number of verified examples.
+        """
+        first = self.confusions(1)[0]
+        share, low, high = (
+            100 * float(values[first]) for values in (self.probability, self.low, self.high)
+        )
+        true, given = shown(names[self.true[first]]), shown(names[self.given[first]])
+        rows = f"about {share:.0f}% of the rows that are really {true} are labelled {given}"
+        reading = f"How to read it: {rows}."
+        margin = f"±{max(share - low, high - share):.0f} points"
+        if not verified:
+            return f"{reading} No verified rows confirm this; the sampling error alone is {margin}."
+        return (
+            f"{reading} With {verified:,} verified rows this estimate is good to roughly {margin}; "
+            "verify more to narrow it."
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)

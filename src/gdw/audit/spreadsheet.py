@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from datetime import date
 
+from gdw.data.text_files import unescaped
 from gdw.errors import DataError, composed, listed, nearest
-from gdw.files.formula import unescaped
 
 # How spreadsheets in common languages write true and false.
 _TRUE = "true wahr vrai verdadero verdadeiro vero waar sant sand prawda igaz pravda истина ja yes 1"

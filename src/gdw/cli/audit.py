@@ -103,7 +103,8 @@ def audit(
 ) -> None:
     """List the training labels that are probably wrong, and write a corrected copy of the data.
 
-    Writes label_issues.csv, noise_matrix.csv and audit.json into the run folder. The data are not changed.
+    Also near-duplicates, outliers, and blank or dark images. Writes label_issues.csv, duplicates.csv,
+    noise_matrix.csv and audit.json into the run folder. The data are not changed.
     """
     from gdw.audit.pred_probs import write_pred_probs
     from gdw.errors import ConfigError
@@ -124,7 +125,7 @@ def audit(
         began = time.perf_counter()
         run_audit, frame, cells = _judge(opened, data, issues, threshold, output)
         # Of the computed list, also for an edited one: few decisions do not make the labels better.
-        computed = frame if issues is None else run_audit.issues(threshold=threshold)
+        computed = run_audit.issues(threshold=threshold, problems=False) if issues else frame
         assessment = run_audit.assessment(computed, cells)
         checked = issues is not None and not run_audit.is_unedited(issues)
         judged = time.perf_counter() - began
@@ -137,7 +138,7 @@ def audit(
             say(f"predicted probabilities for cleanlab: {pred_probs}")
         if apply is not None and output is not None:
             if not force:
-                run_audit.require_sound(apply.value, frame, assessment, checked=checked)
+                _require_sound(run_audit, apply, frame, assessment, checked=checked)
             _apply(run_audit, apply, frame, output)
         elif issues is None:
             _say_what_is_next(run, frame, assessment)
@@ -153,7 +154,9 @@ def _judge(
 
     run_audit = audit_run(run, data=data)
     if output is not None:
-        run_audit.check_copy(output)
+        from gdw.runs.cleaned_copy import check_copy
+
+        check_copy(run_audit, output)
     if issues is not None:
         with notes_of_warnings(FutureWarning):
             return run_audit, run_audit.edited_issues(issues), run_audit.noise_cells()
@@ -164,6 +167,7 @@ def _judge(
 def _keep(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, assessment: Assessment) -> None:
     from gdw.errors import OutputError
 
+    _show_problems(run_audit)
     try:
         run_audit.write(frame, cells, assessment)
     except OutputError as error:
@@ -171,7 +175,8 @@ def _keep(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, assessment: As
             f"{error.fact}; the result is shown here but not kept: copy the run to where you can write"
         )
         return
-    say(f"written into {run_audit.run.path}: label_issues.csv, noise_matrix.csv, audit.json")
+    more = "" if run_audit.problems is None else ", duplicates.csv"
+    say(f"written into {run_audit.run.path}: label_issues.csv, noise_matrix.csv, audit.json{more}")
 
 
 def _say_what_is_next(run: Path, frame: pd.DataFrame, assessment: Assessment) -> None:
@@ -186,14 +191,28 @@ def _say_what_is_next(run: Path, frame: pd.DataFrame, assessment: Assessment) ->
         )
 
 
+def _require_sound(
+    run_audit: RunAudit,
+    mode: Mode,
+    frame: pd.DataFrame,
+    assessment: Assessment,
+    *,
+    checked: bool,
+) -> None:
+    from gdw.runs.cleaned_copy import require_sound
+
+    require_sound(run_audit, mode.value, frame, assessment, checked=checked)
+
+
 def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:
     from gdw.errors import counted, shown
+    from gdw.runs.cleaned_copy import note_on_copy, unreadable_images
 
     copy = run_audit.write_copy(mode.value, frame, output)
     changes = [f"{copy.relabelled:,} with a new label"] if mode is Mode.RELABEL else []
     if copy.left_out or not changes:
         changes.append(f"{copy.left_out:,} left out")
-    broken = run_audit.unreadable
+    broken = unreadable_images(run_audit)
     if broken:
         images = counted(broken, "image that cannot be read was", "images that cannot be read were")
         changes.append(f"{images} copied as {'it is' if broken == 1 else 'they are'}")
@@ -202,7 +221,7 @@ def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -
         changes.append(f"{kept} because they were not used in training")
     changed = ", ".join(changes)
     say(f"{shown(output)}: {copy.written:,} rows, {changed}; the original is unchanged")
-    copied = run_audit.note_on_copy(output)
+    copied = note_on_copy(run_audit, output)
     if copied:
         say(copied)
 
@@ -219,9 +238,8 @@ def _show(
     if confusions:
         _print_confusions(cells, run_audit.run.label_names, confusions)
         clean = run_audit.evidence.clean_true
-        say_wrapped(
-            _how_to_read(cells, run_audit.run.label_names, 0 if clean is None else len(clean))
-        )
+        verified = 0 if clean is None else len(clean)
+        say_wrapped(cells.how_to_read(run_audit.run.label_names, verified))
     if issues is None:
         say(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
     else:
@@ -240,6 +258,12 @@ def _show_assessment(run_audit: RunAudit, assessment: Assessment, *, of_user: bo
             "misses most wrong labels. Use another method, such as robust, or fewer epochs",
             err=True,
         )
+
+
+def _show_problems(run_audit: RunAudit) -> None:
+    """What is wrong with the examples themselves, such as a test set that has training examples."""
+    for line in [] if run_audit.problems is None else run_audit.problems.lines():
+        say_wrapped(line)
 
 
 def _print_top(frame: pd.DataFrame) -> None:
@@ -274,22 +298,3 @@ def _print_confusions(cells: Cells, names: tuple[str, ...], confusions: Sequence
         for e in confusions
     ]
     print_table(header, rows, title="most frequent confusions", texts=2)
-
-
-def _how_to_read(cells: Cells, names: tuple[str, ...], verified: int) -> str:
-    """The first row of the table of confusions in words, and how precise it is."""
-    from gdw.errors import shown
-
-    first = cells.confusions(1)[0]
-    share, low, high = (
-        100 * float(values[first]) for values in (cells.probability, cells.low, cells.high)
-    )
-    true, given = shown(names[cells.true[first]]), shown(names[cells.given[first]])
-    reading = f"How to read it: about {share:.0f}% of the rows that are really {true} are labelled {given}."
-    margin = f"±{max(share - low, high - share):.0f} points"
-    if not verified:
-        return f"{reading} No verified rows confirm this; the sampling error alone is {margin}."
-    return (
-        f"{reading} With {verified:,} verified rows this estimate is good to roughly {margin}; "
-        "verify more to narrow it."
-    )

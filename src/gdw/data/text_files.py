@@ -1,9 +1,10 @@
-"""Text files: the options of reading them, and their encodings, to UTF-8 and back."""
+"""Text files: the options of reading them, their encodings, to UTF-8 and back, and safe cells."""
 
 from __future__ import annotations
 
 import codecs
 import mmap
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from gdw.errors import ConfigError, DataError, shown
 Content: TypeAlias = bytes | mmap.mmap
 """The bytes of a file, in UTF-8."""
 Quoting: TypeAlias = Literal["double", "none"]
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 _NAMED_DELIMITERS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";"}
 
@@ -258,3 +262,19 @@ def _require_text_encoding(name: str) -> None:
             f"unknown encoding {name!r} (--encoding, encoding=): expected a name that Python knows, such as "
             "utf-8, utf-16, windows-1252, windows-1251, shift_jis or gb18030"
         ) from None
+
+
+def escaped(cell: str) -> str:
+    """`cell`, with an apostrophe in front if a spreadsheet would run it: a formula that is not a number."""
+    return f"'{cell}" if _like_formula(cell) else cell
+
+
+def unescaped(cell: str) -> str:
+    """The cell that `escaped` got. A cell that `escaped` did not change stays as it is."""
+    return cell[1:] if cell.startswith("'") and _like_formula(cell) else cell
+
+
+def _like_formula(cell: str) -> bool:
+    # A cell may have apostrophes of its own: they are skipped, so that an added one can be recognised.
+    core = cell.lstrip("'")
+    return core.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(core)

@@ -12,6 +12,14 @@ from markupsafe import Markup
 from gdw.errors import DataError
 from gdw.files.svg import as_svg
 from gdw.report.advice import advice
+from gdw.report.example_problems import (
+    KINDS,
+    Partner,
+    examples_of_page,
+    partners,
+    problems_of,
+    sentences,
+)
 from gdw.report.heatmaps import confusions, most_classes, plot_class_weights, plot_noise_matrix
 from gdw.report.performance import MEASURES, MOST_ROWS, Performance, class_rows, performance
 from gdw.report.plots import MOST_BARS, plot_history, plot_issues_by_class, plot_reliability
@@ -43,7 +51,7 @@ def contents(
     measured = performance(run)
     compared = None if baseline is None else performance(baseline)
     classes = len(run.label_names)
-    top = None if run.issues is None else run.issues.head(examples)
+    top = None if run.issues is None else examples_of_page(run.issues, examples)
     issues, problem = _issues(run, data or run.data_config.path, top)
     return {
         "run": run.path,
@@ -66,6 +74,8 @@ def contents(
         "one_weight_per_example": _one_weight_per_example(run),
         "issues": issues,
         "issue_labels": sorted({row["given"] for row in issues} | {r["suggested"] for r in issues}),
+        **_problems(run, issues),
+        "ranked_here": 0 if run.issues is None else min(examples, len(run.issues)),
         "preview_problem": problem,
         "flagged_here": sum(row["flagged"] for row in issues),
         "review": None if top is None else review(run, top, data=data),
@@ -73,6 +83,17 @@ def contents(
         "advice": advice(
             run, measured=measured is not None, compared=compared is not None, data=data
         ),
+    }
+
+
+def _problems(run: Run, issues: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page says about the examples themselves."""
+    leaks, others = sentences(run)
+    found = {kind for row in issues for kind in row["problems"]}
+    return {
+        "problem_kinds": {kind: name for kind, name in KINDS.items() if kind in found},
+        "leaks": leaks,
+        "other_problems": others,
     }
 
 
@@ -162,7 +183,7 @@ def _issues(
     """The first rows of the list of issues, and why their examples cannot be shown, or None."""
     if top is None:
         return [], None
-    shown, problem = _previews(run, data, top)
+    shown, problem, companions = _previews(run, data, top)
     rows = [
         {
             "rank": rank,
@@ -173,6 +194,10 @@ def _issues(
             "score": row["score"],
             "flagged": bool(row["is_label_issue"]),
             "preview": preview,
+            "problems": problems_of(row),
+            "image_problem": row["image_problem"],
+            "near_duplicate_of": row["near_duplicate_of"],
+            "partner": companions.get(row["where"]),
         }
         for rank, (row, preview) in enumerate(
             zip(top.to_dict("records"), shown, strict=True), start=1
@@ -181,14 +206,17 @@ def _issues(
     return rows, problem
 
 
-def _previews(run: Run, data: str, top: pd.DataFrame) -> tuple[list[Preview | None], str | None]:
+def _previews(
+    run: Run, data: str, top: pd.DataFrame
+) -> tuple[list[Preview | None], str | None, dict[str, Partner]]:
+    """The examples, why they cannot be shown, or None, and their near-duplicates by place."""
     nothing: list[Preview | None] = [None] * len(top)
     try:
         source = run.schema.load(data, label=None, options=run.data_config.read_options)
     except DataError as error:
-        return nothing, str(error)
+        return nothing, str(error), partners(run, top, None)
     shown: list[Preview | None] = list(previews(source, list(top["where"])))
     missing = [preview for preview in shown if preview is not None and preview.problem]
     if missing and len(missing) == len(shown):
-        return nothing, f"{data} does not hold these examples"
-    return shown, None
+        return nothing, f"{data} does not hold these examples", partners(run, top, None)
+    return shown, None, partners(run, top, source)

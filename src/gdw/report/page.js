@@ -42,7 +42,7 @@ const listed = [...document.querySelectorAll("#issues tbody tr")];
 const texts = new Map(listed.map((row) => [row, row.textContent.toLowerCase()]));
 
 function refilter() {
-  const { search, label, flagged, decision } = filters.elements;
+  const { search, label, flagged, decision, problem } = filters.elements;
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   let shown = 0;
   for (const row of listed) {
@@ -50,6 +50,7 @@ function refilter() {
     const fits = words.every((word) => texts.get(row).includes(word))
       && (label.selectedIndex === 0 || labels.includes(label.value))
       && (!flagged.checked || row.dataset.flagged === "yes")
+      && (!problem?.value || row.dataset.problems.split(" ").includes(problem.value))
       && (!decision?.value || row.dataset.decided === decision.value);
     row.hidden = !fits;
     shown += fits;

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdw.data.text_files import escaped
 from gdw.errors import RunError
-from gdw.files.formula import escaped
 from gdw.runs.run import Run
 
 if TYPE_CHECKING:

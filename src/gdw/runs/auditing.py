@@ -1,41 +1,44 @@
-"""The audit of a finished run: its suspicious labels, its noise matrix, and a cleaned copy of its data."""
+"""The audit of a finished run: its suspicious labels, its noise matrix, and what is wrong with its data."""
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.audit.assessment import Assessment, assess, classes_that_shrink, learned_by_heart
+from gdw.audit.assessment import Assessment, assess, learned_by_heart
 from gdw.audit.audit_files import (
     AUDIT,
+    DUPLICATES,
     LABEL_ISSUES,
     NOISE_MATRIX,
     SUMMARY,
     is_unedited,
     require_unedited,
     summary,
+    write_duplicates,
     write_issues,
     write_noise_matrix,
 )
+from gdw.audit.data_rows import TEST, TRAINING, VERIFIED, TrainingRows, training_rows
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import REMOVED, THRESHOLD, in_order_of_training, label_issues
 from gdw.audit.matrix import Cells, noise_cells
-from gdw.audit.training_rows import TrainingRows, training_rows
-from gdw.errors import ConfigError, DataError, OutputError, shortened, shown
-from gdw.runs.run import Run, load
-from gdw.runs.skipped_images import count_skipped
+from gdw.data.source import Source
+from gdw.errors import DataError, OutputError, shown
+from gdw.runs.run import ENCODER, Run, load
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from gdw.audit.cleaning import Cleaned, Mode
-
-_SHOWN_CLASSES = 4
+    from gdw.audit.data_problems import DataProblems
 
 
 def audit(run: str | os.PathLike[str] | Run, *, data: str | None = None) -> RunAudit:
@@ -100,11 +103,34 @@ class RunAudit:
         row = i if self.evidence.rows is None else int(self.evidence.rows[i])
         return f"row {row} of {shown(Path(self.run.data_config.path).name)}"
 
-    def issues(self, *, threshold: float = THRESHOLD) -> pd.DataFrame:
-        """Rank the training examples, see `gdw.audit.label_issues`."""
-        return label_issues(
+    def issues(self, *, threshold: float = THRESHOLD, problems: bool = True) -> pd.DataFrame:
+        """Rank the training examples, see `gdw.audit.label_issues`.
+
+        Args:
+            threshold: as for `label_issues`.
+            problems: add the columns `gdw.audit.issues.PROBLEM_COLUMNS`, if the data are there.
+        """
+        frame = label_issues(
             self.evidence, self.run.label_names, where=self.where, threshold=threshold
         )
+        if not problems or self.problems is None:
+            return frame
+        return self.problems.added_to(frame, self.evidence.positions(frame["index"].to_numpy()))
+
+    @cached_property
+    def problems(self) -> DataProblems | None:
+        """Near-duplicates, outliers, and blank or dark images; None if the training data were not found."""
+        if self.rows is None:
+            return None
+        from gdw.audit.data_problems import data_problems
+
+        sources, notes = self._sources(self.rows)
+        features = None
+        if self._encoder_name == "backbone":
+            from gdw.runs.kept_features import kept_features
+
+            features = kept_features(self.run)
+        return data_problems(sources, features=features, notes=notes)
 
     def edited_issues(self, path: Path) -> pd.DataFrame:
         """The same table from a file, see `gdw.audit.edited_issues.read_edited_issues`."""
@@ -118,7 +144,7 @@ class RunAudit:
 
     def assessment(self, frame: pd.DataFrame, cells: Cells) -> Assessment:
         """How far the issues in `frame` can be trusted, see `gdw.audit.assess`."""
-        return assess(self.evidence, cells, self._wrong(frame))
+        return assess(self.evidence, cells, self.wrong(frame))
 
     @property
     def learned_by_heart(self) -> bool:
@@ -136,7 +162,7 @@ class RunAudit:
     def write(
         self, frame: pd.DataFrame, cells: Cells, assessment: Assessment | None = None
     ) -> None:
-        """Write `label_issues.csv`, `noise_matrix.csv` and `audit.json` into the run folder.
+        """Write the files of the audit into the run folder, see `gdw.audit.audit_files`.
 
         Args:
             frame: the table of `issues`.
@@ -146,13 +172,16 @@ class RunAudit:
         names, file = self.run.label_names, self.run.folder.file
         write_noise_matrix(cells, names, file(NOISE_MATRIX))
         write_issues(frame, file(LABEL_ISSUES))
+        if self.problems is not None:
+            write_duplicates(self.problems.duplicates.rows(names), file(DUPLICATES))
         content = summary(
             self.evidence,
             names,
             cells,
-            wrong=self._wrong(frame),
+            wrong=self.wrong(frame),
             assessment=assessment or self.assessment(frame, cells),
             issues_file=file(LABEL_ISSUES),
+            problems=self.problems,
         )
         try:
             SUMMARY.write(file(AUDIT), content)
@@ -161,54 +190,6 @@ class RunAudit:
             file(AUDIT).unlink(missing_ok=True)
             raise
         self.run.forget("issues", "noise_matrix", "audit")
-
-    def require_sound(
-        self, mode: Mode, frame: pd.DataFrame, assessment: Assessment, *, checked: bool
-    ) -> None:
-        """Check that a cleaned copy is likely to be better than the data.
-
-        Args:
-            mode: as for `write_copy`.
-            frame: the table of `issues` or `edited_issues`.
-            assessment: of `issues`.
-            checked: a person has checked `frame`.
-
-        Raises:
-            ConfigError: nothing shows that the suggestions are better than the labels, or a class would lose
-                more than a third of its rows.
-        """
-        if not checked and not assessment.allows(mode):
-            raise ConfigError(
-                f"no copy is written: {assessment.reason}. {assessment.remedy}. To write it all the "
-                "same, use --force"
-            )
-        given, wrong = self.evidence.given, self._wrong(frame)
-        removed = wrong if mode == "KEEP" else self._removed(frame)
-        kept = np.where(wrong, self._suggested(frame), given)[~removed]
-        small = classes_that_shrink(given, kept, self.run.label_names)
-        if small:
-            raise ConfigError(
-                "no copy is written: more than a third of the rows of a class would be lost. Kept would be: "
-                f"{shortened(small, _SHOWN_CLASSES)} rows. Check these rows in "
-                f"{'the list' if checked else LABEL_ISSUES}; to write the copy all the same, use --force"
-            )
-
-    def check_copy(self, output: Path) -> None:
-        """Check that a cleaned copy of the data can be written to `output`.
-
-        Raises:
-            ConfigError: `output` cannot be written, or the run changed the labels itself for an experiment.
-            DataError: the training data were not found.
-        """
-        from gdw.audit.cleaning import check_output
-
-        noise = self.run.data_config.noise
-        if noise is not None:
-            raise ConfigError(
-                f"the run spoiled its labels itself (--noise {noise}) and did not change those of the file: "
-                "there is nothing to clean"
-            )
-        check_output(self._require_rows().path, output)
 
     def write_copy(self, mode: Mode, frame: pd.DataFrame, output: Path) -> Cleaned:
         """Write a cleaned copy of the data, see `gdw.audit.cleaning.apply`.
@@ -223,44 +204,96 @@ class RunAudit:
 
         return apply(
             mode,
-            self._require_rows(),
-            wrong=self._wrong(frame),
-            suggested=self._suggested(frame),
-            removed=self._removed(frame),
+            self.require_rows(),
+            wrong=self.wrong(frame),
+            suggested=self.suggested(frame),
+            removed=self.removed(frame),
             label_names=self.run.label_names,
             output=output,
         )
 
-    @property
-    def unreadable(self) -> int:
-        """The number of images in the training data that the run left out because they cannot be read."""
-        return count_skipped(self.run.data_config.path, self.run.path)
-
-    def note_on_copy(self, output: Path) -> str:
-        """A sentence about relative image paths if they may break in a copy at `output`, else ""."""
-        source = self._require_rows().path
-        same_folder = source.is_dir() or source.parent.resolve() == output.parent.resolve()
-        if self.run.schema.kind != "image" or same_folder:
-            return ""
-        return (
-            "note: relative image paths in the copy start at its own folder: move it into the folder of the "
-            "original"
-        )
-
-    def _wrong(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    def wrong(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
+        """`(N,)`, whether each training example is a label issue in `frame`, a table of `issues`."""
         return in_order_of_training(self.evidence, frame, frame["is_label_issue"], bool)
 
-    def _removed(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    def removed(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
+        """`(N,)`, whether a person has decided to leave each training example out."""
         if REMOVED not in frame:
             return np.zeros(len(frame), dtype=bool)
         return in_order_of_training(self.evidence, frame, frame[REMOVED], bool)
 
-    def _suggested(self, frame: pd.DataFrame) -> NDArray[np.int64]:
+    def suggested(self, frame: pd.DataFrame) -> NDArray[np.int64]:
+        """`(N,)`, the class that `frame` suggests for each training example."""
         code = {name: k for k, name in enumerate(self.run.label_names)}
         suggested = frame["suggested_label"].map(code)
         return in_order_of_training(self.evidence, frame, suggested, np.int64)
 
-    def _require_rows(self) -> TrainingRows:
+    def require_rows(self) -> TrainingRows:
+        """The rows of the training data; `DataError` if they were not found."""
         if self.rows is None:
             raise DataError(self.missing)
         return self.rows
+
+    @property
+    def _encoder_name(self) -> str:
+        """How the examples were encoded. The file is read without the encoder, which needs PyTorch."""
+        try:
+            settings = json.loads(
+                (self.run.folder.file(ENCODER) / "encoder.json").read_text(encoding="utf-8")
+            )
+            return str(settings["encoder"])
+        except (OSError, ValueError, LookupError, TypeError):
+            return ""
+
+    def _sources(self, rows: TrainingRows) -> tuple[dict[str, Source], tuple[str, ...]]:
+        """The examples of each part of the run, and notes on parts that cannot be read."""
+        training = self._of_training_file(rows, self.evidence.numbers, self.evidence.given)
+        sources, notes = {TRAINING: training}, []
+        for name, part in ((VERIFIED, self._verified), (TEST, self._test)):
+            try:
+                found = part(rows)
+            except DataError as error:
+                notes.append(f"the {name} examples were not searched for near-duplicates: {error}")
+            else:
+                if found is not None and len(found):
+                    sources[name] = found
+        return sources, tuple(notes)
+
+    def _of_training_file(self, rows: TrainingRows, numbers: Any, labels: Any) -> Source:
+        schema: Any = self.run.schema  # its types are texts
+        return Source(
+            schema.kind,
+            shown(rows.path),
+            schema.label_names,
+            np.array(labels, dtype=np.int64),
+            np.array(numbers, dtype=np.int64),
+            schema.feature_columns,
+            rows.rows,
+            schema.column_types,
+        )
+
+    def _verified(self, rows: TrainingRows) -> Source | None:
+        config, schema = self.run.data_config, self.run.schema
+        if config.meta is not None:
+            label = config.meta_label or config.label
+            return schema.load(config.meta, label=label, options=config.read_options)
+        taken = config.trusted is not None or config.meta_size is not None
+        if not taken or config.limit is not None or config.imbalance is not None:
+            return None
+        # The rows of the training file that were not trained on.
+        others = np.setdiff1d(np.arange(len(rows.rows)), self.evidence.numbers)
+        if config.meta_label is None:
+            return self._of_training_file(rows, others, rows.codes[others])
+        found = self._of_training_file(rows, others, np.zeros(len(others)))
+        return found.label_column(
+            config.meta_label, schema.label_names, names_declared=schema.names_declared
+        )
+
+    def _test(self, rows: TrainingRows) -> Source | None:  # noqa: ARG002
+        config = self.run.data_config
+        if config.test is None:
+            return None
+        from gdw.runs.prepare import held_out_label
+
+        label = held_out_label(config, config.test, option="--test-label")
+        return self.run.schema.load(config.test, label=label, options=config.read_options)

@@ -12,8 +12,8 @@ from gdw.data.checks import is_named_as_key
 from gdw.data.loading import INDEX_COLUMNS
 from gdw.data.rows import Rows
 from gdw.data.source import Source
+from gdw.data.text_files import escaped
 from gdw.errors import ConfigError, listed
-from gdw.files.formula import escaped
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from gdw.audit.audit_files import AUDIT, LABEL_ISSUES, NOISE_MATRIX
+from gdw.audit.audit_files import AUDIT, DUPLICATES, LABEL_ISSUES, NOISE_MATRIX
 from gdw.audit.evidence import EVIDENCE
 from gdw.errors import ConfigError, shown
 from gdw.files.outputs import Place, output_file
@@ -19,7 +19,7 @@ REPORT = "report.html"
 
 _OWN = (
     CONFIG, HISTORY, CHECKPOINTS, MODEL, ENCODER, EVIDENCE, EVALUATION, AUDIT, LABEL_ISSUES, NOISE_MATRIX,
-    REPORT, SKIPPED,
+    REPORT, SKIPPED, DUPLICATES,
 )  # fmt: skip
 
 

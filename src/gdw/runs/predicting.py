@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.data.source import Source
+from gdw.data.text_files import escaped
 from gdw.files.documents import write_atomically
-from gdw.files.formula import escaped
 from gdw.runs.kept_columns import KeptColumns, keep_columns
 from gdw.runs.new_data import NewData, source_of
 from gdw.runs.run import Run, load
@@ -146,7 +146,7 @@ def write_predictions(
     """Write the table of `predictions` in the format of the suffix of `path`, whole or not at all.
 
     The columns of the user have the values and types of the user's file. In a CSV file, labels are written as
-    in the training data, and cells that look like formulas are escaped, see `gdw.files.formula`. In other
+    in the training data, and cells that look like formulas are escaped, see `gdw.data.text_files`. In other
     files labels have the type `label_type`, as `gdw.runs.schema.Schema` has it; in `.jsonl` files, where JSON
     has it.
     """

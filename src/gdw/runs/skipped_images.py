@@ -11,9 +11,9 @@ import numpy as np
 
 from gdw.data.images import path_of
 from gdw.data.source import Source
+from gdw.data.text_files import escaped
 from gdw.errors import shown
 from gdw.files.documents import write_text_atomically
-from gdw.files.formula import escaped
 
 SKIPPED = "skipped_images.csv"
 

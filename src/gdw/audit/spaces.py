@@ -1,0 +1,213 @@
+"""The spaces in which images, texts and arrays are compared, and when two of them are near-duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.audit.data_rows import Pairs, Parts
+from gdw.audit.nearest import Features, Index, Neighbours, row_products, unit
+from gdw.audit.pictures import SIDE, Pictures
+from gdw.data.source import Source
+
+Judge = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]], NDArray[np.float32]]
+"""From pairs of examples and their similarity to the similarity that counts."""
+
+SAME_PICTURE, SAME_WORDS, SAME_NUMBERS = 0.98, 0.9, 0.99
+SAME_SUBJECT, SAME_MEANING = 0.8, 0.85
+"""From these similarities on two examples are near-duplicates; docs/audit.md has the measurements."""
+
+_MARGIN = 2
+_AT_ONCE = 4_096
+_LEAST_CONTRAST = 4.0
+
+
+class Standardised:
+    """Dense rows with the mean 0 and the standard deviation 1 of the training rows in each column.
+
+    Without it the angle between any two rows may be small, because the rows have much in common.
+    """
+
+    def __init__(self, rows: Features, training: Features | None = None) -> None:
+        self._rows = rows
+        fitted = rows if training is None else training
+        blocks = [
+            np.arange(s, min(s + _AT_ONCE, len(fitted))) for s in range(0, len(fitted), _AT_ONCE)
+        ]
+        total = squares = np.zeros(1)
+        for block in blocks:
+            values = np.asarray(fitted[block], dtype=np.float64)
+            total, squares = total + values.sum(0), squares + (values**2).sum(0)
+        mean = total / max(1, len(fitted))
+        spread = np.sqrt(np.maximum(squares / max(1, len(fitted)) - mean**2, 0))
+        # A column that hardly varies says nothing, but its rounding errors would.
+        scale = np.where(spread > 1e-6 * np.maximum(1, np.abs(mean)), spread, np.inf)
+        self.mean, self.scale = mean.astype(np.float32), scale.astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.float32]:
+        values = np.asarray(self._rows[indices], dtype=np.float32)
+        return (values - self.mean) / self.scale
+
+    def like(self, rows: Features) -> Standardised:
+        """Other rows, with the mean and the standard deviation of these training rows."""
+        other = Standardised.__new__(Standardised)
+        other._rows, other.mean, other.scale = rows, self.mean, self.scale
+        return other
+
+
+class ArrayRows:
+    """The rows of an array `(N, ...)` of numbers as features."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.float32]:
+        values = self._source.array(indices).reshape(len(indices), -1)
+        return np.nan_to_num(values.astype(np.float32))
+
+
+def text_rows(texts: Sequence[str]) -> Any:
+    """TF-IDF rows `(M, F)` of words and pairs of words, of runs of characters if most texts have no spaces.
+
+    Case, punctuation and white space do not count. None if there are no words at all.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    by_character = 2 * sum(len(text.split()) > 1 for text in texts) < len(texts)
+    options: dict[str, Any] = {"token_pattern": r"(?u)\w+", "ngram_range": (1, 2)}
+    if by_character:
+        options = {"analyzer": "char", "ngram_range": (1, 3)}
+    vectorizer = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **options)
+    try:
+        return vectorizer.fit_transform(texts)
+    except ValueError:
+        return None
+
+
+class Sparse:
+    """Some rows of a sparse matrix."""
+
+    def __init__(self, matrix: Any) -> None:
+        self._matrix = matrix
+
+    def __len__(self) -> int:
+        return int(self._matrix.shape[0])
+
+    def __getitem__(self, indices: NDArray[np.int64], /) -> Any:
+        return self._matrix[indices]
+
+
+def near_duplicates(
+    parts: Parts, rows: Mapping[str, Features], threshold: float, judge: Judge | None = None
+) -> tuple[list[Pairs], Neighbours]:
+    """Pairs of near-duplicates in which at least one is a training example or the parts differ.
+
+    Args:
+        parts: the examples.
+        rows: the features of each part.
+        threshold: from this similarity on a pair counts.
+        judge: of each pair; by default its similarity is the cosine.
+
+    Returns:
+        Pairs, some of them twice, and the nearest training examples of each training example.
+    """
+    first, *others = parts.names
+    index = Index(rows[first])
+    own = index.search()
+    found = [_pairs_above(parts, first, first, own, threshold, judge)]
+    for number, name in enumerate(others):
+        found.append(_pairs_above(parts, name, first, index.search(rows[name]), threshold, judge))
+        for earlier in others[:number]:
+            across = Index(rows[earlier]).search(rows[name])
+            found.append(_pairs_above(parts, name, earlier, across, threshold, judge))
+    return found, own
+
+
+def _pairs_above(
+    parts: Parts,
+    queries: str,
+    base: str,
+    neighbours: Neighbours,
+    threshold: float,
+    judge: Judge | None,
+) -> Pairs:
+    least = threshold if judge is None else 2 * threshold - 1
+    query, column = np.nonzero((neighbours.index >= 0) & (neighbours.similarity >= least))
+    one = parts.members(queries)[query]
+    other = parts.members(base)[neighbours.index[query, column]]
+    similarity = neighbours.similarity[query, column]
+    if judge is not None:
+        similarity = judge(one, other, similarity)
+    near = similarity >= threshold
+    return one[near], other[near], similarity[near]
+
+
+def same_meaning(words: Any) -> Judge:
+    """The mean of the cosine of the features and of that of the TF-IDF rows `words` `(M, F)`.
+
+    A sentence encoder gives similar features to two texts that ask the same in different words, and two texts
+    with nearly the same words may differ in the one that counts; copies are alike in both.
+    """
+
+    def judge(
+        one: NDArray[np.int64], other: NDArray[np.int64], cosine: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        return np.asarray(
+            (cosine + row_products(unit(words[one]), unit(words[other]))) / 2, dtype=np.float32
+        )
+
+    return judge
+
+
+def same_subject(pictures: Pictures) -> Judge:
+    """The mean of the cosine of the features and of how well the pictures match when laid on each other.
+
+    A pretrained network sees the same subject in two different photographs, and two pictures with the same
+    light and dark places may show different things; copies are alike in both. Pictures match by the largest
+    correlation of the inner 12 × 12 of 16 × 16 pixels of one with any such part of the other or of its
+    mirror image, so that cropped and mirrored copies are found too.
+    """
+
+    def judge(
+        one: NDArray[np.int64], other: NDArray[np.int64], cosine: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        match = np.empty(len(one), dtype=np.float32)
+        for start in range(0, len(one), _AT_ONCE):
+            block = slice(start, start + _AT_ONCE)
+            match[block] = _match(_squares(pictures, one[block]), _squares(pictures, other[block]))
+        return np.asarray((cosine + match) / 2, dtype=np.float32)
+
+    return judge
+
+
+def _squares(pictures: Pictures, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+    return pictures.small[chosen].reshape(-1, SIDE, SIDE).astype(np.float32)
+
+
+def _match(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    inner = SIDE - 2 * _MARGIN
+    centre = _normal(a[:, _MARGIN : _MARGIN + inner, _MARGIN : _MARGIN + inner])
+    best = np.zeros(len(a), dtype=np.float32)
+    for mirrored in (b, b[:, :, ::-1]):
+        for top in range(2 * _MARGIN + 1):
+            for left in range(2 * _MARGIN + 1):
+                window = _normal(mirrored[:, top : top + inner, left : left + inner])
+                best = np.maximum(best, np.einsum("bf,bf->b", centre, window))
+    return best
+
+
+def _normal(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Pixels `(B, ...)` as rows with mean 0 and length 1; shorter if they have hardly any contrast."""
+    flat = windows.reshape(len(windows), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    least = _LEAST_CONTRAST * flat.shape[1] ** 0.5
+    return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), least))

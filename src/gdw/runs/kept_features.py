@@ -1,0 +1,45 @@
+"""The features that a pretrained network computed for the examples of a run, as they are kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.data.source import Source
+from gdw.errors import RunError
+from gdw.runs.run import Run
+
+
+class KeptFeatures:
+    """Encoded inputs `(N, F)`, or `(N, V, F)` with V views, as float32 rows `(N, F)` of the first view."""
+
+    def __init__(self, inputs: Any) -> None:
+        self._inputs = inputs
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.float32]:
+        rows: NDArray[np.float32] = self._inputs[indices].float().numpy()
+        return rows[:, 0] if rows.ndim == 3 else rows
+
+
+def kept_features(run: Run) -> Callable[[Source], KeptFeatures]:
+    """A function that looks features up. It computes none: it raises `GDWError` if some are not kept."""
+
+    def find(source: Source) -> KeptFeatures:
+        encoder: Any = run.encoder
+        return KeptFeatures(replace(encoder, backbone=_Absent(), progress="none").encode(source))
+
+    return find
+
+
+class _Absent:
+    """In place of the network, so that features that are not kept are not computed."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RunError("they are no longer in the cache")

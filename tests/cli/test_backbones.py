@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import yaml
 from click.testing import Result
 from PIL import Image
+from torch import nn
 
 from gdw.backbones.backbone import Backbone
 from gdw.runs import load
@@ -119,7 +122,7 @@ def test_every_command_takes_a_run_on_features(
         assert done.exit_code == 0, done.output
     page = (here / "run/report.html").read_text(encoding="utf-8")
     assert "linear head on fake:texts" in page
-    assert "--backbone fake:texts --epochs 4 --batch-size 100 --optimizer adamw" in page
+    assert "--backbone fake:texts --epochs 4 --batch-size 16 --optimizer adamw" in page
 
 
 def test_views_are_features_of_several_crops(
@@ -235,3 +238,22 @@ def test_without_a_backbone_one_line_says_what_would_be_better(
     assert "pip install 'gdw[features]', then the same command" in better[0]
     quiet = gdw("train", *texts, "--backbone", "none", "--stop-after", 1, "--output", "words")
     assert "pretrained" not in quiet.output
+
+
+def test_a_backbone_that_is_trained_is_built_again_from_the_run(
+    gdw: Run, fakes: dict[str, Backbone], photos: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = nn.Sequential(nn.Flatten(), nn.LayerNorm(3 * 8 * 8), nn.Linear(3 * 8 * 8, 6))
+    network.register_forward_pre_hook(lambda _, inputs: (inputs[0].float() / 255,))
+    known = replace(fakes["fake:images"], module=network, architecture={"library": "fake"})
+    fakes["fake:images"] = known
+    monkeypatch.setattr("gdw.backbones.rebuilding.rebuilt", lambda _: copy.deepcopy(network))
+    words = ("--finetune", "head+norm", "--stop-after", 1, "--output", "run")
+    done = gdw("train", *photos, *words)
+    assert done.exit_code == 0, done.output
+    assert "backbone: fake:images (installed; --backbone names another)" in done.stdout
+    # The scales and shifts, and the classifier of two classes.
+    assert f"finetune head+norm (1,556 parameters, {2 * 192 + 2 * 6 + 2} trained)" in done.stdout
+    fakes.clear()
+    assert gdw("predict", "run", "checked", "--output", "p.csv").exit_code == 0
+    assert load("run").model.head.out_features == 2

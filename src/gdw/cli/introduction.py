@@ -24,15 +24,22 @@ def introduce(training: Training, prepared: PreparedData, network: Any) -> None:
     ):
         say(line)
     options = training.config.training
-    parameters = sum(p.numel() for p in network.parameters())
+    parameters, trained = _sizes(network)
+    count = f"{parameters:,} parameters" + (
+        "" if trained == parameters else f", {trained:,} trained"
+    )
     epochs = counted(options.epochs, "epoch")
     if "epochs" in training.chosen:
         what = _EXAMPLES.get(prepared.schema.kind, ("row", "rows"))
         epochs += f" (chosen for {counted(len(prepared.train), *what)})"
     model = training.config.model.described(training.model_name(prepared))
-    say(
-        f"method {options.method}, model {model} ({parameters:,} parameters), {epochs}, seed {options.seed}"
-    )
+    say(f"method {options.method}, model {model} ({count}), {epochs}, seed {options.seed}")
+
+
+def _sizes(network: Any) -> tuple[int, int]:
+    """The number of parameters, and of those that are trained."""
+    parameters = list(network.parameters())
+    return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
 def _about_data(config: DataConfig, prepared: PreparedData) -> Iterator[str]:

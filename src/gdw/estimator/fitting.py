@@ -49,6 +49,7 @@ def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
         model,
         estimator.module,
         encoder=data.encoder.encoder,
+        backbone=data.encoder.backbone,
         num_classes=len(data.classes),
         seed=config.seed,
     )
@@ -71,7 +72,7 @@ def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
     if not split.verified:
         evidence = replace(evidence, clean_check=None, clean_agreement=None)
     _audit(estimator, evidence, data.rows[split.rows])
-    estimator.backbone_ = data.encoder.backbone
+    estimator.backbone_ = None if (used := data.encoder.backbone) is None else used.name
     estimator._encoder = data.encoder
     estimator._built_from = (model, estimator.module, wanted.given)
 

@@ -27,7 +27,7 @@ from gdw.estimator.sources import (
     text_source,
 )
 from gdw.estimator.validation import Form
-from gdw.estimator.wanted_backbone import WantedBackbone, own_backbone
+from gdw.estimator.wanted_backbone import UsedBackbone, WantedBackbone, own_backbone
 
 CHUNK = 16384
 
@@ -41,13 +41,13 @@ class FormEncoder:
         encoder: has `encode`, `input_shape`, `mean_std` and `kind` like a `gdw.data.Encoder`. `kind` is for
             the choice of a network.
         columns: what is learned of a data frame; None for other forms.
-        backbone: the name of the backbone whose features or inputs the encoder makes; None for none.
+        backbone: the backbone whose features or inputs the encoder makes; None for none.
     """
 
     form: Form
     encoder: Any
     columns: _FrameColumns | None = None
-    backbone: str | None = None
+    backbone: UsedBackbone | None = None
 
     @classmethod
     def fit(
@@ -87,7 +87,7 @@ class FormEncoder:
 
         Without one (None), the backbone is loaded by its name when it is needed.
         """
-        if given is None:
+        if given is None or self.backbone is None or self.backbone.finetune != "none":
             return self
         own = own_backbone(given, kind=self.encoder.kind)
         return replace(self, encoder=replace(self.encoder, backbone=own))

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from gdw.data.examples import Examples
 from gdw.errors import ConfigError, ModelError
+from gdw.estimator.wanted_backbone import UsedBackbone
 from gdw.models import build_model
 from gdw.reweight import Reweighter
 from gdw.train import Callback, TrainConfig, Trainer
@@ -23,14 +24,24 @@ Factory = Callable[[tuple[int, ...], int], nn.Module]
 
 
 def build_network(
-    model: str, module: nn.Module | Factory | None, *, encoder: Any, num_classes: int, seed: int
+    model: str,
+    module: nn.Module | Factory | None,
+    *,
+    encoder: Any,
+    num_classes: int,
+    seed: int,
+    backbone: UsedBackbone | None = None,
 ) -> nn.Module:
     """A new network from inputs `(B, *encoder.input_shape)` to logits `(B, num_classes)`.
+
+    With a `backbone` that is trained, it is this network with a classifier.
 
     Raises:
         ConfigError: `model` is not a known name, or `module` is not a module.
     """
     require_cpu_by_default()
+    if backbone is not None and backbone.finetune != "none":
+        return backbone.build(num_classes, seed=seed)
     if module is None:
         return build_model(
             model,

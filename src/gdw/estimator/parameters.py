@@ -63,14 +63,15 @@ def for_data(
         return config, estimator.model
     finetune = estimator.finetune
     inputs: Inputs = "features" if finetune == "none" else "finetuned"
-    best = recommended(inputs, examples=examples, classes=classes, finetune=finetune)
+    width = encoder.encoder.input_shape[-1]
+    sizes = {"examples": examples, "classes": classes}
+    best = recommended(inputs, width=width, finetune=finetune, **sizes)
     given = _given(estimator)
     options = {"meta_batch_size": given["batch_size"]} if "batch_size" in given else {}
     options |= chosen_options({**given, **options}, best)
     name = estimator.model
     if name == "auto" and finetune == "none":
-        width = encoder.encoder.input_shape[-1]
-        name = recommended_head(width, examples=examples, classes=classes)
+        name = recommended_head(width, **sizes)
     return config.model_copy(update=options), name
 
 

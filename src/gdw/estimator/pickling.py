@@ -39,6 +39,7 @@ class PickledNetwork(BaseEstimator):  # type: ignore[misc]
                 model,
                 module,
                 encoder=self._encoder.encoder,
+                backbone=self._encoder.backbone,
                 num_classes=len(self.classes_),
                 seed=0,
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from torch import nn
@@ -13,6 +14,49 @@ from gdw.data.source import Source
 from gdw.errors import ConfigError
 from gdw.runs.backbone_choice import choose_backbone, seen_as
 from gdw.runs.model_config import ModelConfig
+
+
+@dataclass(frozen=True, eq=False)
+class UsedBackbone:
+    """The backbone of a fitted estimator.
+
+    Attributes:
+        name: of the backbone.
+        finetune: what is trained of it.
+        backbone: itself if it is trained. A pickle has its architecture only, or a module of the user.
+    """
+
+    name: str
+    finetune: str = "none"
+    backbone: Backbone | None = None
+
+    def build(self, num_classes: int, *, seed: int) -> nn.Module:
+        """A network with a copy of the backbone, that is to be trained."""
+        from gdw.models.finetuned import build_finetuned
+
+        assert self.backbone is not None, "only of a backbone that is trained"
+        copied = replace(self.backbone, module=copy.deepcopy(self.backbone.module))
+        finetune: Any = self.finetune
+        network: nn.Module = build_finetuned(copied, num_classes, finetune, seed=seed)
+        return network
+
+    def __getstate__(self) -> dict[str, Any]:
+        state, backbone = dict(vars(self)), self.backbone
+        if backbone is not None and backbone.architecture:
+            state["backbone"] = {
+                field.name: getattr(backbone, field.name)
+                for field in fields(backbone)
+                if field.name != "module"
+            }
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state["backbone"], dict):
+            from gdw.backbones.rebuilding import rebuilt
+
+            parts = state["backbone"]
+            state = {**state, "backbone": Backbone(module=rebuilt(parts["architecture"]), **parts)}
+        vars(self).update(state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +73,11 @@ class WantedBackbone:
     given: Any = None
     progress: str = "none"
 
-    def fit(self, source: Source) -> tuple[Encoder, str | None]:
+    def fit(self, source: Source) -> tuple[Encoder, UsedBackbone | None]:
         """Fit the encoder of training data that may have images or texts.
 
         Returns:
-            The encoder, and the name of the backbone; None if there is none.
+            The encoder and the backbone; None if there is none.
 
         Raises:
             ConfigError: the backbone does not fit the data.
@@ -47,8 +91,10 @@ class WantedBackbone:
                 return fit_encoder(source), None
             model = model.model_copy(update={"backbone": name})
         own = None if self.given is None else own_backbone(self.given, kind=seen_as(source))
-        encoder = fit_to_backbone(source, model, backbone=own, progress=self.progress)
-        return encoder, model.backbone if own is None else own.name
+        encoder, backbone = fit_to_backbone(source, model, backbone=own, progress=self.progress)
+        if model.finetune == "none":
+            return encoder, UsedBackbone(backbone.name)
+        return encoder, UsedBackbone(backbone.name, model.finetune, backbone)
 
     def require_none(self, form: str) -> None:
         """Refuse a backbone for data of a form that has neither images nor texts."""

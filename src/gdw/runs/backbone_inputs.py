@@ -21,7 +21,7 @@ def fit_to_backbone(
     image_size: int | None = None,
     seed: int = 0,
     progress: Any = "auto",
-) -> Encoder:
+) -> tuple[Encoder, Backbone]:
     """Fit the encoder of a frozen or fine-tuned backbone to the training data.
 
     Args:
@@ -32,6 +32,9 @@ def fit_to_backbone(
         seed: of the views.
         progress: what is shown while features are computed, as `TrainConfig.progress`.
 
+    Returns:
+        The encoder and the backbone.
+
     Raises:
         ConfigError: the backbone cannot be loaded, or does not fit the data.
     """
@@ -40,4 +43,13 @@ def fit_to_backbone(
 
         kind: Any = seen_as(source)
         backbone = load_backbone(model.backbone, kind=kind, image_size=image_size)
-    return fit_encoder(source, backbone=backbone, views=model.views, seed=seed, progress=progress)
+    if model.finetune == "none":
+        options = {"views": model.views, "seed": seed, "progress": progress}
+        return fit_encoder(source, backbone=backbone, **options), backbone
+    if source.kind == "text":
+        from gdw.data.encode.tokens import TokenEncoder
+
+        preprocessing: Any = backbone.preprocessing
+        return TokenEncoder.fit(source, preprocessing=preprocessing), backbone
+    size = backbone.preprocessing.settings["image_size"]
+    return fit_encoder(source, image_size=size), backbone

@@ -60,6 +60,11 @@ class ModelConfig(Options):
     def _consistent(self) -> ModelConfig:
         if self.backbone == "none" or self.from_scratch:
             self._require_no_backbone()
+        if self.finetune != "none" and self.name != "auto":
+            raise ValueError(
+                f"a backbone that is trained has a linear classifier, found model {self.name!r}: leave model "
+                "(--model) or finetune (--finetune) out"
+            )
         if self.finetune != "none" and self.views > 1:
             raise ValueError(
                 "views are of features that do not change: leave views (--views) or finetune (--finetune) out"
@@ -97,9 +102,10 @@ class ModelConfig(Options):
         """
         if not self.uses_backbone:
             return name
-        how = "" if self.finetune == "none" else f", finetune {self.finetune}"
+        if self.finetune != "none":
+            return f"{self.backbone}, finetune {self.finetune}"
         views = f" ({self.views} views)" if self.views > 1 else ""
-        return f"{name} head on {self.backbone}{views}{how}"
+        return f"{name} head on {self.backbone}{views}"
 
     def _require_no_backbone(self) -> None:
         """Refuse what only a backbone can do, and a backbone beside another network."""

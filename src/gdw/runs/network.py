@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, MissingDependencyError
 from gdw.reweight.registry import METHODS
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ def is_surely_possible(config: RunConfig) -> bool:
     """Whether no error of `require_possible` could come after a long time of reading."""
     model = config.model
     own = _OWN_MODEL.fullmatch(model.name) is not None and not model.pretrained
-    own = own and not model.uses_backbone
+    own = own and not model.needs_backbone
     needs_package = config.training.method == "cleanlab"
     return own and not needs_package and not config.data.add_clean
 
@@ -44,6 +47,10 @@ def require_possible(config: RunConfig) -> None:
         from gdw.backbones.names import require_available
 
         require_available(config.model.backbone)
+    if config.model.finetune == "lora" and find_spec("peft") is None:
+        raise MissingDependencyError(
+            "--finetune lora needs peft, which is not installed: pip install 'gdw[text]' (or use head+norm)"
+        )
     training = config.training
     method = METHODS[training.method]
     method.check_installed()
@@ -88,7 +95,11 @@ def recommended_options(config: RunConfig, prepared: PreparedData) -> dict[str, 
     examples, classes = len(prepared.train), len(prepared.schema.label_names)
     given = {name: getattr(training, name) for name in training.model_fields_set}
     best = recommended(
-        _inputs(model, prepared), examples=examples, classes=classes, finetune=model.finetune
+        _inputs(model, prepared),
+        examples=examples,
+        width=shape[-1],
+        classes=classes,
+        finetune=model.finetune,
     )
     sections = {"training": chosen_options(given, best)}
     if model.frozen and model.name == "auto":
@@ -116,6 +127,8 @@ def network_name(model: ModelConfig, part: Any) -> str:
         model: the options of the network.
         part: has the `schema` and the `encoder` of the run.
     """
+    if model.uses_backbone and model.finetune != "none":
+        return "linear"
     from gdw.models.build import full_name
 
     return full_name(model.name, part.schema.kind, part.encoder.input_shape)
@@ -126,21 +139,43 @@ def build_network(model: ModelConfig, part: Any, *, seed: int, trained: bool = F
 
     Args:
         model: the options of the network.
-        part: has the `schema` and the `encoder` of the run.
+        part: the prepared data; if `trained`, the run. Both have the `schema` and the `encoder`.
         seed: of the initial parameters.
         trained: whether the weights of a finished run will be loaded, so that no others are.
 
     Raises:
         ConfigError: the network does not fit the data, or its weights cannot be had.
     """
+    classes = len(part.schema.label_names)
+    if model.uses_backbone and model.finetune != "none":
+        from gdw.models.finetuned import build_finetuned, read_network
+
+        network: nn.Module
+        if trained:
+            from gdw.runs.run import ENCODER
+
+            network = read_network(part.folder.file(ENCODER), classes)
+        else:
+            network = build_finetuned(part.backbone, classes, model.finetune, seed=seed)
+        return network
     from gdw.models.build import build_model
 
     return build_model(
         network_name(model, part),
         input_shape=part.encoder.input_shape,
-        num_classes=len(part.schema.label_names),
+        num_classes=classes,
         mean_std=part.encoder.mean_std,
         pretrained=model.pretrained and not trained,
         weights=None if trained else model.weights,
         seed=seed,
     )
+
+
+def network_files(model: ModelConfig, prepared: PreparedData) -> dict[str, Callable[[Path], None]]:
+    """The files beside the encoder by which the network of a run is built again, each with its writer."""
+    backbone, finetune = prepared.backbone, model.finetune
+    if backbone is None or finetune == "none":
+        return {}
+    from gdw.models.finetuned import NETWORK, write_network
+
+    return {NETWORK: lambda folder: write_network(folder, backbone, finetune)}

@@ -27,6 +27,7 @@ from gdw.runs.schema import Schema
 from gdw.runs.skipped_images import SKIPPED
 
 if TYPE_CHECKING:
+    from gdw.backbones.backbone import Backbone
     from gdw.data.encode import Encoder
     from gdw.data.examples import Examples, Inputs
     from gdw.runs.model_config import ModelConfig
@@ -104,7 +105,7 @@ def prepare(
     train, clean, test, schema = sources or read(config, seed=seed)
     if imbalance is not None:
         train = train.select(imbalance.apply(train.known_labels, len(train.label_names), seed))
-    encoder = _fitted(config, train, model, seed=seed, progress=progress)
+    encoder, backbone = _fitted(config, train, model, seed=seed, progress=progress)
     inputs = encoder.encode(train)
     schema = replace(
         schema,
@@ -131,17 +132,19 @@ def prepare(
         spoiled=float(np.mean(given != true)),
         fingerprint=fingerprint(source, clean),
         parts=tuple(filter(None, (source, clean, test))),
+        backbone=backbone,
     )
 
 
 def _fitted(
     config: DataConfig, train: Source, model: ModelConfig | None, *, seed: int, progress: str
-) -> Encoder:
-    """The encoder of the training data, with or without a backbone."""
+) -> tuple[Encoder, Backbone | None]:
+    """The encoder of the training data, and the backbone if there is one."""
     from gdw.data.encode.encoder import fit_encoder
 
     if model is None or not model.uses_backbone:
-        return fit_encoder(train, image_size=config.image_size, max_features=config.max_words)
+        size, words = config.image_size, config.max_words
+        return fit_encoder(train, image_size=size, max_features=words), None
     from gdw.runs.backbone_inputs import fit_to_backbone
 
     size = config.image_size

@@ -18,6 +18,7 @@ from gdw.runs.schema import Schema
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gdw.backbones.backbone import Backbone
     from gdw.data.encode import Encoder
     from gdw.data.examples import Examples
 
@@ -51,6 +52,7 @@ class PreparedData:
         fingerprint: checksums of the rows and labels, see `fingerprint`.
         chosen: the training examples that `meta` consists of if nobody has named a clean set, int64 `(M,)`.
         parts: the rows of all files of the run: of training, clean and test examples.
+        backbone: the backbone; None for none.
     """
 
     train: Examples
@@ -63,6 +65,7 @@ class PreparedData:
     spoiled: float
     fingerprint: dict[str, str]
     parts: tuple[Source, ...]
+    backbone: Backbone | None = None
     chosen: Tensor | None = None
 
 

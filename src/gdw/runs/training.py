@@ -19,6 +19,7 @@ from gdw.runs.network import (
     backbone_for,
     build_network,
     is_surely_possible,
+    network_files,
     network_name,
     recommended_options,
     require_possible,
@@ -270,6 +271,7 @@ class Training(ShortRepr):
             SCHEMA: prepared.schema.save,
             FINGERPRINT: lambda folder: save_fingerprint(prepared.fingerprint, folder),
         }
+        parts |= network_files(self.config.model, prepared)
         chosen = prepared.chosen
         if chosen is not None:
             from gdw.runs.chosen import CHOSEN, save_chosen

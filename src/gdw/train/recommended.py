@@ -31,16 +31,17 @@ _OF_OPTIMIZER = frozenset({"optimizer", "lr", "momentum", "nesterov", "weight_de
 
 
 def recommended(
-    inputs: Inputs, *, examples: int, classes: int, finetune: str = "none"
+    inputs: Inputs, *, examples: int, width: int, classes: int, finetune: str = "none"
 ) -> dict[str, Any]:
     """The options of `TrainConfig` for training data.
 
-    >>> recommended("features", examples=10_000, classes=10)["epochs"]
+    >>> recommended("features", examples=10_000, width=384, classes=10)["epochs"]
     20
 
     Args:
         inputs: what the network sees.
         examples: the number of training examples.
+        width: the number of features of an example, or the last size of its shape.
         classes: the number of classes.
         finetune: what is trained of a backbone: "head+norm", "lora" or "all".
 
@@ -49,10 +50,15 @@ def recommended(
     """
     del classes
     if inputs == "features":
+        # A few hundred examples in batches of 100 would give too few steps.
+        batch = min(100, max(16, examples // 20))
         return {
-            "epochs": _epochs(examples, steps=2000, least=15, most=60),
+            "epochs": _epochs(examples, steps=2000, batch=batch, least=15, most=60),
+            "batch_size": batch,
+            "meta_batch_size": batch,
             "optimizer": "adamw",
-            "lr": 1e-3,
+            # A step of AdamW moves each weight by the rate, so the logits by the rate times the width.
+            "lr": round(min(0.01, max(3e-4, 0.4 / width)), 4),
             "weight_decay": 1e-4,
         }
     if inputs == "finetuned":

@@ -9,7 +9,7 @@ import torch
 from gdw.data import load
 from gdw.data.encode.encoder import load_encoder
 from gdw.data.encode.tokens import TokenEncoder, TokenInputs
-from gdw.data.examples import Examples
+from gdw.data.examples import Examples, JoinedInputs
 from gdw.errors import RunError
 
 ROWS = [[5, 6, 7], [8], [9, 1], [], [2, 3, 4, 5]]
@@ -78,3 +78,21 @@ def test_an_encoder_is_loaded_with_its_tokenizer(encoder, tmp_path):
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(RunError, match=r"tokenizer.json does not exist"):
         load_encoder(tmp_path)
+
+
+def test_joined_mappings_are_filled_up_under_their_mask():
+    class Items:
+        def __init__(self, width):
+            self.width = width
+
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, indices):
+            ones = torch.ones(len(indices), self.width, dtype=torch.int64)
+            return {"input_ids": 7 * ones, "attention_mask": ones, "age": ones[:, :1]}
+
+    joined = JoinedInputs(Items(1), Items(3))[[3, 0]]
+    assert joined["input_ids"].tolist() == [[7, 7, 7], [7, 0, 0]]
+    assert joined["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+    assert joined["age"].shape == (2, 1)

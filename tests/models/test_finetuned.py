@@ -18,9 +18,10 @@ from gdw.data.examples import Examples
 from gdw.errors import ConfigError, MissingDependencyError, RunError
 from gdw.models import lora
 from gdw.models.finetuned import build_finetuned, read_network, write_network
+from gdw.train.evaluation import predict_probabilities
 
 sys.path.append(str(Path(__file__).parents[1] / "backbones"))
-from tiny_models import save_bert, save_vit
+from tiny_models import save_bert, save_vit, tokenizer
 
 pytest.importorskip("transformers")
 
@@ -226,3 +227,44 @@ class TestSaving:
         with pytest.raises(RunError, match=r"network.json is damaged") as caught:
             read_network(tmp_path, 2)
         assert "\n" not in str(caught.value)
+
+
+class TestClassifierOfTransformers:
+    """`AutoModelForSequenceClassification` in `gdw.Trainer`, on tokenised items of different lengths."""
+
+    def items(self):
+        encoded = tokenizer()(TEXTS)
+        keys = ("input_ids", "attention_mask")
+        return [
+            {**{key: encoded[key][row] for key in keys}, "label": int(LABELS[row])}
+            for row in range(len(TEXTS))
+        ]
+
+    @pytest.mark.parametrize("method", ["plain", "gdw", "robust"])
+    def test_it_is_trained(self, method, tmp_path):
+        import transformers
+
+        folder = save_bert(tmp_path, "BertForSequenceClassification")
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
+        before = copy.deepcopy(model.state_dict())
+        items = 8 * self.items()
+        options = {"preset": "paper", "hypergradient": "head"} if method == "gdw" else {}
+        trainer = gdw.Trainer(
+            method=method, method_options=options, epochs=2, batch_size=8, meta_batch_size=4,
+            optimizer="adamw", lr=1e-2, progress="none",
+        )  # fmt: skip
+        result = trainer.fit(model, items, None if method == "plain" else items, test=items)
+        assert result.history[-1]["train_loss"] < result.history[0]["train_loss"]
+        changed = {k for k, v in model.state_dict().items() if not torch.equal(v, before[k])}
+        assert {"classifier.weight", "bert.embeddings.word_embeddings.weight"} <= changed
+
+    def test_padding_changes_no_prediction(self, tmp_path):
+        import transformers
+
+        folder = save_bert(tmp_path, "BertForSequenceClassification")
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(folder).double()
+        items = self.items()
+        (_, together), *_ = predict_probabilities(model, items)
+        for row, item in enumerate(items):
+            (_, alone), *_ = predict_probabilities(model, 3 * [item])
+            torch.testing.assert_close(alone[0], together[row], rtol=0, atol=1e-7)

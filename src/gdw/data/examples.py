@@ -77,10 +77,7 @@ class Examples(ShortRepr, Dataset[tuple[Tensor, Tensor]]):
         return inputs[0], targets[0]
 
     def select(self, rows: NDArray[np.int64] | Tensor, name: str = "") -> Examples:
-        """The examples at `rows`, int64 `(n,)`, in that order. Inputs are not copied.
-
-        `name` is that of these examples in error messages.
-        """
+        """The examples at `rows`, int64 `(n,)`, in order, not copied; `name` is theirs in error messages."""
         chosen = torch.as_tensor(rows, dtype=torch.int64)
         return Examples(SelectedInputs(self.inputs, chosen.numpy(), name), self.targets[chosen])
 
@@ -161,10 +158,11 @@ class JoinedInputs:
         if len(pieces) == 1:
             return pieces[0]
         order = torch.from_numpy(np.argsort(np.concatenate(places)))
-        if self.ragged:
-            from gdw.data.ragged import concatenated
+        if self.ragged or type(pieces[0]) is dict:
+            from gdw.functional.ragged import same_length
 
-            return concatenated(pieces, order)
+            filling = -1 if isinstance(pieces[0], Tensor) else 0
+            return tree_map(lambda *t: torch.cat(same_length(t, filling=filling))[order], *pieces)
         return tree_map(lambda *tensors: torch.cat(tensors)[order], *pieces)
 
 

@@ -85,7 +85,9 @@ def as_pair(
         DataError: it is not a pair, or the targets are not numbers.
     """
     if not isinstance(batch, (tuple, list)) or len(batch) != 2:
-        raise DataError(f"{name} must be a pair (inputs, targets), found {_described(batch)}")
+        from gdw.hypergradient.not_a_pair import described
+
+        raise DataError(f"{name} must be a pair (inputs, targets), found {described(batch)}")
     inputs, targets = batch
     if not isinstance(targets, Tensor):
         targets = _as_tensor(targets, name, device)
@@ -112,32 +114,6 @@ def in_meta_batch() -> Iterator[None]:
         yield
     except DataError as error:
         raise DataError(f"the meta batch: {error}") from error
-
-
-def _described(batch: Any) -> str:
-    """What was found in place of a pair, and how to make a pair of it."""
-    kind = type(batch).__name__
-    if isinstance(batch, Mapping):
-        return f"{kind} with the keys {listed(map(str, batch))}: {_pair_of(batch)}"
-    if isinstance(batch, (tuple, list)):
-        return (
-            f"{kind} of length {len(batch)}: several inputs are one tuple, ((a, b), targets), and positions "
-            "in the data set are given as backward(..., indices=...)"
-        )
-    if isinstance(batch, Tensor) and batch.dim() == 0:
-        return (
-            "a single number: backward takes the batch, not the loss, and computes the loss itself"
-        )
-    return f"{kind}: pass (inputs, targets)"
-
-
-def _pair_of(batch: Mapping[Any, Any]) -> str:
-    """How to make a pair of a batch that is a mapping, with the key of its targets if its name is usual."""
-    usual = ("labels", "label", "targets", "target", "y", "class", "classes")
-    key = next((key for name in usual for key in batch if str(key).lower() == name), None)
-    if key is not None:
-        return f"pass (batch, batch.pop({key!r}))"
-    return "pass (batch, targets), and take the targets out of the batch first: batch.pop(KEY)"
 
 
 def _as_tensor(targets: Any, name: str, device: torch.device | None) -> Tensor:
@@ -181,7 +157,8 @@ def as_indices(indices: Any, batch: Batch, total: int | None) -> Tensor:
 def join_batches(first: Batch, second: Batch, rows: int) -> Batch:
     """Append the first `rows` examples of the batch `second` to the batch `first`.
 
-    If one batch has class indices and the other has probabilities, both get probabilities.
+    If one batch has class indices and the other has probabilities, both get probabilities. Tokens `(B, L)` of
+    different L are filled up at the end: with -1, or in a mapping with 0.
 
     Raises:
         DataError: inputs or targets of the two have different forms.
@@ -194,7 +171,12 @@ def join_batches(first: Batch, second: Batch, rows: int) -> Batch:
     def join(a: Tensor, b: Tensor) -> Tensor:
         if a.is_floating_point() != b.is_floating_point():
             raise ValueError(f"{a.dtype} and {b.dtype}")
-        return torch.cat([a, b[:rows].to(a.dtype)])
+        b = b[:rows].to(a.dtype)
+        if a.shape[1:] != b.shape[1:]:
+            from gdw.functional.ragged import same_length
+
+            a, b = same_length((a, b), filling=-1 if isinstance(x, Tensor) else 0)
+        return torch.cat([a, b])
 
     try:
         inputs, targets = tree_map(join, (plain_tree(x), y), (plain_tree(u), v))

@@ -189,7 +189,7 @@ def stacked(values: list[Any], rows: list[int]) -> Any:
             ) from error
         raise DataError(
             f"rows {rows[0]} and {rows[other]} have unlike inputs, {forms[0]} and {forms[other]}: bring all "
-            "to one form (pictures: crop or resize, tokens: padding='max_length')"
+            "to one form (pictures: crop or resize; tokens: keep attention_mask, or padding='max_length')"
         ) from error
 
 

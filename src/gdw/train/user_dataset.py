@@ -28,6 +28,7 @@ from gdw.train.dataset_items import (
 )
 from gdw.train.not_finite import first_not_finite
 from gdw.train.processes import random_state_kept
+from gdw.train.token_padding import filled_up
 
 _AT_ONCE = 512
 # How many labels are read twice, to see that they stay the same.
@@ -67,7 +68,7 @@ class UserDataset(ShortRepr, Dataset[Any]):
         rows = self.original(indices)
         pairs = self._pairs(indices)
         with _named(self.name):
-            inputs = plain_tree(stacked([inputs for inputs, _ in pairs], rows))
+            inputs = plain_tree(stacked(filled_up([inputs for inputs, _ in pairs]), rows))
             return inputs, stacked_targets([target for _, target in pairs], rows)
 
     @property

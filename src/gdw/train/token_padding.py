@@ -1,0 +1,41 @@
+"""Tokenised texts of different lengths in one batch, as the tokenizers of transformers return them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+MASK = "attention_mask"
+
+
+def filled_up(inputs: Sequence[Any]) -> list[Any]:
+    """The inputs of a batch, with tokens filled up with 0 at the end to the longest text.
+
+    It concerns items that are mappings with an attention mask, which says which tokens count. Each value of a
+    mapping that is as long as its mask is filled up. Other items stay as they are.
+
+    >>> short, long = {"input_ids": [5], MASK: [1]}, {"input_ids": [6, 7], MASK: [1, 1]}
+    >>> [item["input_ids"].tolist() for item in filled_up([short, long])]
+    [[5, 0], [6, 7]]
+
+    Args:
+        inputs: one mapping of arrays, tensors or lists for each example.
+    """
+    if not all(isinstance(item, Mapping) and MASK in item for item in inputs):
+        return list(inputs)
+    lengths = [np.shape(item[MASK]) for item in inputs]
+    if len(set(lengths)) == 1 or any(len(shape) != 1 for shape in lengths):
+        return list(inputs)
+    longest = max(length for (length,) in lengths)
+    return [_wider(item, length, longest) for item, (length,) in zip(inputs, lengths, strict=True)]
+
+
+def _wider(item: Mapping[str, Any], length: int, longest: int) -> dict[str, Any]:
+    return {
+        name: np.pad(np.asarray(value), (0, longest - length))
+        if np.shape(value) == (length,)
+        else value
+        for name, value in item.items()
+    }

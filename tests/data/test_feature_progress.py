@@ -27,7 +27,7 @@ def test_the_time_is_told_once_and_then_every_minute() -> None:
     lines: list[str] = []
     clock = Clock()
     reporter = Lines(lines.append, clock=clock)
-    reporter.begin("features of 1,000 images by fake", 1000)
+    reporter.begin("features of 1,000 images", 1000, more=" by fake")
     work(reporter, clock, 200.0)
     reporter.end()
     assert lines[0] == "features of 1,000 images by fake: about 3 min"
@@ -53,13 +53,13 @@ def test_short_work_has_one_line_and_unannounced_work_none() -> None:
 def test_a_bar_goes_when_the_work_is_done() -> None:
     stream = io.StringIO()
     bar = Bar(stream)
-    bar.begin("features of [1] image", 100)
+    bar.begin("features of [1] image", 100, more=" by fake")
     bar.advance(40)
     bar.say("note: a \x1b line")
     bar.end()
     bar.begin("features of 2 images", 100)
     bar.end()
-    assert "features of [1] image" in stream.getvalue()
+    assert "features of [1] image by fake\n" in stream.getvalue(), "the line, but not the bar"
     assert "note: a \\x1b line" in stream.getvalue()
 
 

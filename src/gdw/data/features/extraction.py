@@ -177,9 +177,8 @@ class _Computation:
             items: what is missing.
             known: how many items the store has.
         """
-        title = f"features of {self._request.noun} by {self._backbone.name}"
-        title += f" ({known:,} in the cache)" if known else ""
-        self._reporter.begin(title, len(items))
+        more = f" by {self._backbone.name}" + (f" ({known:,} in the cache)" if known else "")
+        self._reporter.begin(f"features of {self._request.noun}", len(items), more=more)
         done = 0
         try:
             with NetworkAtWork(self._backbone, self._store.precision) as network:

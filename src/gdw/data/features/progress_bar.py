@@ -29,9 +29,9 @@ class Bar(Reporter):
         """Print the line above the bar."""
         self._bar.console.print(printable(text), markup=False, highlight=False)
 
-    def begin(self, what: str, total: int, *, announced: bool = True) -> None:
+    def begin(self, what: str, total: int, *, more: str = "", announced: bool = True) -> None:
         """Show the bar."""
-        super().begin(what, total, announced=announced)
+        super().begin(what, total, more=more, announced=announced)
         for task in self._bar.task_ids:
             self._bar.remove_task(task)
         self._bar.add_task(printable(what), total=total, left="")

@@ -33,9 +33,16 @@ class Reporter:
     def say(self, text: str) -> None:
         """Show one line."""
 
-    def begin(self, what: str, total: int, *, announced: bool = True) -> None:
-        """Begin a piece of work with `total` parts; `announced`: its time is told in a line."""
-        self._what, self._total, self._done = what, total, 0
+    def begin(self, what: str, total: int, *, more: str = "", announced: bool = True) -> None:
+        """Begin a piece of work.
+
+        Args:
+            what: it is, for the person who waits.
+            total: the number of its parts.
+            more: follows `what` where there is room.
+            announced: whether its time is told in a line.
+        """
+        self._what, self._total, self._done = f"{what}{more}", total, 0
         self._began, self._announced = None, not announced
         self._told = self._clock()
         self._shown = -1.0

@@ -13,7 +13,7 @@ from gdw.audit import Assessment, Evidence, assess
 from gdw.audit.assessment import _by_clean_examples, classes_that_shrink, learned_by_heart
 from gdw.audit.matrix import noise_cells
 from gdw.functional.posterior import NoisePosterior
-from gdw.reweight.robust.search import _check_on_clean
+from gdw.reweight.robust.clean_check import check_on_clean
 from tests.audit import made
 
 C, N = 5, 1000
@@ -134,7 +134,7 @@ def test_the_check_on_clean_examples_equals_a_loop_over_them() -> None:
     prior, rho = draw.dirichlet(np.full(C, 5.0)), np.full(C, 1 / C)
     posterior = NoisePosterior(torch.empty(0), torch.tensor(noise), torch.tensor(prior), ())
     given = torch.arange(200) % C
-    check = _check_on_clean(
+    check = check_on_clean(
         torch.tensor(left_out),
         torch.eye(C, dtype=torch.float64)[label],
         posterior,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,21 @@ def test_the_sums_of_two_processes(dense: bool) -> None:
         torch.testing.assert_close(one, expected)
     for name, value in first.state().items():
         assert torch.equal(value, before[name])
+
+
+def test_given_labels_are_compared_under_their_own_class_frequencies() -> None:
+    recorder, diary = Recorder(60), Diary()
+    on_batch, offset = recorder.on_batch, torch.tensor([1.0, 0.0, -1.0])
+
+    def moved(epoch: int, indices: Sequence[int], result: StepResult) -> None:
+        on_batch(epoch, indices, replace(result, label_logits=result.logits + offset))
+
+    recorder.on_batch = moved  # type: ignore[method-assign]
+    fit(recorder, diary, method="plain", epochs=1)
+    expected = torch.zeros(60).double()
+    for _, indices, p, _ in diary.pages:
+        tilted = p * offset.double().exp()
+        expected[indices] = (tilted / tilted.sum(1, keepdim=True))[
+            torch.arange(len(indices)), data()[1][indices]
+        ]
+    np.testing.assert_allclose(recorder.evidence().p_given, expected.numpy(), atol=1e-6)

@@ -109,7 +109,7 @@ def test_a_signal_during_preparation_says_what_is_kept_and_how_to_go_on(
     whole = train("--output", "whole")
     assert whole.exit_code == 0, whole.output
     command = r"gdw train --resume --output 'a run'$"
-    for fits, kept in ((1, "none of its trainings had finished"), (4, "3 of 8")):
+    for fits, kept in ((1, "none of its trainings had finished"), (4, "3 of 11")):
         resume = ("--output", "a run") if fits == 1 else ("--resume", "--output", "a run")
         with monkeypatch.context() as patch:
             interrupt_fit(patch, fits)

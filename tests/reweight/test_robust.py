@@ -132,6 +132,8 @@ def test_a_step_is_on_given_rows_towards_q_and_on_clean_rows_as_they_are() -> No
     assert_close(setting.gradient(), [p.grad for p in twin.parameters()], rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(step.loss, F.cross_entropy(z[:20].detach(), batch[1]))
     assert step.logits.shape == step.weights.shape == (20, CLASSES)
+    # What the given labels are compared with, in the audit, has their class frequencies.
+    torch.testing.assert_close(step.label_logits, (z[:20] + stage.offset).detach())
     assert not step.weights[~kept].any()
     trusted = step.weights.gather(1, batch[1][:, None]).squeeze(1)
     wrong = batch[1] != blobs.true[indices]

@@ -10,8 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from gdw.errors import ConfigError, DataError, DivergenceError
+from gdw.functional.pooling import fit_pool
 from gdw.functional.posterior import NoisePosterior, apply_temperature, fit_temperature
 from gdw.reweight import Predict
+from gdw.reweight.preparation import clean_prior
 from gdw.reweight.robust import search
 from gdw.reweight.robust.method import RobustOptions
 from gdw.reweight.robust.targets import PosteriorTargets
@@ -32,7 +34,8 @@ def test_posterior_labels_find_the_true_classes_and_their_shares() -> None:
     assert (blobs.given == blobs.true).float().mean() < 0.65
     shares = torch.tensor([900, 300, 60]) / 1260
     expected = (shares * CLASSES).log()
-    torch.testing.assert_close(stage.offset, expected, rtol=0, atol=0.15)
+    # The rarest class stays a little nearer to what few clean examples say.
+    torch.testing.assert_close(stage.offset, expected, rtol=0, atol=0.3)
     assert stage.share == 0.1  # 30 clean of 1,260, but a tenth at least
 
 
@@ -40,26 +43,37 @@ def test_out_of_fold_models_have_not_seen_what_they_speak_about() -> None:
     blobs = Blobs([60, 60, 60])
     preparation = Knowing(blobs)
     find(preparation)
-    clean_fits, fold_fits = preparation.fits[:5], preparation.fits[5:]
+    clean_fits, given_fits = preparation.fits[:5], preparation.fits[5:8]
+    checking_fits = preparation.fits[8:]
     assert all(s.part == "clean" for subsets, _, _ in clean_fits for s in subsets)
-    assert len(fold_fits) == 3
+    assert len(checking_fits) == 3
     left_out: list[int] = []
-    for subsets, offset, noise in fold_fits:
+    for subsets, offset, noise in given_fits:
+        assert [s.part for s in subsets] == ["given"]
+        assert offset is None
+        assert noise is None
+        left_out += set(range(180)) - set(subsets[0].indices.tolist())
+    assert sorted(left_out) == list(range(180))
+    left_out, clean_left_out = [], []
+    for subsets, offset, noise in checking_fits:
         assert [s.part for s in subsets] == ["given", "clean"]
         assert subsets[0].targets is None
         assert offset is not None
         assert noise is not None
-        assert len(subsets[1].indices) == 30  # each once, though 20 would be a sixth of 120
+        assert len(subsets[1].indices) == 20  # each once, as a sixth of 120 is
         left_out += set(range(180)) - set(subsets[0].indices.tolist())
+        clean_left_out += set(range(30)) - set(subsets[1].indices.tolist())
     assert sorted(left_out) == list(range(180))
+    assert sorted(clean_left_out) == list(range(30))
 
 
 def test_few_clean_rows_are_repeated_for_out_of_fold_models() -> None:
     preparation = Knowing(Blobs([300, 300, 300], clean=12))
     find(preparation)
-    for subsets, _, _ in preparation.fits[5:]:
-        # A tenth of 600.
-        assert sorted(subsets[1].indices.tolist()) == sorted([*range(12)] * 5)
+    for subsets, _, _ in preparation.fits[8:]:
+        # Eight of twelve, until they are about a tenth of 600.
+        assert len(set(subsets[1].indices.tolist())) == 8
+        assert subsets[1].indices.bincount().max() == len(subsets[1].indices) / 8 == 8
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
@@ -102,8 +116,14 @@ def test_clean_labels_are_softened_by_what_models_without_them_say() -> None:
     one_hot = F.one_hot(blobs.clean, CLASSES).float()
     assert torch.equal(hard.clean, one_hot)
     known = blobs.posterior_of_class(blobs.clean_x)
-    mixed = 0.7 * one_hot + 0.3 * apply_temperature(known, fit_temperature(known, one_hot)).float()
-    torch.testing.assert_close(soft.clean, mixed)
+    sharp = apply_temperature(known, fit_temperature(known, one_hot))
+    noisy = 0.6 * known + 0.4 * known.roll(1, dims=1)
+    opinions, rho = [sharp, known, noisy], clean_prior(one_hot.double())
+    pooled = fit_pool(opinions, one_hot, prior=rho)(opinions)
+    torch.testing.assert_close(
+        soft.clean, (0.7 * one_hot + 0.3 * pooled).float(), atol=1e-4, rtol=0
+    )
+    assert not torch.equal(soft.clean, one_hot)
 
 
 @pytest.mark.parametrize("part", ["given", "clean"])
@@ -124,7 +144,7 @@ def test_each_part_can_be_left_out() -> None:
     preparation = Knowing(Blobs([200, 100, 50]))
     whole = find(preparation)
     bare = find(preparation, folds=0, balance=False, leave_out=False)
-    assert len(preparation.fits) == 5 + 3 + 5
+    assert len(preparation.fits) == 5 + 3 + 3 + 5
     assert not bare.offset.any()
     assert bare.weight.eq(1).all()
     assert bare.trust == 0
@@ -174,14 +194,14 @@ def test_no_more_is_left_out_than_the_posterior_holds_for_wrong() -> None:
 @pytest.mark.parametrize("useless", [False, True])
 def test_training_is_believed_as_far_as_out_of_fold_models_were(useless: bool) -> None:
     preparation = Knowing(Blobs([300, 300, 300]))
-    preparation.unseen_are_useless = useless
+    preparation.unseen_are_useless, preparation.clean_are_useless = useless, not useless
     own, never = (find(preparation, own=own) for own in (True, False))
     assert never.trust == 0
     assert torch.equal(own.labels, never.labels)
     # What training may not judge is left out, as far as it may not.
     assert torch.equal(own.weight, torch.where(never.weight == 0, own.trust, 1.0))
     assert (never.weight == 0).any()
-    assert own.trust == 0 if useless else own.trust > 0.5
+    assert own.trust == 0 if useless else own.trust > 0.25
 
 
 @pytest.mark.parametrize("case", ["soft", "large", "absent", "few"])

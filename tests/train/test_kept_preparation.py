@@ -74,7 +74,7 @@ def test_a_stopped_preparation_goes_on_bit_for_bit(
     )
     straight, resumed = network(), network()
     whole = Trainer(settings).fit(straight, *sets)
-    fits, trained = {"robust": 8, "posterior": 5, "cleanlab": 5}.get(method, 1), 0
+    fits, trained = {"robust": 11, "posterior": 5, "cleanlab": 5}.get(method, 1), 0
     for number in (1, fits // 2 + 1):
         with monkeypatch.context() as patch:
             begun = interrupt_fit(patch, number)
@@ -114,7 +114,7 @@ def stopped(folder: Path, patch: pytest.MonkeyPatch, number: int = 4, **options:
     with patch.context() as context:
         interrupt_fit(context, number)
         with pytest.raises(
-            StoppedInPreparation, match=f"{number - 1} of 8 short trainings are kept"
+            StoppedInPreparation, match=f"{number - 1} of 11 short trainings are kept"
         ):
             fit(network(), settings, output=folder)
     return settings

@@ -81,7 +81,8 @@ class Recorder(ShortRepr, Callback):
             return
         rows = torch.as_tensor(indices, dtype=torch.int64)
         recorded = rows < self._examples
-        p = result.logits.float().softmax(1).cpu()
+        logits = result.logits if result.label_logits is None else result.label_logits
+        p = logits.float().softmax(1).cpu()
         sums = self._sums_for(p.shape[1])
         rows, weights = rows[recorded], result.weights.float().cpu()
         sums.add(rows, self._labels[rows], p[recorded], weights[recorded])

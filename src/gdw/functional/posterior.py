@@ -1,21 +1,16 @@
-"""From predictions and given labels to the true classes: calibration, pooled predictions, label noise."""
+"""From predictions and given labels to the true classes: calibration and label noise."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gdw.errors import DataError
-
-MAX_FITTED_ENTRIES = 4_000_000
-"""The largest number `N · C` of entries that the few exponents are fitted on."""
+from gdw.functional.noise_anchor import NoiseAnchor, alike
 
 _FLOOR = 1e-12
-_LARGEST_EXPONENT = 20.0
 _SHARPEST, _FLATTEST = 0.05, 20.0
 
 
@@ -47,77 +42,6 @@ def apply_temperature(probabilities: Tensor, temperature: float) -> Tensor:
     return (_log(probabilities) / temperature).softmax(1)
 
 
-def log_linear_pool(
-    predictions: Sequence[Tensor],
-    given: Tensor,
-    *,
-    transition: Tensor,
-    prior: Tensor,
-    class_weight: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Pool predictions with the exponents that make the given labels most likely.
-
-    The pool is `p ∝ ρ Π_s (p_s / ρ)^a_s` with `a ≥ 0`. The likelihood of a given label is `Σ_k p_k w_k T[k,
-    given] / Σ_k p_k w_k`. No model may have been trained on the label of the example that it predicts. Then
-    the fit does not reward overconfidence, and it needs no clean examples. Exponents that sum to less than
-    one make the pool less confident than its members, as temperature scaling would. The pool multiplies
-    likelihood ratios `p_s / ρ`, so that the common class frequencies ρ count once. Log-linear pools: Genest
-    and Zidek, Statistical Science 1(1), 1986. Products of experts: Hinton, Neural Computation 14(8), 2002.
-
-    Args:
-        predictions: S tensors of class probabilities `(N, C)`.
-        given: `(N,)` labels from 0 to C-1, int64.
-        transition: `T`, `(C, C)`, the probability of given label k for class j at `[j, k]`.
-        prior: `ρ`, `(C,)`, the class frequencies that the predictions assume.
-        class_weight: `w`, `(C,)`, the class frequencies of the examples divided by `ρ`.
-
-    Returns:
-        The pool `(N, C)`, rows summing to one, and the exponents `(S,)`, at most 20; both float64.
-
-    Raises:
-        DataError: predictions are not finite.
-    """
-    rho = prior.double().clamp(min=_FLOOR).log()
-    ratios = [_log(p) - rho for p in predictions]
-    if not all(bool(ratio.isfinite().all()) for ratio in ratios):
-        raise DataError(
-            "expected finite class probabilities to pool, found some that are not finite"
-        )
-    exponents = _fitted(ratios, given, transition.double(), rho + class_weight.double().log())
-    pooled = rho.expand_as(ratios[0]).clone()
-    for a, ratio in zip(exponents.tolist(), ratios, strict=True):
-        pooled.add_(ratio, alpha=a)
-    return pooled.softmax(1), exponents
-
-
-def _fitted(ratios: Sequence[Tensor], given: Tensor, transition: Tensor, offset: Tensor) -> Tensor:
-    size, classes = ratios[0].shape
-    rows = torch.arange(size)
-    if size * classes > MAX_FITTED_ENTRIES:
-        # Drawn, because the order of rows may follow the classes; always the same rows.
-        draw = torch.Generator().manual_seed(0)
-        rows = torch.randperm(size, generator=draw)[: max(1, MAX_FITTED_ENTRIES // classes)]
-    some = torch.stack([ratio[rows] for ratio in ratios])
-    noise = transition[:, given[rows]].T.clamp(min=_FLOOR).log()
-    # For labels without noise that the models separate, larger exponents are always more likely: a bound
-    # keeps the exponents, and so the search, finite.
-    even = 1 / (len(some) * _LARGEST_EXPONENT)
-    start = torch.full((len(some),), math.log(even / (1 - even)), dtype=torch.float64)
-    free = start.requires_grad_()
-    optimizer = torch.optim.LBFGS([free], max_iter=60, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        with torch.enable_grad():
-            pooled = torch.einsum("s,snc->nc", _LARGEST_EXPONENT * free.sigmoid(), some) + offset
-            value = (pooled.logsumexp(1) - (pooled + noise).logsumexp(1)).mean()
-        value.backward()
-        return value
-
-    optimizer.step(loss)
-    return _LARGEST_EXPONENT * free.detach().sigmoid()
-
-
 def _log(probabilities: Tensor) -> Tensor:
     return probabilities.double().clamp(min=_FLOOR).log()
 
@@ -145,6 +69,7 @@ def noise_posterior(
     *,
     clean_prior: Tensor | None = None,
     strength: float = 0.0,
+    anchor: NoiseAnchor | None = None,
     max_steps: int = 500,
     tolerance: float = 1e-7,
 ) -> NoisePosterior:
@@ -164,6 +89,9 @@ def noise_posterior(
             more example per class. On the diagonal the mean of the prior is the share of right labels over
             all classes; elsewhere it follows the frequencies of the given labels. The row of a class with few
             examples then resembles the other rows. With a prior the likelihood does not rise at every step.
+        anchor: an estimate to start from and to stay near: its rows count beside the soft counts of `T`, its
+            class frequencies beside those of `π`. Without it a class that the model confuses with all others
+            can take over examples of every class: its row of `T` then says nothing, and `π` grows.
         max_steps: largest number of EM steps.
         tolerance: stop when a step changes the mean log-likelihood by less.
 
@@ -178,13 +106,15 @@ def noise_posterior(
     if clean_prior is not None:
         density = density / clean_prior.to(density)
     labels = torch.nn.functional.one_hot(given, classes).to(density)
-    q = density / density.sum(1, keepdim=True)
+    if anchor is not None:
+        density_now = density * anchor.class_prior * anchor.transition[:, given].T
+        q = density_now / density_now.sum(1, keepdim=True)
+    else:
+        q = density / density.sum(1, keepdim=True)
     trace: list[float] = []
     while True:
-        prior = q.mean(0)
-        if strength:
-            prior = (q.sum(0) + 1) / (len(q) + classes)
-        transition = _transition(q, labels, strength)
+        prior = _frequencies(q, strength, anchor)
+        transition = _transition(q, labels, strength, anchor)
         joint = density * prior * transition[:, given].T
         likelihood = joint.sum(1, keepdim=True)
         q = joint / likelihood
@@ -193,18 +123,23 @@ def noise_posterior(
             return NoisePosterior(q, transition, prior, tuple(trace))
 
 
-def _transition(q: Tensor, labels: Tensor, strength: float = 0.0) -> Tensor:
+def _frequencies(q: Tensor, strength: float, anchor: NoiseAnchor | None) -> Tensor:
+    if anchor is not None:
+        return (q.sum(0) + anchor.size * anchor.class_prior) / (len(q) + anchor.size)
     if strength:
-        counts = q.T @ labels
-        right = counts.diagonal().sum() / counts.sum()
-        elsewhere = labels.mean(0).clamp(min=1e-12).expand_as(counts).clone().fill_diagonal_(0)
-        elsewhere = elsewhere / elsewhere.sum(1, keepdim=True)
-        expected = (1 - right) * elsewhere + right * torch.eye(len(counts)).to(counts)
-        counts = counts + strength * expected
-        return counts / counts.sum(1, keepdim=True)
-    size = q.sum(0).unsqueeze(1)
+        return (q.sum(0) + 1) / (len(q) + q.shape[1])
+    return q.mean(0)
+
+
+def _transition(q: Tensor, labels: Tensor, strength: float, anchor: NoiseAnchor | None) -> Tensor:
+    counts = q.T @ labels
+    if strength:
+        counts = counts + strength * alike(counts, labels.mean(0))
+    if anchor is not None:
+        counts = counts + anchor.counts.unsqueeze(1) * anchor.transition
+    size = counts.sum(1, keepdim=True)
     some = torch.finfo(size.dtype).tiny
-    return torch.where(size > some, (q.T @ labels) / size.clamp(min=some), 1 / q.shape[1])
+    return torch.where(size > some, counts / size.clamp(min=some), 1 / q.shape[1])
 
 
 def _checked_classes(probabilities: Tensor, given: Tensor) -> int:

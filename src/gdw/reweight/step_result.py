@@ -20,6 +20,8 @@ class StepResult(ShortRepr):
         hypergradient: `G = ∂L_meta/∂ω`, `(N, C)`; None in steps that compute none.
         first_stage_weights: `(N, C)`; None for methods without a first stage.
         weights: `(N, C)`, the class-level weights of the gradient.
+        label_logits: `(N, C)`, the logits under the class frequencies of the training set, to compare with
+            given labels; None if they are `logits`.
     """
 
     loss: Tensor
@@ -28,3 +30,4 @@ class StepResult(ShortRepr):
     hypergradient: Tensor | None
     first_stage_weights: Tensor | None
     weights: Tensor
+    label_logits: Tensor | None = None

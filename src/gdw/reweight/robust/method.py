@@ -36,7 +36,8 @@ class RobustOptions(MethodOptions):
     folds: Annotated[Whole, AfterValidator(_none_or_several)] = Field(
         3,
         description=(
-            "Number of models that cross-check the labels. 0: only the models of the clean examples decide."
+            "Number of models of the given labels, and as many again that cross-check them. 0: only the "
+            "models of the clean examples decide."
         ),
     )
     balance: bool = Field(
@@ -147,7 +148,10 @@ class Robust(Reweighter):
         gradient = training_pass.class_gradient * counted
         training_pass = self._sample_weighted(training_pass, gradient, indices)
         ones = torch.ones_like(gradient)
-        return _first(self._backward(training_pass, ones, reported=implied), size)
+        result = _first(self._backward(training_pass, ones, reported=implied), size)
+        # The given labels have the class frequencies of the training examples, and so must predictions that
+        # are compared with them.
+        return replace(result, label_logits=result.logits + targets.offset.to(result.logits))
 
     def _clean_rows(self, targets: PosteriorTargets, given: int, meta: int) -> int:
         """How many of this process's `meta` clean examples join its `given` training examples.

@@ -70,7 +70,7 @@ class PosteriorTargets:
         weight: how much each training example counts, `(N,)` float32 in [0, 1].
         clean: the targets of the clean examples, `(M, C)` float32.
         share: the number of clean examples per training example in a batch.
-        noise: `T`, `(C, C)` float32, the probability of given label k for class j at `[j, k]`.
+        noise: `T^τ`, entry by entry, `(C, C)` float32: how far given label k speaks for class j, at `[j, k]`.
         trust: β, from 0 to 1: how much the model in training decides its own targets.
         check: how well the models of the clean examples did; None in runs of earlier versions.
     """
@@ -96,7 +96,7 @@ class PosteriorTargets:
         *,
         label_smoothing: float = 0.0,
     ) -> tuple[TrainingPass, Tensor, Tensor]:
-        """Replace `D1` by the one towards `q^(1−β) ⊙ (p ⊙ T[·, given])^β`, normalised; p is the model's now.
+        """Replace `D1` by the one towards `q^(1−β) ⊙ (p ⊙ T[·, given]^τ)^β`, normalised (p: the model now).
 
         Args:
             training_pass: the forward pass of the batch.

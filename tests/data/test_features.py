@@ -14,9 +14,10 @@ import torch
 from PIL import Image
 
 from gdw.backbones.backbone import Backbone
-from gdw.data import Encoder, fit_encoder, from_arrays, load, load_encoder
+from gdw.data import Encoder, check_images, fit_encoder, from_arrays, load, load_encoder
 from gdw.data.features.cache_folder import features_folder
 from gdw.data.features.inputs import FeatureInputs
+from gdw.data.images import fault
 from gdw.data.source import Source
 from gdw.errors import ConfigError, DataError, ModelError, RunError
 from gdw.files.memory import memory_share
@@ -307,3 +308,26 @@ def test_features_that_are_not_finite_or_of_another_shape_are_named(photos: Sour
     wide = Backbone("fake:wide", "image", Network(6), image_backbone().preprocessing, 7, "01" * 32)
     with pytest.raises(ModelError, match=r"expected features of shape \(10, 7\), found \(10, 6\)"):
         fitted(photos, wide)
+
+
+def test_images_whose_features_are_known_are_not_decoded_to_check_them(
+    photos: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[str] = []
+
+    def counted(value: Any, folder: Path) -> str | None:
+        decoded.append(str(value))
+        return fault(value, folder)
+
+    monkeypatch.setattr("gdw.data.image_checks.fault", counted)
+    check_images(photos)
+    assert len(decoded) == 10
+    fitted(photos, image_backbone())
+    decoded.clear()
+    check_images(photos)
+    assert decoded == []
+    (photos.rows.folder / "a" / "2.png").write_bytes(picture(2)[:60])
+    (photos.rows.folder / "b" / "3.png").unlink()
+    with pytest.raises(DataError, match="2 images cannot be read"):
+        check_images(photos)
+    assert set(decoded) == {str(Path("a", "2.png")), str(Path("b", "3.png"))}

@@ -6,15 +6,19 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gdw.data.images import fault, named, path_of
 from gdw.data.source import Source
 from gdw.errors import DataError, counted
+
+if TYPE_CHECKING:
+    from gdw.data.features.known_images import KnownImages
 
 SKIP = "--skip-broken (skip_broken=True) leaves such images out"
 """What a run can do about images that cannot be read."""
@@ -74,7 +78,9 @@ def broken_images(
 
 def _reasons(images: Source | Sequence[Any], threads: int | None) -> Iterator[str | None]:
     """Why each image cannot be read, or None."""
-    folder = images.rows.folder if isinstance(images, Source) else Path()
+    from gdw.data.features.known_images import KnownImages
+
+    folder, known = images.rows.folder if isinstance(images, Source) else Path(), KnownImages()
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         for start in range(0, len(images), _ROWS_AT_ONCE):
             values = _values(images, slice(start, start + _ROWS_AT_ONCE))
@@ -82,7 +88,9 @@ def _reasons(images: Source | Sequence[Any], threads: int | None) -> Iterator[st
             tasks = [
                 values[i : i + _IMAGES_PER_TASK] for i in range(0, len(values), _IMAGES_PER_TASK)
             ]
-            yield from chain.from_iterable(pool.map(_faults, tasks, [folder] * len(tasks)))
+            yield from chain.from_iterable(
+                pool.map(partial(_faults, folder=folder, known=known), tasks)
+            )
 
 
 def without_broken(source: Source) -> Source:
@@ -132,9 +140,11 @@ def _values(images: Source | Sequence[Any], part: slice) -> list[Any]:
     return list(images[part])
 
 
-def _faults(values: list[Any], folder: Path) -> list[str | None]:
-    """What is wrong with each image, without its name."""
-    faults = [(value, fault(value, folder)) for value in values]
+def _faults(values: list[Any], folder: Path, known: KnownImages) -> list[str | None]:
+    """What is wrong with each image, without its name. Images whose features are known can be read."""
+    faults = [
+        (value, None if known.has(value, folder) else fault(value, folder)) for value in values
+    ]
     return [
         None if reason is None else reason.removeprefix(f"cannot read the image{named(value)}: ")
         for value, reason in faults

@@ -54,8 +54,10 @@ def test_other_rows_and_seeds_to_develop_a_method(frozen: Protocol, tmp_path: Pa
     assert theirs.builder is not None
     assert (mine.builder.validation, theirs.builder.validation) == (False, True)
     assert mine.builder.key != theirs.builder.key
-    with pytest.raises(ConfigError, match=r"data\.blobs: rows: validation needs files that prepare"):
-        protocol = tiny(rows="validation")
+    protocol = tiny(rows="validation")
+    with pytest.raises(
+        ConfigError, match=r"data\.blobs: rows: validation needs files that prepare"
+    ):
         cell_settings(protocol, expand(protocol)[0], paths=paths, data=tmp_path)
 
 
@@ -92,6 +94,7 @@ def test_a_tiny_part_of_it_runs(frozen: Protocol, tmp_path: Path) -> None:
             "data": {"digits": digits},
             "methods": {name: frozen.methods[name] for name in methods},
             "seeds": [0],
+            "reference": "plain",
             "cells": [{"noise": "pair:0.4", "imbalance": "10"}],
         }
     )

@@ -40,7 +40,7 @@ EXAMPLES = (
     ),
     (
         "photographs in one folder for each class, verified ones likewise in another",
-        "gdw train photos --meta verified --output runs/photos --augment standard",
+        "gdw train photos --meta verified --output runs/photos",
     ),
     ("go on after an interruption", "gdw train --resume --output runs/animals"),
 )

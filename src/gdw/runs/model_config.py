@@ -47,8 +47,8 @@ class ModelConfig(Options):
     )
     pretrained: bool = Field(
         default=False,
-        description="Start from the weights that torchvision or timm trained on other photographs; they are "
-        "downloaded.",
+        description="Start from the weights that torchvision or timm trained on other photographs, and train "
+        "all of the network. They are downloaded. See --backbone and --finetune.",
     )
     weights: Annotated[str | None, Form("FILE")] = Field(
         default=None,

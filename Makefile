@@ -25,7 +25,7 @@ $(PACKAGE): pyproject.toml
 
 # What only developers need.
 $(TOOLS): $(PACKAGE)
-	$(RUN) pip install --quiet --editable '.[dev,vision]'
+	$(RUN) pip install --quiet --editable '.[dev,vision,text,features]'
 	@touch $@
 
 lint: $(TOOLS)

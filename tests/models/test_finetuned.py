@@ -247,7 +247,7 @@ class TestClassifierOfTransformers:
         folder = save_bert(tmp_path, "BertForSequenceClassification")
         model = transformers.AutoModelForSequenceClassification.from_pretrained(folder)
         before = copy.deepcopy(model.state_dict())
-        items = 8 * self.items()
+        items = 4 * self.items()
         options = {"preset": "paper", "hypergradient": "head"} if method == "gdw" else {}
         trainer = gdw.Trainer(
             method=method, method_options=options, epochs=2, batch_size=8, meta_batch_size=4,

@@ -16,8 +16,8 @@ from gdw.data.source import Source
 from gdw.data.text_files import ReadOptions
 from gdw.errors import DataError, shown
 
-TRAINING, VERIFIED, TEST = "training", "verified", "test"
-"""The parts of the data of a run."""
+TRAINING, VERIFIED, CLEAN, TEST = "training", "verified", "clean", "test"
+"""The parts of the data of a run. Nobody has verified "clean" examples, which `--meta-size` draws."""
 
 Ints = NDArray[np.int64]
 Hashes = NDArray[np.uint64]

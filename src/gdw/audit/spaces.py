@@ -18,7 +18,7 @@ Judge = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]], ND
 
 SAME_PICTURE, SAME_WORDS, SAME_NUMBERS = 0.98, 0.9, 0.99
 SAME_SUBJECT, SAME_MEANING = 0.8, 0.85
-"""From these similarities on two examples are near-duplicates; docs/audit.md has the measurements."""
+"""From these similarities on two examples are near-duplicates, see docs/audit.md."""
 
 _MARGIN = 2
 _AT_ONCE = 4_096

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 
 NEEDS_ARGUMENTS = True
 EXAMPLES = (
-    (
-        "the labels that are probably wrong, also in runs/animals/label_issues.csv",
-        "gdw audit runs/animals",
-    ),
+    ("the labels that are probably wrong, also in label_issues.csv", "gdw audit runs/animals"),
     ("a copy of the data without them", "gdw audit runs/animals --apply KEEP --output kept.csv"),
     (
         "a copy with the labels that you corrected in the list",
@@ -161,13 +159,23 @@ def _judge(
         with notes_of_warnings(FutureWarning):
             return run_audit, run_audit.edited_issues(issues), run_audit.noise_cells()
     run_audit.require_unedited()
-    return run_audit, run_audit.issues(threshold=threshold), run_audit.noise_cells()
+    with _waiting():
+        return run_audit, run_audit.issues(threshold=threshold), run_audit.noise_cells()
+
+
+def _waiting() -> AbstractContextManager[None]:
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from gdw.cli.waiting import waiting
+
+    return waiting("comparing the examples")
 
 
 def _keep(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, assessment: Assessment) -> None:
     from gdw.errors import OutputError
 
-    _show_problems(run_audit)
+    for line in [] if run_audit.problems is None else run_audit.problems.lines():
+        say_wrapped(line)
     try:
         run_audit.write(frame, cells, assessment)
     except OutputError as error:
@@ -219,10 +227,8 @@ def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -
     if copy.not_audited > broken:
         kept = f"{copy.not_audited - broken:,} kept as they are"
         changes.append(f"{kept} because they were not used in training")
-    changed = ", ".join(changes)
-    say(f"{shown(output)}: {copy.written:,} rows, {changed}; the original is unchanged")
-    copied = note_on_copy(run_audit, output)
-    if copied:
+    say(f"{shown(output)}: {copy.written:,} rows, {', '.join(changes)}; the original is unchanged")
+    if copied := note_on_copy(run_audit, output):
         say(copied)
 
 
@@ -238,13 +244,13 @@ def _show(
     if confusions:
         _print_confusions(cells, run_audit.run.label_names, confusions)
         clean = run_audit.evidence.clean_true
-        verified = 0 if clean is None else len(clean)
-        say_wrapped(cells.how_to_read(run_audit.run.label_names, verified))
+        names, verified = run_audit.run.label_names, 0 if clean is None else len(clean)
+        say_wrapped(cells.how_to_read(names, verified))
     if issues is None:
         say(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
     else:
-        rest = len(frame) - count
-        say(f"{issues} has {count:,} label issues; the other {rest:,} training labels stay")
+        rest = f"the other {len(frame) - count:,} training labels stay"
+        say(f"{issues} has {count:,} label issues; {rest}")
 
 
 def _show_assessment(run_audit: RunAudit, assessment: Assessment, *, of_user: bool) -> None:
@@ -258,12 +264,6 @@ def _show_assessment(run_audit: RunAudit, assessment: Assessment, *, of_user: bo
             "misses most wrong labels. Use another method, such as robust, or fewer epochs",
             err=True,
         )
-
-
-def _show_problems(run_audit: RunAudit) -> None:
-    """What is wrong with the examples themselves, such as a test set that has training examples."""
-    for line in [] if run_audit.problems is None else run_audit.problems.lines():
-        say_wrapped(line)
 
 
 def _print_top(frame: pd.DataFrame) -> None:

@@ -26,10 +26,11 @@ from gdw.audit.audit_files import (
     write_issues,
     write_noise_matrix,
 )
-from gdw.audit.data_rows import TEST, TRAINING, VERIFIED, TrainingRows, training_rows
+from gdw.audit.data_rows import CLEAN, TEST, TRAINING, VERIFIED, TrainingRows, training_rows
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import REMOVED, THRESHOLD, in_order_of_training, label_issues
 from gdw.audit.matrix import Cells, noise_cells
+from gdw.data.image_checks import without_broken
 from gdw.data.source import Source
 from gdw.errors import DataError, OutputError, shown
 from gdw.runs.run import ENCODER, Run, load
@@ -249,27 +250,25 @@ class RunAudit:
         """The examples of each part of the run, and notes on parts that cannot be read."""
         training = self._of_training_file(rows, self.evidence.numbers, self.evidence.given)
         sources, notes = {TRAINING: training}, []
-        for name, part in ((VERIFIED, self._verified), (TEST, self._test)):
+        clean = VERIFIED if self.run.data_config.verified else CLEAN
+        for name, part in ((clean, self._verified), (TEST, self._test)):
             try:
                 found = part(rows)
+                if found is not None and self.run.data_config.skip_broken:
+                    found = without_broken(found)
             except DataError as error:
                 notes.append(f"the {name} examples were not searched for near-duplicates: {error}")
-            else:
-                if found is not None and len(found):
-                    sources[name] = found
+                continue
+            if found is not None and len(found):
+                sources[name] = found
         return sources, tuple(notes)
 
     def _of_training_file(self, rows: TrainingRows, numbers: Any, labels: Any) -> Source:
         schema: Any = self.run.schema  # its types are texts
+        codes, places = np.array(labels, dtype=np.int64), np.array(numbers, dtype=np.int64)
+        names, columns, types = schema.label_names, schema.feature_columns, schema.column_types
         return Source(
-            schema.kind,
-            shown(rows.path),
-            schema.label_names,
-            np.array(labels, dtype=np.int64),
-            np.array(numbers, dtype=np.int64),
-            schema.feature_columns,
-            rows.rows,
-            schema.column_types,
+            schema.kind, shown(rows.path), names, codes, places, columns, rows.rows, types
         )
 
     def _verified(self, rows: TrainingRows) -> Source | None:

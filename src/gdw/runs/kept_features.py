@@ -42,4 +42,6 @@ class _Absent:
     """In place of the network, so that features that are not kept are not computed."""
 
     def __getattr__(self, name: str) -> Any:
-        raise RunError("they are no longer in the cache")
+        raise RunError(
+            "they are not in the cache any more (gdw predict RUN DATA --output FILE computes them again)"
+        )

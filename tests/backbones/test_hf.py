@@ -7,12 +7,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
-from tiny_models import save_bert, save_vit, tokenizer
 
 from gdw.backbones import load_backbone, of_module
 from gdw.backbones.names import kind_of
 from gdw.backbones.rebuilding import rebuilt
 from gdw.errors import ConfigError
+from tests.backbones.tiny_models import save_bert, save_vit, tokenizer
 
 transformers = pytest.importorskip("transformers")
 

@@ -2,12 +2,11 @@
 
 import copy
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tests.backbones.tiny_models import save_bert, save_vit, tokenizer
 from torch import nn
 
 import gdw
@@ -19,9 +18,6 @@ from gdw.errors import ConfigError, MissingDependencyError, RunError
 from gdw.models import lora
 from gdw.models.finetuned import build_finetuned, read_network, write_network
 from gdw.train.evaluation import predict_probabilities
-
-sys.path.append(str(Path(__file__).parents[1] / "backbones"))
-from tiny_models import save_bert, save_vit, tokenizer
 
 pytest.importorskip("transformers")
 

@@ -121,7 +121,7 @@ def load_timm(architecture: str, image_size: int | None, *, folder: Path | None 
         _require_timm_weights(timm, architecture, name)
     known = architecture if folder is None else f"local-dir:{folder}"
     options = _timm_options(timm, folder, architecture, image_size)
-    network = _create(timm, known, name, options)
+    network = _create(timm, known, name, options, image_size)
     settings = _settings(network)
     size = image_size or int(settings["input_size"][-1])
     crop = None if settings.get("crop_mode") == "squash" else float(settings["crop_pct"])
@@ -166,10 +166,20 @@ def _timm_options(
     return options
 
 
-def _create(timm: Any, known: str, name: str, options: Mapping[str, Any]) -> Any:
+def _create(timm: Any, known: str, name: str, options: Mapping[str, Any], size: int | None) -> Any:
     try:
         return timm.create_model(known, pretrained=True, num_classes=0, **options)
-    except DOWNLOAD_ERRORS as error:
+    except Exception as error:
+        reason = one_line(error)[:200]
+        if size is not None and "img_size" in options:
+            raise ConfigError(
+                f"backbone {name!r} does not accept images of {size} x {size} pixels ({reason}): choose "
+                "another image_size or backbone"
+            ) from error
+        if known.startswith("local-dir:"):
+            raise ConfigError(
+                f"backbone {name!r}: timm cannot load its folder ({reason}): copy the whole model again"
+            ) from error
         raise failed_download(name, error, "") from error
 
 

@@ -119,7 +119,7 @@ def _torchvision(
         )
     chosen = models.get_model_weights(architecture).DEFAULT
     try:
-        state = chosen.get_state_dict(progress=True, check_hash=True)
+        state = chosen.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except DOWNLOAD_ERRORS as error:
         raise _failed_download(name, error) from error
     load_matching(

@@ -167,6 +167,15 @@ def test_changed_copies_of_images_and_poor_images(tmp_path: Path) -> None:
     assert "images: 1 blank, 1 bright, 1 dark" in found.lines()
 
 
+def test_images_that_are_all_alike_are_no_copies_of_each_other() -> None:
+    rng = np.random.default_rng(0)
+    outline = np.asarray(photo(0).convert("L").resize((28, 28)), dtype=np.float64)
+    images = (outline + rng.normal(0, 8, (60, 28, 28))).clip(0, 255).astype(np.uint8)
+    images[41] = images[5] // 8 * 8
+    found = data_problems({"training": from_arrays(images, np.arange(60) % 2)})
+    assert pairs(found) == {("training", 5, "training", 41)}
+
+
 def test_what_all_images_have_in_common_is_no_problem() -> None:
     rng = np.random.default_rng(0)
     night = rng.integers(0, 40, (40, 12, 12), dtype=np.uint8)

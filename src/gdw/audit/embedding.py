@@ -15,13 +15,15 @@ from gdw.audit.nearest import Features
 from gdw.audit.outliers import outlier_scores
 from gdw.audit.pictures import Pictures, pictures
 from gdw.audit.spaces import (
+    APART_AS_PICTURES,
+    APART_BY_FEATURES,
     SAME_MEANING,
     SAME_NUMBERS,
     SAME_PICTURE,
     SAME_SUBJECT,
     SAME_WORDS,
     ArrayRows,
-    Judge,
+    Rule,
     Sparse,
     Standardised,
     near_duplicates,
@@ -40,15 +42,15 @@ class _Space:
 
     Attributes:
         rows: the features of each part.
-        threshold: see `near_duplicates`.
-        judge: of pairs that are similar in the features of a pretrained network, and the threshold for it.
+        rule: which pairs count.
+        with_features: which pairs count in the features of a pretrained network.
         shows_outliers: whether an example without similar ones is unusual.
         image_problem: of each training image.
     """
 
     rows: Mapping[str, Features]
-    threshold: float
-    judge: tuple[Judge, float] | None = None
+    rule: Rule
+    with_features: Rule | None = None
     shows_outliers: bool = False
     image_problem: NDArray[np.str_] | None = None
 
@@ -61,11 +63,10 @@ def compared(
     nothing = np.arange(0)
     found = [(nothing, nothing, nothing.astype(np.float32))]
     if space.rows:
-        pairs, near = near_duplicates(parts, space.rows, space.threshold)
+        pairs, near = near_duplicates(parts, space.rows, space.rule)
         found += pairs
         neighbours = near if space.shows_outliers else None
-    if features is not None and space.judge is not None:
-        judge, threshold = space.judge
+    if features is not None and space.with_features is not None:
         try:
             encoded = {name: features(source) for name, source in parts.sources.items()}
         except GDWError as error:
@@ -73,7 +74,7 @@ def compared(
         else:
             first = Standardised(encoded[parts.names[0]])
             rows = {name: first.like(part) for name, part in encoded.items()}
-            pairs, neighbours = near_duplicates(parts, rows, threshold, judge)
+            pairs, neighbours = near_duplicates(parts, rows, space.with_features)
             found += pairs
     scores = None if neighbours is None else outlier_scores(neighbours.similarity, _FEWEST)
     return DataProblems(Duplicates.of(parts, *found), scores, space.image_problem, notes)
@@ -87,16 +88,16 @@ def _space_of(parts: Parts) -> _Space:
         return _of_pictures(parts)
     first = Standardised(ArrayRows(training))
     rows = {name: first.like(ArrayRows(source)) for name, source in parts.sources.items()}
-    return _Space(rows, SAME_NUMBERS, shows_outliers=True)
+    return _Space(rows, Rule(SAME_NUMBERS, apart=APART_AS_PICTURES), shows_outliers=True)
 
 
 def _of_texts(parts: Parts) -> _Space:
     texts = [text for part in parts.sources.values() for text in part.texts(np.arange(len(part)))]
     words = text_rows(texts)
     if words is None:
-        return _Space({}, SAME_WORDS)
+        return _Space({}, Rule(SAME_WORDS))
     rows = {name: Sparse(words[parts.members(name)]) for name in parts.names}
-    return _Space(rows, SAME_WORDS, (same_meaning(words), SAME_MEANING))
+    return _Space(rows, Rule(SAME_WORDS), Rule(SAME_MEANING, same_meaning(words)))
 
 
 def _of_pictures(parts: Parts) -> _Space:
@@ -106,4 +107,6 @@ def _of_pictures(parts: Parts) -> _Space:
         np.concatenate([part.levels for part in small.values()]),
     )
     problem = every.problems()[: parts.training]
-    return _Space(small, SAME_PICTURE, (same_subject(every), SAME_SUBJECT), image_problem=problem)
+    alike = Rule(SAME_PICTURE, apart=APART_AS_PICTURES)
+    subject = Rule(SAME_SUBJECT, same_subject(every), apart=APART_BY_FEATURES)
+    return _Space(small, alike, subject, image_problem=problem)

@@ -18,6 +18,7 @@ ALL_PAIRS = 20_000
 
 _WIDTH = 128
 _PER_LANDMARK = 2_000
+_LANDMARKS = 3
 _MOST_IN_GROUP = 4 * _PER_LANDMARK
 _NUMBERS_AT_ONCE = 1 << 24
 _ROWS_AT_ONCE = 4_096
@@ -54,7 +55,7 @@ class Index:
     All rows are reduced to 128 numbers by a random projection, which keeps angles (Johnson and
     Lindenstrauss, 1984). It only finds candidates: their similarities are computed from all features. With
     at most `limit` base rows every pair is compared, in blocks (`sklearn.neighbors`). With more, N / 2,000
-    base rows are drawn as landmarks, and the pairs that share one of their two nearest landmarks are
+    base rows are drawn as landmarks, and the pairs that share one of their three nearest landmarks are
     compared, so that time grows as N, not as N².
 
     Args:
@@ -73,10 +74,10 @@ class Index:
         self._sketch = self._reduced(base)
         self._landmarks: Floats | None = None
         if len(base) > limit:
-            count = len(base) // _PER_LANDMARK + 2
+            count = len(base) // _PER_LANDMARK + _LANDMARKS
             drawn = generator(seed, "landmarks").choice(len(base), count, replace=False)
             self._landmarks = self._sketch[drawn]
-            self._groups = _nearest(self._landmarks, self._sketch, 2)
+            self._groups = _nearest(self._landmarks, self._sketch, _LANDMARKS)
 
     def search(self, queries: Features | None = None, *, k: int = K) -> Neighbours:
         """The neighbours of `queries`; by default those of the base rows, without themselves.
@@ -105,9 +106,9 @@ class Index:
         return np.concatenate(parts) if parts else np.empty((0, width or 1), dtype=np.float32)
 
     def _by_landmark(self, landmarks: Floats, sketch: Floats, k: int) -> Ints:
-        """`(Q, 2 k)`: for each of the two nearest landmarks of a query, the nearest base rows there."""
-        groups = self._groups if sketch is self._sketch else _nearest(landmarks, sketch, 2)
-        found = np.full((len(sketch), 2, k), -1, dtype=np.int64)
+        """`(Q, 3 k)`: for each of the three nearest landmarks of a query, the nearest base rows there."""
+        groups = self._groups if sketch is self._sketch else _nearest(landmarks, sketch, _LANDMARKS)
+        found = np.full((len(sketch), _LANDMARKS, k), -1, dtype=np.int64)
         for group in range(len(landmarks)):
             members = np.flatnonzero((self._groups == group).any(1))
             query, column = np.nonzero(groups == group)
@@ -116,7 +117,7 @@ class Index:
             if len(members) and len(query):
                 nearest = _nearest(self._sketch[members], sketch[query], k)
                 found[query, column] = np.where(nearest < 0, -1, members[nearest])
-        return found.reshape(len(sketch), 2 * k)
+        return found.reshape(len(sketch), _LANDMARKS * k)
 
     def _ranked(self, rows: Features, candidates: Ints, k: int) -> Neighbours:
         """The `k` most similar of the candidates `(Q, n)`, of which those that are -1 do not count."""

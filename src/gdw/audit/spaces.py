@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ SAME_PICTURE, SAME_WORDS, SAME_NUMBERS = 0.98, 0.9, 0.99
 SAME_SUBJECT, SAME_MEANING = 0.8, 0.85
 """From these similarities on two examples are near-duplicates, see docs/audit.md."""
 
+APART_AS_PICTURES, APART_BY_FEATURES = 0.25, 0.5
+"""See `Rule.apart`."""
+
+_EQUAL = 0.998
 _MARGIN = 2
 _AT_ONCE = 4_096
 _LEAST_CONTRAST = 4.0
@@ -106,16 +111,62 @@ class Sparse:
         return self._matrix[indices]
 
 
+@dataclass(frozen=True)
+class Rule:
+    """When two examples are near-duplicates.
+
+    Attributes:
+        threshold: from this similarity on a pair counts.
+        judge: the similarity of a pair; by default the cosine.
+        apart: the pair must also be closer than this share of the distance from either of its examples to
+            its tenth neighbour, where the distance is 1 minus the cosine; None: it need not. Many pictures of
+            trousers on white are alike without being copies; a copy is much nearer than all others. Pairs
+            that are equal but for rounding always count.
+    """
+
+    threshold: float
+    judge: Judge | None = None
+    apart: float | None = None
+
+    def pairs(
+        self,
+        one: NDArray[np.int64],
+        other: NDArray[np.int64],
+        near: Neighbours,
+        farthest: NDArray[np.float32] | None,
+    ) -> Pairs:
+        """The pairs that count.
+
+        Args:
+            one: `(Q,)`, the example of each query.
+            other: `(N,)`, the example of each base row.
+            near: the neighbours of the queries among the base rows.
+            farthest: `(N,)`, the distance of each base row to its last neighbour; None if it is not known.
+        """
+        least = self.threshold if self.judge is None else 2 * self.threshold - 1
+        query, column = np.nonzero((near.index >= 0) & (near.similarity >= least))
+        base, similarity = near.index[query, column], near.similarity[query, column]
+        if self.apart is not None:
+            reach = 1 - near.similarity[query, -1]
+            if farthest is not None:
+                reach = np.minimum(reach, farthest[base])
+            counts = (1 - similarity <= self.apart * reach) | (similarity >= _EQUAL)
+            query, base, similarity = query[counts], base[counts], similarity[counts]
+        if self.judge is not None:
+            similarity = self.judge(one[query], other[base], similarity)
+        counts = similarity >= self.threshold
+        return one[query[counts]], other[base[counts]], similarity[counts]
+
+
 def near_duplicates(
-    parts: Parts, rows: Mapping[str, Features], threshold: float, judge: Judge | None = None
+    parts: Parts, rows: Mapping[str, Features], rule: Rule
 ) -> tuple[list[Pairs], Neighbours]:
     """Pairs of near-duplicates in which at least one is a training example or the parts differ.
 
     Args:
         parts: the examples.
         rows: the features of each part.
-        threshold: from this similarity on a pair counts.
-        judge: of each pair; by default its similarity is the cosine.
+        rule: which pairs count.
 
     Returns:
         Pairs, some of them twice, and the nearest training examples of each training example.
@@ -123,32 +174,15 @@ def near_duplicates(
     first, *others = parts.names
     index = Index(rows[first])
     own = index.search()
-    found = [_pairs_above(parts, first, first, own, threshold, judge)]
+    farthest, training = 1 - own.similarity[:, -1], parts.members(first)
+    found = [rule.pairs(training, training, own, farthest)]
     for number, name in enumerate(others):
-        found.append(_pairs_above(parts, name, first, index.search(rows[name]), threshold, judge))
+        members = parts.members(name)
+        found.append(rule.pairs(members, training, index.search(rows[name]), farthest))
         for earlier in others[:number]:
             across = Index(rows[earlier]).search(rows[name])
-            found.append(_pairs_above(parts, name, earlier, across, threshold, judge))
+            found.append(rule.pairs(members, parts.members(earlier), across, None))
     return found, own
-
-
-def _pairs_above(
-    parts: Parts,
-    queries: str,
-    base: str,
-    neighbours: Neighbours,
-    threshold: float,
-    judge: Judge | None,
-) -> Pairs:
-    least = threshold if judge is None else 2 * threshold - 1
-    query, column = np.nonzero((neighbours.index >= 0) & (neighbours.similarity >= least))
-    one = parts.members(queries)[query]
-    other = parts.members(base)[neighbours.index[query, column]]
-    similarity = neighbours.similarity[query, column]
-    if judge is not None:
-        similarity = judge(one, other, similarity)
-    near = similarity >= threshold
-    return one[near], other[near], similarity[near]
 
 
 def same_meaning(words: Any) -> Judge:

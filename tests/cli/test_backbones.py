@@ -32,6 +32,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Backbone]:
         f"{choice}.packaged", lambda kind: f"fake:{kind}s" if kind in kinds.values() else None
     )
     monkeypatch.setattr(f"{choice}.kind_of", kinds.get)
+    monkeypatch.setattr(f"{choice}.located", lambda name: name)
     monkeypatch.setattr("gdw.backbones.names.require_available", lambda name: known[name])
     monkeypatch.setattr("gdw.backbones.loading.load_backbone", lambda name, **_: known[name])
     return known

@@ -30,6 +30,10 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown method": ((*TRAIN, "--method", "robst"), "Did you mean 'robust'?"),
     "unknown noise": ((*TRAIN, "--noise", "foo:1"), "unknown noise 'foo:1'"),
     "no data": (("train", "dta.csv", "--label", "label", "--output", "run"), "Did you mean 'data.csv'?"),
+    "unknown backbone": ((*TRAIN, "--backbone", "package:minlm"), "Did you mean 'package:minilm'?"),
+    "backbone of a table": (
+        (*TRAIN, "--finetune", "all"), "is for images or texts, and the data are a table"
+    ),
     "no label column": (("train", "data.csv", "--label", "lable", "--output", "run"), "no column 'lable'"),
     "no trusted column": ((*TRAIN, "--trusted", "okk"), "Did you mean 'ok'?"),
     "no meta file": ((*TRAIN, "--meta", "clean.csv"), "no file or folder 'clean.csv'"),

@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 _EXAMPLES = {"image": ("image", "images"), "text": ("text", "texts")}
 
 
-def introduce(training: Training, prepared: PreparedData, network: Any) -> None:
-    """Say what will be trained: the data, the method, the network, and how long."""
+def introduce(
+    training: Training, prepared: PreparedData, network: Any, *, announced: str = ""
+) -> None:
+    """Say what will be trained: the data, the method, the network, and how long.
+
+    The note on the backbone has been `announced` before its features were computed, if one process trains.
+    """
+    if training.note != announced:
+        say(training.note)
     for line in (
         *_about_data(training.config.data, prepared),
         *_without_verified(training, prepared),

@@ -129,8 +129,9 @@ def train(
         training.read()
     # Features have a display of their own.
     with nullcontext() if training.config.model.frozen else _waiting(passed.get("progress")):
-        if training.note:
-            say(training.note)
+        announced = training.note
+        if announced:
+            say(announced)
         before_import = time.perf_counter()
         # PyTorch takes seconds to import: the mistakes that users make come before.
         from gdw.train.before_training import StoppedInPreparation
@@ -140,7 +141,7 @@ def train(
         network = training.build_model(prepared)
     read = time.perf_counter()
     if training.is_first_process:
-        introduce(training, prepared, network)
+        introduce(training, prepared, network, announced=announced)
     try:
         result = training.fit(prepared, network, stop_after=stop_after)
     except StoppedInPreparation as stopped:

@@ -88,7 +88,8 @@ def wanted_backbone(estimator: Any) -> WantedBackbone:
     model = ModelConfig(name=estimator.model, backbone=name, **options)
     if model.uses_backbone:
         require_available(model.backbone)
-    return WantedBackbone(model, None if named else given)
+    progress = "auto" if estimator.progress else "none"
+    return WantedBackbone(model, None if named else given, progress)
 
 
 def _given(estimator: Any) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.backbones.names import kind_of, packaged
+from gdw.backbones.names import kind_of, packaged, parse
 from gdw.data.images import opened_image
 from gdw.data.source import Source
 from gdw.errors import ConfigError, DataError
@@ -82,6 +83,14 @@ def choose_backbone(
     return BackboneChoice(name, f"features: {name} (installed; --backbone none {instead})")
 
 
+def located(name: str) -> str:
+    """The name of a backbone, with the absolute path if it is a folder."""
+    parsed = parse(name)
+    if parsed.folder is None or not parsed.folder.exists():
+        return name
+    return str(replace(parsed, name=str(parsed.folder.resolve())))
+
+
 def seen_as(source: Source) -> str:
     """The kind of the data for a backbone: "image" for arrays of images too."""
     is_pixels = source.kind == "array" and source.array(np.arange(1)).ndim > 2
@@ -144,11 +153,12 @@ def _advice(model: ModelConfig, kind: str, installed: str | None, against: str) 
     if installed is not None:
         return f"{better}{installed} is installed: leave --model out"
     libraries = [name for name in _LIBRARIES[kind] if find_spec(name.replace("-", "_"))]
-    other = (
-        f"; installed now: {' and '.join(libraries)}, which download weights " if libraries else ""
-    )
-    named = f"(--backbone {_PREFIXES.get(libraries[0], libraries[0])}:NAME)" if libraries else ""
-    return f"{better}{EXTRA}, then the same command{other}{named}"
+    other = ""
+    if libraries:
+        prefix = _PREFIXES.get(libraries[0], libraries[0])
+        names = " and ".join(libraries)
+        other = f"; installed now: {names} (weights are downloaded: --backbone {prefix}:NAME)"
+    return f"{better}{EXTRA}, then the same command{other}"
 
 
 def is_worth_it(source: Source, image_size: int | None) -> bool:

@@ -26,23 +26,20 @@ SMALL = 64
 _OWN_MODEL = re.compile(r"auto|linear|mlp(:.*)?|wrn-?\d+-\d+|(cifar-)?resnet-?\d+")
 
 
-def is_surely_possible(config: RunConfig) -> bool:
-    """Whether no error of `require_possible` could come after a long time of reading."""
-    model = config.model
-    own = _OWN_MODEL.fullmatch(model.name) is not None and not model.pretrained
-    own = own and not model.needs_backbone
-    needs_package = config.training.method == "cleanlab"
-    return own and not needs_package and not config.data.add_clean
+def require_possible_early(config: RunConfig) -> None:
+    """Check what `require_possible` checks as far as it needs no PyTorch, before data are read.
 
-
-def require_possible(config: RunConfig) -> None:
-    """Check the method and the model, which needs PyTorch.
+    Where an error could still come after a long time of reading, everything is checked.
 
     Raises:
-        ConfigError, MissingDependencyError: they cannot be used.
+        ConfigError, MissingDependencyError: the method, the backbone or the model cannot be used.
     """
-    from gdw.models.build import require_buildable
+    _require_backbone(config)
+    if not _is_surely_possible(config):
+        require_possible(config)
 
+
+def _require_backbone(config: RunConfig) -> None:
     if config.model.uses_backbone:
         from gdw.backbones.names import require_available
 
@@ -51,6 +48,25 @@ def require_possible(config: RunConfig) -> None:
         raise MissingDependencyError(
             "--finetune lora needs peft, which is not installed: pip install 'gdw[text]' (or use head+norm)"
         )
+
+
+def _is_surely_possible(config: RunConfig) -> bool:
+    """Whether no error of `require_possible` could come after a long time of reading."""
+    model = config.model
+    own = _OWN_MODEL.fullmatch(model.name) is not None and not model.pretrained
+    needs_package = config.training.method == "cleanlab"
+    return own and not needs_package and not config.data.add_clean
+
+
+def require_possible(config: RunConfig) -> None:
+    """Check the method, the backbone and the model, which needs PyTorch.
+
+    Raises:
+        ConfigError, MissingDependencyError: they cannot be used.
+    """
+    _require_backbone(config)
+    from gdw.models.build import require_buildable
+
     training = config.training
     method = METHODS[training.method]
     method.check_installed()
@@ -60,6 +76,15 @@ def require_possible(config: RunConfig) -> None:
             f"method {training.method!r} trains on the clean examples already and add_clean would count "
             "them twice: leave add_clean (--add-clean) out"
         )
+
+
+def with_whole_path(config: RunConfig) -> RunConfig:
+    """A backbone in a folder by its whole path, because later commands may start elsewhere."""
+    if not config.model.uses_backbone:
+        return config
+    from gdw.runs.backbone_choice import located
+
+    return config.with_options(model={"backbone": located(config.model.backbone)})
 
 
 def backbone_for(config: RunConfig, source: Source, *, choose: bool) -> tuple[str, str]:

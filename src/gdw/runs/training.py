@@ -18,11 +18,12 @@ from gdw.runs.config import RunConfig
 from gdw.runs.network import (
     backbone_for,
     build_network,
-    is_surely_possible,
     network_files,
     network_name,
     recommended_options,
     require_possible,
+    require_possible_early,
+    with_whole_path,
 )
 from gdw.runs.prepare import prepare, read
 from gdw.runs.prepared_data import FINGERPRINT, PreparedData, Sources, save_fingerprint, with_rows
@@ -111,8 +112,7 @@ class Training(ShortRepr):
         with self._released_on_error():
             self._continue()
             self._claim()
-            if not is_surely_possible(self.config):
-                require_possible(self.config)
+            require_possible_early(self.config)
             self._sources = self._read()
 
     def _read(self) -> Sources:
@@ -156,7 +156,8 @@ class Training(ShortRepr):
         return prepared
 
     def _continue(self) -> None:
-        """Take from the run that is resumed what was chosen for its data."""
+        """Take from the run that is resumed what was chosen for its data; a folder gets its whole path."""
+        self._set(with_whole_path(self.config))
         if self._resume and self.config.leaves_choices:
             self._set(self.config.continuing(Run(self.output, resume=True).config))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -42,11 +41,10 @@ class GridProgress:
         self._running: dict[Cell, float] = {}
         all_cells = list(cells)
         self._total = len(all_cells)
-        self._seconds = {
-            cell: float(folder.result(cell)["seconds"])
-            for cell in all_cells
-            if folder.state(cell) == "done"
-        }
+        self._taken = TakenTimes()
+        for cell in all_cells:
+            if folder.state(cell) == "done":
+                self._taken.add(cell, float(folder.result(cell)["seconds"]))
 
     def cell_started(self, cell: Cell) -> None:
         self._waiting.remove(cell)
@@ -62,7 +60,7 @@ class GridProgress:
             self._log(f"{place}: failed: {self._folder.failure(cell)}")
             return
         result = self._folder.result(cell)
-        self._seconds[cell] = result["seconds"]
+        self._taken.add(cell, result["seconds"])
         self._log(
             f"{place}: {result['accuracy']:.1%} ({duration(result['seconds'])}{self._comma_left()})"
         )
@@ -82,38 +80,59 @@ class GridProgress:
     def seconds_left(self) -> float | None:
         """The seconds until the last cell ends, from the times of the cells that are done.
 
-        A cell takes as long as those with the same data and method; else as those of its method, scaled by
-        how slow its data are; else as those of its data, or as all. None when no cell is done or left.
+        None when no cell is done or left.
         """
-        if not self._seconds or not (self._waiting or self._running):
+        if self._taken.is_empty or not (self._waiting or self._running):
             return None
         now = self._clock()
         running = [
-            max(0.0, self._expected(cell) - (now - began))
+            max(0.0, self._taken.expected(cell) - (now - began))
             for cell, began in list(self._running.items())
         ]
-        waiting = [self._expected(cell) for cell in list(self._waiting)]
+        waiting = [self._taken.expected(cell) for cell in list(self._waiting)]
         # No cell is divided between jobs: the longest one bounds the time.
         return max([(sum(waiting) + sum(running)) / self._jobs, *waiting, *running])
 
-    def _expected(self, cell: Cell) -> float:
-        same = self._mean(data=cell.data, method=cell.method)
-        if same is not None:
-            return same
-        overall = statistics.fmean(self._seconds.values())
-        of_data, of_method = self._mean(data=cell.data), self._mean(method=cell.method)
-        if of_data is not None and of_method is not None and overall > 0:
-            return of_data * of_method / overall
-        return next((mean for mean in (of_method, of_data) if mean is not None), overall)
 
-    def _mean(self, **axes: str) -> float | None:
-        """The mean seconds of the cells that are done and have these values; None if there are none."""
-        seconds = [
-            taken
-            for cell, taken in list(self._seconds.items())
-            if all(getattr(cell, axis) == value for axis, value in axes.items())
-        ]
-        return statistics.fmean(seconds) if seconds else None
+class TakenTimes:
+    """The mean times of the cells that are done, by data and method; as fast for thousands of cells."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str | None, str | None], tuple[float, int]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._sums
+
+    def add(self, cell: Cell, seconds: float) -> None:
+        """A cell is done."""
+        for data in (cell.data, None):
+            for method in (cell.method, None):
+                total, count = self._sums.get((data, method), (0.0, 0))
+                self._sums[data, method] = total + seconds, count + 1
+
+    def expected(self, cell: Cell) -> float:
+        """How long `cell` will take, if any cell is done.
+
+        As long as those with the same data and method; else as those of its method, scaled by how slow its
+        data are; else as those of its data, or as all.
+        """
+        same, of_data, of_method, overall = (
+            self._mean(data, method)
+            for data, method in (
+                (cell.data, cell.method),
+                (cell.data, None),
+                (None, cell.method),
+                (None, None),
+            )
+        )
+        if same is None and of_data is not None and of_method is not None and overall:
+            return of_data * of_method / overall
+        return next(mean for mean in (same, of_method, of_data, overall) if mean is not None)
+
+    def _mean(self, data: str | None, method: str | None) -> float | None:
+        total, count = self._sums.get((data, method), (0.0, 0))
+        return total / count if count else None
 
 
 def duration(seconds: float) -> str:

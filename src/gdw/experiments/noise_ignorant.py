@@ -7,12 +7,10 @@ from collections.abc import Callable
 from typing import Annotated
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from gdw.experiments.contenders import Contender, Features, Fitted, Labels, Probabilities
 from gdw.options import Count, Number, Whole
-from gdw.reweight.preparation import all_but, stratified_folds
 
 _Strength = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
 
@@ -32,6 +30,10 @@ class NIERM(Contender):
     max_steps: Count = Field(100, description="Largest number of steps of L-BFGS.")
 
     def fit(self, X: Features, y: Labels, *, num_classes: int, seed: int) -> Fitted:
+        import torch
+
+        from gdw.reweight.preparation import all_but, stratified_folds
+
         left_out = np.zeros((len(self.strengths), len(y), num_classes))
         for part in stratified_folds(torch.from_numpy(y), self.folds, seed=seed):
             inside = all_but(part, len(y)).numpy()

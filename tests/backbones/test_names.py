@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -166,3 +167,43 @@ def test_checks_do_not_import_torch():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+class TestHub:
+    """What the Hub answers, without a network."""
+
+    @pytest.fixture
+    def answer(self, monkeypatch):
+        hub = pytest.importorskip("huggingface_hub")
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        monkeypatch.setattr(names, "find_spec", lambda module: object())
+
+        def set_files(**sizes):
+            files = [
+                SimpleNamespace(rfilename=name.replace("_", "."), size=size)
+                for name, size in sizes.items()
+            ]
+            found = SimpleNamespace(siblings=files)
+            monkeypatch.setattr(hub.HfApi, "model_info", lambda *a, **k: found)
+
+        return set_files
+
+    def test_a_model_with_safetensors_is_taken(self, answer):
+        answer(config_json=100, model_safetensors=91_000_000, pytorch_bin=91_000_000)
+        require_available("hf:a/b")
+
+    def test_pickled_weights_are_refused(self, answer):
+        answer(config_json=100, pytorch_bin=91_000_000)
+        with pytest.raises(
+            ConfigError, match=r"no safetensors, only pickled weights \(pytorch.bin\)"
+        ):
+            require_available("hf:a/b")
+
+    def test_only_what_is_wanted_counts(self):
+        from gdw.backbones.hub import _is_wanted, size_in_words
+
+        wanted = [
+            _is_wanted(n) for n in ("model.safetensors", "onnx/model.json", "x.bin", "1_P/c.json")
+        ]
+        assert wanted == [True, False, False, True]
+        assert (size_in_words(90_868_376), size_in_words(0)) == (" (91 MB)", "")

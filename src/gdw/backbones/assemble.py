@@ -58,26 +58,32 @@ def _width(name: str, kind: str, module: nn.Module, settings: Mapping[str, Any])
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     try:
         with torch.inference_mode():
-            features: object = module(example.to(device))
+            features: Any = module(example.to(device))
     except _REFUSALS as error:
         advice = "choose another image_size or backbone" if kind == "image" else "choose another"
         raise ConfigError(
             f"backbone {name!r} does not accept {taken} ({one_line(error)[:200]}): {advice}"
         ) from error
-    if (
-        not isinstance(features, Tensor)
-        or features.dim() != 2
-        or len(features) != 2
-        or not features.shape[1]
-        or not features.is_floating_point()
-    ):
-        found = (
-            f"a tensor of shape {tuple(features.shape)}"
-            if isinstance(features, Tensor)
-            else f"a {type(features).__name__}"
-        )
+    if not _is_features(features):
         raise ConfigError(
             f"backbone {name!r} has no features: expected a floating-point tensor (2, F) for two examples, "
-            f"found {found}; choose a network for classification"
+            f"found {_found(features)}; choose a network for classification"
         )
     return int(features.shape[1])
+
+
+def _is_features(found: Any) -> bool:
+    """Whether a network returned features for two examples."""
+    return (
+        isinstance(found, Tensor)
+        and found.shape[:1] == (2,)
+        and found.dim() == 2
+        and found.shape[1] > 0
+        and found.is_floating_point()
+    )
+
+
+def _found(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a tensor of shape {tuple(value.shape)}"
+    return f"a {type(value).__name__}"

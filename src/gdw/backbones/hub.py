@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def _sizes(repository: str, name: str) -> int:
     if is_offline():
         raise _unreachable(repository, name, "HF_HUB_OFFLINE is set", "")
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
         found = HfApi().model_info(repository, files_metadata=True, timeout=_SECONDS)
@@ -98,29 +99,27 @@ def _sizes(repository: str, name: str) -> int:
         raise ConfigError(
             f"{repository!r} is neither a folder nor a name of the Hub: expected a folder or 'user/model'"
         ) from error
-    except (OSError, HfHubHTTPError) as error:
-        raise _unreachable(repository, name, one_line(error), "") from error
     except Exception as error:
         raise _unreachable(repository, name, one_line(error), "") from error
     return _require_weights(found.siblings or [], repository)
 
 
 def _require_weights(files: list[Any], repository: str) -> int:
+    """How many bytes of the files of a repository are wanted; `ConfigError` if no weights are among them."""
     names = [str(file.rfilename) for file in files]
-    if not any(name.endswith(".safetensors") for name in names):
-        pickled = next((name for name in names if name.endswith((".bin", ".pt"))), None)
-        raise ConfigError(
-            f"huggingface.co/{repository} has no safetensors"
-            + (f", only pickled weights ({pickled}), which can run code" if pickled else "")
-            + ": choose another model, or convert it (save_pretrained of transformers) into a folder"
-        )
-    from fnmatch import fnmatch
+    if any(name.endswith(".safetensors") for name in names):
+        return sum(file.size or 0 for file in files if _is_wanted(file.rfilename))
+    pickled = next((name for name in names if name.endswith((".bin", ".pt"))), None)
+    only = f", only pickled weights ({pickled}), which can run code" if pickled else ""
+    raise ConfigError(
+        f"huggingface.co/{repository} has no safetensors{only}: choose another model, or convert it "
+        "(save_pretrained of transformers) into a folder"
+    )
 
-    return sum(
-        file.size or 0
-        for file in files
-        if any(fnmatch(file.rfilename, pattern) for pattern in _WANTED)
-        and not any(fnmatch(file.rfilename, pattern) for pattern in _UNWANTED)
+
+def _is_wanted(name: str) -> bool:
+    return any(fnmatch(name, one) for one in _WANTED) and not any(
+        fnmatch(name, one) for one in _UNWANTED
     )
 
 

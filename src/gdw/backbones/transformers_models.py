@@ -115,14 +115,14 @@ def text_limit(folder: Path, model: Any) -> int:
     """The largest number of tokens of a text: that of the tokenizer and the model, at most 512."""
     from gdw.backbones.folders import read_json
 
-    config = model.config
-    limits = [LONGEST, read_json(folder / "tokenizer_config.json").get("model_max_length")]
-    positions = getattr(config, "max_position_embeddings", None)
-    if isinstance(positions, int) and positions > 0:
-        # RoBERTa and its relatives count positions from the padding token on.
-        table = dict(model.named_parameters()).get("embeddings.position_embeddings.weight")
-        offset = getattr(config, "pad_token_id", 0) + 1 if _counts_from_padding(model) else 0
-        limits += [positions - offset if table is not None else positions]
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if isinstance(positions, int) and _counts_from_padding(model):
+        positions -= pad_token(model) + 1
+    limits = [
+        LONGEST,
+        read_json(folder / "tokenizer_config.json").get("model_max_length"),
+        positions,
+    ]
     return int(min(limit for limit in limits if isinstance(limit, int | float) and limit > 0))
 
 
@@ -133,6 +133,7 @@ def drop_pooler(model: Any) -> None:
 
 
 def _counts_from_padding(model: Any) -> bool:
+    """RoBERTa and its relatives count positions from the padding token on."""
     embeddings = getattr(model, "embeddings", None)
     return getattr(embeddings, "padding_idx", None) is not None
 

@@ -150,7 +150,7 @@ def test_a_damaged_file_is_computed_anew_with_a_word(
     assert work.computed == rows
     require_right(photos, encoder)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "damaged" in line]
-    assert line.startswith(f"note: {path} is damaged (")
+    assert line.startswith(f"gdw: note: {path} is damaged (")
     assert line.endswith("): its features are computed anew")
     assert fitted(photos)[1].computed == 0
 
@@ -163,11 +163,26 @@ def test_without_a_place_for_the_cache_features_are_kept_for_the_command(
     encoder, work = fitted(photos, "lines")
     require_right(photos, encoder)
     assert work.computed == MANY
-    (note,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note")]
+    (note,) = [
+        line for line in capsys.readouterr().err.splitlines() if line.startswith("gdw: note")
+    ]
     assert (
         "Not a directory: features are kept for this command only; set GDW_CACHE to a folder"
         in note
     )
+
+
+def test_a_cache_that_is_read_only_is_read(
+    photos: Source, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fitted(photos.select(np.arange(40)))
+    known = shards()
+    monkeypatch.setattr(store.os, "access", lambda folder, mode: False)
+    encoder, work = fitted(photos, "lines")
+    assert work.computed == MANY - 40
+    require_right(photos, encoder)
+    assert shards() == known
+    assert "Permission denied: features are kept for this command only" in capsys.readouterr().err
 
 
 def test_a_disk_that_is_or_becomes_full(

@@ -128,7 +128,7 @@ class BackboneEncoder(ShortRepr):
         if rows is None:
             rows = self._rows(source)
             for note in self._note_on_cut(rows):
-                self._reporter().say(f"note: {note} ({source.origin})")
+                self._reporter().say(f"gdw: note: {note} ({source.origin})")
         inputs = FeatureInputs(rows, self.mean, self.scale)
         limit = memory_share() if self.memory_limit is None else self.memory_limit
         return inputs.in_memory() if rows.size <= limit else inputs

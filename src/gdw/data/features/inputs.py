@@ -52,12 +52,13 @@ class FeatureRows:
 
     def __getitem__(self, indices: NDArray[np.int64]) -> Features:
         """The rows of the examples at `indices` `(B,)`, float32 `(B, V, F)`."""
-        shard_of, row_of = self._shard[indices], self._row[indices]
-        out = np.empty((*shard_of.shape, self._width), dtype=np.float32)
-        for k in np.unique(shard_of):
-            here = shard_of == k
-            out[here] = self._shards[k].rows[row_of[here]]
-        return out
+        shard_of, row_of = self._shard[indices].ravel(), self._row[indices].ravel()
+        out = np.empty((len(shard_of), self._width), dtype=np.float32)
+        order = np.argsort(shard_of, kind="stable")
+        cuts = np.flatnonzero(np.diff(shard_of[order])) + 1
+        for here in np.split(order, cuts) if len(order) else ():
+            out[here] = self._shards[shard_of[here[0]]].rows[row_of[here]]
+        return out.reshape(-1, self._shard.shape[1], self._width)
 
 
 class FeatureInputs:

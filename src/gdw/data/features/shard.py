@@ -116,7 +116,9 @@ class Shard:
         """The features `(n, F)`, mapped from the file."""
         if self._rows is None:
             assert self.path is not None, "rows in memory are given"
-            self._rows = np.memmap(self.path, np.float32, "r", self._offset, self.shape)
+            # As a plain array: the class of NumPy for maps takes its time for each selection.
+            mapped = np.memmap(self.path, np.float32, "r", self._offset, self.shape)
+            self._rows = np.asarray(mapped)
         return self._rows
 
     def __getstate__(self) -> dict[str, Any]:

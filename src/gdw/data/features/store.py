@@ -156,6 +156,8 @@ class FeatureStore:
         self._needed = 4 * rows * self.width
         try:
             self._describe()
+            if not os.access(self.folder, os.W_OK):
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES))
             free = shutil.disk_usage(self.folder).free
         except OSError as error:
             self._without_disk(_reason(error, self.folder))
@@ -204,7 +206,9 @@ class FeatureStore:
             raise OutputError(0, why, str(reason.filename)) from reason
         if self.folder not in _told:
             _told.add(self.folder)
-            self._say(f"note: {reason.fact}: features are kept for this command only; {remedy}")
+            self._say(
+                f"gdw: note: {reason.fact}: features are kept for this command only; {remedy}"
+            )
 
     def _index(self) -> tuple[Digests, NDArray[np.int32], NDArray[np.int32]]:
         """All digests in ascending order, and the shard and row of each."""
@@ -232,7 +236,7 @@ class FeatureStore:
         return None
 
     def _forget(self, path: Path, reason: str) -> None:
-        self._say(f"note: {shown(path)} is damaged ({reason}): its features are computed anew")
+        self._say(f"gdw: note: {shown(path)} is damaged ({reason}): its features are computed anew")
         try:
             path.unlink(missing_ok=True)
         except OSError:  # A cache that is only read stays as it is.

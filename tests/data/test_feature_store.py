@@ -17,8 +17,10 @@ import pytest
 import torch
 
 from gdw.data import Encoder, fit_encoder, load
-from gdw.data.features import store
+from gdw.data.encode.backbone import raw_examples
+from gdw.data.features import extraction, store
 from gdw.data.features.cache_folder import cache_folder, features_folder
+from gdw.data.features.reporting import Reporter
 from gdw.data.features.shard import Shard
 from gdw.data.source import Source
 from gdw.errors import OutputError
@@ -227,3 +229,17 @@ def test_the_folder_of_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "local"))
     assert cache_folder() == tmp_path / "local" / "gdw"
+
+
+def test_processes_that_train_together_begin_apart_and_write_often(
+    photos: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extraction, "ROWS", 2000)
+    for name, value in (("WORLD_SIZE", "3"), ("LOCAL_WORLD_SIZE", "3"), ("RANK", "1")):
+        monkeypatch.setenv(name, value)
+    encoder, work = fitted(photos)
+    require_right(photos, encoder)
+    assert work.computed == MANY
+    assert len(shards()) == MANY // 2, "60 // (8 * 3) is the size of a batch"
+    keys = extraction.Request(raw_examples(photos, {})).keys(Reporter()).ravel()
+    assert extraction._once(np.arange(MANY), keys)[0] == MANY // 3

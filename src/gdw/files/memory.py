@@ -60,8 +60,13 @@ def memory_share() -> int:
     This is half of the free memory, divided by the number of local processes. The other half is for the
     model, its gradients and further sets.
     """
+    return free_memory() // 2 // local_processes()
+
+
+def local_processes() -> int:
+    """How many processes of this machine work together on one training."""
     processes = os.environ.get("LOCAL_WORLD_SIZE") or os.environ.get("WORLD_SIZE") or "1"
-    return free_memory() // 2 // max(1, int(processes))
+    return max(1, int(processes))
 
 
 def usable_cores() -> int:

@@ -22,11 +22,13 @@ from gdw.data.features.shard import Features
 from gdw.data.features.store import FeatureStore
 from gdw.data.features.views import keys_of_views, view
 from gdw.errors import DataError, counted
-from gdw.files.memory import usable_cores
+from gdw.files.memory import local_processes, usable_cores
 from gdw.seeding import generator
 
 # A shard is written after so many rows or seconds, whatever comes first: more would be lost by a kill.
 ROWS, SECONDS = 2000, 20.0
+# Processes that train together share the work: each writes so many shards, and looks so often, in seconds.
+_PARTS, _OFTEN = 8, 0.5
 # The examples that a thread reads at a time for their digests.
 _CHUNK = 256
 # The seconds between two looks for the features that other processes have computed.
@@ -149,9 +151,9 @@ def find_or_compute(
 def _once(items: Items, keys: Digests) -> Items:
     """One item for each key, in their order. Each of several processes begins at another place."""
     _, first = np.unique(keys[items], return_index=True)
-    processes, rank = (int(os.environ.get(name) or 0) for name in ("WORLD_SIZE", "RANK"))
+    rank = int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0)
     chosen: Items = items[np.sort(first)]
-    return np.roll(chosen, -(rank * len(chosen) // max(1, processes)))
+    return np.roll(chosen, -(rank * len(chosen) // local_processes()))
 
 
 class _Computation:
@@ -169,6 +171,7 @@ class _Computation:
         self._backbone, self._reporter = backbone, reporter
         self._waiting: list[tuple[Items, Features, NDArray[np.bool_]]] = []
         self._written = time.monotonic()
+        self._rows, self._between_looks = ROWS, _BETWEEN_LOOKS
 
     def run(self, items: Items, known: int) -> None:
         """Compute and keep them. What is done is kept too when this is interrupted.
@@ -179,6 +182,9 @@ class _Computation:
         """
         more = f" by {self._backbone.name}" + (f" ({known:,} in the cache)" if known else "")
         self._reporter.begin(f"features of {self._request.noun}", len(items), more=more)
+        if local_processes() > 1:
+            self._rows = min(ROWS, max(1, len(items) // (_PARTS * local_processes())))
+            self._between_looks = _OFTEN
         done = 0
         try:
             with NetworkAtWork(self._backbone, self._store.precision) as network:
@@ -226,7 +232,7 @@ class _Computation:
         """The items batch by batch, without those that another process computes in the meantime."""
         looked = time.monotonic()
         while len(items):
-            if time.monotonic() - looked > _BETWEEN_LOOKS:
+            if time.monotonic() - looked > self._between_looks:
                 looked = time.monotonic()
                 if self._store.refresh():
                     left = self._store.find(self._keys[items]).missing
@@ -238,7 +244,7 @@ class _Computation:
 
     def _is_due(self) -> bool:
         rows = sum(len(batch) for batch, _, _ in self._waiting)
-        return rows >= ROWS or time.monotonic() - self._written >= SECONDS
+        return rows >= self._rows or time.monotonic() - self._written >= SECONDS
 
     def _flush(self) -> None:
         """Keep what is computed as one shard."""

@@ -17,7 +17,7 @@ from gdw.backbones.backbone import Backbone
 from gdw.data.features.shard import Features
 from gdw.data.features.store import Precision
 from gdw.errors import ModelError
-from gdw.files.memory import usable_cores
+from gdw.files.memory import local_processes, usable_cores
 
 # One thread for each batch is faster than several threads for one layer. Beyond this number they would wait
 # for the interpreter's lock.
@@ -65,7 +65,7 @@ class NetworkAtWork:
         self._backbone = backbone
         self.device = fastest_device()
         given = int(os.environ.get("OMP_NUM_THREADS") or 0)
-        cores = given if given > 0 else usable_cores()
+        cores = given if given > 0 else max(1, usable_cores() // local_processes())
         self.workers = max(1, min(cores, _MOST_WORKERS))
         self.batch_size = _BATCH_ON_CPU if self.device.type == "cpu" else _BATCH_ON_GPU
         self._threads_of_layer = max(1, cores // self.workers)

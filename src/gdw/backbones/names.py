@@ -178,7 +178,7 @@ def _require(modules: Iterable[str], name: str, install: str) -> None:
     if missing:
         raise MissingDependencyError(
             f"backbone {name!r} needs {missing[0]}, which is not installed: pip install {install}"
-            " (or leave it out with --backbone none)"
+            " (or train with --backbone none)"
         )
 
 

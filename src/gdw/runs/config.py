@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias
 
@@ -248,10 +248,8 @@ class RunConfig(ShortRepr):
     @property
     def leaves_choices(self) -> bool:
         """Whether an option that can be chosen for the data was not passed."""
-        return not (
-            self.training.model_fields_set.issuperset(CHOSEN)
-            and self.model.model_fields_set.issuperset(_CHOSEN_OF_MODEL)
-        )
+        autos = (getattr(self.model, name) == "auto" for name in _CHOSEN_OF_MODEL)
+        return any(autos) or not self.training.model_fields_set.issuperset(CHOSEN)
 
     def continuing(self, earlier: RunConfig) -> RunConfig:
         """A copy that takes from the run that it continues what was chosen for the data.
@@ -260,8 +258,16 @@ class RunConfig(ShortRepr):
             earlier: the configuration of that run.
         """
         return self.with_options(
-            model=_not_given(self.model, earlier.model, _CHOSEN_OF_MODEL),
-            training=_not_given(self.training, earlier.training, CHOSEN),
+            model={
+                name: getattr(earlier.model, name)
+                for name in _CHOSEN_OF_MODEL
+                if getattr(self.model, name) == "auto"
+            },
+            training={
+                name: getattr(earlier.training, name)
+                for name in CHOSEN
+                if name not in self.training.model_fields_set
+            },
         )
 
     def conflicts(self, earlier: RunConfig) -> list[str]:
@@ -287,8 +293,3 @@ def _same_place(one: str | None, other: str | None) -> bool:
 def _given(options: Options) -> dict[str, Any]:
     """The options that were passed."""
     return {name: getattr(options, name) for name in options.model_fields_set}
-
-
-def _not_given(options: Options, earlier: Options, names: Iterable[str]) -> dict[str, Any]:
-    """Of the options `names`, those that were not passed, as they were `earlier`."""
-    return {n: getattr(earlier, n) for n in names if n not in options.model_fields_set}

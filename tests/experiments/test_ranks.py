@@ -51,7 +51,7 @@ def test_the_table_of_ranks(tmp_path: Path) -> None:
     assert titles[0] == "Test accuracy, %"
     table = next(t for t in group_tables(results, group) if t.title == "Mean ranks over 7 settings")
     assert table.header == (
-        "method", "mean rank", "mean Test accuracy, %", "first in", "worst against a, points",
+        "method", "mean rank", "mean test accuracy, %", "first in", "worst against a, points",
     )  # fmt: skip
     # The mean over the settings of 90.1 − 10 × rank − 0.1 i, with the mean of i 3.
     assert [[entry.text for entry in row] for row in table.rows] == [

@@ -68,7 +68,7 @@ def rank_table(results: Results, group: Group, *, measure: str) -> Table | None:
         for method, rank in ranking.ranks.items()
     ]
     worst = () if plain is None else (f"worst against {title(plain)}, points",)
-    header = ("method", "mean rank", f"mean {measure}", "first in", *worst)
+    header = ("method", "mean rank", f"mean {measure[:1].lower()}{measure[1:]}", "first in", *worst)
     name = f"Mean ranks over {ranking.test.settings} settings"
     return Table(name, header, tuple(rows), _note(ranking.test, seen=plain is not None))
 

@@ -121,6 +121,15 @@ class TestLora:
         assert len([name for name in trained_names(model) if "lora_A" in name]) == 2
         assert model(torch.zeros(2, 3, 6, 6, dtype=torch.uint8)).shape == (2, 2)
 
+    def test_a_network_that_reads_its_layers_says_so(self):
+        class Reads(nn.Sequential):
+            def forward(self, images):
+                return super().forward(images)[:, :, :: self[0].stride[0], 0].flatten(1)
+
+        backbone = of_module(Reads(nn.Conv2d(3, 4, 2)), kind="image", image_size=4)
+        with pytest.raises(ConfigError, match=r"does not run with the layers of LoRA \(.*'stride'"):
+            build_finetuned(backbone, 2, "lora", seed=0)
+
     def test_a_network_without_layers_says_so(self):
         backbone = of_module(
             nn.Sequential(nn.AvgPool2d(2), nn.Flatten()), kind="image", image_size=4

@@ -49,12 +49,10 @@ def assembled(
 
 def _width(name: str, kind: str, module: nn.Module, settings: Mapping[str, Any]) -> int:
     """The number of features that the network returns for two small examples."""
-    if kind == "image":
-        size = settings["image_size"]
-        example = torch.zeros(2, size, size, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
-        taken = f"images of {size} x {size} pixels"
-    else:
-        example, taken = torch.tensor([[0, 0], [0, -1]]), "tokens"
+    example = example_input(kind, settings)
+    taken = (
+        "tokens" if kind == "text" else f"images of {example.shape[2]} x {example.shape[3]} pixels"
+    )
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     try:
         with torch.inference_mode():
@@ -70,6 +68,14 @@ def _width(name: str, kind: str, module: nn.Module, settings: Mapping[str, Any])
             f"found {_found(features)}; choose a network for classification"
         )
     return int(features.shape[1])
+
+
+def example_input(kind: str, settings: Mapping[str, Any]) -> Tensor:
+    """Two examples as a preprocessing with these settings gives them."""
+    if kind == "text":
+        return torch.tensor([[0, 0], [0, -1]])
+    size = settings["image_size"]
+    return torch.zeros(2, size, size, 3, dtype=torch.uint8).permute(0, 3, 1, 2)
 
 
 def _is_features(found: Any) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, one_line
 from gdw.files.documents import Document
 
 if TYPE_CHECKING:
@@ -72,7 +72,26 @@ def build_finetuned(
         ConfigError: the backbone has no parts of that kind.
         MissingDependencyError: "lora" needs peft, which is not installed.
     """
-    return _built(backbone.module, backbone.width, backbone.name, num_classes, finetune, seed)
+    model = _built(backbone.module, backbone.width, backbone.name, num_classes, finetune, seed)
+    if finetune == "lora":
+        _try_once(model, backbone)
+    return model
+
+
+def _try_once(model: Finetuned, backbone: Backbone) -> None:
+    """Run the network: some read the settings of layers that LoRA has replaced."""
+    from gdw.backbones.assemble import example_input
+
+    example = example_input(backbone.kind, backbone.preprocessing.settings)
+    device = next(model.parameters()).device
+    try:
+        with torch.no_grad():
+            model.backbone(example.to(device))
+    except (AttributeError, RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"backbone {backbone.name!r} does not run with the layers of LoRA ({one_line(error)[:150]}): use "
+            "finetune 'head+norm' or 'all'"
+        ) from error
 
 
 def write_network(folder: Path, backbone: Backbone, finetune: Finetune) -> None:

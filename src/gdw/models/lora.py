@@ -55,7 +55,8 @@ def require_peft() -> None:
 
 def _is_extended(layer: nn.Module) -> bool:
     # The weights of subclasses of linear layers are often read directly, without a call of the layer.
-    if type(layer) is nn.Linear:
+    # Conv1D is the linear layer of GPT-2 in transformers.
+    if type(layer) is nn.Linear or type(layer).__name__ == "Conv1D":
         return True
     if not isinstance(layer, nn.Conv2d) or layer.groups > 1:
         return False

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
+from sklearn.datasets import load_digits
 
 from gdw.audit.data_problems import DataProblems, data_problems
 from gdw.data import from_arrays, load
@@ -174,6 +175,15 @@ def test_images_that_are_all_alike_are_no_copies_of_each_other() -> None:
     images[41] = images[5] // 8 * 8
     found = data_problems({"training": from_arrays(images, np.arange(60) % 2)})
     assert pairs(found) == {("training", 5, "training", 41)}
+
+
+def test_images_of_few_pixels_are_copies_only_if_they_are_equal() -> None:
+    scans = load_digits().images[:400]
+    problems = data_problems(
+        {"training": from_arrays(np.concatenate([scans, scans[7:8]]), np.arange(401) % 2)}
+    )
+
+    assert pairs(problems) == {("training", 7, "training", 400)}
 
 
 def test_what_all_images_have_in_common_is_no_problem() -> None:

@@ -17,6 +17,7 @@ from gdw.audit.pictures import Pictures, pictures
 from gdw.audit.spaces import (
     APART_AS_PICTURES,
     APART_BY_FEATURES,
+    EQUAL,
     SAME_MEANING,
     SAME_NUMBERS,
     SAME_PICTURE,
@@ -105,8 +106,11 @@ def _of_pictures(parts: Parts) -> _Space:
     every = Pictures(
         np.concatenate([part.small for part in small.values()]),
         np.concatenate([part.levels for part in small.values()]),
+        np.concatenate([part.sides for part in small.values()]),
     )
     problem = every.problems()[: parts.training]
-    alike = Rule(SAME_PICTURE, apart=APART_AS_PICTURES)
+    # Of few pixels, many are alike in two different images.
+    least = EQUAL if every.are_coarse else SAME_PICTURE
+    alike = Rule(least, apart=APART_AS_PICTURES)
     subject = Rule(SAME_SUBJECT, same_subject(every), apart=APART_BY_FEATURES)
     return _Space(small, alike, subject, image_problem=problem)

@@ -36,10 +36,12 @@ class Pictures:
         small: uint8 `(N, 256)`, the image in grey, resized to 16 × 16 pixels whatever its shape.
         levels: float32 `(N, 2)`, how dark the darkest and how bright the brightest pixels are, without the
             most extreme percent: from 0 (black) to 255 (white). NaN if the image cannot be read.
+        sides: int64 `(N,)`, the shorter side of the image in pixels; 0 if it cannot be read.
     """
 
     small: NDArray[np.uint8]
     levels: NDArray[np.float32]
+    sides: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.small)
@@ -50,6 +52,11 @@ class Pictures:
         pixels -= pixels.mean(axis=1, keepdims=True)
         contrast = pixels.std(axis=1, keepdims=True)
         return np.where(contrast < _LEAST_CONTRAST, 0, pixels)
+
+    @property
+    def are_coarse(self) -> bool:
+        """Whether most images have fewer pixels than a small copy."""
+        return bool(np.median(self.sides) < SIDE) if len(self) else False
 
     def problems(self) -> NDArray[np.str_]:
         """`(N,)`, what is wrong with each image: "blank", "dark", "bright", "unreadable", or nothing.
@@ -76,18 +83,20 @@ def pictures(source: Source) -> Pictures:
     """
     small = np.zeros((len(source), SIDE * SIDE), dtype=np.uint8)
     levels = np.full((len(source), 2), np.nan, dtype=np.float32)
+    sides = np.zeros(len(source), dtype=np.int64)
     white = _white(source) if source.kind == "array" else 255.0
 
     def read(start: int) -> None:
         for i in range(start, min(start + _AT_ONCE, len(source))):
             picture = _picture(source, i, white)
             if picture is not None:
+                sides[i] = min(picture.size)
                 small[i], levels[i] = _measured(picture)
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for _ in pool.map(read, range(0, len(source), _AT_ONCE)):
             pass
-    return Pictures(small, levels)
+    return Pictures(small, levels, sides)
 
 
 def _white(source: Source) -> float:

@@ -24,7 +24,9 @@ SAME_SUBJECT, SAME_MEANING = 0.8, 0.85
 APART_AS_PICTURES, APART_BY_FEATURES = 0.25, 0.5
 """See `Rule.apart`."""
 
-_EQUAL = 0.998
+EQUAL = 0.998
+"""From this similarity on two pictures are equal but for rounding."""
+
 _MARGIN = 2
 _AT_ONCE = 4_096
 _LEAST_CONTRAST = 4.0
@@ -150,7 +152,7 @@ class Rule:
             reach = 1 - near.similarity[query, -1]
             if farthest is not None:
                 reach = np.minimum(reach, farthest[base])
-            counts = (1 - similarity <= self.apart * reach) | (similarity >= _EQUAL)
+            counts = (1 - similarity <= self.apart * reach) | (similarity >= EQUAL)
             query, base, similarity = query[counts], base[counts], similarity[counts]
         if self.judge is not None:
             similarity = self.judge(one[query], other[base], similarity)

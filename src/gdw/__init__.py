@@ -11,7 +11,18 @@ from gdw._lazy import lazy
 from gdw._version import __version__
 
 if TYPE_CHECKING:
-    from gdw import audit, data, functional, hypergradient, models, report, reweight, runs, train
+    from gdw import (
+        audit,
+        backbones,
+        data,
+        functional,
+        hypergradient,
+        models,
+        report,
+        reweight,
+        runs,
+        train,
+    )
     from gdw.errors import GDWError
     from gdw.estimator import GDWClassifier
     from gdw.reweight import GDW, L2RW, MetaWeightNet, Plain, Robust, StepResult
@@ -34,6 +45,7 @@ _HOME = {
 }
 _MODULES = (
     "audit",
+    "backbones",
     "data",
     "functional",
     "hypergradient",
@@ -57,6 +69,7 @@ __all__ = [
     "Trainer",
     "__version__",
     "audit",
+    "backbones",
     "data",
     "functional",
     "hypergradient",

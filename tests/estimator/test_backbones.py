@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 from typing import Any
 
@@ -53,6 +54,16 @@ def test_images_become_features_of_views(X: Any, views: int, shape: tuple[int, .
     assert model.score(X, LABELS) == 1.0
 
 
+def test_images_may_be_the_bytes_of_files() -> None:
+    files = []
+    for pixels in PIXELS:
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, format="PNG")
+        files.append(file.getvalue())
+    model = classifier(backbone=image_backbone(), epochs=2).fit(files, LABELS)
+    np.testing.assert_array_equal(model.predict_proba(PIXELS), model.predict_proba(files))
+
+
 def test_a_pickle_has_the_head_and_a_module_of_the_user() -> None:
     own = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
     for backbone in (image_backbone(), own):
@@ -60,6 +71,14 @@ def test_a_pickle_has_the_head_and_a_module_of_the_user() -> None:
         restored = pickle.loads(pickle.dumps(model))
         new = PIXELS[::-1] // 2  # Nothing of them is in the cache.
         np.testing.assert_array_equal(restored.predict_proba(new), model.predict_proba(new))
+
+
+def test_a_pickle_has_weights_in_any_order_in_memory() -> None:
+    layer = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    own = nn.Sequential(layer, nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = classifier(backbone=own, finetune="head+norm", epochs=1).fit(PIXELS, LABELS)
+    restored = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(restored.predict_proba(PIXELS), model.predict_proba(PIXELS))
 
 
 def test_clone_and_search() -> None:

@@ -121,6 +121,29 @@ class TestLora:
         assert len([name for name in trained_names(model) if "lora_A" in name]) == 2
         assert model(torch.zeros(2, 3, 6, 6, dtype=torch.uint8)).shape == (2, 2)
 
+    def test_convolutions_of_other_classes_become_plain_where_they_are(self):
+        class Padded(nn.Conv2d):
+            def __init__(self, *sizes, image_size=None, **options):
+                super().__init__(*sizes, **options)
+                assert image_size is not None
+
+        class Standardised(nn.Conv2d):
+            def forward(self, images):
+                return super().forward(images) / self.weight.std()
+
+        network = nn.Sequential(
+            Padded(3, 4, 1, stride=2, image_size=6),
+            Standardised(4, 4, 1),
+            Padded(4, 4, 3, image_size=6),
+            nn.Flatten(),
+        )
+        images = torch.randint(0, 256, (2, 3, 6, 6), dtype=torch.uint8)
+        backbone = of_module(network, kind="image", image_size=6)
+        before = backbone.module(images)
+        model = build_finetuned(backbone, 2, "lora", seed=0)
+        assert len([name for name in trained_names(model) if "lora_A" in name]) == 1
+        torch.testing.assert_close(model.backbone(images), before, rtol=0, atol=0)
+
     def test_a_network_that_reads_its_layers_says_so(self):
         class Reads(nn.Sequential):
             def forward(self, images):

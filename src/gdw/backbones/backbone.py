@@ -65,7 +65,19 @@ class Backbone(ShortRepr):
     architecture: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def features(self, raw: Sequence[Any]) -> Tensor:
-        """The features of B images of Pillow or B texts, float32 `(B, F)`, on the CPU."""
+        """The features of B images or B texts, float32 `(B, F)`, on the CPU.
+
+        Args:
+            raw: texts; or images of Pillow, files of images, or uint8 arrays `(H, W)` or `(H, W, 3)`.
+
+        Raises:
+            DataError: `raw` is one text or one image, or is not what the backbone takes.
+        """
+        from gdw.backbones.raw_examples import as_pictures, as_texts
+
         device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
+        examples = as_texts(raw) if self.kind == "text" else as_pictures(raw)
+        if not examples:
+            return torch.empty(0, self.width)
         with torch.inference_mode():
-            return self.module(self.preprocessing(raw).to(device)).float().cpu()  # type: ignore[no-any-return]
+            return self.module(self.preprocessing(examples).to(device)).float().cpu()  # type: ignore[no-any-return]

@@ -119,9 +119,10 @@ def network_to_bytes(network: nn.Module) -> bytes:
     """The parameters and buffers of `network` as safetensors, a format that holds no code."""
     from safetensors.torch import save
 
-    # Tied tensors are written twice: the format has no sharing.
+    # Tied tensors are written twice: the format has no sharing, and no other order in memory.
+    rows_first = {"memory_format": torch.contiguous_format}
     return save(
-        {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+        {name: t.detach().cpu().clone(**rows_first) for name, t in network.state_dict().items()}
     )
 
 

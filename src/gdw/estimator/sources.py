@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ORIGIN = "X"
+_LOOKED_AT = 100
 _TEXT, _REMEDY = (
     "give it alone as text (X['...']), or ",
     "encode it yourself (numbers: X.to_numpy())",
@@ -103,7 +104,7 @@ def text_source(texts: Sequence[str | None]) -> Source:
 
 
 def picture_source(pictures: Sequence[Any]) -> Source:
-    """Images of Pillow, files of images, uint8 arrays `(H, W)` or `(H, W, 3)`, mappings of `datasets`."""
+    """Images of Pillow, files or their bytes, uint8 arrays `(H, W[, 3])`, mappings of `datasets`."""
     return _whole(_PictureRows(pictures), "image", ("image",))
 
 
@@ -113,9 +114,12 @@ def image_source(images: Any) -> Source:
 
 
 def are_image_files(texts: Sequence[Any]) -> bool:
-    """Whether texts are names of files of images."""
+    """Whether `texts` are names of files of images, or the bytes of such files."""
     import pyarrow as pa
 
+    contents = [content for content in texts if isinstance(content, bytes)][:_LOOKED_AT]
+    if contents:
+        return holds_images(pa.chunked_array([pa.array(contents, pa.large_binary())]))
     names = [text for text in texts if isinstance(text, str) and text.isprintable()]
     return bool(names) and holds_images(pa.chunked_array([pa.array(names, pa.large_string())]))
 

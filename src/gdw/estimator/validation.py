@@ -140,7 +140,7 @@ def _is_pictures(X: Any) -> bool:
     if not _is_sequence(X):
         return False
     first = next((value for value in X if value is not None), None)
-    if isinstance(first, str):
+    if isinstance(first, (str, bytes)):
         return are_image_files(X)
     return is_picture(first) or is_encoded_picture(first) or _differ_in_size(X, first)
 

@@ -68,9 +68,7 @@ def test_longer_texts_are_cut_and_counted(bert):
     tokens, cut = preprocessing.tokenised(["a " * 14, "a " * 15, "a"])
     assert ([len(one) for one in tokens], cut) == ([16, 16, 3], 1)
     assert tokens[1][-1] == tokens[0][-1] == 3
-    assert (
-        preprocessing.note(1, 3) == "1 of 3 texts are longer than 16 tokens; the rest is not read"
-    )
+    assert preprocessing.note(1, 3) == "1 of 3 texts is longer than 16 tokens: the rest is not used"
 
 
 def test_a_classifier_gives_its_encoder(tmp_path, bert):
@@ -144,6 +142,14 @@ def test_weights_that_do_not_fit_are_named(bert, tmp_path):
     with pytest.raises(ConfigError, match=r"transformers cannot load|do not fit") as caught:
         load_backbone(str(folder))
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
+    folder = save_bert(tmp_path / "m")
+    for file in folder.glob("*token*"):
+        file.unlink()
+    with pytest.raises(ConfigError, match=r"has no tokenizer.*knows no word.*save one there"):
+        load_backbone(str(folder), kind="text")
 
 
 def test_damaged_weights_are_one_line(tmp_path):

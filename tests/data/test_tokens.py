@@ -1,16 +1,18 @@
 """Tokens of texts: batches of different lengths, in whole, selected and joined inputs."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
 import torch
 
+from gdw.backbones.preprocess_texts import TextPreprocessing
 from gdw.data import load
 from gdw.data.encode.encoder import load_encoder
 from gdw.data.encode.tokens import TokenEncoder, TokenInputs
 from gdw.data.examples import Examples, JoinedInputs
-from gdw.errors import RunError
+from gdw.errors import MissingDependencyError, RunError
 
 ROWS = [[5, 6, 7], [8], [9, 1], [], [2, 3, 4, 5]]
 
@@ -43,8 +45,6 @@ def test_joined_tokens_are_filled_up():
 @pytest.fixture
 def encoder(tmp_path):
     tokenizers = pytest.importorskip("tokenizers")
-    from gdw.backbones.preprocess_texts import TextPreprocessing
-
     words = tokenizers.models.WordLevel({"?": 0, "a": 1, "b": 2}, unk_token="?")
     tokenizer = tokenizers.Tokenizer(words)
     tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
@@ -56,13 +56,19 @@ def encoder(tmp_path):
 
 def test_long_texts_are_cut_and_counted(encoder):
     fitted, source = encoder
-    assert fitted.notes == ("1 of 3 texts are longer than 4 tokens; the rest is not read",)
+    assert fitted.notes == ("1 of 3 texts is longer than 4 tokens: the rest is not used",)
     assert fitted.encode(source)[[0, 1, 2]].tolist() == [
         [1, 2, 1, 2],
         [2, -1, -1, -1],
         [1, 0, -1, -1],
     ]
     assert fitted.input_shape == (4,)
+
+
+def test_a_missing_library_of_tokens_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tokenizers", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'gdw\[text\]'"):
+        TextPreprocessing("{}", 4)(["a"])
 
 
 def test_an_encoder_is_loaded_with_its_tokenizer(encoder, tmp_path):

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gdw.backbones.backbone import PADDING
+from gdw.errors import MissingDependencyError
 from gdw.files.representation import ShortRepr
 
 
@@ -54,13 +55,17 @@ class TextPreprocessing(ShortRepr):
 
     def note(self, cut: int, total: int) -> str:
         """The line for the user on `cut` of `total` texts that are longer than the limit."""
-        return (
-            f"{cut:,} of {total:,} texts are longer than {self.limit} tokens; the rest is not read"
-        )
+        verb = "is" if cut == 1 else "are"
+        return f"{cut:,} of {total:,} texts {verb} longer than {self.limit} tokens: the rest is not used"
 
     @cached_property
     def _fitted(self) -> Any:
-        from tokenizers import Tokenizer
+        try:
+            from tokenizers import Tokenizer
+        except ImportError as error:
+            raise MissingDependencyError(
+                "texts of this backbone need tokenizers, which is not installed: pip install 'gdw[text]'"
+            ) from error
 
         tokenizer = Tokenizer.from_str(self.tokenizer)
         tokenizer.no_padding()

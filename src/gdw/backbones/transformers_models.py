@@ -101,6 +101,9 @@ def tokenizer_json(folder: Path, name: str) -> str:
     try:
         with _quiet():
             found = auto.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            # Without files, transformers builds one that knows no word.
+            if len(found.get_vocab()) <= len(found.all_special_ids):
+                raise ValueError("it knows no word")
         backend: Any = found.backend_tokenizer
     except Exception as error:
         raise ConfigError(

@@ -88,7 +88,8 @@ class CUFIT(InstanceWeighted):
 
     def state_dict(self) -> dict[str, Any]:
         probe = None if self._probe is None else self._probe.state_dict()
-        middle, shape = self._intermediate.state_dict(), self._shape
+        middle = self._intermediate.state_dict()
+        shape = None if self._shape is None else list(self._shape)
         return {**super().state_dict(), "middle": middle, "probe": probe, "shape": shape}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -97,7 +98,8 @@ class CUFIT(InstanceWeighted):
         if state["probe"] is None:
             return
         if self._probe is None:
-            self._shape = state["shape"]
+            shape = state["shape"]
+            self._shape = None if shape is None else (shape[0], shape[1])
             self._probe = self._new_probe()
         self._probe.load_state_dict(state["probe"])
 

@@ -89,7 +89,7 @@ class CUFIT(InstanceWeighted):
     def state_dict(self) -> dict[str, Any]:
         probe = None if self._probe is None else self._probe.state_dict()
         middle = self._intermediate.state_dict()
-        shape = None if self._shape is None else list(self._shape)
+        shape = None if self._shape is None else torch.tensor(self._shape)
         return {**super().state_dict(), "middle": middle, "probe": probe, "shape": shape}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -99,7 +99,7 @@ class CUFIT(InstanceWeighted):
             return
         if self._probe is None:
             shape = state["shape"]
-            self._shape = None if shape is None else (shape[0], shape[1])
+            self._shape = None if shape is None else (int(shape[0]), int(shape[1]))
             self._probe = self._new_probe()
         self._probe.load_state_dict(state["probe"])
 

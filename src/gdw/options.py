@@ -171,4 +171,5 @@ def _choices(name: str, options: type[Options]) -> list[str]:
 
 
 def _listed(fields: Iterable[str]) -> str:
-    return " Known options: " + ", ".join(fields) + "."
+    known = " Known options: " + ", ".join(fields) + "."
+    return known + " Those of a method go into method_options." * ("method_options" in fields)

@@ -261,6 +261,7 @@ def test_features_find_copies_with_another_word_and_texts_about_something_else(
     assert np.isnan(alone.columns["outlier_score"]).all()
     found = data_problems({"training": source}, features=meanings)
     assert pairs(found) == {("training", 8, "training", len(SENTENCES))}
+    assert len(repr(found)) < 250
     scores = found.columns["outlier_score"]
     assert scores.argmax() == len(rows) - 1
     assert np.flatnonzero(found.columns["is_outlier"]).tolist() == [len(rows) - 1]

@@ -32,6 +32,7 @@ def test_images_in_any_form_have_the_same_features(backbone, tmp_path):
     same = backbone.features([np.asarray(picture) for picture in grey])
     torch.testing.assert_close(same, backbone.features(grey), rtol=0, atol=0)
     assert backbone.features([]).shape == (0, 192)
+    assert "\n" not in repr(backbone)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from gdw.train import TrainConfig
         ),
         ({"precision": 16}, "precision: expected '32', 'bf16' or '64', found '16'"),
         ({"learning_rate": 1}, "unknown training option 'learning_rate'. Known options: method, "),
+        ({"hypergradient": "head"}, "Those of a method go into method_options"),
         ({"epoch": 3}, "unknown training option 'epoch'. Did you mean 'epochs'?"),
         ({"method": "gwd"}, "unknown method 'gwd'.*Did you mean 'gdw'?"),
         (

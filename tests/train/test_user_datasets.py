@@ -132,6 +132,30 @@ def test_several_inputs_reach_the_model_by_name_and_texts_do_not() -> None:
         trained(given)
 
 
+def test_a_pair_of_columns_and_labels_is_what_a_tokenizer_returns() -> None:
+    tokens, mask = [[1, 2, i] for i in range(8)], [[1, 1, 0]] * 8
+    columns = {"input_ids": tokens, "attention_mask": mask}
+    items = [
+        {"input_ids": t, "attention_mask": m, "label": i % 3}
+        for i, (t, m) in enumerate(zip(tokens, mask, strict=True))
+    ]
+    labels = np.arange(8) % 3
+    rows = list(range(8))
+    (expected, y), (found, z) = (
+        as_dataset(d, "train").__getitems__(rows)[:2] for d in (items, (columns, labels))
+    )
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[key], found[key]) for key in columns)
+    assert torch.equal(y, z)
+    arrays = {key: np.array(value) for key, value in columns.items()}
+    again = as_dataset((arrays, labels.tolist()), "train").__getitems__(rows)[0]
+    assert torch.equal(again["input_ids"], found["input_ids"])
+    with pytest.raises(
+        DataError, match=r"train: X has .* than y, which has 5: 'input_ids' 8, 'att"
+    ):
+        as_dataset((columns, labels[:5]), "train")
+
+
 def test_the_third_value_is_left_out_if_it_is_the_row_number() -> None:
     numbered = Items(lambda x, y, i: (x, y, i))
     for given in (numbered, Subset(numbered, list(range(60)))):

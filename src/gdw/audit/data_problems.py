@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from gdw.audit.data_rows import TEST, Ints, Pairs, Parts, equal_rows
 from gdw.data.source import Source
 from gdw.errors import counted
+from gdw.files.representation import ShortRepr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,8 +48,8 @@ class Leak(NamedTuple):
     examples: int
 
 
-@dataclass(frozen=True, eq=False)
-class Duplicates:
+@dataclass(frozen=True, eq=False, repr=False)
+class Duplicates(ShortRepr):
     """Pairs of near-duplicates.
 
     Attributes:
@@ -117,8 +118,8 @@ class Duplicates:
             yield (*line, f"{similarity:.4f}", "true" if self.differ[i] else "false")
 
 
-@dataclass(frozen=True, eq=False)
-class DataProblems:
+@dataclass(frozen=True, eq=False, repr=False)
+class DataProblems(ShortRepr):
     """What is wrong with N training examples of a run.
 
     Attributes:

@@ -58,7 +58,7 @@ class Backbone(ShortRepr):
 
     name: str
     kind: BackboneKind
-    module: nn.Module
+    module: nn.Module = field(repr=False)
     preprocessing: Preprocessing
     width: int
     fingerprint: str

@@ -22,6 +22,8 @@ _TABLES = ("pandas", "polars", "pyarrow")
 def as_known_dataset(data: Any, name: str) -> Examples | UserDataset:
     """`Examples` of a pair `(X, y)`, or the `UserDataset` of a map-style data set or a list of items.
 
+    In a pair, X may be a mapping of columns, the keywords of the model: what a tokenizer returns.
+
     Raises:
         DataError: `data` is none of these; or the values of a pair are not numbers, or differ in length.
     """
@@ -30,6 +32,8 @@ def as_known_dataset(data: Any, name: str) -> Examples | UserDataset:
     if type(data) is Subset and (whole := _subset_of_examples(data)) is not None:
         return whole
     if isinstance(data, (tuple, list)) and not _is_list_of_items(data):
+        if len(data) == 2 and isinstance(data[0], Mapping):
+            return UserDataset(_items_of_columns(data[0], data[1], name), name)
         return as_examples(data, name)
     if not _is_map_style(data):
         raise DataError(
@@ -49,6 +53,18 @@ def _subset_of_examples(data: Subset[Any]) -> Examples | None:
 def _is_list_of_items(data: Any) -> bool:
     """Whether a list holds examples such as `(x, y)`; a list of two is a pair."""
     return isinstance(data, list) and len(data) > 2 and isinstance(data[0], (tuple, Mapping))
+
+
+def _items_of_columns(columns: Mapping[Any, Any], targets: Any, name: str) -> list[Any]:
+    """The examples of a pair of columns, such as what a tokenizer returns, and targets."""
+    lengths = {str(key): len(values) for key, values in columns.items()}
+    unlike = [f"{key!r} {length:,}" for key, length in lengths.items() if length != len(targets)]
+    if unlike:
+        raise DataError(
+            f"{name}: X has rows in other numbers than y, which has {len(targets):,}: {', '.join(unlike)}"
+        )
+    inputs = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    return [(row, target) for row, target in zip(inputs, targets, strict=True)]
 
 
 def _is_map_style(data: Any) -> bool:

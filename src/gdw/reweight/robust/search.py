@@ -9,8 +9,8 @@
    predictions are pooled, again calibrated on the clean examples, and EM gives the T and π to train with.
 4. Wrong labels that follow the example, not its class, deserve less: `q ∝ p(k|x) / ρ_k · π_k · T[k, given]^τ`
    with the τ that the given labels themselves tell (`gdw.functional.dependence`).
-5. The exponent b of the models of step 3 tells how reliable they were, and so how reliable the model in
-   training will be: `β = τ · clip(2b − 1, 0, 1)`. It decides its own targets to that degree.
+5. The exponent a of the models of step 3 tells how reliable they were, and so how reliable the model in
+   training will be: `β = τ · clip(2a − 1, 0, 1)`. It decides its own targets to that degree.
 6. An example whose label is confidently contradicted, and whose q is not sure of another class, counts β
    times. At most as many examples as q holds for wrong are treated so.
 

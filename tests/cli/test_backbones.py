@@ -183,6 +183,10 @@ def test_what_is_chosen_for_the_data_is_written_down(
             ("--views", 2, "--finetune", "all"),
             "views are of features that do not change: leave views",
         ),
+        (
+            ("--backbone", "fake:images", "--augment", "standard"),
+            "--augment changes pixels in each epoch, and features are computed once: leave",
+        ),
     ],
 )
 def test_options_that_contradict_each_other(
@@ -197,6 +201,15 @@ def test_options_that_contradict_each_other(
     [line] = done.stderr.splitlines()
     assert message in line
     assert not Path("run").exists()
+
+
+def test_a_backbone_does_not_count_words(
+    gdw: Run, fakes: dict[str, Backbone], texts: tuple[str, ...]
+) -> None:
+    words = ("--backbone", "fake:texts", "--max-words", 9)
+    done = gdw("train", *texts, *words, "--output", "run")
+    assert done.exit_code == 2
+    assert "--max-words counts words, and a backbone reads texts by tokens" in done.stderr
 
 
 def test_a_backbone_for_a_table_is_refused(gdw: Run, fakes: dict[str, Backbone]) -> None:

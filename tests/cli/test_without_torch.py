@@ -34,6 +34,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "backbone of a table": (
         (*TRAIN, "--finetune", "all"), "is for images or texts, and the data are a table"
     ),
+    "no weights": ((*TRAIN, "--weights", "w.pt"), "no weights file at w.pt"),
     "no label column": (("train", "data.csv", "--label", "lable", "--output", "run"), "no column 'lable'"),
     "no trusted column": ((*TRAIN, "--trusted", "okk"), "Did you mean 'ok'?"),
     "no meta file": ((*TRAIN, "--meta", "clean.csv"), "no file or folder 'clean.csv'"),

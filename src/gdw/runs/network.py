@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdw.errors import ConfigError, MissingDependencyError
+from gdw.errors import ConfigError, MissingDependencyError, shown
 from gdw.reweight.registry import METHODS
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def require_possible_early(config: RunConfig) -> None:
         ConfigError, MissingDependencyError: the method, the backbone or the model cannot be used.
     """
     _require_backbone(config)
+    _require_weights(config.model)
     if not _is_surely_possible(config):
         require_possible(config)
 
@@ -47,6 +48,13 @@ def _require_backbone(config: RunConfig) -> None:
     if config.model.finetune == "lora" and find_spec("peft") is None:
         raise MissingDependencyError(
             "--finetune lora needs peft, which is not installed: pip install 'gdw[text]' (or use head+norm)"
+        )
+
+
+def _require_weights(model: ModelConfig) -> None:
+    if model.weights is not None and not Path(model.weights).is_file():
+        raise ConfigError(
+            f"no weights file at {shown(model.weights)}: expected a .safetensors or PyTorch file"
         )
 
 
@@ -102,6 +110,7 @@ def backbone_for(config: RunConfig, source: Source, *, choose: bool) -> tuple[st
         return "none", ""
     from gdw.runs.backbone_choice import choose_backbone
 
+    _require_heeded(config, source.kind)
     data, against = config.data, ""
     if config.training.augment != "none" and source.kind == "image":
         against = "--augment changes pixels"
@@ -110,6 +119,23 @@ def backbone_for(config: RunConfig, source: Source, *, choose: bool) -> tuple[st
     return choose_backbone(
         config.model, source, choose=choose, against=against, image_size=data.image_size
     )
+
+
+def _require_heeded(config: RunConfig, kind: str) -> None:
+    """Refuse options of data that a backbone would ignore."""
+    model, data = config.model, config.data
+    counts_words = data.max_words != type(data).model_fields["max_words"].default
+    if kind == "text" and model.needs_backbone and counts_words:
+        raise ConfigError(
+            "--max-words counts words, and a backbone reads texts by tokens of its own: leave it out, "
+            "or use --backbone none"
+        )
+    pixels_change = config.training.augment != "none" and kind == "image"
+    if pixels_change and model.needs_backbone and model.finetune == "none":
+        raise ConfigError(
+            "--augment changes pixels in each epoch, and features are computed once: leave it out, use "
+            "--views 4, or train the backbone too (--finetune all)"
+        )
 
 
 def recommended_options(config: RunConfig, prepared: PreparedData) -> dict[str, dict[str, Any]]:

@@ -36,8 +36,9 @@ lint: $(TOOLS)
 types: $(TOOLS)
 	$(RUN) mypy
 
+# One worker for each core; each takes the next test that is left.
 unit: $(TOOLS)
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses auto
 
 # Damaged files without end: `make fuzz SEED=...` repeats a run.
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')

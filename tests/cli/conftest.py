@@ -40,8 +40,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def gdw(here: Path) -> Run:
-    """Call the command in that folder: `gdw("train", "data.csv", ...)`."""
+def gdw(here: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Call the command in that folder, without a terminal: `gdw("train", "data.csv", ...)`."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     runner = CliRunner()
 
     def run(*words: object) -> Result:

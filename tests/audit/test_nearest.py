@@ -84,7 +84,7 @@ def test_few_rows(rows: int) -> None:
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_equal_rows(value: float, limit: int) -> None:
     rows = np.full((50, 6), value, dtype=np.float32)
-    found = Index(Standardised(rows), limit=limit).search(k=4)
+    found = Index(Standardised.fit(rows), limit=limit).search(k=4)
     assert np.isfinite(found.similarity).all()
     assert (outlier_scores(found.similarity, 3) == 0).all()
 
@@ -92,7 +92,7 @@ def test_equal_rows(value: float, limit: int) -> None:
 def test_columns_count_by_how_far_they_are_from_usual() -> None:
     rows = drawn(40) * np.array([1e4, *[1] * 11], dtype=np.float32) + 1e5
     rows[:, 5] = 3.0
-    scaled = Standardised(rows)[np.arange(40)]
+    scaled = Standardised.fit(rows)[np.arange(40)]
     np.testing.assert_allclose(scaled.std(0), [*[1] * 5, 0, *[1] * 6], atol=1e-2)
     np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-2)
 

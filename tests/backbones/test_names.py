@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from gdw.backbones import hub as own_hub
 from gdw.backbones import names
 from gdw.backbones.names import kind_of, packaged, parse, require_available
 from gdw.errors import ConfigError, MissingDependencyError
@@ -177,6 +178,7 @@ class TestHub:
         hub = pytest.importorskip("huggingface_hub")
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
         monkeypatch.setattr(names, "find_spec", lambda module: object())
+        own_hub._sizes.cache_clear()
 
         def set_files(**sizes):
             files = [

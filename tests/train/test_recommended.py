@@ -13,7 +13,7 @@ from gdw.train.recommended import CHOSEN, Inputs, chosen_options, recommended
 @pytest.mark.parametrize("inputs", get_args(Inputs))
 @pytest.mark.parametrize("examples", [20, 2_000, 2_000_000])
 def test_the_trainer_takes_what_is_recommended(inputs: Inputs, examples: int) -> None:
-    options = recommended(inputs, examples=examples, width=384, classes=10, finetune="all")
+    options = recommended(inputs, examples=examples, width=384, finetune="all")
     assert set(options) <= set(CHOSEN)
     assert 1 < TrainConfig(**options).epochs <= 80
 
@@ -21,7 +21,7 @@ def test_the_trainer_takes_what_is_recommended(inputs: Inputs, examples: int) ->
 @pytest.mark.parametrize("inputs", get_args(Inputs))
 def test_more_examples_need_fewer_epochs(inputs: Inputs) -> None:
     sizes = [100, 1_000, 10_000, 100_000]
-    epochs = [recommended(inputs, examples=n, width=384, classes=10)["epochs"] for n in sizes]
+    epochs = [recommended(inputs, examples=n, width=384)["epochs"] for n in sizes]
     assert epochs == sorted(epochs, reverse=True)
     assert epochs[0] > epochs[-1]
 
@@ -38,7 +38,7 @@ def test_more_examples_need_fewer_epochs(inputs: Inputs) -> None:
     ],
 )
 def test_what_was_given_stays(given: dict[str, object], left_out: set[str]) -> None:
-    best = recommended("features", examples=1_000, width=384, classes=3)
+    best = recommended("features", examples=1_000, width=384)
     assert chosen_options(given, best) == {k: v for k, v in best.items() if k not in left_out}
     assert TrainConfig(**{**given, **chosen_options(given, best)}).epochs
 

@@ -73,7 +73,7 @@ def compared(
         except GDWError as error:
             notes += (f"the features of the pretrained network were not used: {error}",)
         else:
-            first = Standardised(encoded[parts.names[0]])
+            first = Standardised.fit(encoded[parts.names[0]])
             rows = {name: first.like(part) for name, part in encoded.items()}
             pairs, neighbours = near_duplicates(parts, rows, space.with_features)
             found += pairs
@@ -87,7 +87,7 @@ def _space_of(parts: Parts) -> _Space:
         return _of_texts(parts)
     if training.kind == "image" or training.array(np.arange(min(1, len(training)))).ndim > 2:
         return _of_pictures(parts)
-    first = Standardised(ArrayRows(training))
+    first = Standardised.fit(ArrayRows(training))
     rows = {name: first.like(ArrayRows(source)) for name, source in parts.sources.items()}
     return _Space(rows, Rule(SAME_NUMBERS, apart=APART_AS_PICTURES), shows_outliers=True)
 

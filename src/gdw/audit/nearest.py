@@ -98,7 +98,7 @@ class Index:
         return self._ranked(rows, _each_once(found), k)
 
     def _reduced(self, rows: Features) -> Floats:
-        parts = [unit(rows[block]) for block in _blocks(len(rows), _ROWS_AT_ONCE)]
+        parts = [unit(rows[block]) for block in blocks(len(rows), _ROWS_AT_ONCE)]
         if self._projection is not None:
             parts = [unit(np.asarray(part @ self._projection)) for part in parts]
         parts = [part.toarray() if hasattr(part, "toarray") else part for part in parts]
@@ -124,7 +124,7 @@ class Index:
         similarity = np.full(candidates.shape, -1.0, dtype=np.float32)
         width = self._base[np.arange(min(1, len(self._base)))].shape[1]
         size = max(1, _NUMBERS_AT_ONCE // max(1, width))
-        for block in _blocks(len(rows), min(size, _ROWS_AT_ONCE)):
+        for block in blocks(len(rows), min(size, _ROWS_AT_ONCE)):
             own = unit(rows[block])
             for column in range(candidates.shape[1]):
                 other = candidates[block, column]
@@ -164,7 +164,8 @@ def _each_once(found: Ints) -> Ints:
     return np.where(repeated, -1, found)
 
 
-def _blocks(length: int, size: int) -> list[Ints]:
+def blocks(length: int, size: int) -> list[Ints]:
+    """The indices below `length` in arrays of at most `size`."""
     return [np.arange(start, min(start + size, length)) for start in range(0, length, size)]
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gdw.audit.data_rows import Pairs, Parts
-from gdw.audit.nearest import Features, Index, Neighbours, row_products, unit
+from gdw.audit.nearest import Features, Index, Neighbours, blocks, row_products, unit
 from gdw.audit.pictures import SIDE, Pictures
 from gdw.data.source import Source
 
@@ -32,40 +32,44 @@ _AT_ONCE = 4_096
 _LEAST_CONTRAST = 4.0
 
 
+@dataclass(frozen=True, eq=False)
 class Standardised:
     """Dense rows with the mean 0 and the standard deviation 1 of the training rows in each column.
 
     Without it the angle between any two rows may be small, because the rows have much in common.
+
+    Attributes:
+        rows: N rows as they are.
+        mean, scale: float32 `(F,)`, of the training rows; infinite where a column hardly varies.
     """
 
-    def __init__(self, rows: Features, training: Features | None = None) -> None:
-        self._rows = rows
-        fitted = rows if training is None else training
-        blocks = [
-            np.arange(s, min(s + _AT_ONCE, len(fitted))) for s in range(0, len(fitted), _AT_ONCE)
-        ]
-        total = squares = np.zeros(1)
-        for block in blocks:
-            values = np.asarray(fitted[block], dtype=np.float64)
-            total, squares = total + values.sum(0), squares + (values**2).sum(0)
-        mean = total / max(1, len(fitted))
-        spread = np.sqrt(np.maximum(squares / max(1, len(fitted)) - mean**2, 0))
+    rows: Features
+    mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, training: Features) -> Standardised:
+        """The training rows, by their own mean and standard deviation."""
+        from sklearn.preprocessing import StandardScaler
+
+        scaler = StandardScaler()
+        for block in blocks(len(training), _AT_ONCE):
+            scaler.partial_fit(np.asarray(training[block], dtype=np.float64))
+        mean, spread = scaler.mean_, np.sqrt(scaler.var_)
         # A column that hardly varies says nothing, but its rounding errors would.
         scale = np.where(spread > 1e-6 * np.maximum(1, np.abs(mean)), spread, np.inf)
-        self.mean, self.scale = mean.astype(np.float32), scale.astype(np.float32)
+        return cls(training, mean.astype(np.float32), scale.astype(np.float32))
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     def __getitem__(self, indices: NDArray[np.int64], /) -> NDArray[np.float32]:
-        values = np.asarray(self._rows[indices], dtype=np.float32)
+        values = np.asarray(self.rows[indices], dtype=np.float32)
         return (values - self.mean) / self.scale
 
     def like(self, rows: Features) -> Standardised:
         """Other rows, with the mean and the standard deviation of these training rows."""
-        other = Standardised.__new__(Standardised)
-        other._rows, other.mean, other.scale = rows, self.mean, self.scale
-        return other
+        return replace(self, rows=rows)
 
 
 class ArrayRows:
@@ -217,8 +221,7 @@ def same_subject(pictures: Pictures) -> Judge:
         one: NDArray[np.int64], other: NDArray[np.int64], cosine: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         match = np.empty(len(one), dtype=np.float32)
-        for start in range(0, len(one), _AT_ONCE):
-            block = slice(start, start + _AT_ONCE)
+        for block in blocks(len(one), _AT_ONCE):
             match[block] = _match(_squares(pictures, one[block]), _squares(pictures, other[block]))
         return np.asarray((cosine + match) / 2, dtype=np.float32)
 

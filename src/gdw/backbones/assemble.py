@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from gdw.backbones.backbone import Backbone
+from gdw.backbones.backbone import Backbone, device_of
 from gdw.backbones.fingerprint import fingerprint
 from gdw.errors import ConfigError, one_line
 
@@ -53,7 +53,7 @@ def _width(name: str, kind: str, module: nn.Module, settings: Mapping[str, Any])
     taken = (
         "tokens" if kind == "text" else f"images of {example.shape[2]} x {example.shape[3]} pixels"
     )
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    device = device_of(module)
     try:
         with torch.inference_mode():
             features: Any = module(example.to(device))

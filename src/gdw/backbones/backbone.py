@@ -75,9 +75,14 @@ class Backbone(ShortRepr):
         """
         from gdw.backbones.raw_examples import as_pictures, as_texts
 
-        device = next((p.device for p in self.module.parameters()), torch.device("cpu"))
+        device = device_of(self.module)
         examples = as_texts(raw) if self.kind == "text" else as_pictures(raw)
         if not examples:
             return torch.empty(0, self.width)
         with torch.inference_mode():
             return self.module(self.preprocessing(examples).to(device)).float().cpu()  # type: ignore[no-any-return]
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where the parameters of `module` are; the CPU if it has none."""
+    return next((p.device for p in module.parameters()), torch.device("cpu"))

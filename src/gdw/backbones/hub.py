@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,9 @@ def size_in_words(size: int) -> str:
     return f" ({max(1, round(size / 1e6)):,} MB)" if size else ""
 
 
+@cache
 def _sizes(repository: str, name: str) -> int:
-    """How many bytes `fetched` would fetch."""
+    """How many bytes `fetched` would fetch. The Hub is asked once: a run looks at the name several times."""
     if is_offline():
         raise _unreachable(repository, name, "HF_HUB_OFFLINE is set", "")
     from huggingface_hub import HfApi

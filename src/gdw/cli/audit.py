@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +14,7 @@ import typer
 
 from gdw.cli.app import MovedData, RunFolder, note, notes_of_warnings, say
 from gdw.cli.tables import print_table, say_wrapped
+from gdw.cli.waiting import waiting_on_terminal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -159,16 +159,8 @@ def _judge(
         with notes_of_warnings(FutureWarning):
             return run_audit, run_audit.edited_issues(issues), run_audit.noise_cells()
     run_audit.require_unedited()
-    with _waiting():
+    with waiting_on_terminal("comparing the examples"):
         return run_audit, run_audit.issues(threshold=threshold), run_audit.noise_cells()
-
-
-def _waiting() -> AbstractContextManager[None]:
-    if not sys.stderr.isatty():
-        return nullcontext()
-    from gdw.cli.waiting import waiting
-
-    return waiting("comparing the examples")
 
 
 def _keep(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, assessment: Assessment) -> None:

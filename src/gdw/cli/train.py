@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -16,6 +15,7 @@ import typer
 from gdw.cli.app import notes_of_warnings, say
 from gdw.cli.introduction import introduce
 from gdw.cli.record_flags import add_record_flags, value_of_flag
+from gdw.cli.waiting import waiting_on_terminal
 from gdw.errors import ConfigError, counted
 from gdw.options import Options
 from gdw.reweight.registry import METHODS
@@ -160,11 +160,9 @@ def train(
 def _waiting(progress: str | None) -> AbstractContextManager[None]:
     """On a terminal a sign of life while the data are read, from the process that speaks for all."""
     first = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
-    if progress == "none" or not first or not sys.stderr.isatty():
+    if progress == "none" or not first:
         return nullcontext()
-    from gdw.cli.waiting import waiting
-
-    return waiting("reading and encoding the data")
+    return waiting_on_terminal("reading and encoding the data")
 
 
 def _is_passed(ctx: typer.Context, name: str) -> bool:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 _PATIENCE = 1.5
+
+
+def waiting_on_terminal(text: str) -> AbstractContextManager[None]:
+    """`waiting` if standard error is a terminal; otherwise a context that shows nothing."""
+    return waiting(text) if sys.stderr.isatty() else nullcontext()
 
 
 @contextmanager
 def waiting(text: str, *, patience: float = _PATIENCE) -> Iterator[None]:
     """A context that shows `text` and the time on standard error if it takes more than `patience` seconds."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     console = Console(stderr=True)
     bar = Progress(
         SpinnerColumn(),

@@ -40,8 +40,7 @@ def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
     # The parameters are checked before the data.
     config, wanted = training_config(estimator), wanted_backbone(estimator)
     data = encode(estimator, X, y, wanted=wanted, **arguments)
-    sizes = {"examples": len(data.rows), "classes": len(data.classes)}
-    config, model = for_data(estimator, config, data.encoder, **sizes)
+    config, model = for_data(estimator, config, data.encoder, examples=len(data.rows))
     for note in data.notes:
         warnings.warn(note, DataNoteWarning, stacklevel=3)
     build = partial(

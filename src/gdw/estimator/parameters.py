@@ -11,7 +11,7 @@ from gdw.estimator.wanted_backbone import WantedBackbone
 from gdw.reweight import METHODS
 from gdw.runs.model_config import ModelConfig
 from gdw.train import TrainConfig
-from gdw.train.recommended import Inputs, chosen_options, recommended, recommended_head
+from gdw.train.recommended import HEAD, Inputs, chosen_options, recommended
 
 _DEVICES = ("auto", "cpu", "cuda", "gpu", "mps")
 
@@ -48,7 +48,7 @@ def training_config(estimator: Any) -> TrainConfig:
 
 
 def for_data(
-    estimator: Any, config: TrainConfig, encoder: FormEncoder, *, examples: int, classes: int
+    estimator: Any, config: TrainConfig, encoder: FormEncoder, *, examples: int
 ) -> tuple[TrainConfig, str]:
     """The options of the trainer and the name of the network that suit the features of a backbone.
 
@@ -57,21 +57,19 @@ def for_data(
         config: of `training_config`.
         encoder: fitted to the data. Without a backbone nothing changes.
         examples: the number of training examples.
-        classes: the number of classes.
     """
     if encoder.backbone is None:
         return config, estimator.model
     finetune = estimator.finetune
     inputs: Inputs = "features" if finetune == "none" else "finetuned"
     width = encoder.encoder.input_shape[-1]
-    sizes = {"examples": examples, "classes": classes}
-    best = recommended(inputs, width=width, finetune=finetune, **sizes)
+    best = recommended(inputs, examples=examples, width=width, finetune=finetune)
     given = _given(estimator)
     options = {"meta_batch_size": given["batch_size"]} if "batch_size" in given else {}
     options |= chosen_options({**given, **options}, best)
     name = estimator.model
     if name == "auto" and finetune == "none":
-        name = recommended_head(width, **sizes)
+        name = HEAD
     return config.model_copy(update=options), name
 
 

@@ -10,9 +10,10 @@ from torch import nn
 
 from gdw.backbones.backbone import Backbone
 from gdw.data.encode.encoder import Encoder, fit_encoder
+from gdw.data.seen_as import seen_as
 from gdw.data.source import Source
 from gdw.errors import ConfigError
-from gdw.runs.backbone_choice import choose_backbone, seen_as
+from gdw.runs.backbone_choice import choose_backbone
 from gdw.runs.model_config import ModelConfig
 
 

@@ -80,9 +80,10 @@ class FeatureBuilder(FeatureFiles):
 
 def _features(source: Source, backbone: Backbone, log: Log) -> NDArray[np.float32]:
     """The features `(N, F)`, from the cache or computed."""
-    from gdw.data.encode.backbone import raw_examples, seen_as
+    from gdw.data.encode.backbone import raw_examples
     from gdw.data.features.extraction import Request, feature_rows
     from gdw.data.features.reporting import Lines
+    from gdw.data.seen_as import seen_as
 
     kind = seen_as(source)
     if kind != backbone.kind:

@@ -11,19 +11,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from gdw.backbones.image_networks import IMAGENET
+from gdw.backbones.vision_libraries import DOWNLOAD_ERRORS
 from gdw.errors import ConfigError, MissingDependencyError, nearest
 from gdw.models.weights import load_matching
 
 if TYPE_CHECKING:
     from gdw.data.encode.encoder import MeanStd
 
-IMAGENET: MeanStd = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
 LIBRARIES = ("torchvision", "timm")
-
-# What the two libraries raise when a download fails: URLError and the errors of the hub are OSErrors, a wrong
-# hash is a RuntimeError, and a refused name is a ValueError.
-DOWNLOAD_ERRORS = (OSError, RuntimeError, ValueError)
 
 
 def build_backbone(

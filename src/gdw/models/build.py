@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from gdw.backbones.image_networks import IMAGENET
 from gdw.errors import ConfigError, nearest
 from gdw.models.backbones import (
-    IMAGENET,
     LIBRARIES,
     build_backbone,
     find_backbone,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gdw.backbones.names import kind_of, packaged, parse
 from gdw.data.images import opened_image
+from gdw.data.seen_as import seen_as
 from gdw.data.source import Source
 from gdw.errors import ConfigError, DataError
 from gdw.runs.model_config import ModelConfig
@@ -24,7 +25,7 @@ _SAMPLED_IMAGES, _SAMPLED_TEXTS = 16, 200
 # all-MiniLM knows English. German and French have fewer than 5 % of other letters.
 _LATIN = 0.8
 
-_NAMES = {"image": "images", "text": "texts", "table": "a table", "array": "arrays"}
+_NAMES = {"image": "images", "text": "texts", "table": "a table", "numbers": "arrays"}
 _PACKAGED = {"image": "package:efficientnet-lite0", "text": "package:minilm"}
 _LIBRARIES = {
     "image": ("timm", "torchvision", "transformers"),
@@ -89,12 +90,6 @@ def located(name: str) -> str:
     if parsed.folder is None or not parsed.folder.exists():
         return name
     return str(replace(parsed, name=str(parsed.folder.resolve())))
-
-
-def seen_as(source: Source) -> str:
-    """The kind of the data for a backbone: "image" for arrays of images too."""
-    is_pixels = source.kind == "array" and source.array(np.arange(1)).ndim > 2
-    return "image" if is_pixels else source.kind
 
 
 def _require_fit(kind: str, name: str, *, views: int, option: str | None = None) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gdw.data.encode.encoder import Encoder, fit_encoder
+from gdw.data.seen_as import seen_as
 from gdw.data.source import Source
-from gdw.runs.backbone_choice import seen_as
 from gdw.runs.model_config import ModelConfig
 
 if TYPE_CHECKING:

@@ -140,22 +140,19 @@ def _require_heeded(config: RunConfig, kind: str) -> None:
 
 def recommended_options(config: RunConfig, prepared: PreparedData) -> dict[str, dict[str, Any]]:
     """What suits the data, for the options that the user did not give: the sections model and training."""
-    from gdw.train.recommended import chosen_options, recommended, recommended_head
+    from gdw.train.recommended import HEAD, chosen_options, recommended
 
     model, training, shape = config.model, config.training, prepared.encoder.input_shape
-    examples, classes = len(prepared.train), len(prepared.schema.label_names)
     given = {name: getattr(training, name) for name in training.model_fields_set}
     best = recommended(
         _inputs(model, prepared),
-        examples=examples,
+        examples=len(prepared.train),
         width=shape[-1],
-        classes=classes,
         finetune=model.finetune,
     )
     sections = {"training": chosen_options(given, best)}
     if model.frozen and model.name == "auto":
-        head = recommended_head(shape[-1], examples=examples, classes=classes)
-        sections["model"] = {"name": head}
+        sections["model"] = {"name": HEAD}
     return sections
 
 

@@ -26,29 +26,30 @@ CHOSEN = (
 )
 """The options of `TrainConfig` that can be chosen."""
 
+HEAD = "linear"
+"""The classifier on features of a frozen backbone, as `build_model` knows it."""
+
 # They belong together: a learning rate for SGD is none for AdamW.
 _OF_OPTIMIZER = frozenset({"optimizer", "lr", "momentum", "nesterov", "weight_decay"})
 
 
 def recommended(
-    inputs: Inputs, *, examples: int, width: int, classes: int, finetune: str = "none"
+    inputs: Inputs, *, examples: int, width: int, finetune: str = "none"
 ) -> dict[str, Any]:
     """The options of `TrainConfig` for training data.
 
-    >>> recommended("features", examples=10_000, width=384, classes=10)["epochs"]
+    >>> recommended("features", examples=10_000, width=384)["epochs"]
     20
 
     Args:
         inputs: what the network sees.
         examples: the number of training examples.
         width: the number of features of an example, or the last size of its shape.
-        classes: the number of classes.
         finetune: what is trained of a backbone: "head+norm", "lora" or "all".
 
     Returns:
         Some of the options in `CHOSEN`; the others keep their defaults.
     """
-    del classes
     if inputs == "features":
         # A few hundred examples in batches of 100 would give too few steps.
         batch = min(100, max(16, examples // 20))
@@ -102,18 +103,6 @@ def chosen_options(given: Mapping[str, Any], best: Mapping[str, Any]) -> dict[st
     if epochs is not None and options.get("warmup_epochs", 0) >= epochs:
         del options["warmup_epochs"]
     return options
-
-
-def recommended_head(width: int, *, examples: int, classes: int) -> str:
-    """The name of the classifier on `width` features of a frozen backbone, as `build_model` knows it.
-
-    Args:
-        width: the number of features.
-        examples: the number of training examples.
-        classes: the number of classes.
-    """
-    del width, examples, classes
-    return "linear"
 
 
 def _epochs(examples: int, *, steps: int, least: int, most: int, batch: int = 100) -> int:

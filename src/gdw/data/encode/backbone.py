@@ -17,6 +17,7 @@ from gdw.data.encode.image import SIZE_SAMPLE, evenly_spaced, naming_all
 from gdw.data.examples import Inputs
 from gdw.data.grey_range import GreyRange, read_grey_range
 from gdw.data.rows import Kind
+from gdw.data.seen_as import seen_as
 from gdw.data.source import Source
 from gdw.errors import ConfigError, RunError, counted
 from gdw.files.memory import memory_share
@@ -263,13 +264,6 @@ def raw_examples(
     from gdw.data.encode.pixels import quantizer, value_range
 
     return Pixels(source, quantizer(source, *(grey or value_range(source))))
-
-
-def seen_as(source: Source) -> str:
-    """What a backbone sees of `source`: "image", "text", "table" or "numbers"."""
-    if source.kind != "array":
-        return source.kind
-    return "image" if source.array(np.arange(1)).ndim > 2 else "numbers"
 
 
 def _require_fitting(source: Source, backbone: Backbone, views: int) -> None:

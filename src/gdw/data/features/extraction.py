@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.backbones.backbone import Backbone
+from gdw.data.encode.encoder import chunks
 from gdw.data.features.digests import Digests, as_array, as_bytes
 from gdw.data.features.inputs import FeatureRows
 from gdw.data.features.network import NetworkAtWork
@@ -61,15 +62,11 @@ class Request:
     def keys(self, reporter: Reporter) -> Digests:
         """The digests `(N, V)` of all views. Examples are read by several threads, but not decoded."""
         reporter.begin(f"reading {self.noun}", len(self.raw), announced=False)
-        chunks = [
-            np.arange(start, min(start + _CHUNK, len(self.raw)))
-            for start in range(0, len(self.raw), _CHUNK)
-        ]
         found = []
         with ThreadPoolExecutor(usable_cores() + 1) as pool:
             pending: deque[Future[Digests]] = deque()
             try:
-                for chunk in chunks:
+                for chunk in chunks(len(self.raw), _CHUNK):
                     pending.append(pool.submit(self.raw.digests, chunk))
                     if len(pending) > 4 * usable_cores():
                         found.append(pending.popleft().result())

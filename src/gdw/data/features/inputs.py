@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gdw.data.encode.encoder import chunks
 from gdw.data.features.shard import Features, Shard
 from gdw.data.features.store import Place
 
@@ -68,7 +69,6 @@ class FeatureInputs:
         rows: the features.
         mean: `(F,)`.
         scale: `(F,)`.
-        in_memory: read all of them now, so that batches are fast.
     """
 
     def __init__(
@@ -93,9 +93,8 @@ class FeatureInputs:
         """All features as one tensor, for batches that are read faster."""
         shape = self[np.arange(min(1, len(self)))].shape[1:]
         out = torch.empty(len(self), *shape)
-        for start in range(0, len(self), CHUNK):
-            chunk = np.arange(start, min(start + CHUNK, len(self)))
-            out[start : start + len(chunk)] = self[chunk]
+        for chunk in chunks(len(self), CHUNK):
+            out[torch.from_numpy(chunk)] = self[chunk]
         return out
 
 
@@ -107,7 +106,7 @@ def mean_and_scale(rows: FeatureRows) -> tuple[NDArray[np.float64], NDArray[np.f
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
-    for start in range(0, len(rows), CHUNK):
-        part = rows[np.arange(start, min(start + CHUNK, len(rows)))]
+    for chunk in chunks(len(rows), CHUNK):
+        part = rows[chunk]
         scaler.partial_fit(part.reshape(-1, part.shape[2]).astype(np.float64))
     return scaler.mean_, scaler.scale_

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdw.backbones.backbone import Backbone
+from gdw.backbones.backbone import Backbone, device_of
 from gdw.data.features.shard import Features
 from gdw.data.features.store import Precision
 from gdw.errors import ModelError
@@ -73,7 +73,7 @@ class NetworkAtWork:
         # Tokenizers must not be used by two threads at a time; a GPU has room for one batch.
         self._preparing = threading.Lock() if backbone.kind == "text" else nullcontext()
         self._computing = nullcontext() if self.device.type == "cpu" else threading.Lock()
-        self._home = next((p.device for p in backbone.module.parameters()), torch.device("cpu"))
+        self._home = device_of(backbone.module)
 
     def __enter__(self) -> NetworkAtWork:
         self._threads = torch.get_num_threads()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -34,26 +34,26 @@ class NIERM(Contender):
 
         from gdw.reweight.preparation import all_but, stratified_folds
 
-        left_out = np.zeros((len(self.strengths), len(y), num_classes))
+        # From the strongest penalty on, because each regression starts from the one before.
+        strengths = sorted(self.strengths)
+        left_out = np.zeros((len(strengths), len(y), num_classes))
         for part in stratified_folds(torch.from_numpy(y), self.folds, seed=seed):
             inside = all_but(part, len(y)).numpy()
-            for number, strength in enumerate(self.strengths):
-                predict = self._regression(X[inside], y[inside], strength, num_classes)
+            regressions = self._regressions(X[inside], y[inside], strengths, num_classes)
+            for number, predict in enumerate(regressions):
                 left_out[number, part] = predict(X[part])
         best = int((left_out.argmax(2) == y).mean(1).argmax())
-        return Fitted(self._regression(X, y, self.strengths[best], num_classes), left_out[best])
+        (predict,) = self._regressions(X, y, strengths[best : best + 1], num_classes)
+        return Fitted(predict, left_out[best])
 
-    def _regression(
-        self, X: Features, y: Labels, strength: float, num_classes: int
-    ) -> Callable[[Features], Probabilities]:
+    def _regressions(
+        self, X: Features, y: Labels, strengths: Sequence[float], num_classes: int
+    ) -> Iterator[Callable[[Features], Probabilities]]:
+        """The predictions of the regression for each of `strengths`, until the next one is asked for."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
-        model = LogisticRegression(C=strength, max_iter=self.max_steps)
-        with warnings.catch_warnings():
-            # Unless the penalty is weak, so many steps are enough.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(X, y)
+        model = LogisticRegression(max_iter=self.max_steps, warm_start=True)
 
         def predict(new: Features) -> Probabilities:
             # A class without an example in a fold has no column.
@@ -61,4 +61,10 @@ class NIERM(Contender):
             probabilities[:, model.classes_] = model.predict_proba(new)
             return probabilities
 
-        return predict
+        for strength in strengths:
+            model.C = strength
+            with warnings.catch_warnings():
+                # Unless the penalty is weak, so many steps are enough.
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                model.fit(X, y)
+            yield predict

@@ -96,10 +96,16 @@ def divide_cores(jobs: int) -> int | None:
 
 
 def use_threads(number: int) -> None:
-    """Let PyTorch use at most `number` threads, because other processes use the other cores."""
+    """Let PyTorch and scikit-learn use at most `number` threads, because other processes use the other cores.
+
+    Threads that wait for a core wait long: a logistic regression of 8 s took minutes beside another one.
+    """
+    import sklearn  # noqa: F401 - libraries that are loaded later are not limited
     import torch
+    from threadpoolctl import threadpool_limits
 
     _shares[:] = [number]
+    threadpool_limits(number)
     torch.set_num_threads(number)
 
 

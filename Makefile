@@ -36,9 +36,10 @@ lint: $(TOOLS)
 types: $(TOOLS)
 	$(RUN) mypy
 
-# One worker for each core; each takes the next test that is left.
+# One worker for each core takes the next file of tests, so that what the tests of a file share is made once. Workers
+# with more threads than cores would wait for each other: this halves the time.
 unit: $(TOOLS)
-	$(RUN) pytest --numprocesses auto
+	OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --dist loadfile
 
 # Damaged files without end: `make fuzz SEED=...` repeats a run.
 SEED ?= $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')

@@ -124,6 +124,28 @@ def test_from_run_to_list_to_cleaned_copy(gdw: Run, tmp_path: Path) -> None:
     one_line(gdw("audit", "run", "--apply", "KEEP", "--output", "kept.csv"), "exists already")
 
 
+def test_a_copy_searches_no_near_duplicates_again(
+    gdw: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert gdw("audit", "run").exit_code == 0
+    written = Path("run/label_issues.csv").read_bytes()
+    searched: list[object] = []
+
+    def nothing(*arguments: object, **options: object) -> None:
+        searched.append(arguments)
+
+    monkeypatch.setattr("gdw.audit.data_problems.data_problems", nothing)
+    copied = gdw("audit", "run", "--apply", "keep", "--output", "kept.csv", "--force")
+    assert "116 rows, 4 left out" in copied.output
+    assert not searched
+    assert Path("run/label_issues.csv").read_bytes() == written
+    # Another threshold gives another list.
+    words = ("--apply", "keep", "--threshold", 1, "--output", "all.csv", "--force")
+    assert gdw("audit", "run", *words).exit_code == 0
+    assert searched
+    assert Path("run/label_issues.csv").read_bytes() != written
+
+
 def test_an_edited_list_is_used_and_not_lost(gdw: Run) -> None:
     assert gdw("audit", "run").exit_code == 0
     frame = pd.read_csv("run/label_issues.csv")
@@ -181,6 +203,9 @@ def test_options_that_do_not_go_together(gdw: Run) -> None:
     one_line(gdw(*words, "data.csv"), "would overwrite data.csv, which this command reads")
     one_line(gdw(*words, "data.csv", "--force"), "would overwrite data.csv")
     one_line(gdw(*words, "kept.parquet"), "expected a name ending in .csv")
+    refused = gdw("audit", "run", "--apply", "RELABLE", "--output", "x.csv")
+    one_line(refused, "expected KEEP, ", "or RELABEL, ", "found 'RELABLE'. Did you mean 'RELABEL'?")
+    assert "Value error" not in refused.stderr
     assert gdw("audit", "run", "--threshold", 2).exit_code == 2
     assert not Path("run/label_issues.csv").exists()
 

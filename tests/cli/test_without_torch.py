@@ -13,7 +13,6 @@ SLOW = (
     "sklearn",
     "matplotlib",
     "lightning_fabric",
-    "torchmetrics",
 )
 
 TRAIN = ("train", "data.csv", "--label", "label", "--output", "run")

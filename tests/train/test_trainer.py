@@ -183,7 +183,7 @@ def test_loader_workers_change_nothing() -> None:
     assert_same(helped, alone)
 
 
-def test_bfloat16_trains_float32_parameters() -> None:
+def test_bfloat16_trains_float32_parameters(caplog: pytest.LogCaptureFixture) -> None:
     model = network()
     seen: list[torch.dtype] = []
 
@@ -192,6 +192,7 @@ def test_bfloat16_trains_float32_parameters() -> None:
             seen.append(result.logits.dtype)
 
     result = fit(model, config(method="gdw", precision="bf16", epochs=2), callbacks=[Dtypes()])
+    assert not caplog.records, "Fabric would say that it uses bfloat16"
     assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert set(seen) == {torch.bfloat16}
     exact = fit(network(), config(method="gdw", epochs=2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,23 @@ from numpy.typing import NDArray
 from gdw.audit.data_rows import TrainingRows
 from gdw.data.formats import CopyPlan
 from gdw.data.rows import format_of
-from gdw.errors import ConfigError, DataError, shown
+from gdw.errors import ConfigError, DataError, nearest, shown
 
-__all__ = ["Cleaned", "Mode", "apply", "check_output"]
+__all__ = ["Cleaned", "Mode", "apply", "check_output", "mode_named"]
 
 Mode = Literal["KEEP", "RELABEL"]
+
+
+def mode_named(text: str) -> Mode:
+    """The mode that a user wrote, in upper or lower case; `ConfigError` if there is none of that name."""
+    modes: tuple[Mode, ...] = get_args(Mode)
+    for mode in modes:
+        if text.upper() == mode:
+            return mode
+    raise ConfigError(
+        "--apply: expected KEEP, which leaves the rows with label issues out, or RELABEL, which gives them "
+        f"the suggested label, found {text!r}.{nearest(text.upper(), modes)}"
+    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import shlex
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gdw.audit.assessment import Assessment
+    from gdw.audit.cleaning import Mode
     from gdw.audit.matrix import Cells
     from gdw.runs import Run, RunAudit
 
@@ -34,13 +34,6 @@ EXAMPLES = (
 )
 
 _CONFUSIONS = 10
-
-
-class Mode(str, Enum):
-    """What `--apply` does with the rows that have label issues."""
-
-    KEEP = "KEEP"
-    RELABEL = "RELABEL"
 
 
 def audit(
@@ -67,12 +60,12 @@ def audit(
         ),
     ] = None,
     apply: Annotated[
-        Mode | None,
+        str | None,
         typer.Option(
             help="Write a copy of the data: KEEP leaves the rows with label issues out, RELABEL gives them "
             "the suggested label. If not given, no copy is written.",
             metavar="KEEP|RELABEL",
-            case_sensitive=False,
+            autocompletion=lambda: ("KEEP", "RELABEL"),
         ),
     ] = None,
     output: Annotated[
@@ -104,6 +97,7 @@ def audit(
     Also near-duplicates, outliers, and blank or dark images. Writes label_issues.csv, duplicates.csv,
     noise_matrix.csv and audit.json into the run folder. The data are not changed.
     """
+    from gdw.audit.cleaning import mode_named
     from gdw.audit.pred_probs import write_pred_probs
     from gdw.errors import ConfigError
     from gdw.runs.outputs import output_of_run
@@ -111,6 +105,7 @@ def audit(
 
     if (apply is None) != (output is None):
         raise ConfigError("--apply and --output belong together, as in --apply KEEP --output FILE")
+    mode = None if apply is None else mode_named(apply)
     opened = load(run)
     with ExitStack() as outputs:
         for path, suffixes in ((pred_probs, (".npy",)), (output, ())):
@@ -129,15 +124,15 @@ def audit(
         judged = time.perf_counter() - began
         _show(run_audit, frame, cells, top, issues)
         _show_assessment(run_audit, assessment, of_user=checked)
-        if issues is None:
+        if issues is None and not (output is not None and run_audit.has_list(frame)):
             _keep(run_audit, frame, cells, assessment)
         if pred_probs is not None:
             write_pred_probs(run_audit.evidence, pred_probs)
             say(f"predicted probabilities for cleanlab: {pred_probs}")
-        if apply is not None and output is not None:
+        if mode is not None and output is not None:
             if not force:
-                _require_sound(run_audit, apply, frame, assessment, checked=checked)
-            _apply(run_audit, apply, frame, output)
+                _require_sound(run_audit, mode, frame, assessment, checked=checked)
+            _apply(run_audit, mode, frame, output)
         elif issues is None:
             _say_what_is_next(run, frame, assessment)
     rest = time.perf_counter() - began - judged
@@ -159,6 +154,11 @@ def _judge(
         with notes_of_warnings(FutureWarning):
             return run_audit, run_audit.edited_issues(issues), run_audit.noise_cells()
     run_audit.require_unedited()
+    if output is not None:
+        # A copy needs no near-duplicates: they are not searched for again.
+        frame = run_audit.issues(threshold=threshold, problems=False)
+        if run_audit.has_list(frame):
+            return run_audit, frame, run_audit.noise_cells()
     with waiting_on_terminal("comparing the examples"):
         return run_audit, run_audit.issues(threshold=threshold), run_audit.noise_cells()
 
@@ -201,15 +201,15 @@ def _require_sound(
 ) -> None:
     from gdw.runs.cleaned_copy import require_sound
 
-    require_sound(run_audit, mode.value, frame, assessment, checked=checked)
+    require_sound(run_audit, mode, frame, assessment, checked=checked)
 
 
 def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:
     from gdw.errors import counted, shown
     from gdw.runs.cleaned_copy import note_on_copy, unreadable_images
 
-    copy = run_audit.write_copy(mode.value, frame, output)
-    changes = [f"{copy.relabelled:,} with a new label"] if mode is Mode.RELABEL else []
+    copy = run_audit.write_copy(mode, frame, output)
+    changes = [f"{copy.relabelled:,} with a new label"] if mode == "RELABEL" else []
     if copy.left_out or not changes:
         changes.append(f"{copy.left_out:,} left out")
     broken = unreadable_images(run_audit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +32,7 @@ from gdw.audit.matrix import Cells, noise_cells
 from gdw.data.image_checks import without_broken
 from gdw.data.source import Source
 from gdw.errors import DataError, OutputError, shown
-from gdw.runs.run import ENCODER, Run, load
+from gdw.runs.run import Run, load
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,7 +126,7 @@ class RunAudit:
 
         sources, notes = self._sources(self.rows)
         features = None
-        if self._encoder_name == "backbone":
+        if self.run.model_config.frozen:
             from gdw.runs.kept_features import kept_features
 
             features = kept_features(self.run)
@@ -155,6 +154,13 @@ class RunAudit:
     def require_unedited(self) -> None:
         """Check that `write` overwrites no list that somebody edited; `RunError` if it would."""
         require_unedited(self.run.folder.file(LABEL_ISSUES), self.run.folder.file(AUDIT))
+
+    def has_list(self, frame: pd.DataFrame) -> bool:
+        """Whether the run folder has the list of `frame`, a table of `issues`, without any change."""
+        if not self.is_unedited(self.run.folder.file(LABEL_ISSUES)):
+            return False
+        kept: pd.DataFrame = self.run.require("issues")
+        return all(np.array_equal(kept[name], frame[name]) for name in ("index", "is_label_issue"))
 
     def is_unedited(self, issues: Path) -> bool:
         """Whether the file `issues` is the list of this run without any change."""
@@ -234,17 +240,6 @@ class RunAudit:
         if self.rows is None:
             raise DataError(self.missing)
         return self.rows
-
-    @property
-    def _encoder_name(self) -> str:
-        """How the examples were encoded. The file is read without the encoder, which needs PyTorch."""
-        try:
-            settings = json.loads(
-                (self.run.folder.file(ENCODER) / "encoder.json").read_text(encoding="utf-8")
-            )
-            return str(settings["encoder"])
-        except (OSError, ValueError, LookupError, TypeError):
-            return ""
 
     def _sources(self, rows: TrainingRows) -> tuple[dict[str, Source], tuple[str, ...]]:
         """The examples of each part of the run, and notes on parts that cannot be read."""

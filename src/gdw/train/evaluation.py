@@ -10,9 +10,9 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import Metric
 
 from gdw.errors import ModelError
+from gdw.hypergradient.collective import Collective
 from gdw.hypergradient.inputs import Forward, default_forward
 from gdw.train.feed import Data, as_dataset, batches, consecutive, place
 
@@ -191,31 +191,29 @@ def _require_matrix(logits: Tensor) -> None:
         )
 
 
-class ClassificationMetrics(Metric):
+class ClassificationMetrics:
     """Accuracy, balanced accuracy, recall of each class, negative log-likelihood and calibration error.
 
     The states are sums of at most C numbers, so the memory does not depend on the number of examples.
-    torchmetrics adds them over the processes in `compute`.
+    `compute` adds them over the processes.
 
     Args:
         num_classes: C.
         dtype: of the sums.
+        device: of the sums.
     """
 
-    full_state_update = False
-
-    def __init__(self, num_classes: int, *, dtype: torch.dtype = torch.float64) -> None:
-        super().__init__()
-        for name, size in (("correct", num_classes), ("count", num_classes), ("nll", 1)):
-            self.add_state(name, default=torch.zeros(size, dtype=dtype), dist_reduce_fx="sum")
-        for name in ("bin_confidence", "bin_correct"):
-            self.add_state(name, default=torch.zeros(BINS, dtype=dtype), dist_reduce_fx="sum")
-
-    correct: Tensor
-    count: Tensor
-    nll: Tensor
-    bin_confidence: Tensor
-    bin_correct: Tensor
+    def __init__(
+        self,
+        num_classes: int,
+        *,
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        sizes = num_classes, num_classes, 1, BINS, BINS
+        sums = [torch.zeros(size, dtype=dtype, device=device) for size in sizes]
+        self._sums = sums
+        self._correct, self._count, self._nll, self._bin_confidence, self._bin_correct = sums
 
     def update(self, logits: Tensor, targets: Tensor) -> None:
         """Add a batch, which may be empty.
@@ -224,19 +222,19 @@ class ClassificationMetrics(Metric):
             logits: `(N, C)`.
             targets: class indices `(N,)` int64, or class probabilities `(N, C)`, whose largest is the label.
         """
-        dtype = self.nll.dtype
+        dtype = self._nll.dtype
         log_p = logits.detach().to(dtype).log_softmax(1)
         labels = targets.argmax(1) if targets.dim() == 2 else targets
         confidence, predicted = log_p.exp().max(1)
         hit = (predicted == labels).to(dtype)
-        self.correct.index_add_(0, labels, hit)
-        self.count.index_add_(0, labels, torch.ones_like(hit))
+        self._correct.index_add_(0, labels, hit)
+        self._count.index_add_(0, labels, torch.ones_like(hit))
         loss_targets = targets.to(dtype) if targets.is_floating_point() else targets
-        self.nll += F.cross_entropy(log_p, loss_targets, reduction="sum")
+        self._nll += F.cross_entropy(log_p, loss_targets, reduction="sum")
         # Bin b holds confidences in [b/15, (b+1)/15); the last bin also holds a confidence of exactly 1.
         bins = (confidence * BINS).long().clamp_(max=BINS - 1)
-        self.bin_confidence.index_add_(0, bins, confidence)
-        self.bin_correct.index_add_(0, bins, hit)
+        self._bin_confidence.index_add_(0, bins, confidence)
+        self._bin_correct.index_add_(0, bins, hit)
 
     def compute(self) -> dict[str, Any]:
         """The figures, as floats.
@@ -245,14 +243,15 @@ class ClassificationMetrics(Metric):
             `accuracy`; `balanced_accuracy`, the mean recall of the classes that occur; `nll`; `ece` with 15
             bins (Guo et al., ICML 2017); `recall`, one per class, None for a class that does not occur.
         """
-        total = self.count.sum()
-        recall = self.correct / self.count
-        seen = self.count > 0
+        correct, count, nll, bin_confidence, bin_correct = Collective().sum(self._sums)
+        total = count.sum()
+        recall = correct / count
+        seen = count > 0
         return {
-            "accuracy": (self.correct.sum() / total).item(),
+            "accuracy": (correct.sum() / total).item(),
             "balanced_accuracy": recall[seen].mean().item(),
-            "nll": (self.nll.sum() / total).item(),
-            "ece": ((self.bin_correct - self.bin_confidence).abs().sum() / total).item(),
+            "nll": (nll.sum() / total).item(),
+            "ece": ((bin_correct - bin_confidence).abs().sum() / total).item(),
             "recall": [
                 value if occurs else None
                 for value, occurs in zip(recall.tolist(), seen.tolist(), strict=True)
@@ -263,7 +262,7 @@ class ClassificationMetrics(Metric):
 def _metrics(logits: Tensor) -> ClassificationMetrics:
     # Apple's devices have no float64.
     dtype = torch.float32 if logits.device.type == "mps" else torch.float64
-    return ClassificationMetrics(logits.shape[1], dtype=dtype).to(logits.device)
+    return ClassificationMetrics(logits.shape[1], dtype=dtype, device=logits.device)
 
 
 def _rank_and_size() -> tuple[int, int]:

@@ -45,13 +45,14 @@ class Processes:
 
     def __init__(self, config: TrainConfig) -> None:
         devices, nodes = _devices_and_nodes(config)
-        self._fabric = Fabric(
-            accelerator=config.accelerator,
-            devices=devices,
-            num_nodes=nodes,
-            strategy="ddp" if devices * nodes > 1 else "auto",
-            precision=_PRECISION[config.precision],  # type: ignore[arg-type]
-        )
+        with _quiet_fabric():
+            self._fabric = Fabric(
+                accelerator=config.accelerator,
+                devices=devices,
+                num_nodes=nodes,
+                strategy="ddp" if devices * nodes > 1 else "auto",
+                precision=_PRECISION[config.precision],  # type: ignore[arg-type]
+            )
 
     def launch(self) -> None:
         """Start or join the other processes. This process leaves the group when it exits."""
@@ -160,7 +161,7 @@ class Processes:
 
 @contextmanager
 def _quiet_fabric() -> Iterator[None]:
-    """Silence Fabric's messages about the processes that joined; its warnings are still shown."""
+    """Silence Fabric's messages about precision and processes; its warnings are still shown."""
     logger = logging.getLogger("lightning_fabric")
     level = logger.level
     logger.setLevel(max(level, logging.WARNING))

@@ -11,6 +11,7 @@ import torch
 from gdw.bench import loading_speed
 from gdw.bench.step_cost import quartiles
 from gdw.data import load
+from gdw.data.augment import AUGMENTATIONS
 
 SMALL = {"repeats": 2, "images": 24, "files": 10, "batch": 4, "steps": 1, "model": "mlp"}
 NAMES = [
@@ -78,16 +79,16 @@ def test_an_epoch_is_augmented_and_only_the_first_decodes(
     augmented: list[str] = []
     tasks = loading_speed._loaders(tmp_path, images=24, batch=4, seed=0)
     from gdw.data.source import Source
-    from gdw.train import feed
 
-    images, augment = Source.images, feed.augment
+    images = Source.images
     monkeypatch.setattr(
         Source, "images", lambda self, i, **k: (decoded.append(len(i)), images(self, i, **k))[1]
     )
-    monkeypatch.setattr(
-        feed,
-        "augment",
-        lambda batch, kind, **k: (augmented.append(kind), augment(batch, kind, **k))[1],
+    augment = AUGMENTATIONS[loading_speed.AUGMENT]
+    monkeypatch.setitem(
+        AUGMENTATIONS,
+        loading_speed.AUGMENT,
+        lambda *arguments: (augmented.append("standard"), augment(*arguments))[1],
     )
     counts = {}
     for name, task in tasks.items():

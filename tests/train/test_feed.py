@@ -12,11 +12,12 @@ import pytest
 import torch
 
 from gdw.data import Examples
-from gdw.data.augment import AUGMENTATIONS
+from gdw.data.augment import AUGMENTATIONS, draws_of
 from gdw.data.examples import JoinedInputs
 from gdw.errors import DataError
 from gdw.train import Trainer
-from gdw.train.feed import AHEAD, as_dataset, augment, batches
+from gdw.train.feed import as_dataset, batches
+from gdw.train.read_ahead import AHEAD
 from tests.train.small import assert_same, config, data, network
 
 
@@ -159,13 +160,11 @@ def test_joined_inputs_are_as_slow_as_either() -> None:
 def test_augmentation_is_a_function_of_seed_stream_position_and_rank(kind: str) -> None:
     draws = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (4, 3, 9, 9), generator=draws, dtype=torch.uint8)
-    batch = (images, torch.arange(4))
-    place = {"seed": 1, "stream": "train", "position": 5, "rank": 0}
-    first = augment(batch, kind, **place)  # type: ignore[arg-type]
-    assert torch.equal(first[0], augment(batch, kind, **place)[0])  # type: ignore[arg-type]
-    assert first[1] is batch[1]
+    augment, place = AUGMENTATIONS[kind], {"seed": 1, "stream": "train", "position": 5, "rank": 0}
+    first = augment(images, draws_of(**place))  # type: ignore[arg-type]
+    assert torch.equal(first, augment(images, draws_of(**place)))  # type: ignore[arg-type]
     for other in ({"seed": 2}, {"stream": "meta"}, {"position": 6}, {"rank": 1}):
-        assert not torch.equal(first[0], augment(batch, kind, **{**place, **other})[0])  # type: ignore[arg-type]
+        assert not torch.equal(first, augment(images, draws_of(**{**place, **other})))  # type: ignore[arg-type]
 
 
 def test_training_with_cutout_repeats_itself_and_differs_from_standard() -> None:

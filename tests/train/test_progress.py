@@ -9,7 +9,7 @@ import pytest
 
 from gdw.errors import duration
 from gdw.train.before_training import in_words
-from gdw.train.evaluation import last_epochs_mean
+from gdw.train.history import last_epochs_mean
 from gdw.train.progress import (
     TRAINING,
     Display,

@@ -16,6 +16,7 @@ import torch
 from gdw.bench.contestants import plain_step
 from gdw.bench.step_cost import quartiles
 from gdw.bench.workloads import Workload
+from gdw.data.augment import AUGMENTATIONS, draws_of
 from gdw.data.encode import fit_encoder
 from gdw.data.encode.image import ImagesOnDemand
 from gdw.data.examples import EpochBatches, Examples, Inputs
@@ -166,9 +167,8 @@ def _epoch(examples: Examples, batch: int, seed: int) -> int:
     order = EpochBatches(len(examples), batch, seed=seed, epoch=0)
     count = 0
     for position, loaded in enumerate(feed.batches(examples, order, seed=seed)):
-        changed = feed.augment(
-            loaded, AUGMENT, seed=seed, stream="train", position=position, rank=0
-        )
+        images, labels = loaded
+        changed = AUGMENTATIONS[AUGMENT](images, draws_of(seed, "train", position, rank=0)), labels
         _, targets = feed.place(changed, device=torch.device("cpu"), dtype=torch.float32)
         count += len(targets)
     return count

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gdw.runs.run import Run
-from gdw.train.evaluation import last_epochs_mean
+from gdw.train.history import last_epochs_mean
 
 MOST_ROWS = 100
 

@@ -168,11 +168,8 @@ def check_before_training(
 
 def _check_images(inputs: Any, name: str, augment: str) -> None:
     if not isinstance(inputs, Tensor) or inputs.dim() != 4:
-        found = (
-            f"inputs of shape {tuple(inputs.shape)}"
-            if isinstance(inputs, Tensor)
-            else type(inputs).__name__
-        )
+        shape = getattr(inputs, "shape", None)
+        found = type(inputs).__name__ if shape is None else f"inputs of shape {tuple(shape)}"
         raise ConfigError(
             f"augment={augment!r} (--augment) crops and flips images: expected {name} inputs of shape "
             f"(B, C, H, W), found {found}; leave it out"
@@ -265,10 +262,13 @@ def make_streams(
 ) -> BatchStreams:
     """The batches of this process, on the device and in the dtype of `model`."""
     device, dtype = device_and_dtype(model)
-    joins_clean = METHODS[config.method].joins_clean
-    return BatchStreams(
-        sets, config, processes, device=device, dtype=dtype, joins_clean=joins_clean
-    )
+    joins = METHODS[config.method].joins_clean
+    options: Any = {"device": device, "dtype": dtype, "joins_clean": joins}
+    if device.type != "cuda":
+        return BatchStreams(sets, config, processes, **options)
+    from gdw.train.device_streams import DeviceStreams
+
+    return DeviceStreams(sets, config, processes, **options)
 
 
 def last_epoch(epochs: int, stop_after: int | None) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from gdw.errors import ModelError
 from gdw.hypergradient.collective import Collective
@@ -60,20 +62,38 @@ def evaluate(
     share = range(rank, len(cast(Sized, dataset)), size)
     # A process without a share still runs the model on one example, to learn the number of classes.
     rows = share or range(1)
-    parts = [[rows[i] for i in part] for part in consecutive(len(rows), batch_size)]
-    device, dtype = device_and_dtype(model)
+    run = partial(logits_of, model, forward=forward or default_forward, name=name)
+    # Examples on a device know how to be evaluated there.
+    outputs = getattr(dataset, "outputs", None) or partial(
+        _outputs, dataset, device_and_dtype(model)
+    )
     metrics: ClassificationMetrics | None = None
     with evaluation_mode(model), torch.no_grad():
-        for part, batch in zip(parts, batches(dataset, parts), strict=True):
-            inputs, targets = place(batch, device=device, dtype=dtype)
-            logits = logits_of(model, inputs, forward or default_forward, name)
-            check_classes(logits, targets, name)
-            require_finite(logits, inputs, part, dataset, name)
+        for logits, targets in outputs(run, rows, batch_size, name):
             metrics = metrics or _metrics(logits)
             metrics.update(logits[: len(share)], targets[: len(share)])
     assert metrics is not None, "as_dataset refuses empty data"
     figures: dict[str, Any] = metrics.compute()
     return figures
+
+
+def _outputs(
+    dataset: Dataset[Any],
+    place_of: tuple[torch.device, torch.dtype],
+    run: Callable[[Any], Tensor],
+    rows: range,
+    batch_size: int,
+    name: str,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Logits and targets of `rows`, batch by batch, checked."""
+    parts = [[rows[i] for i in part] for part in consecutive(len(rows), batch_size)]
+    device, dtype = place_of
+    for part, batch in zip(parts, batches(dataset, parts), strict=True):
+        inputs, targets = place(batch, device=device, dtype=dtype)
+        logits = run(inputs)
+        check_classes(logits, targets, name)
+        require_finite(logits, inputs, part, dataset, name)
+        yield logits, targets
 
 
 def predict_probabilities(
@@ -232,7 +252,7 @@ class ClassificationMetrics:
         loss_targets = targets.to(dtype) if targets.is_floating_point() else targets
         self._nll += F.cross_entropy(log_p, loss_targets, reduction="sum")
         # Bin b holds confidences in [b/15, (b+1)/15); the last bin also holds a confidence of exactly 1.
-        bins = (confidence * BINS).long().clamp_(max=BINS - 1)
+        bins = (confidence * BINS).long().clamp_(0, BINS - 1)
         self._bin_confidence.index_add_(0, bins, confidence)
         self._bin_correct.index_add_(0, bins, hit)
 
@@ -269,29 +289,3 @@ def _rank_and_size() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
-
-
-def last_epochs_mean(history: Sequence[Mapping[str, Any]], last: int) -> dict[str, Any]:
-    """The mean of every metric over the last `last` records of a history.
-
-    A metric must be in all of these records. Lists, such as the recall of each class, are averaged
-    element by element. If a value is missing (None), the mean is None. `epoch`, `step` and `lr` are not
-    metrics and are left out.
-    """
-    records = history[-last:]
-    if not records:
-        return {}
-    names = [
-        name
-        for name in records[-1]
-        if name not in ("epoch", "step", "lr") and all(name in record for record in records)
-    ]
-    return {name: _mean([record[name] for record in records]) for name in names}
-
-
-def _mean(values: list[Any]) -> Any:
-    if any(value is None for value in values):
-        return None
-    if isinstance(values[0], list):
-        return [_mean(list(column)) for column in zip(*values, strict=True)]
-    return sum(values) / len(values)

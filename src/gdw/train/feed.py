@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -24,9 +22,6 @@ from gdw.train.processes import Processes
 from gdw.train.resuming import checksums
 
 Data: TypeAlias = "Dataset[Any] | tuple[Any, Any]"
-
-# How many batches are decoded before they are needed: one is in work while the other waits.
-AHEAD = 2
 
 
 def as_dataset(data: Data, name: str) -> Dataset[Any]:
@@ -91,8 +86,8 @@ def batches(
 ) -> Iterator[Batch]:
     """Load batches `(inputs, targets)` on the CPU.
 
-    `Examples` whose inputs are decoded on demand are read up to `AHEAD` batches in advance, by the
-    `workers` or, without any, by a thread, so that the model does not wait.
+    `Examples` whose inputs are decoded on demand are read in advance, by the `workers` or, without any, by a
+    thread, so that the model does not wait.
 
     Args:
         dataset: what `as_dataset` returned, or takes.
@@ -110,8 +105,11 @@ def batches(
         generator=torch.Generator().manual_seed(seed),
     )
     # Other data sets may draw random numbers; with a thread their order would depend on its timing.
-    slow = getattr(cast(Any, whole).inputs, "on_demand", False)
-    return _read_ahead(iter(loader)) if slow and not workers else iter(loader)
+    if workers or not getattr(cast(Any, whole).inputs, "on_demand", False):
+        return iter(loader)
+    from gdw.train.read_ahead import read_ahead
+
+    return read_ahead(iter(loader))
 
 
 def place(batch: Batch, *, device: torch.device, dtype: torch.dtype) -> Batch:
@@ -129,40 +127,6 @@ def place(batch: Batch, *, device: torch.device, dtype: torch.dtype) -> Batch:
 
     inputs, targets = batch
     return move(inputs), move(targets if targets.is_floating_point() else targets.long())
-
-
-def augment(batch: Batch, kind: str, *, seed: int, stream: str, position: int, rank: int) -> Batch:
-    """Randomly change the images of `batch`, uint8 `(B, C, H, W)`.
-
-    The random draws are a function of the arguments, so that a resumed training sees the same images.
-
-    Args:
-        batch: images and targets.
-        kind: a name in `gdw.data.augment.AUGMENTATIONS`.
-        seed: the seed of the training.
-        stream: "train" or "meta".
-        position: the number of the batch in its stream.
-        rank: the rank of this process.
-    """
-    from gdw.data.augment import AUGMENTATIONS
-
-    images, targets = batch
-    draw = generator(seed, "augment", stream, position, rank).integers(2**63)
-    return AUGMENTATIONS[kind](images, torch.Generator().manual_seed(int(draw))), targets
-
-
-def _read_ahead(loader: Iterator[Batch]) -> Iterator[Batch]:
-    """The batches of `loader`, read by a thread that is up to `AHEAD` batches in advance."""
-    pending: deque[Future[Batch | None]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="gdw-loader") as pool:
-        try:
-            pending.extend(pool.submit(next, loader, None) for _ in range(AHEAD))
-            while (batch := pending.popleft().result()) is not None:
-                pending.append(pool.submit(next, loader, None))
-                yield batch
-        finally:
-            # If the caller stops early, batches that are not begun are not needed.
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _leave_signals_to_parent(_worker: int) -> None:
@@ -232,12 +196,12 @@ class BatchStreams:
             offset = self.sets.sizes()["train"]
             cycle = self._cycle(self._config.batch_size, start=first)
             order: Any = list(islice(cycle, self.batches_per_epoch - start))
-            loaded = self._load(self.sets.meta, order, "clean", first)
+            made = self._made("meta", order, "train", first, ("clean", first))
         else:
             offset, order = 0, self._epoch(epoch, start=start)
-            loaded = self._load(self._trained, order, "train", epoch, start)
-        for number, (indices, batch) in enumerate(zip(order, loaded, strict=True), start=first):
-            yield [offset + i for i in indices], self._prepare(batch, "train", number)
+            made = self._made("train", order, "train", first, ("train", epoch, start))
+        for indices, batch in made:
+            yield [offset + i for i in indices], batch
 
     def meta(self, start: int, targets: Tensor | None = None) -> Iterator[Batch]:
         """The meta batches from number `start` on, without end.
@@ -245,11 +209,13 @@ class BatchStreams:
         `targets` `(M, C)` replace the targets of the clean examples.
         """
         order = self._cycle(self._config.meta_batch_size, start=start)
-        loaded = self._load(self.sets.meta, order, "meta", start)
-        numbered = enumerate(zip(order, loaded, strict=True), start=start)
-        for number, (indices, (inputs, original)) in numbered:
-            batch = (inputs, original if targets is None else targets[indices])
-            yield self._prepare(batch, "meta", number)
+        for _, batch in self._made("meta", order, "meta", start, ("meta", start), targets):
+            yield batch
+
+    @property
+    def test(self) -> Any | None:
+        """The test set, on the device if it is kept there."""
+        return self.sets.test
 
     def not_finite(
         self, indices: list[int], batch: Batch, meta_batch: Batch | None, epoch: int, number: int
@@ -286,15 +252,49 @@ class BatchStreams:
             world_size=self._world_size,
         )
 
-    def _load(
-        self, dataset: Any, order: Iterable[list[int]], stream: str, *position: int
-    ) -> Iterator[Batch]:
-        # A sum such as seed + epoch would give workers of other epochs, streams or trainings equal draws.
-        draw = generator(self._config.seed, "loader", stream, *position, self._rank).integers(2**63)
-        return batches(dataset, order, workers=self._config.workers, seed=int(draw))
+    def _made(
+        self,
+        name: Literal["train", "meta"],
+        order: Iterable[list[int]],
+        stream: str,
+        first: int,
+        position: tuple[str | int, ...],
+        targets: Tensor | None = None,
+    ) -> Iterator[tuple[list[int], Batch]]:
+        """The batches of `order` on the device, augmented, each with its indices.
 
-    def _prepare(self, batch: Batch, stream: str, number: int) -> Batch:
-        kind, seed = self._config.augment, self._config.seed
-        if kind != "none":
-            batch = augment(batch, kind, seed=seed, stream=stream, position=number, rank=self._rank)
+        Args:
+            name: which data set they are of.
+            order: the indices of each batch.
+            stream, first: for the augmentation: the stream, and the number of the first batch in it.
+            position: for the seeds of loader processes.
+            targets: replace those of the data set.
+        """
+        dataset = self._trained if name == "train" else self.sets.meta
+        loaded = self._load(dataset, order, *position)
+        augment = self._augment()
+        numbered = enumerate(zip(order, loaded, strict=True), start=first)
+        for number, (indices, (inputs, original)) in numbered:
+            batch = (inputs, original if targets is None else targets[indices])
+            yield indices, self._placed(augment(batch, stream, number))
+
+    def _augment(self) -> Callable[[Batch, str, int], Batch]:
+        """A function that changes the images of a batch, given its stream and its number there."""
+        kind, seed, rank = self._config.augment, self._config.seed, self._rank
+        if kind == "none":
+            return lambda batch, stream, number: batch  # noqa: ARG005
+        from gdw.data.augment import AUGMENTATIONS, draws_of
+
+        def augment(batch: Batch, stream: str, number: int) -> Batch:
+            images, targets = batch
+            return AUGMENTATIONS[kind](images, draws_of(seed, stream, number, rank)), targets
+
+        return augment
+
+    def _placed(self, batch: Batch) -> Batch:
         return place(batch, device=self._device, dtype=self._dtype)
+
+    def _load(self, dataset: Any, order: Any, *position: str | int) -> Iterator[Batch]:
+        # A sum such as seed + epoch would give workers of other epochs, streams or trainings equal draws.
+        draw = generator(self._config.seed, "loader", *position, self._rank).integers(2**63)
+        return batches(dataset, order, workers=self._config.workers, seed=int(draw))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,29 @@ def _length(value: Any) -> int | None:
 
 def _is_figure(value: object) -> bool:
     return value is None or (isinstance(value, (int, float)) and abs(value) < _LARGEST)
+
+
+def last_epochs_mean(history: Sequence[Mapping[str, Any]], last: int) -> dict[str, Any]:
+    """The mean of every metric over the last `last` records of a history.
+
+    A metric must be in all of these records. Lists, such as the recall of each class, are averaged
+    element by element. If a value is missing (None), the mean is None. `epoch`, `step` and `lr` are not
+    metrics and are left out.
+    """
+    records = history[-last:]
+    if not records:
+        return {}
+    names = [
+        name
+        for name in records[-1]
+        if name not in ("epoch", "step", "lr") and all(name in record for record in records)
+    ]
+    return {name: _mean([record[name] for record in records]) for name in names}
+
+
+def _mean(values: list[Any]) -> Any:
+    if any(value is None for value in values):
+        return None
+    if isinstance(values[0], list):
+        return [_mean(list(column)) for column in zip(*values, strict=True)]
+    return sum(values) / len(values)

@@ -193,7 +193,7 @@ class Loop:
         return record
 
     def _evaluate(self) -> dict[str, Any]:
-        test, size = self._streams.sets.test, self._config.eval_batch_size
+        test, size = self._streams.test, self._config.eval_batch_size
         if test is None:
             return {}
         figures = evaluate(self._model, test, batch_size=size, forward=self._forward, name="test")

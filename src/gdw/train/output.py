@@ -19,8 +19,8 @@ from gdw.errors import ConfigError, GDWError, OutputError, RunError
 from gdw.files.documents import OutputLock, write_atomically
 from gdw.files.representation import ShortRepr
 from gdw.train.config import TrainConfig
-from gdw.train.evaluation import last_epochs_mean
 from gdw.train.feed import DataSets
+from gdw.train.history import last_epochs_mean
 from gdw.train.processes import Processes
 from gdw.train.resuming import (
     CHECKPOINT_FORMAT,

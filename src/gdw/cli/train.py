@@ -185,6 +185,12 @@ def _training(
     _forget_options_of_another(sections.get("training"), passed.get("method"))
     _add_flags(sections, passed)
     data = sections["data"]
+    if (
+        isinstance(data, dict)
+        and str(data.get("trusted")).endswith(".jsonl")
+        and "meta" not in data
+    ):
+        data["meta"] = data.pop("trusted")  # a verification file, not a column
     if not isinstance(data, dict) or "path" in data:
         config = _parse(sections)
         if not resume:

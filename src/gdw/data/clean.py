@@ -41,7 +41,8 @@ def train_and_clean(
 
     Args:
         source: the examples to train on.
-        meta: a second source, of clean examples.
+        meta: a second source, of clean examples. They may be rows of the same file, see
+            `gdw.data.verification.verified_rows`.
         trusted: a column of `source`; its true rows are clean (true, yes or 1; an empty cell is false).
         meta_size: the number of rows of `source` to draw, balanced over the classes.
         meta_label: the column with the labels of the clean rows; default: the label column.
@@ -54,7 +55,9 @@ def train_and_clean(
     """
     _require_one_way(sum(way is not None for way in (meta, trusted, meta_size)))
     source = source.without_features(*(c for c in (trusted, meta_label) if c is not None))
-    if meta is not None:
+    if meta is not None and meta.rows is source.rows:
+        train, clean = _without(source, meta), meta
+    elif meta is not None:
         train, clean = source, _from_second_file(source, meta, meta_label)
     elif trusted is not None:
         train, clean = _by_column(source, trusted, meta_label)
@@ -83,6 +86,16 @@ def _require_one_way(count: int) -> None:
             "meta=), a column that is true for verified rows (--trusted, trusted=), or a number of rows to "
             "draw (--meta-size, meta_size=)"
         )
+
+
+def _without(source: Source, meta: Source) -> Source:
+    """The rows of `source` that are not in `meta`."""
+    train = source.select(np.flatnonzero(~np.isin(source.row_numbers, meta.row_numbers)))
+    if not len(train):
+        raise DataError(
+            f"every row of {source.origin} is verified: expected some that are not, to train on"
+        )
+    return replace(train, notes=train.notes + meta.notes)
 
 
 def _from_second_file(source: Source, meta: Source, meta_label: str | None) -> Source:

@@ -100,8 +100,7 @@ class RunAudit:
         """The place of training example `i` in words, even if the data were not found."""
         if self.rows is not None:
             return self.rows.where(i)
-        row = i if self.evidence.rows is None else int(self.evidence.rows[i])
-        return f"row {row} of {shown(Path(self.run.data_config.path).name)}"
+        return f"row {self.evidence.numbers[i]} of {shown(Path(self.run.data_config.path).name)}"
 
     def issues(self, *, threshold: float = THRESHOLD, problems: bool = True) -> pd.DataFrame:
         """Rank the training examples, see `gdw.audit.label_issues`.
@@ -243,8 +242,7 @@ class RunAudit:
 
     def _sources(self, rows: TrainingRows) -> tuple[dict[str, Source], tuple[str, ...]]:
         """The examples of each part of the run, and notes on parts that cannot be read."""
-        training = self._of_training_file(rows, self.evidence.numbers, self.evidence.given)
-        sources, notes = {TRAINING: training}, []
+        sources, notes = {TRAINING: self._training(rows)}, []
         clean = VERIFIED if self.run.data_config.verified else CLEAN
         for name, part in ((clean, self._verified), (TEST, self._test)):
             try:
@@ -258,6 +256,9 @@ class RunAudit:
                 sources[name] = found
         return sources, tuple(notes)
 
+    def _training(self, rows: TrainingRows) -> Source:
+        return self._of_training_file(rows, self.evidence.numbers, self.evidence.given)
+
     def _of_training_file(self, rows: TrainingRows, numbers: Any, labels: Any) -> Source:
         schema: Any = self.run.schema  # its types are texts
         codes, places = np.array(labels, dtype=np.int64), np.array(numbers, dtype=np.int64)
@@ -269,8 +270,11 @@ class RunAudit:
     def _verified(self, rows: TrainingRows) -> Source | None:
         config, schema = self.run.data_config, self.run.schema
         if config.meta is not None:
-            label = config.meta_label or config.label
-            return schema.load(config.meta, label=label, options=config.read_options)
+            from gdw.data.verification import verified_in
+
+            label, options = config.meta_label or config.label, config.read_options
+            found = verified_in(self._training(rows), config.meta)
+            return found or schema.load(config.meta, label=label, options=options)
         taken = config.trusted is not None or config.meta_size is not None
         if not taken or config.limit is not None or config.imbalance is not None:
             return None

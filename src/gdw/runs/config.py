@@ -116,16 +116,16 @@ class DataConfig(Options):
         description="For texts: the largest number of different words to use as inputs.",
     )
     meta: Annotated[str | None, _VERIFIED, _PATH] = _optional(
-        "A file or folder of examples whose labels you have verified, in the same form as the data. If not "
-        "given, see --trusted and --meta-size; without any of them, rows of the data whose labels look "
-        "right stand in."
+        "Examples whose labels you have verified: a file or folder in the same form as the data, or the file "
+        "that gdw verify has filled. If not given, see --trusted and --meta-size; without any of them, rows "
+        "of the data whose labels look right stand in."
     )
     meta_label: Annotated[str | None, _VERIFIED, _COLUMN] = _optional(
         "The column with the verified labels. If not given, that of --label."
     )
     trusted: Annotated[str | None, _VERIFIED, _COLUMN] = _optional(
-        "The column of the data that is true in the rows whose labels you have verified. If not given, see "
-        "--meta."
+        "The column of the data that is true in the rows whose labels you have verified, or the file of gdw "
+        "verify. If not given, see --meta."
     )
     meta_size: Annotated[_Count | None, _VERIFIED] = _optional(
         "Draw this many rows of the data as the clean set, equally many of each class. For data whose true "

@@ -219,7 +219,7 @@ def _split(
         return source, None
     meta = None
     if config.meta is not None:
-        meta = _load_like(schema, config, config.meta, config.meta_label or config.label)
+        meta = _meta(config, config.meta, source, schema)
     return train_and_clean(
         source,
         meta=meta,
@@ -228,6 +228,17 @@ def _split(
         meta_label=None if meta is not None else config.meta_label,
         seed=seed,
     )
+
+
+def _meta(config: DataConfig, path: str, source: Source, schema: Schema) -> Source:
+    """The clean examples of another file, or the rows that are verified in a verification file."""
+    if path.endswith(".jsonl"):
+        from gdw.data.verification import verified_in
+
+        verified = verified_in(source, path, column=config.meta_label)
+        if verified is not None:
+            return _readable(config, verified)
+    return _load_like(schema, config, path, config.meta_label or config.label)
 
 
 def held_out_label(config: DataConfig, path: str, *, option: str) -> str:

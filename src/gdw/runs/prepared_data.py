@@ -76,8 +76,10 @@ def with_rows(evidence: Evidence, prepared: PreparedData, data: DataConfig) -> E
     if clean is None or not data.verified:
         return replace(evidence, rows=rows, clean_check=None, clean_agreement=None)
     given = None
-    # Unverified labels of clean rows are known if both are columns of one file that noise did not change.
-    if data.meta is None and data.meta_label is not None and data.noise is None:
+    # Unverified labels of clean rows are known if these are rows of the data, and noise did not change them.
+    of_data = clean.rows is prepared.source.rows
+    known = of_data if data.meta is not None else data.meta_label is not None
+    if known and data.noise is None:
         column = clean.rows.resolve_label(data.label)
         given = clean.codes(column, clean.label_names, names_declared=clean.names_declared)
     return replace(evidence, rows=rows, clean_true=clean.labels, clean_given=given)

@@ -1,0 +1,65 @@
+"""How far two annotators agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two annotators agree on the rows that both have labelled.
+
+    Attributes:
+        one, other: their names.
+        rows: the number of rows that both have labelled.
+        agree: the number of them with the same label.
+        kappa: Cohen's kappa: 1 for full agreement, 0 for as much as by chance; None if all labels are the
+            same one, so that chance alone agrees always.
+    """
+
+    one: str
+    other: str
+    rows: int
+    agree: int
+    kappa: float | None
+
+
+def agreements(labels: Mapping[str, Mapping[int, str]]) -> list[Agreement]:
+    """The agreement of each pair of annotators that have rows in common.
+
+    >>> agreements({"ann": {0: "cat", 1: "dog", 2: "cat"}, "bob": {0: "cat", 1: "cat", 2: "cat"}})
+    [Agreement(one='ann', other='bob', rows=3, agree=2, kappa=0.0)]
+
+    Args:
+        labels: for each annotator, the label of each row that he or she labelled.
+    """
+    found = []
+    for one, other in combinations(sorted(labels), 2):
+        shared = sorted(labels[one].keys() & labels[other].keys())
+        if shared:
+            pairs = [(labels[one][row], labels[other][row]) for row in shared]
+            agree = sum(a == b for a, b in pairs)
+            found.append(Agreement(one, other, len(shared), agree, kappa(pairs)))
+    return found
+
+
+def kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
+    """Cohen's kappa (1960) of pairs of labels: `(p_o - p_e) / (1 - p_e)`.
+
+    `p_o` is the share of pairs that agree, and `p_e` the share that would agree by chance, from how often
+    each of both annotators uses each label.
+    """
+    count = len(pairs)
+    observed = sum(a == b for a, b in pairs) / count
+    first, second = _shares(a for a, _ in pairs), _shares(b for _, b in pairs)
+    chance = sum(share * second.get(label, 0.0) for label, share in first.items())
+    return None if chance >= 1.0 else (observed - chance) / (1.0 - chance)
+
+
+def _shares(labels: Iterable[str]) -> dict[str, float]:
+    counts = Counter(labels)
+    total = sum(counts.values())
+    return {label: count / total for label, count in counts.items()}

@@ -9,7 +9,7 @@ import pytest
 
 from gdw.backbones import hub as own_hub
 from gdw.backbones import names
-from gdw.backbones.names import kind_of, packaged, parse, require_available
+from gdw.backbones.names import kind_of, packaged, parse, require_available, require_installed
 from gdw.errors import ConfigError, MissingDependencyError
 
 
@@ -145,8 +145,9 @@ def test_the_file_of_weights_is_not_the_folder(tmp_path):
 )
 def test_a_missing_library_names_the_command_that_installs_it(name, command, monkeypatch):
     monkeypatch.setattr(names, "find_spec", lambda module: None)
-    with pytest.raises(MissingDependencyError, match=command):
-        require_available(name)
+    for check in (require_available, require_installed):
+        with pytest.raises(MissingDependencyError, match=command):
+            check(name)
     assert packaged("image") is packaged("text") is None
 
 

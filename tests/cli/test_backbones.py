@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 
 from gdw.backbones.backbone import Backbone
+from gdw.errors import MissingDependencyError
 from gdw.runs import load
 from tests.data.fake_backbone import image_backbone, text_backbone
 
@@ -34,6 +35,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> dict[str, Backbone]:
     monkeypatch.setattr(f"{choice}.kind_of", kinds.get)
     monkeypatch.setattr(f"{choice}.located", lambda name: name)
     monkeypatch.setattr("gdw.backbones.names.require_available", lambda name: known[name])
+    monkeypatch.setattr("gdw.backbones.names.require_installed", lambda name: None)
     monkeypatch.setattr("gdw.backbones.loading.load_backbone", lambda name, **_: known[name])
     return known
 
@@ -271,3 +273,15 @@ def test_a_backbone_that_is_trained_is_built_again_from_the_run(
     fakes.clear()
     assert gdw("predict", "run", "checked", "--output", "p.csv").exit_code == 0
     assert load("run").model.head.out_features == 2
+
+    def refuse(name: str) -> None:
+        raise MissingDependencyError(f"{name} needs a package")
+
+    monkeypatch.setattr("gdw.backbones.names.require_installed", refuse)
+    monkeypatch.setattr(load("run").__class__, "read", None)
+    for command in (
+        ("evaluate", "run", "checked"),
+        ("predict", "run", "checked", "--output", "q.csv"),
+    ):
+        done = gdw(*command)
+        assert (done.exit_code, done.stderr) == (2, "gdw: fake:images needs a package\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 from gdw import GDWClassifier
+from gdw.data.features.reporting import FeatureWarning
 from gdw.errors import ConfigError
+from gdw.estimator.fitting import DataNoteWarning
 from tests.data.fake_backbone import image_backbone, text_backbone
 
 TEXTS = [f"{'aab' if i % 2 else 'zzy'} {i}" for i in range(40)]
@@ -115,7 +118,25 @@ def test_auto_takes_what_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert classifier(epochs=1).fit([f"猫と犬 {i}" for i in range(40)], LABELS).backbone_ is None
     assert classifier(epochs=1).fit(PIXELS[:, :32, :32], LABELS).backbone_ is None
     own = classifier(module=lambda shape, classes: nn.Linear(*shape, classes), epochs=1)
-    assert own.fit(TEXTS, LABELS).backbone_ is None
+    with pytest.warns(DataNoteWarning, match=r"^module gets the texts as TF-IDF of \d+ words"):
+        assert own.fit(TEXTS, LABELS).backbone_ is None
+
+
+def test_a_cache_that_cannot_be_written_is_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("GDW_CACHE", str(tmp_path / "file"))
+    with pytest.warns(FeatureWarning, match="are kept for this command only; set GDW_CACHE to"):
+        model = classifier(backbone=text_backbone(), epochs=1).fit(TEXTS, LABELS)
+    # Once is enough.
+    assert len(model.predict(TEXTS)) == len(TEXTS)
+
+
+def test_empty_texts_are_counted() -> None:
+    texts = ["", "  ", *TEXTS[2:]]
+    with pytest.warns(DataNoteWarning, match=r"^2 texts are empty: they say nothing of the class$"):
+        classifier(backbone="none", epochs=1).fit(texts, LABELS)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from gdw.errors import ConfigError
 from gdw.experiments.contenders import CONTENDERS, Labels, parse_contender
 from gdw.experiments.results import Results
+from gdw.reweight.registry import ONLY_IN_GRIDS
+from gdw.train import TrainConfig
 from tests.experiments.conftest import MakeGrid, silent
 
 Matrix = NDArray[np.float64]
@@ -170,3 +172,9 @@ def test_contenders_are_cells_of_a_grid_on_the_same_data(make_grid: MakeGrid, fi
         make_grid(methods=changed)
     with pytest.raises(ConfigError, match=r"methods.wann: unknown method option 'k'"):
         make_grid(output="other", methods={"wann": {"method_options": {"k": 7}}})
+
+
+def test_training_refuses_them_and_says_where_they_are() -> None:
+    assert tuple(CONTENDERS) == ONLY_IN_GRIDS
+    with pytest.raises(ConfigError, match=r"'wann' trains no network: gdw experiment compares it"):
+        TrainConfig(method="wann")

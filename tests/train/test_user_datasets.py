@@ -6,6 +6,7 @@ import dataclasses
 import warnings
 from collections import namedtuple
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import gdw
 from gdw.data.examples import Examples
 from gdw.errors import DataError, ModelError
 from gdw.train import Trainer
+from gdw.train.evaluation import predict_probabilities
 from gdw.train.feed import as_dataset, targets_of
 from gdw.train.user_dataset import UnusedValuesWarning
 from tests.train.small import assert_same, config, data, network
@@ -130,6 +132,35 @@ def test_several_inputs_reach_the_model_by_name_and_texts_do_not() -> None:
     keywords = pytest.raises(ModelError, match="'input_ids', 'attention_mask' of the items as key")
     with keywords, pytest.warns(UnusedValuesWarning):
         trained(given)
+
+
+class LastToken(nn.Module):
+    """As GPT-2 does, this classifier looks at the last token that is not `pad_token_id`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = SimpleNamespace(pad_token_id=8)
+        self.embed = nn.Embedding(9, 3)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        last = (input_ids != self.config.pad_token_id).sum(1) - 1
+        logits: Tensor = self.embed(input_ids[torch.arange(len(input_ids)), last])
+        return logits
+
+
+def test_texts_are_filled_up_with_the_token_of_the_model() -> None:
+    model = LastToken()
+    texts = [[k, (k + 1) % 3, *[5] * (k % 2)] for k in range(3)] * 4
+    items = [
+        ({"input_ids": text, "attention_mask": [1] * len(text)}, text[-1] % 3) for text in texts
+    ]
+    alone = [next(predict_probabilities(model, [item] * 3))[1][0] for item in items]
+    together = torch.cat([p for _, p in predict_probabilities(model, items)])
+    torch.testing.assert_close(together, torch.stack(alone))
+    before = model.embed.weight.detach().clone()
+    Trainer(config(epochs=1, weight_decay=0.0)).fit(model, items, test=items)
+    changed = (model.embed.weight != before).any(1).nonzero().flatten().tolist()
+    assert changed == sorted({text[-1] for text in texts})
 
 
 def test_a_pair_of_columns_and_labels_is_what_a_tokenizer_returns() -> None:

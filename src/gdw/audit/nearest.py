@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from gdw.files.memory import chunks
 from gdw.seeding import generator
 
 K = 10
@@ -98,7 +99,7 @@ class Index:
         return self._ranked(rows, _each_once(found), k)
 
     def _reduced(self, rows: Features) -> Floats:
-        parts = [unit(rows[block]) for block in blocks(len(rows), _ROWS_AT_ONCE)]
+        parts = [unit(rows[chunk]) for chunk in chunks(len(rows), _ROWS_AT_ONCE)]
         if self._projection is not None:
             parts = [unit(np.asarray(part @ self._projection)) for part in parts]
         parts = [part.toarray() if hasattr(part, "toarray") else part for part in parts]
@@ -124,12 +125,12 @@ class Index:
         similarity = np.full(candidates.shape, -1.0, dtype=np.float32)
         width = self._base[np.arange(min(1, len(self._base)))].shape[1]
         size = max(1, _NUMBERS_AT_ONCE // max(1, width))
-        for block in blocks(len(rows), min(size, _ROWS_AT_ONCE)):
-            own = unit(rows[block])
+        for chunk in chunks(len(rows), min(size, _ROWS_AT_ONCE)):
+            own = unit(rows[chunk])
             for column in range(candidates.shape[1]):
-                other = candidates[block, column]
+                other = candidates[chunk, column]
                 cosine = row_products(own, unit(self._base[np.maximum(other, 0)]))
-                similarity[block, column] = np.where(other < 0, -1.0, cosine)
+                similarity[chunk, column] = np.where(other < 0, -1.0, cosine)
         order = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
         index = np.take_along_axis(candidates, order, 1)
         similarity = np.take_along_axis(similarity, order, 1)
@@ -162,11 +163,6 @@ def _each_once(found: Ints) -> Ints:
     repeated = np.zeros_like(again)
     np.put_along_axis(repeated, order, again, 1)
     return np.where(repeated, -1, found)
-
-
-def blocks(length: int, size: int) -> list[Ints]:
-    """The indices below `length` in arrays of at most `size`."""
-    return [np.arange(start, min(start + size, length)) for start in range(0, length, size)]
 
 
 def unit(rows: Any) -> Any:

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.audit.data_rows import Pairs, Parts
-from gdw.audit.nearest import Features, Index, Neighbours, blocks, row_products, unit
+from gdw.audit.nearest import Features, Index, Neighbours, row_products, unit
 from gdw.audit.pictures import SIDE, Pictures
 from gdw.data.source import Source
+from gdw.files.memory import chunks
 
 Judge = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]], NDArray[np.float32]]
 """From pairs of examples and their similarity to the similarity that counts."""
@@ -53,7 +54,7 @@ class Standardised:
         from sklearn.preprocessing import StandardScaler
 
         scaler = StandardScaler()
-        for block in blocks(len(training), _AT_ONCE):
+        for block in chunks(len(training), _AT_ONCE):
             scaler.partial_fit(np.asarray(training[block], dtype=np.float64))
         mean, spread = scaler.mean_, np.sqrt(scaler.var_)
         # A column that hardly varies says nothing, but its rounding errors would.
@@ -221,7 +222,7 @@ def same_subject(pictures: Pictures) -> Judge:
         one: NDArray[np.int64], other: NDArray[np.int64], cosine: NDArray[np.float32]
     ) -> NDArray[np.float32]:
         match = np.empty(len(one), dtype=np.float32)
-        for block in blocks(len(one), _AT_ONCE):
+        for block in chunks(len(one), _AT_ONCE):
             match[block] = _match(_squares(pictures, one[block]), _squares(pictures, other[block]))
         return np.asarray((cosine + match) / 2, dtype=np.float32)
 

@@ -157,20 +157,32 @@ def require_available(name: str) -> None:
         MissingDependencyError: a library or package is not installed.
     """
     parsed = parse(name)
+    if parsed.folder is not None:
+        read_folder(parsed.folder, library=parsed.library)
+    require_installed(name)
+    if parsed.repository is not None:
+        require_fetchable(parsed.repository, name)
+    elif parsed.folder is None and parsed.library != "package":
+        require_known(parsed.library, parsed.name)
+
+
+def require_installed(name: str) -> None:
+    """Check that the library or package of a backbone is installed. A folder may have been moved since.
+
+    Raises:
+        MissingDependencyError: it is not.
+    """
+    parsed = parse(name)
     if parsed.library == "package":
         package = PACKAGES[parsed.name]
         _require(package.modules, name, package.install)
-    elif parsed.folder is not None:
-        found = read_folder(parsed.folder, library=parsed.library)
-        needed, extra = _NEEDS[found.library]
+        return
+    library: Library = parsed.library
+    if parsed.folder is not None and parsed.folder.is_dir():
+        library = read_folder(parsed.folder, library=parsed.library).library
+    if library in _NEEDS:
+        needed, extra = _NEEDS[library]
         _require((needed,), name, f"'gdw[{extra}]'")
-    else:
-        needed, extra = _NEEDS[parsed.library]
-        _require((needed,), name, f"'gdw[{extra}]'")
-        if parsed.repository is None:
-            require_known(needed, parsed.name)
-        else:
-            require_fetchable(parsed.repository, name)
 
 
 def _require(modules: Iterable[str], name: str, install: str) -> None:

@@ -74,9 +74,11 @@ def evaluate(
     from gdw.files.documents import write_text_atomically
     from gdw.runs import evaluate as evaluate_source
     from gdw.runs import evaluate_file, load
+    from gdw.runs.kept_features import require_backbone
     from gdw.runs.outputs import NotKeptWarning, output_of_run
 
     opened = load(run)
+    require_backbone(opened)
     chosen = label or _label_column(opened.data_config, data)
     file = None if json_ == "-" else json_
     with output_of_run(opened, file, reads=[data], force=force):

@@ -52,10 +52,12 @@ def predict(
     predicted label, its probability, and the probability of each class.
     """
     from gdw.runs import load
+    from gdw.runs.kept_features import require_backbone
     from gdw.runs.outputs import output_of_run
     from gdw.runs.predicting import SUFFIXES, kept, predictions, write_predictions
 
     opened = load(run)
+    require_backbone(opened)
     with output_of_run(opened, output, suffixes=SUFFIXES, reads=[data], force=force):
         source = opened.read(data, label=None, limit=limit, skip_broken=skip_broken)
         own = kept(opened, source, None if keep is None else listed_names(keep))

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from gdw.data.column_contents import OddCells, half_numbers, is_text, nulled, odd_cells
-from gdw.errors import shortened
+from gdw.errors import counted, shortened
 
 if TYPE_CHECKING:
     from gdw.data.columns import ColumnType
     from gdw.data.rows import Rows
+    from gdw.data.source import Source
 
 MISSING_CELLS = (
     *("", "?", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NaT"),
@@ -123,6 +124,20 @@ def _missing_words(values: Any) -> list[tuple[str, int]]:
     for word, count in found:
         counts[word or ""] += count.as_py()
     return [(word, count) for word, count in counts.items() if word]
+
+
+def noting_empty_texts(source: Source) -> Source:
+    """The same texts; if some are empty or white space, with a note that counts them."""
+    import pyarrow.compute as pc
+
+    texts = source.rows.arrow(source.feature_columns[0], source.row_numbers)
+    if not is_text(texts.type):
+        return source
+    filled = pc.sum(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(texts)), 0)).as_py() or 0
+    if filled == len(texts):
+        return source
+    are = counted(len(texts) - filled, "text is empty: it says", "texts are empty: they say")
+    return replace(source, notes=(*source.notes, f"{are} nothing of the class"))
 
 
 def with_points(values: Any) -> Any:

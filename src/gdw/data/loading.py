@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gdw.data.cells import noting_empty_texts
 from gdw.data.checks import (
     column_notes,
     index_note,
@@ -155,7 +156,8 @@ def load(
         source = with_name_notes(source) if label_names is None else source
     if inputs.kind == "table":
         source = _typed(source, chosen, first=label_names is None)
-    return source if limit is None else limited(source, limit, seed)
+    source = source if limit is None else limited(source, limit, seed)
+    return noting_empty_texts(source) if inputs.kind == "text" else source
 
 
 def _typed(source: Source, options: ColumnOptions, *, first: bool) -> Source:

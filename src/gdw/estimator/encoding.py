@@ -86,6 +86,8 @@ def encode(
     classes, codes = code_labels(labels[rows])
     checked = checked if len(rows) == length else select_rows(checked, rows)
     encoder, unused = FormEncoder.fit(form, checked, codes, classes, wanted)
+    if estimator.module is not None and form in ("texts", "table"):
+        unused += _note_on_words(encoder)
     clean = None
     if meta is not None:
         clean, of_clean = _encode_meta(estimator, meta, encoder, classes)
@@ -99,6 +101,17 @@ def encode(
         trusted=None if mask is None else mask[rows],
         meta=clean,
         notes=notes + unused,
+    )
+
+
+def _note_on_words(encoder: FormEncoder) -> tuple[str, ...]:
+    """What a network of the user's own gets of texts."""
+    if encoder.encoder.kind != "text":
+        return ()
+    (terms,) = encoder.encoder.input_shape
+    return (
+        f"module gets the texts as TF-IDF of {terms:,} words and other terms, not as tokens. For a network "
+        "that takes tokens use backbone=gdw.backbones.of_module(network, kind='text', tokenizer=...) instead",
     )
 
 

@@ -76,9 +76,10 @@ class FormEncoder:
             fitted = cls(form, encoder, read, backbone)
             return fitted, source.notes + fitted._notes_of_backbone
         if form in _SOURCES:
-            encoder, backbone = wanted.fit(_SOURCES[form](X))
+            source = _SOURCES[form](X)
+            encoder, backbone = wanted.fit(source)
             fitted = cls(form, encoder, backbone=backbone)
-            return fitted, fitted._notes_of_backbone
+            return fitted, source.notes + fitted._notes_of_backbone
         wanted.require_none(form)
         return cls(form, _ENCODERS[form].fit(X)), ()
 

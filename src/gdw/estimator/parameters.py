@@ -86,7 +86,7 @@ def wanted_backbone(estimator: Any) -> WantedBackbone:
     model = ModelConfig(name=estimator.model, backbone=name, **options)
     if model.uses_backbone:
         require_available(model.backbone)
-    progress = "auto" if estimator.progress else "none"
+    progress = "auto" if estimator.progress else "warnings"
     return WantedBackbone(model, None if named else given, progress)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdw.data.cells import noting_empty_texts
 from gdw.data.checks import column_notes, odd_cells_note, row_number_note
 from gdw.data.column_contents import holds_images
 from gdw.data.columns import ColumnType, feature_types
@@ -49,7 +50,8 @@ def frame_source(frame: pd.DataFrame, codes: NDArray[np.int64], names: Sequence[
     inputs = recognise_inputs(rows, options, ORIGIN)
     source = _whole(rows, inputs.kind, inputs.columns)
     if inputs.kind != "table":
-        return replace(source, notes=inputs.notes)
+        source = replace(source, notes=inputs.notes)
+        return noting_empty_texts(source) if inputs.kind == "text" else source
     types = feature_types(rows, inputs.columns, ORIGIN)
     notes = (
         inputs.notes
@@ -100,7 +102,7 @@ def text_source(texts: Sequence[str | None]) -> Source:
             "anew with errors='replace'"
         ) from None
     rows = TableRows(pa.table({"text": values}), Path(ORIGIN))
-    return _whole(rows, "text", ("text",))
+    return noting_empty_texts(_whole(rows, "text", ("text",)))
 
 
 def picture_source(pictures: Sequence[Any]) -> Source:

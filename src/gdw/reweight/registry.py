@@ -64,6 +64,10 @@ _ENTRIES: dict[str, Entry] = {
 # fmt: on
 
 
+ONLY_IN_GRIDS = ("wann", "ni_erm")
+"""Further names, of classifiers that train no network: those of `gdw.experiments.contenders`."""
+
+
 class Methods(MutableMapping[str, "type[Reweighter]"]):
     """A mapping from name to class, in the order of the registry. A class is imported on first use.
 
@@ -130,6 +134,11 @@ class Methods(MutableMapping[str, "type[Reweighter]"]):
         Raises:
             ConfigError: there is no such method; names the nearest known one.
         """
+        if name in ONLY_IN_GRIDS:
+            raise ConfigError(
+                f"method {name!r} trains no network: gdw experiment compares it with the others (gdw methods "
+                f"{name} describes it)"
+            )
         if name not in self._entries:
             raise ConfigError(
                 f"unknown method {name!r}: expected one of {', '.join(self)}.{nearest(name, self)}"

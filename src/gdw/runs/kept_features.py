@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdw.data.features.cache_folder import features_folder
 from gdw.data.source import Source
 from gdw.errors import RunError
-from gdw.runs.run import Run
+from gdw.runs.run import ENCODER, Run
 
 
 class KeptFeatures:
@@ -36,6 +38,28 @@ def kept_features(run: Run) -> Callable[[Source], KeptFeatures]:
         return KeptFeatures(replace(encoder, backbone=_Absent(), progress="none").encode(source))
 
     return find
+
+
+def require_backbone(run: Run) -> None:
+    """Check, before data are read, that the backbone of a run can be used if its features are not kept.
+
+    Raises:
+        MissingDependencyError: its library is not installed.
+    """
+    model = run.model_config
+    if model.uses_backbone and not (model.frozen and _keeps_features(run)):
+        from gdw.backbones.names import require_installed
+
+        require_installed(model.backbone)
+
+
+def _keeps_features(run: Run) -> bool:
+    """Whether the cache has features by the backbone of the run."""
+    try:
+        settings = json.loads((run.folder.file(ENCODER) / "encoder.json").read_text("utf-8"))
+        return any(features_folder().glob(f"*{settings['fingerprint'][:16]}*"))
+    except (OSError, ValueError, LookupError, TypeError):
+        return True  # A damaged encoder is reported when it is loaded.
 
 
 class _Absent:

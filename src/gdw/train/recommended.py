@@ -23,6 +23,7 @@ CHOSEN = (
     "weight_decay",
     "warmup_epochs",
     "clip_grad_norm",
+    "eval_batch_size",
 )
 """The options of `TrainConfig` that can be chosen."""
 
@@ -75,6 +76,8 @@ def recommended(
             "weight_decay": 1e-2,
             "warmup_epochs": 0.3,
             "clip_grad_norm": 1.0,
+            # 512 long texts at once need gigabytes, and take a minute in which nothing can be stopped.
+            "eval_batch_size": 64,
         }
     steps, least, most = {
         "numbers": (3000, 15, 80),

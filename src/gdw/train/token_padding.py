@@ -10,11 +10,12 @@ import numpy as np
 MASK = "attention_mask"
 
 
-def filled_up(inputs: Sequence[Any]) -> list[Any]:
-    """The inputs of a batch, with tokens filled up with 0 at the end to the longest text.
+def filled_up(inputs: Sequence[Any], pad: int = 0) -> list[Any]:
+    """The inputs of a batch, with tokens filled up at the end to the longest text.
 
     It concerns items that are mappings with an attention mask, which says which tokens count. Each value of a
-    mapping that is as long as its mask is filled up. Other items stay as they are.
+    mapping that is as long as its mask is filled up: `input_ids` with `pad`, the others with 0. Other items
+    stay as they are.
 
     >>> short, long = {"input_ids": [5], MASK: [1]}, {"input_ids": [6, 7], MASK: [1, 1]}
     >>> [item["input_ids"].tolist() for item in filled_up([short, long])]
@@ -22,6 +23,7 @@ def filled_up(inputs: Sequence[Any]) -> list[Any]:
 
     Args:
         inputs: one mapping of arrays, tensors or lists for each example.
+        pad: the token by which the model finds the end of a text.
     """
     if not all(isinstance(item, Mapping) and MASK in item for item in inputs):
         return list(inputs)
@@ -29,12 +31,15 @@ def filled_up(inputs: Sequence[Any]) -> list[Any]:
     if len(set(lengths)) == 1 or any(len(shape) != 1 for shape in lengths):
         return list(inputs)
     longest = max(length for (length,) in lengths)
-    return [_wider(item, length, longest) for item, (length,) in zip(inputs, lengths, strict=True)]
+    return [
+        _wider(item, length, longest, pad) for item, (length,) in zip(inputs, lengths, strict=True)
+    ]
 
 
-def _wider(item: Mapping[str, Any], length: int, longest: int) -> dict[str, Any]:
+def _wider(item: Mapping[str, Any], length: int, longest: int, pad: int) -> dict[str, Any]:
+    fill = {"input_ids": pad}
     return {
-        name: np.pad(np.asarray(value), (0, longest - length))
+        name: np.pad(np.asarray(value), (0, longest - length), constant_values=fill.get(name, 0))
         if np.shape(value) == (length,)
         else value
         for name, value in item.items()

@@ -35,6 +35,7 @@ from gdw.train.preparing import Build, TrainerPreparation
 from gdw.train.processes import Interrupt, Processes, seeded
 from gdw.train.progress import Progress, Stage, make_progress
 from gdw.train.resuming import warn_of_stop
+from gdw.train.user_dataset import fill_up_for
 
 
 class Trainer(ShortRepr):
@@ -139,6 +140,7 @@ class Trainer(ShortRepr):
         config, processes = self.config, self.processes
         until = last_epoch(config.epochs, stop_after)
         sets = make_sets(METHODS[config.method], config.method, train, meta, test)
+        fill_up_for(model, sets.train, sets.meta, sets.test)
         for callback in callbacks:
             callback.on_check(len(sets.train))
         threads = make_ready(model, sets, config, processes, self.forward)

@@ -129,7 +129,7 @@ class BackboneEncoder(ShortRepr):
         if rows is None:
             rows = self._rows(source)
             for note in self._note_on_cut(rows):
-                self._reporter().say(f"gdw: note: {note} ({source.origin})")
+                self._reporter().note(f"{note} ({source.origin})")
         inputs = FeatureInputs(rows, self.mean, self.scale)
         limit = memory_share() if self.memory_limit is None else self.memory_limit
         return inputs.in_memory() if rows.size <= limit else inputs
@@ -144,7 +144,7 @@ class BackboneEncoder(ShortRepr):
             self.backbone_name,
             self.fingerprint,
             self.width,
-            say=reporter.say,
+            say=reporter.note,
             precision=precision(self.backbone_name),
         )
         request = Request(raw_examples(source, self.settings, self.grey), self.views, self.seed)

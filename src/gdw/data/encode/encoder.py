@@ -234,11 +234,6 @@ class SparseInputs:
         return torch.from_numpy(self.matrix[np.asarray(indices, dtype=np.int64)].toarray())
 
 
-def chunks(length: int, size: int) -> list[NDArray[np.int64]]:
-    """The indices below `length` in arrays of at most `size`, to limit the memory of one step."""
-    return [np.arange(start, min(start + size, length)) for start in range(0, length, size)]
-
-
 def require_kind(source: Source, kind: Kind) -> None:
     """Raise `DataError` unless `source` has the kind of the training data."""
     if source.kind != kind:

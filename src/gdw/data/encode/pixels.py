@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdw.data.encode.encoder import MeanStd, chunks, require_kind, write_settings
+from gdw.data.encode.encoder import MeanStd, require_kind, write_settings
 from gdw.data.encode.image import (
     channel_statistics,
     evenly_spaced,
@@ -22,7 +22,7 @@ from gdw.data.encode.image import (
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
 from gdw.errors import DataError
-from gdw.files.memory import memory_share
+from gdw.files.memory import chunks, memory_share
 from gdw.files.representation import ShortRepr
 
 CHUNK = 4096

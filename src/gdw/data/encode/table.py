@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from gdw.data.cells import other_spelling
 from gdw.data.encode.encoder import (
     SparseInputs,
-    chunks,
     read_sklearn,
     require_float32,
     require_kind,
@@ -24,6 +23,7 @@ from gdw.data.encode.encoder import (
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
 from gdw.errors import DataError, brief, composed, listed, nearest
+from gdw.files.memory import chunks
 from gdw.files.representation import ShortRepr
 
 if TYPE_CHECKING:

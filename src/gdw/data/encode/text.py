@@ -11,10 +11,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.encode.encoder import SparseInputs, chunks, require_kind, write_settings
+from gdw.data.encode.encoder import SparseInputs, require_kind, write_settings
 from gdw.data.examples import Inputs
 from gdw.data.source import Source
 from gdw.errors import DataError
+from gdw.files.memory import chunks
 from gdw.files.representation import ShortRepr
 
 CHUNK = 16384

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.backbones.backbone import Backbone
-from gdw.data.encode.encoder import chunks
 from gdw.data.features.digests import Digests, as_array, as_bytes
 from gdw.data.features.inputs import FeatureRows
 from gdw.data.features.network import NetworkAtWork
@@ -23,7 +22,7 @@ from gdw.data.features.shard import Features
 from gdw.data.features.store import FeatureStore
 from gdw.data.features.views import keys_of_views, view
 from gdw.errors import DataError, counted
-from gdw.files.memory import local_processes, usable_cores
+from gdw.files.memory import chunks, local_processes, usable_cores
 from gdw.seeding import generator
 
 # A shard is written after so many rows or seconds, whatever comes first: more would be lost by a kill.
@@ -109,7 +108,7 @@ def feature_rows(request: Request, backbone: Backbone, reporter: Reporter) -> Fe
     Raises:
         DataError, OutputError: as `find_or_compute`.
     """
-    store = FeatureStore(backbone.name, backbone.fingerprint, backbone.width, say=reporter.say)
+    store = FeatureStore(backbone.name, backbone.fingerprint, backbone.width, say=reporter.note)
     return find_or_compute(request, store, lambda: backbone, reporter)
 
 

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gdw.data.encode.encoder import chunks
 from gdw.data.features.shard import Features, Shard
 from gdw.data.features.store import Place
+from gdw.files.memory import chunks
 
 CHUNK = 4096
 

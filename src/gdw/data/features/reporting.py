@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal, TextIO
 
-from gdw.errors import printable, short_duration
+from gdw.errors import printable, short_duration, warn_user
 
-Kind = Literal["auto", "bar", "lines", "none"]
+Kind = Literal["auto", "bar", "lines", "none", "warnings"]
 
 # Seconds: of work before the time is told, between two lines, and between two changes of the bar.
 _MEASURED, _BETWEEN_LINES, _REFRESH = 1.0, 60.0, 0.1
@@ -32,6 +32,10 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """Show one line."""
+
+    def note(self, text: str) -> None:
+        """Show a note on something that does not go as expected."""
+        self.say(f"gdw: note: {text}")
 
     def begin(self, what: str, total: int, *, more: str = "", announced: bool = True) -> None:
         """Begin a piece of work.
@@ -98,6 +102,18 @@ class Lines(Reporter):
             self.say(f"{share:.0%} done: {self._what}, about {short_duration(left)} left")
 
 
+class FeatureWarning(UserWarning):
+    """The features of a pretrained network cannot be kept, or kept ones cannot be used."""
+
+
+class Warnings(Reporter):
+    """Shows nothing but notes, as warnings: for calls from Python."""
+
+    def note(self, text: str) -> None:
+        """Warn with the text of the note."""
+        warn_user(text, FeatureWarning)
+
+
 def make_reporter(kind: Kind, stream: TextIO | None = None) -> Reporter:
     """The reporter `kind`: "auto" is a bar if `stream` (stderr) is a terminal, else a line a minute.
 
@@ -106,6 +122,8 @@ def make_reporter(kind: Kind, stream: TextIO | None = None) -> Reporter:
     stream = stream or sys.stderr
     if kind == "none" or os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) != "0":
         return Reporter()
+    if kind == "warnings":
+        return Warnings()
     if kind == "bar" or (kind == "auto" and stream.isatty()):
         from gdw.data.features.progress_bar import Bar
 

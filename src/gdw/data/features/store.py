@@ -58,7 +58,7 @@ class FeatureStore:
         name: of the backbone.
         fingerprint: of the backbone.
         width: the number of features.
-        say: takes one line for the user.
+        say: takes a note for the user, one line.
         precision: the type of the numbers inside the network; features of the other type are kept apart.
     """
 
@@ -206,9 +206,7 @@ class FeatureStore:
             raise OutputError(0, why, str(reason.filename)) from reason
         if self.folder not in _told:
             _told.add(self.folder)
-            self._say(
-                f"gdw: note: {reason.fact}: features are kept for this command only; {remedy}"
-            )
+            self._say(f"{reason.fact}: features are kept for this command only; {remedy}")
 
     def _index(self) -> tuple[Digests, NDArray[np.int32], NDArray[np.int32]]:
         """All digests in ascending order, and the shard and row of each."""
@@ -236,7 +234,7 @@ class FeatureStore:
         return None
 
     def _forget(self, path: Path, reason: str) -> None:
-        self._say(f"gdw: note: {shown(path)} is damaged ({reason}): its features are computed anew")
+        self._say(f"{shown(path)} is damaged ({reason}): its features are computed anew")
         try:
             path.unlink(missing_ok=True)
         except OSError:  # A cache that is only read stays as it is.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ import torch
 from torch import Tensor
 
 from gdw.audit import Evidence, Recorder
-from gdw.audit.recorder import DenseSums, probability_sums
-from gdw.audit.sparse_sums import SparseSums
+from gdw.audit.probability_sums import DenseSums, SparseSums, probability_sums
+from gdw.audit.recorder import VisitSums
 from gdw.errors import ConfigError
 from gdw.reweight import METHODS, StepResult
 from gdw.train import Callback, Trainer
@@ -44,6 +45,31 @@ def fit(*callbacks: Callback, **options: Any) -> None:
 def assert_same(one: Evidence, other: Evidence) -> None:
     for name, value in vars(one).items():
         np.testing.assert_array_equal(value, getattr(other, name), err_msg=name)
+
+
+def test_batches_that_are_copied_together_give_the_same_sums() -> None:
+    """As on a GPU: the memory of the weights may be used again by the next step."""
+    generator = torch.Generator().manual_seed(0)
+    direct, together = Recorder(30), Recorder(30)
+    batches = [torch.randperm(40, generator=generator)[:7] for _ in range(5)]
+    labels = torch.arange(30) % 3
+    weights = torch.zeros(7, 3)
+    for recorder in (direct, together):
+        recorder._run, recorder._labels = SimpleNamespace(epochs=1), labels  # type: ignore[assignment]
+    for rows in batches:
+        logits = torch.randn(7, 3, generator=generator)
+        weights.copy_(logits.exp())
+        direct.on_batch(1, rows.tolist(), result_of(logits, weights))
+        p, own = logits.softmax(1), weights.clone()
+        together._waiting.append((rows, p, own))
+    together._add_waiting()
+    assert not together._waiting
+    for name in VisitSums.NAMES:
+        assert torch.equal(getattr(direct._sums, name), getattr(together._sums, name)), name
+
+
+def result_of(logits: Tensor, weights: Tensor) -> StepResult:
+    return StepResult(logits.mean(), None, logits, None, None, weights)
 
 
 def test_means_over_the_second_half_of_the_epochs() -> None:

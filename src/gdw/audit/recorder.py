@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gdw.audit.evidence import TOP, Evidence
-from gdw.audit.sparse_sums import SparseSums
+from gdw.audit.probability_sums import probability_sums
 from gdw.errors import ConfigError, RunError, counted
 from gdw.files.representation import ShortRepr
 from gdw.reweight.preparation import CleanCheck
@@ -23,13 +23,11 @@ if TYPE_CHECKING:
 DENSE_BYTES = 512 * 2**20
 """Up to this many bytes the mean probabilities of all classes are kept."""
 
-SLOTS = 2 * TOP
-"""Beyond, the sums of this many classes are kept for each example."""
-
 CLASSES_WITH_WEIGHTS = 512
 """Up to this many classes the class-level weights are averaged by given label and class."""
 
-_ROWS_AT_ONCE = 65_536
+# So many batches are copied from a GPU at once: each copy makes the training wait.
+_BATCHES_AT_ONCE = 64
 
 
 class Recorder(ShortRepr, Callback):
@@ -60,6 +58,8 @@ class Recorder(ShortRepr, Callback):
         self._labels = torch.empty(0, dtype=torch.int64)
         self._sums: VisitSums | None = None
         self._classes = 0
+        # Rows, probabilities and weights of batches that are not in the sums yet.
+        self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def _shown(self) -> dict[str, Any]:
         return {"num_examples": self._examples, "dense_bytes": self._dense_bytes}
@@ -80,15 +80,31 @@ class Recorder(ShortRepr, Callback):
         if epoch <= self._started().epochs // 2:
             return
         rows = torch.as_tensor(indices, dtype=torch.int64)
-        recorded = rows < self._examples
         logits = result.logits if result.label_logits is None else result.label_logits
-        p = logits.float().softmax(1).cpu()
-        sums = self._sums_for(p.shape[1])
-        rows, weights = rows[recorded], result.weights.float().cpu()
-        sums.add(rows, self._labels[rows], p[recorded], weights[recorded])
+        p, on_cpu = logits.float().softmax(1), logits.device.type == "cpu"
+        # On a GPU the next step may use the same memory again.
+        weights = result.weights.float() if on_cpu else result.weights.float().clone()
+        self._waiting.append((rows, p, weights))
+        if on_cpu or len(self._waiting) == _BATCHES_AT_ONCE:
+            self._add_waiting()
+
+    def _add_waiting(self) -> None:
+        """Add the batches that wait to the sums."""
+        if not self._waiting:
+            return
+        rows, *others = zip(*self._waiting, strict=True)
+        sizes = [len(batch) for batch in rows]
+        copied = [torch.cat(values).cpu().split(sizes) for values in others]
+        self._waiting.clear()
+        for batch, p, weights in zip(rows, *copied, strict=True):
+            recorded = batch < self._examples
+            known = batch[recorded]
+            sums = self._sums_for(p.shape[1])
+            sums.add(known, self._labels[known], p[recorded], weights[recorded])
 
     def state_dict(self) -> dict[str, Any]:
         processes = self._started().processes
+        self._add_waiting()
         # With several processes, one of them may not have had a training example yet.
         classes = max(processes.gather(self._classes))
         if classes == 0:
@@ -112,6 +128,7 @@ class Recorder(ShortRepr, Callback):
             ConfigError: the recorder was not given to `Trainer.fit`.
         """
         run = self._started()
+        self._add_waiting()
         classes = max(run.processes.gather(self._classes))
         if not classes:
             classes = next(run.predict(torch.zeros(1, dtype=torch.int64)))[1].shape[1]
@@ -238,50 +255,3 @@ class VisitSums:
         for name in self.NAMES:
             getattr(self, name).copy_(state[name])
         self.probabilities.load(state["means"])
-
-
-def probability_sums(examples: int, classes: int, *, dense_bytes: int) -> DenseSums | SparseSums:
-    """Sums of all C classes if they fit into `dense_bytes`, else of the largest of each example."""
-    if examples * classes * 4 <= dense_bytes:
-        return DenseSums(examples, classes)
-    return SparseSums(examples, min(classes, SLOTS))
-
-
-class DenseSums:
-    """Sums of the predicted probabilities of all C classes, for N examples."""
-
-    def __init__(self, examples: int, classes: int) -> None:
-        self._sums = torch.zeros(examples, classes, dtype=torch.float32)
-
-    def add(self, rows: Tensor, p: Tensor) -> None:
-        """Add `p` `(B, C)` to the sums of `rows` `(B,)`, which are all different."""
-        self._sums.index_add_(0, rows, p)
-
-    def put(self, rows: Tensor, p: Tensor) -> None:
-        """Replace the sums of `rows` by `p`."""
-        self._sums[rows] = p
-
-    def top(self, visits: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """Classes with the largest sums, int32 `(N, count)`, and these sums divided by `visits` `(N,)`."""
-        classes, values = [], []
-        for part in self._sums.split(_ROWS_AT_ONCE):
-            largest = part.topk(count, dim=1)
-            classes.append(largest.indices.int())
-            values.append(largest.values)
-        return torch.cat(classes), torch.cat(values) / visits.unsqueeze(1)
-
-    def state(self) -> dict[str, Tensor]:
-        """The sums for a checkpoint, without a copy."""
-        return {"sums": self._sums}
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Copy the sums of a checkpoint into these."""
-        self._sums.copy_(state["sums"])
-
-    def merged(self, processes: Processes) -> DenseSums:
-        """The sums of all processes; with one process, these sums themselves."""
-        if processes.size == 1:
-            return self
-        merged = object.__new__(DenseSums)
-        merged._sums = processes.sum(self._sums.clone()).cpu()
-        return merged

@@ -1,4 +1,4 @@
-"""Sums of predicted probabilities for many classes: only the largest of each example are kept."""
+"""Sums of predicted probabilities: of all classes, or of many classes only the largest of each example."""
 
 from __future__ import annotations
 
@@ -7,13 +7,64 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from gdw.audit.evidence import TOP
 from gdw.train.processes import Processes
+
+SLOTS = 2 * TOP
+"""If not all fit, the sums of this many classes are kept for each example."""
 
 _ROWS_AT_ONCE = 65_536
 
 
+def probability_sums(examples: int, classes: int, *, dense_bytes: int) -> DenseSums | SparseSums:
+    """Sums of all C classes if they fit into `dense_bytes`, else of the largest of each example."""
+    if examples * classes * 4 <= dense_bytes:
+        return DenseSums(examples, classes)
+    return SparseSums(examples, min(classes, SLOTS))
+
+
+class DenseSums:
+    """Sums of the predicted probabilities of all C classes, for N examples."""
+
+    def __init__(self, examples: int, classes: int) -> None:
+        self._sums = torch.zeros(examples, classes, dtype=torch.float32)
+
+    def add(self, rows: Tensor, p: Tensor) -> None:
+        """Add `p` `(B, C)` to the sums of `rows` `(B,)`, which are all different."""
+        self._sums.index_add_(0, rows, p)
+
+    def put(self, rows: Tensor, p: Tensor) -> None:
+        """Replace the sums of `rows` by `p`."""
+        self._sums[rows] = p
+
+    def top(self, visits: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """Classes with the largest sums, int32 `(N, count)`, and these sums divided by `visits` `(N,)`."""
+        classes, values = [], []
+        for part in self._sums.split(_ROWS_AT_ONCE):
+            largest = part.topk(count, dim=1)
+            classes.append(largest.indices.int())
+            values.append(largest.values)
+        return torch.cat(classes), torch.cat(values) / visits.unsqueeze(1)
+
+    def state(self) -> dict[str, Tensor]:
+        """The sums for a checkpoint, without a copy."""
+        return {"sums": self._sums}
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Copy the sums of a checkpoint into these."""
+        self._sums.copy_(state["sums"])
+
+    def merged(self, processes: Processes) -> DenseSums:
+        """The sums of all processes; with one process, these sums themselves."""
+        if processes.size == 1:
+            return self
+        merged = object.__new__(DenseSums)
+        merged._sums = processes.sum(self._sums.clone()).cpu()
+        return merged
+
+
 class SparseSums:
-    """The `slots` largest sums of each example. The methods are those of `gdw.audit.recorder.DenseSums`.
+    """The `slots` largest sums of each example. The methods are those of `DenseSums`.
 
     A class that enters the largest ones later lacks its earlier probabilities. Their sum is smaller than
     the smallest sum that was kept.

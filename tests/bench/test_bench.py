@@ -153,7 +153,7 @@ def test_figures_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_the_suites_are_known_without_their_workloads() -> None:
     assert set(MODELS) < set(SUITES)
-    assert [name for name in SUITES if not suite(name)] == ["loading", "threads"]
+    assert [name for name in SUITES if not suite(name)] == ["loading", "threads", "operations"]
 
 
 def test_an_unknown_suite_names_the_nearest() -> None:

@@ -74,7 +74,7 @@ def followed(progress: Progress, clock: _Clock, *, step: float, fits: int = 2) -
         for epoch in range(1, planned.epochs + 1):
             for batch in range(1, planned.batches + 1):
                 clock.now += step
-                progress.batch(batch, 0.25)
+                progress.batch(batch, lambda: 0.25)
                 if (seconds := progress.left()) is not None:
                     left.append(seconds + clock.now)
             progress.epoch({**RECORD, "epoch": epoch})

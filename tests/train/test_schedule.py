@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdw.train.loop import lr_factor, make_scheduler
+from gdw.train.config import lr_factor
+from gdw.train.loop import make_scheduler
 
 
 def test_cosine_closed_form() -> None:

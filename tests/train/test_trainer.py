@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from gdw.data import Examples
-from gdw.hypergradient.preserve import RandomState
+from gdw.hypergradient.random_state import RandomState
 from gdw.reweight import StepResult
 from gdw.train import Callback, RunFolder, TrainConfig, Trainer, evaluate
 from tests.train.small import (

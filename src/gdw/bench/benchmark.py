@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gdw.bench import loading_speed, reading_speed, thread_count
+from gdw.bench import loading_speed, operations, reading_speed, thread_count
 from gdw.bench.contestants import contestants_of
 from gdw.bench.step_cost import measure
 from gdw.bench.workloads import Workload
@@ -20,6 +20,7 @@ def run(
     log: Callable[[str], None],
     with_loading: bool = False,
     with_threads: bool = False,
+    with_operations: bool = False,
     table: tuple[int, int] = (100_000, 20),
 ) -> dict[str, Any]:
     """Measure every workload.
@@ -30,6 +31,7 @@ def run(
         log: takes a line after each repeat.
         with_loading: whether to measure how fast files are read and data are loaded as well.
         with_threads: whether to measure which models are faster with one thread as well.
+        with_operations: whether to count the operations of a step as well.
         table: the rows and columns of the files that are read.
 
     Returns:
@@ -55,6 +57,7 @@ def run(
         "loading": loading_speed.run(repeats=repeats, log=log) if with_loading else None,
         "reading": reading,
         "threads": thread_count.run(repeats=repeats, log=log) if with_threads else None,
+        "operations": operations.run(log=log) if with_operations else None,
         "machine": describe_machine(),
         "repeats": repeats,
         "results": results,

@@ -18,7 +18,7 @@ from torch.func import functional_call
 
 from gdw.bench.workloads import LR, Workload, sgd
 from gdw.functional import second_stage_weights, zero_mean
-from gdw.reweight.bilevel import WeightingNetwork
+from gdw.reweight.learned_weights import WeightingNetwork
 
 BETTY = (
     "pip install --no-deps betty-ml==0.1.1, by a pip before 24.1 (later ones refuse its metadata)"

@@ -13,7 +13,8 @@ from gdw.errors import ConfigError, nearest
 from gdw.files.documents import Document
 
 SUITES = (
-    "standard", "quick", "compiled", "loading", "threads", "mlp", "resnet32", "wrn-16-2", "transformer"
+    "standard", "quick", "compiled", "loading", "threads", "operations",
+    "mlp", "resnet32", "wrn-16-2", "transformer",
 )  # fmt: skip
 
 DOCUMENT = Document(
@@ -22,7 +23,13 @@ DOCUMENT = Document(
     missing="check the path, or measure with gdw bench --json FILE",
 )
 
-_MODULES = {"threads": "thread_count", "loading": "loading_speed", "reading": "reading_speed"}
+_OTHERS = {
+    "operations": ("operations", "Operations of a step"),
+    "threads": ("thread_count", "Threads"),
+    "loading": ("loading_speed", "Loading"),
+    "reading": ("reading_speed", "Reading"),
+}
+"""Other measurements by their key: the module, and the title of the table."""
 
 _INTRODUCTION = """\
 # Cost of a training step
@@ -126,9 +133,9 @@ def tables(results: Mapping[str, Any]) -> Iterator[Table]:
         ]
         yield Table(result["name"], ("step", "ratio to plain", "ms", "memory"), rows)
     yield from _by_batch_size(results["results"])
-    for name, title in (("threads", "Threads"), ("loading", "Loading"), ("reading", "Reading")):
+    for name, (home, title) in _OTHERS.items():
         if results.get(name):
-            module = importlib.import_module(f"gdw.bench.{_MODULES[name]}")
+            module = importlib.import_module(f"gdw.bench.{home}")
             yield Table(title, *module.table(results[name]))
 
 

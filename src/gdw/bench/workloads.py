@@ -127,8 +127,8 @@ def suite(name: str) -> list[Workload]:
     """The workloads of a suite.
 
     Args:
-        name: `standard`, `quick` (takes a minute), `compiled`, `loading` and `threads` (without workloads:
-            they measure how fast data are loaded, and numbers of threads), or the name of one model.
+        name: `standard`, `quick` (takes a minute), `compiled`, `loading`, `threads` and `operations` (without
+            workloads: they measure something else), or the name of one model.
 
     Raises:
         ConfigError: there is no suite of that name.
@@ -137,7 +137,7 @@ def suite(name: str) -> list[Workload]:
     if name in MODELS:
         return [Workload(name)]
     resnet = Workload("resnet32")
-    if name in ("loading", "threads"):
+    if name in ("loading", "threads", "operations"):
         return []
     if name == "compiled":
         return [replace(resnet, compiled=True), Workload("transformer", compiled=True)]

@@ -14,6 +14,7 @@ from gdw.cli.tables import print_table, say_wrapped
 EXAMPLES = (
     ("the quick suite, on this machine", "gdw bench"),
     ("one model, and its figures in a file", "gdw bench --suite mlp --json figures.json"),
+    ("how many operations a step calls, as on a GPU", "gdw bench --suite operations"),
     ("how fast files are read", "gdw bench --suite loading --table-rows 1000000"),
 )
 
@@ -22,8 +23,8 @@ def bench(
     suite: Annotated[
         str,
         typer.Option(
-            help="What to measure: standard, quick, compiled, loading, threads, or one model: mlp, resnet32, "
-            "wrn-16-2 or transformer.",
+            help="What to measure: standard, quick, compiled, loading, threads, operations, or one model: "
+            "mlp, resnet32, wrn-16-2 or transformer.",
             metavar="NAME",
         ),
     ] = "quick",
@@ -100,6 +101,7 @@ def _measured(suite: str, repeats: int, table: tuple[int, int]) -> dict[str, Any
         log=lambda text: say(text, err=True),
         with_loading=suite in ("standard", "loading"),
         with_threads=suite == "threads",
+        with_operations=suite == "operations",
         table=table,
     )
 

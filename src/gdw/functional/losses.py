@@ -238,7 +238,7 @@ def count_examples(losses: Tensor, targets: Tensor) -> Tensor:
     """
     if targets.shape == losses.shape and not targets.is_floating_point():
         return (targets != IGNORE_INDEX).sum().clamp(min=1).to(losses.dtype)
-    return losses.new_tensor(losses.numel())
+    return losses.new_full((), losses.numel())
 
 
 def _at_least_float32(logits: Tensor) -> Tensor:

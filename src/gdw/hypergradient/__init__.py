@@ -8,8 +8,9 @@ everything to the last part of the model. `docs/method.md` explains them.
 from gdw.hypergradient.collective import Collective
 from gdw.hypergradient.engines import Engine, Hypergradient
 from gdw.hypergradient.inputs import default_forward
-from gdw.hypergradient.preserve import MovableParameters, RandomState, preserved_buffers
+from gdw.hypergradient.preserve import MovableParameters, preserved_buffers
 from gdw.hypergradient.problem import Problem
+from gdw.hypergradient.random_state import RandomState
 from gdw.hypergradient.registry import ENGINES, HEAD
 from gdw.hypergradient.training_pass import TrainingPass
 

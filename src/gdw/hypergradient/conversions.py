@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -41,3 +41,14 @@ def unconverted(function: Any, args: Sequence[Any], result: Tensor) -> Tensor:
 def warn_of_coarse_step(reason: str) -> None:
     """Say that the finite difference is inaccurate: `COMPILED` or `CONVERTING`."""
     warnings.warn(reason, stacklevel=2)
+
+
+def succeeds(call: Callable[[], Any]) -> bool:
+    """Whether `call` computes; an error other than of memory is one of dtypes that do not fit together."""
+    try:
+        call()
+    except (RuntimeError, TypeError, AssertionError) as error:
+        if "memory" in str(error):
+            raise
+        return False
+    return True

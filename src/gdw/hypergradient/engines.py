@@ -17,14 +17,9 @@ from gdw.errors import ModelError
 from gdw.hypergradient.collective import dense
 from gdw.hypergradient.inputs import Batch
 from gdw.hypergradient.precision import Autocast, relative_step
-from gdw.hypergradient.preserve import (
-    MovableParameters,
-    equal,
-    generator_states,
-    preserved_buffers,
-    without_inference_path,
-)
+from gdw.hypergradient.preserve import MovableParameters, Rate, without_inference_path
 from gdw.hypergradient.problem import Problem
+from gdw.hypergradient.random_state import equal, generator_states
 from gdw.hypergradient.training_pass import TrainingPass
 
 
@@ -45,7 +40,7 @@ class Hypergradient(NamedTuple):
 Engine = Callable[[Problem, TrainingPass, "Tensor | None", Batch], Hypergradient]
 """`(problem, training_pass, weights, meta_batch) -> Hypergradient`; weights `(N, C, ...)`, None: all zero."""
 
-Trainable = dict[str, tuple[nn.Parameter, float]]
+Trainable = dict[str, tuple[nn.Parameter, Rate]]
 """Name to parameter and learning rate, as `Problem.trainable` returns it."""
 
 JacobianProduct = Callable[
@@ -97,10 +92,10 @@ def directional(
     Frees the training graph before the meta pass, unless `problem.keeps_graph`. (With weights of zero
     there is no virtual gradient that frees it: there the caller passes `training_pass.without_graph()`.)
     """
-    theta = MovableParameters(trainable)
+    theta = MovableParameters(trainable, problem.copies[0])
     parameters = list(theta.parameters.values())
     # A backward pass too may run layers again (activation checkpointing) and so move statistics.
-    with preserved_buffers(problem.model):
+    with training_pass.buffers_after.preserved():
         if weights is None:
             meta_loss, gradient = _meta_gradient(problem, parameters, meta_batch)
         else:
@@ -126,11 +121,11 @@ def _meta_gradient(
 
 
 @contextmanager
-def replaying(problem: Problem, training_pass: TrainingPass) -> Iterator[None]:
+def replaying(training_pass: TrainingPass) -> Iterator[None]:
     """Inside, a forward pass repeats the training pass: random numbers, buffers and kernels."""
     with (
-        training_pass.random_state.replayed(),
-        preserved_buffers(problem.model),
+        training_pass.random_state.replayed() if training_pass.is_random else nullcontext(),
+        training_pass.buffers_after.preserved(),
         without_inference_path(),
     ):
         training_pass.buffers.restore()
@@ -160,7 +155,7 @@ def repeated(
     devices, start = problem.devices(), training_pass.random_state.generators()
     checked = training_pass.drawn is not None and (same_kernels or devices[0].type == "cpu")
     for _ in range(_ATTEMPTS):
-        with replaying(problem, training_pass):
+        with replaying(training_pass):
             result = call()
             after = generator_states(devices) if checked else start
         # A pass that draws nothing was not disturbed, though some layers draw when they are first called.
@@ -177,7 +172,7 @@ def repeated(
 
 def _is_random(problem: Problem, training_pass: TrainingPass) -> bool:
     """Whether other random numbers give other logits."""
-    with torch.no_grad(), replaying(problem, training_pass):
+    with torch.no_grad(), replaying(training_pass):
         for device in problem.devices():
             torch.rand(997, device=device)
         logits = problem.logits(training_pass.inputs)
@@ -200,12 +195,12 @@ def _difference_quotient(
     parameters, keeps_graph = list(theta.parameters.values()), problem.keeps_graph(training_pass)
     base = _without_autocast(problem, training_pass)
     autocast = Autocast() if problem.autocast.avoidable else problem.autocast
-    # Two numbers fetched from the device save a tensor as large as all parameters.
+    # Scalars on the device: a number for Python would be waited for.
     direction, size = theta.norms(directions)
-    length = relative_step(parameters, base, autocast) * max(size, 1e-3)
+    length = size.clamp(min=1e-3) * relative_step(parameters, base, autocast)
     with (
         torch.set_grad_enabled(not keeps_graph),
-        theta.moved(directions, length / direction if direction > 0 else 0.0),
+        theta.moved(directions, torch.where(direction > 0, length / direction, 0.0)),
     ):
         shifted = _logits(problem, training_pass)
     difference = shifted.detach().to(training_pass.class_gradient.dtype, copy=True).sub_(base)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from gdw.errors import ModelError
 from gdw.functional import weighted_class_gradient
 from gdw.hypergradient.engines import Hypergradient, directional, repeated
 from gdw.hypergradient.inputs import Batch, Forward
-from gdw.hypergradient.preserve import MovableParameters, preserved_buffers
+from gdw.hypergradient.preserve import MovableParameters
 from gdw.hypergradient.problem import Problem
 from gdw.hypergradient.training_pass import TrainingPass
 
@@ -30,7 +30,7 @@ def reference(
     Slow, and needs much memory; but it is plain autograd, so the other engines are tested against it. The
     training pass is repeated, because fused attention kernels have no second derivative.
     """
-    with preserved_buffers(problem.model):
+    with training_pass.buffers_after.preserved():
         return _double_backward(problem, training_pass, weights, meta_batch)
 
 
@@ -89,7 +89,7 @@ def _dual_product(
     theta: MovableParameters,
     directions: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor]:
-    d = torch._foreach_mul(list(directions), theta.rates)
+    d = torch._foreach_mul(list(directions), cast(Any, theta.rates))
     with (
         torch.no_grad(),
         # The fused attention kernels have no forward-mode derivative; the plain one has.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from gdw.errors import ConfigError, ModelError, nearest
 from gdw.hypergradient.inputs import map_tensors
-from gdw.hypergradient.preserve import RandomState
+from gdw.hypergradient.random_state import RandomState
 
 
 @dataclass

@@ -20,8 +20,9 @@ from gdw.functional.losses import count_examples
 from gdw.hypergradient.engines import Hypergradient, Trainable, finite_difference, replaying
 from gdw.hypergradient.head import Captured, Head
 from gdw.hypergradient.inputs import Batch, Forward, as_pair, in_meta_batch
-from gdw.hypergradient.preserve import RandomState, preserved_buffers, without_inference_path
+from gdw.hypergradient.preserve import Rate, without_inference_path
 from gdw.hypergradient.problem import Problem
+from gdw.hypergradient.random_state import RandomState
 from gdw.hypergradient.training_pass import TrainingPass
 
 
@@ -58,12 +59,11 @@ def _head(problem: Problem) -> Head:
 
 def _returns_the_logits(captured: Captured, logits: Tensor) -> bool:
     output = captured.output
-    return (
-        isinstance(output, Tensor)
-        and output.dim() == 2
-        and output.shape == logits.shape
-        and torch.equal(output.to(logits.dtype), logits.detach())
-    )
+    if not isinstance(output, Tensor) or output.dim() != 2 or output.shape != logits.shape:
+        return False
+    if output.untyped_storage()._cdata == logits.untyped_storage()._cdata:
+        return output.stride() == logits.stride()  # they are the same memory
+    return torch.equal(output.to(logits.dtype), logits.detach())
 
 
 def _closed_form(
@@ -78,7 +78,7 @@ def _closed_form(
     q = None
     if weights is not None:
         q = weighted_class_gradient(weights, training_pass.class_gradient, training_pass.count)
-    features, targets = _meta_features(problem, meta_batch, part.weight.dtype)
+    features, targets = _meta_features(problem, training_pass, meta_batch, part.weight.dtype)
     few = problem.collective.world_size == 1 and _few_examples(part, a, features, q)
     product = _through_examples if few else _through_weights
     u, total, count = product(problem, part, a, q, features, targets)
@@ -91,8 +91,8 @@ class _Linear(NamedTuple):
 
     weight: Tensor
     bias: Tensor | None
-    rate_w: float
-    rate_b: float
+    rate_w: Rate
+    rate_b: Rate
 
     @classmethod
     def of(cls, problem: Problem, dtype: torch.dtype) -> _Linear:
@@ -166,25 +166,25 @@ def _through_weights(
 
 
 def _meta_features(
-    problem: Problem, meta_batch: Batch, dtype: torch.dtype
+    problem: Problem, training_pass: TrainingPass, meta_batch: Batch, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Features `(M, F)` and targets of the meta batch, or of an earlier one that was kept."""
     head = _head(problem)
     kept = head.kept_features()
     if kept is None:
         inputs, targets = as_pair(meta_batch, "the meta batch")
-        kept = _meta_pass(problem, inputs).inputs[0].to(dtype), targets
+        kept = _meta_pass(problem, training_pass, inputs).inputs[0].to(dtype), targets
         head.keep_features(kept)
     return kept
 
 
-def _meta_pass(problem: Problem, inputs: Any) -> Captured:
+def _meta_pass(problem: Problem, training_pass: TrainingPass, inputs: Any) -> Captured:
     """Record what the head receives for the meta inputs, in one forward pass without gradient."""
     with (
         torch.no_grad(),
-        preserved_buffers(problem.model),
+        training_pass.buffers_after.preserved(),
         without_inference_path(),
-        problem.capturing() as seen,
+        _head(problem).capturing(problem.devices()) as seen,
     ):
         problem.logits(inputs)
     return seen
@@ -199,7 +199,7 @@ def _replayed(
 ) -> Hypergradient:
     head = _head(problem)
     inputs, targets = meta_batch
-    seen = _meta_pass(problem, inputs)
+    seen = _meta_pass(problem, training_pass, inputs)
     afterwards = RandomState.capture(problem.devices())
     part = replace(problem, forward=_replay(problem))
     alone = replace(training_pass, inputs=(captured, training_pass.inputs))
@@ -207,7 +207,7 @@ def _replayed(
         _check_split(part, alone)
         if head.shared:
             # The graph of the training pass leads to the weight's earlier places as well.
-            with replaying(part, alone):
+            with replaying(alone):
                 alone = replace(alone, logits=part.logits(alone.inputs))
         part_batch = ((seen, inputs), targets)
         trainable = _trainable_in_head(problem)
@@ -233,7 +233,7 @@ def _check_split(part: Problem, alone: TrainingPass) -> None:
     head = _head(part)
     if head.split_checked:
         return
-    with replaying(part, alone), torch.no_grad():
+    with replaying(alone), torch.no_grad():
         again = part.logits(alone.inputs)
     if not torch.allclose(again, alone.logits.detach(), rtol=1e-3, atol=1e-4):
         raise ModelError(

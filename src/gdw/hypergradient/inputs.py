@@ -154,6 +154,13 @@ def as_indices(indices: Any, batch: Batch, total: int | None) -> Tensor:
     return found.long()
 
 
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on `device`. Neither the CPU nor a GPU waits for a copy from the CPU."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def join_batches(first: Batch, second: Batch, rows: int) -> Batch:
     """Append the first `rows` examples of the batch `second` to the batch `first`.
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from gdw.errors import DataError, ModelError
 from gdw.hypergradient.inputs import Batch, tensors_in
-from gdw.hypergradient.preserve import RandomState, preserved_buffers
+from gdw.hypergradient.preserve import preserved_buffers
 from gdw.hypergradient.problem import Problem
+from gdw.hypergradient.random_state import RandomState
 
 _SHOWN = 5
 

@@ -19,7 +19,6 @@ from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
 from gdw.errors import ConfigError
-from gdw.hypergradient.conversions import COMPILED, CONVERTING, unconverted, warn_of_coarse_step
 
 SIXTEEN_BITS = (torch.float16, torch.bfloat16)
 
@@ -58,7 +57,8 @@ class Autocast:
 
     def is_new(self, device: torch.device) -> bool:
         """Whether no pass has been watched yet with autocast on or off as it is now."""
-        return torch.is_autocast_enabled(device.type) not in self._watched
+        known = device.type == "meta"  # tensors without data have no autocast
+        return not known and torch.is_autocast_enabled(device.type) not in self._watched
 
     @contextmanager
     def watching(self, device: torch.device) -> Iterator[None]:
@@ -87,14 +87,16 @@ class Autocast:
         """
         if self._tried:
             return
+        from gdw.hypergradient import conversions
+
         kind = next(model.parameters()).device.type
-        self._functions = functions = _Functions(kind, autocast=False)
-        self.fixed = not _succeeds(call) or functions.in_16_bits
+        self._functions = functions = _Functions(kind, conversions.unconverted)
+        self.fixed = not conversions.succeeds(call) or functions.in_16_bits
         if functions.autocast and is_compiled(model):
-            warn_of_coarse_step(COMPILED)
+            conversions.warn_of_coarse_step(conversions.COMPILED)
             self.fixed = True
         elif self.fixed and torch.bfloat16 in self.dtypes - {p.dtype for p in model.parameters()}:
-            warn_of_coarse_step(CONVERTING)
+            conversions.warn_of_coarse_step(conversions.CONVERTING)
         if self.fixed or not (functions.autocast or functions.undone):
             self._functions = None
         self._tried = True
@@ -126,23 +128,13 @@ class Autocast:
                 self.off = False
 
 
-def _succeeds(call: Callable[[], Any]) -> bool:
-    """Whether `call` computes; an error other than of memory is one of dtypes that do not fit together."""
-    try:
-        call()
-    except (RuntimeError, TypeError, AssertionError) as error:
-        if "memory" in str(error):
-            raise
-        return False
-    return True
-
-
 class _Functions(TorchFunctionMode):
-    """Inside, watches the functions of PyTorch that are called from Python.
+    """Watches the functions of PyTorch that are called from Python.
 
     Args:
         kind: the type of the device, such as `"cuda"`.
-        autocast: False: compute them without autocast and conversions to 16 bits, wherever they stand.
+        unconverted: compute them without autocast, and in place of results in 16 bits return what this
+            function does.
 
     Attributes:
         autocast: the autocast dtypes under which they were called.
@@ -151,9 +143,9 @@ class _Functions(TorchFunctionMode):
         undone: whether conversions to 16 bits were left out (only without autocast).
     """
 
-    def __init__(self, kind: str, *, autocast: bool = True) -> None:
+    def __init__(self, kind: str, unconverted: Callable[..., Tensor] | None = None) -> None:
         super().__init__()
-        self._kind, self._allowed = kind, autocast
+        self._kind, self._unconverted = kind, unconverted
         self.autocast: set[torch.dtype] = set()
         self.converted: set[torch.dtype] = set()
         self.in_16_bits = self.undone = False
@@ -162,10 +154,10 @@ class _Functions(TorchFunctionMode):
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         on = torch.is_autocast_enabled(self._kind)
-        with nullcontext() if self._allowed or not on else _without_autocast(self._kind):
+        with _without_autocast(self._kind) if self._unconverted and on else nullcontext():
             result = function(*args, **(kwargs or {}))
-        if not self._allowed and isinstance(result, Tensor) and result.dtype in SIXTEEN_BITS:
-            narrow, result = result.dtype, unconverted(function, args, result)
+        if self._unconverted and isinstance(result, Tensor) and result.dtype in SIXTEEN_BITS:
+            narrow, result = result.dtype, self._unconverted(function, args, result)
             self.undone |= narrow != result.dtype
         for value in result if isinstance(result, tuple) else (result,):
             self._note(value, on)

@@ -1,24 +1,71 @@
-"""Preserve parameters, buffers and random state in the passes that a user does not see.
+"""Preserve parameters and buffers in the passes that a user does not see.
 
 One training step runs the model two or three times. Afterwards the model must be as one forward pass leaves
-it: BatchNorm statistics moved once, and parameters unchanged bit for bit, also if the model raises. Random
-numbers are drawn once for the training pass and once for the meta pass.
+it: BatchNorm statistics moved once, and parameters unchanged bit for bit, also if the model raises.
 """
 
 from __future__ import annotations
 
-import random
-import sys
+import functools
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.grad_mode import _unsafe_preserve_version_counter
 
 INNER = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 """The attributes in which `torch.compile`, sharding, activation checkpoints and Fabric keep a module."""
+
+
+class Copies:
+    """Memory for copies of tensors. It is made once and used at every step; one operation copies them all."""
+
+    def __init__(self) -> None:
+        self._originals: list[Tensor] = []
+        self._copies: list[Tensor] = []
+
+    def of(self, originals: Sequence[Tensor]) -> list[Tensor]:
+        """Copies of the tensors; those of the call before are overwritten."""
+        if len(originals) != len(self._originals) or not all(
+            a is b and (a.shape, a.dtype, a.device) == (c.shape, c.dtype, c.device)
+            for a, b, c in zip(originals, self._originals, self._copies, strict=True)
+        ):
+            self._originals = list(originals)
+            self._copies = [torch.empty_like(t, requires_grad=False) for t in originals]
+        _copy(self._copies, originals)
+        return self._copies
+
+
+def _copy(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
+    """Copy tensors into others of the same shape and dtype, one operation for each dtype and device."""
+    kinds = [(t.dtype, t.device) for t in targets]
+    with torch.no_grad():
+        for k in _positions(kinds):
+            torch._foreach_copy_([targets[i] for i in k], [sources[i] for i in k])
+
+
+def _positions(keys: Sequence[Any]) -> list[list[int]]:
+    """For each different key, the positions where it stands."""
+    places: dict[Any, list[int]] = {}
+    for i, key in enumerate(keys):
+        places.setdefault(key, []).append(i)
+    return list(places.values())
+
+
+@contextmanager
+def _unseen(tensors: Sequence[Tensor]) -> Iterator[None]:
+    """Inside, autograd does not notice that the tensors change: a training graph may hold them.
+
+    For changes that are undone before the graph is used.
+    """
+    with torch.no_grad(), _unsafe_preserve_version_counter(tuple(tensors)):
+        yield
+
+
+Rate: TypeAlias = "float | Tensor"
+"""A learning rate: a number, or a scalar on the device where the number changes without Python."""
 
 
 class MovableParameters:
@@ -29,62 +76,92 @@ class MovableParameters:
         rates: the learning rate of each parameter.
     """
 
-    def __init__(self, trained: Mapping[str, tuple[nn.Parameter, float]]) -> None:
+    def __init__(
+        self, trained: Mapping[str, tuple[nn.Parameter, Rate]], copies: Copies | None = None
+    ) -> None:
+        """
+        Args:
+            trained: name to parameter and learning rate.
+            copies: memory for a copy of all parameters, from the step before.
+        """
         self.parameters = {name: p for name, (p, _) in trained.items()}
         self.rates = [rate for _, rate in trained.values()]
-        self._data = [p.data for p in self.parameters.values()]
+        self._tensors: list[Tensor] = list(self.parameters.values())
+        self._copies = copies or Copies()
         self._original: list[Tensor] | None = None
 
     @contextmanager
-    def moved(self, directions: Sequence[Tensor], factor: float) -> Iterator[None]:
+    def moved(self, directions: Sequence[Tensor], factor: Rate) -> Iterator[None]:
         """Inside, the parameters hold `θ + factor · rate · direction`; afterwards θ again, bit for bit.
 
         The change is made in place in the storage, so it needs no support from the module (compiled,
-        sharded, hooked, tied). It goes through `.data`: the training graph still holds these parameters,
-        autograd must not report the change as an error, and it is undone before the graph is used again.
+        sharded, hooked, tied).
 
         Args:
             directions: one tensor per parameter, of its shape, dtype and device; not changed.
-            factor: common to all parameters.
+            factor: common to all parameters, a number or a scalar tensor.
         """
         if self._original is None:
             # Kept, since a step moves twice from the same point and a copy of all parameters takes time.
-            self._original = [d.clone() for d in self._data]
+            self._original = self._copies.of(self._tensors)
         try:
-            for rate in set(self.rates):
-                chosen = [k for k, r in enumerate(self.rates) if r == rate]
-                torch._foreach_add_(
-                    [self._data[k] for k in chosen],
-                    [directions[k] for k in chosen],
-                    alpha=factor * rate,
-                )
+            with _unseen(self._tensors):
+                for k in _positions([r if isinstance(r, float) else id(r) for r in self.rates]):
+                    _add(
+                        [self._tensors[i] for i in k],
+                        [directions[i] for i in k],
+                        factor * self.rates[k[0]],
+                    )
             # autocast keeps low-precision copies of the parameters: they would hide the move.
             torch.clear_autocast_cache()
             yield
         finally:
-            torch._foreach_copy_(self._data, self._original)
+            with _unseen(self._tensors):
+                _copy(self._tensors, self._original)
             torch.clear_autocast_cache()
 
-    def norms(self, directions: Sequence[Tensor]) -> tuple[float, float]:
-        """Return `‖rate · direction‖` and `‖θ‖` over all parameters, with one transfer from the device."""
-        rated = [n * r for n, r in zip(_norms(directions), self.rates, strict=True)]
-        total = torch.stack([_total_norm(rated), _total_norm(_norms(self._data))])
-        direction, parameters = total.tolist()
-        return direction, parameters
+    @torch.no_grad()
+    def norms(self, directions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """`‖rate · direction‖` and `‖θ‖` over all parameters: scalars on the device, best in float64."""
+        return _total(_norms(directions), self.rates), _total(_norms(self._tensors))
+
+
+def _add(tensors: list[Tensor], directions: list[Tensor], factor: Rate) -> None:
+    """Add `factor · direction` to tensors in place."""
+    if isinstance(factor, float):
+        torch._foreach_add_(tensors, directions, alpha=factor)
+        return
+    for k in _positions([(t.dtype, t.device) for t in tensors]):
+        some, moves = [tensors[i] for i in k], [directions[i] for i in k]
+        dtype = torch.promote_types(some[0].dtype, torch.float32)
+        scale = factor.to(some[0].device, dtype)
+        if some[0].device.type == "cpu" and some[0].dtype == dtype:
+            # One rounding, as with a number for `alpha`.
+            torch._foreach_addcmul_(some, moves, [scale] * len(some))
+        else:
+            wide = [t.to(dtype) for t in moves]
+            torch._foreach_add_(some, torch._foreach_mul(wide, scale))
 
 
 def _norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     """The norm of each tensor, on one device, in float32 or wider."""
     norms = torch._foreach_norm(list(tensors))
-    wide = torch.float32
-    for norm in norms:
-        wide = torch.promote_types(wide, norm.dtype)
+    kinds = {(norm.dtype, norm.device) for norm in norms}
+    wide = functools.reduce(torch.promote_types, (dtype for dtype, _ in kinds), torch.float32)
+    if kinds == {(wide, norms[0].device)}:
+        return list(norms)
     return [norm.to(norms[0].device, wide) for norm in norms]
 
 
-def _total_norm(norms: Sequence[Tensor]) -> Tensor:
-    total: Tensor = torch.linalg.vector_norm(torch.stack(list(norms)))
-    return total
+def _total(norms: Sequence[Tensor], rates: Sequence[Rate] = ()) -> Tensor:
+    """The norm of all tensors together from those of each, times its rate if there are rates."""
+    if rates and all(isinstance(rate, float) for rate in rates):
+        norms, rates = torch._foreach_mul(list(norms), cast(Any, list(rates))), ()
+    each = torch.stack(list(norms))
+    if rates:
+        each = each * torch.stack(cast(Any, list(rates))).to(each)
+    total: Tensor = torch.linalg.vector_norm(each)
+    return total if total.device.type == "mps" else total.double()
 
 
 class Buffers:
@@ -94,32 +171,40 @@ class Buffers:
     their forward pass.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, copies: Copies | None = None) -> None:
+        """
+        Args:
+            model: the model.
+            copies: memory for the copies, from the step before.
+        """
         self._places = [
             (module, name, buffer)
             for module in model.modules()
             for name, buffer in module._buffers.items()
             if buffer is not None
         ]
-        self._contents = [buffer.data.clone() for _, _, buffer in self._places]
+        self._contents = (copies or Copies()).of([buffer for _, _, buffer in self._places])
 
     def restore(self) -> None:
         """Set the buffers back to the copy."""
         for module, name, buffer in self._places:
             module._buffers[name] = buffer
-        if self._places:
-            # Through .data, since the training graph may hold these buffers for its backward pass.
-            torch._foreach_copy_([buffer.data for _, _, buffer in self._places], self._contents)
+        buffers = [buffer for _, _, buffer in self._places]
+        with _unseen(buffers):
+            _copy(buffers, self._contents)
+
+    @contextmanager
+    def preserved(self) -> Iterator[None]:
+        """Inside, the buffers may change; on exit they are set back to the copy."""
+        try:
+            yield
+        finally:
+            self.restore()
 
 
-@contextmanager
-def preserved_buffers(model: nn.Module) -> Iterator[None]:
-    """Undo on exit every change of the model's buffers."""
-    copy = Buffers(model)
-    try:
-        yield
-    finally:
-        copy.restore()
+def preserved_buffers(model: nn.Module) -> AbstractContextManager[None]:
+    """A context that undoes on exit every change of the model's buffers."""
+    return Buffers(model).preserved()
 
 
 @contextmanager
@@ -135,71 +220,6 @@ def without_inference_path() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
-
-
-def generator_states(devices: Sequence[torch.device]) -> list[Tensor]:
-    """The states of PyTorch's random generators: of the CPU and of those of `devices` that have their own."""
-    own = [device for device in devices if device.type not in ("cpu", "meta")]
-    return [
-        torch.get_rng_state(),
-        *(torch.get_device_module(device).get_rng_state(device) for device in own),
-    ]
-
-
-def equal(states: Sequence[Tensor], others: Sequence[Tensor]) -> bool:
-    """Whether two lists of states are the same."""
-    return all(torch.equal(a, b) for a, b in zip(states, others, strict=True))
-
-
-@dataclass(frozen=True)
-class RandomState:
-    """The state of every random generator that a layer may draw from."""
-
-    python: Any
-    numpy: Any
-    cpu: Tensor
-    devices: tuple[tuple[torch.device, Tensor], ...]
-
-    @classmethod
-    def capture(cls, devices: Sequence[torch.device] = ()) -> RandomState:
-        """Return the current state of Python, of NumPy (if imported), of PyTorch's CPU and of `devices`."""
-        numpy = sys.modules.get("numpy")
-        own = [device for device in devices if device.type not in ("cpu", "meta")]
-        cpu, *states = generator_states(own)
-        return cls(
-            python=random.getstate(),
-            numpy=numpy.random.get_state() if numpy else None,
-            cpu=cpu,
-            devices=tuple(zip(own, states, strict=True)),
-        )
-
-    def changed(self) -> list[Tensor] | None:
-        """The states of PyTorch's generators now, as of `generator_states`; None if they are these."""
-        now = generator_states([device for device, _ in self.devices])
-        return None if equal(now, self.generators()) else now
-
-    def generators(self) -> list[Tensor]:
-        """This state of PyTorch's generators, as of `generator_states`."""
-        return [self.cpu, *(state for _, state in self.devices)]
-
-    def restore(self) -> None:
-        """Set every generator to this state."""
-        random.setstate(self.python)
-        if self.numpy is not None:
-            sys.modules["numpy"].random.set_state(self.numpy)
-        torch.set_rng_state(self.cpu)
-        for device, state in self.devices:
-            torch.get_device_module(device).set_rng_state(state, device)
-
-    @contextmanager
-    def replayed(self) -> Iterator[None]:
-        """Inside, random numbers repeat from this state; afterwards they continue as before."""
-        now = RandomState.capture([device for device, _ in self.devices])
-        self.restore()
-        try:
-            yield
-        finally:
-            now.restore()
 
 
 def with_own_names(model: nn.Module) -> Any:

@@ -6,7 +6,7 @@ Shapes: logits `(N, C, ...)`, targets as the loss takes them; a batch is the pai
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,7 +30,8 @@ from gdw.hypergradient.inputs import (
     tensor_versions,
 )
 from gdw.hypergradient.precision import Autocast, LossScale, is_compiled, relative_step
-from gdw.hypergradient.preserve import Buffers, RandomState, preserved_buffers
+from gdw.hypergradient.preserve import Buffers, Copies, Rate, preserved_buffers
+from gdw.hypergradient.random_state import RandomState
 from gdw.hypergradient.training_pass import TrainingPass
 
 # A finite difference up to this size, relative to the parameters, is small beside an optimizer's step.
@@ -51,6 +52,7 @@ class Problem:
         autocast: whether the model runs under autocast.
         scale: the factor by which gradients are multiplied.
         memory_format: the memory format in which the model gets images.
+        copies: memory for copies of the parameters, and of the buffers before and after a training pass.
         retain_graph: keep the training graph during the meta pass, see `finite_difference`. None: only
             where the step of that engine is coarse.
     """
@@ -64,6 +66,9 @@ class Problem:
     autocast: Autocast = field(default_factory=Autocast)
     scale: LossScale = field(default_factory=LossScale)
     memory_format: MemoryFormat = field(default_factory=MemoryFormat)
+    copies: tuple[Copies, Copies, Copies] = field(
+        default_factory=lambda: (Copies(), Copies(), Copies())
+    )
     retain_graph: bool | None = True
 
     @classmethod
@@ -112,14 +117,13 @@ class Problem:
             )
         return problem
 
-    def trainable(self) -> dict[str, tuple[nn.Parameter, float]]:
+    def trainable(self) -> dict[str, tuple[nn.Parameter, Rate]]:
         """Return name, parameter and current learning rate of all trained parameters; a tied one once.
 
         Read again at every step, because training may freeze parameters and change learning rates.
         """
-        rates = {
-            id(p): _rate(group) for group in self.optimizer.param_groups for p in group["params"]
-        }
+        groups = self.optimizer.param_groups
+        rates = {id(p): _rate(group) for group in groups for p in group["params"]}
         return {
             name: (p, rates[id(p)])
             for name, p in self.model.named_parameters()
@@ -160,7 +164,8 @@ class Problem:
             DataError: the targets do not fit the logits.
         """
         inputs, targets = as_pair(batch, "the training batch")
-        state, buffers = RandomState.capture(self.devices()), Buffers(self.model)
+        _, before, after = self.copies
+        state, buffers = RandomState.capture(self.devices()), Buffers(self.model, before)
         versions = tensor_versions(inputs)
         try:
             logits, captured = self._watched_pass(inputs)
@@ -170,7 +175,7 @@ class Problem:
             state.restore()
             buffers.restore()
             logits, captured = self._watched_pass(inputs)
-        drawn = state.changed()
+        drawn, is_random = state.changed(), not state.is_current()
         self.memory_format.confirm()
         if tensor_versions(inputs) != versions:
             raise ModelError(
@@ -192,8 +197,10 @@ class Problem:
             mean_loss=losses.sum() / local_count,
             count=self.collective.sum_scalar(local_count),
             random_state=state,
+            is_random=is_random,
             drawn=drawn,
             buffers=buffers,
+            buffers_after=Buffers(self.model, after),
             captured=captured,
         )
 
@@ -205,22 +212,14 @@ class Problem:
                 self.autocast.probe(device, lambda: self.logits(inputs))
         with (
             self.autocast.watching(device),
-            self.capturing() if self.head else nullcontext() as captured,
+            self.head.capturing(self.devices()) if self.head else nullcontext() as captured,
         ):
             return self.logits(inputs), captured
 
-    def capturing(self) -> AbstractContextManager[Captured]:
-        """Inside, the head records one forward pass, see `Head.capturing`."""
-        assert self.head is not None
-        return self.head.capturing(self.devices())
-
     def meta_loss(self, batch: Batch, forward: Callable[[Any], Tensor]) -> Tensor:
-        """Compute this process's share of the global mean loss of the meta batch, a scalar with a graph.
-
-        Buffers do not change: the meta batch must not enter BatchNorm's statistics.
-        """
+        """This process's share of the global mean loss of the meta batch; the caller restores the buffers."""
         inputs, targets = as_pair(batch, "the meta batch")
-        with torch.enable_grad(), preserved_buffers(self.model):
+        with torch.enable_grad():
             logits = forward(inputs)
             with in_meta_batch():
                 losses = self.loss.per_example(logits, targets)

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from gdw.hypergradient.head import Captured
-from gdw.hypergradient.preserve import Buffers, RandomState
+from gdw.hypergradient.preserve import Buffers
+from gdw.hypergradient.random_state import RandomState
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,10 @@ class TrainingPass:
         mean_loss: mean over the labelled examples of this process, a scalar.
         count: the number of labelled examples in the global batch, a scalar tensor.
         random_state: the state of the random generators at the start of the pass.
-        drawn: the states of PyTorch's generators at its end; None if it drew no random numbers.
+        is_random: whether the pass drew random numbers.
+        drawn: the states of PyTorch's generators at its end; None if it drew none of their numbers.
         buffers: the buffers of the model at the start of the pass.
+        buffers_after: the buffers at its end: the passes that follow must leave them so.
         captured: what the head received; None without a head.
     """
 
@@ -35,8 +38,10 @@ class TrainingPass:
     mean_loss: Tensor
     count: Tensor
     random_state: RandomState
+    is_random: bool
     drawn: list[Tensor] | None
     buffers: Buffers
+    buffers_after: Buffers
     captured: Captured | None = None
 
     def without_graph(self) -> TrainingPass:

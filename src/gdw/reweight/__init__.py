@@ -12,9 +12,9 @@ from gdw._lazy import lazy
 
 if TYPE_CHECKING:
     from gdw.reweight.base import Reweighter
-    from gdw.reweight.bilevel import WeightingNetwork
     from gdw.reweight.gdw import GDW, PRESETS, UnconstrainedGDW
     from gdw.reweight.l2rw import L2RW
+    from gdw.reweight.learned_weights import WeightingNetwork
     from gdw.reweight.meta_weight_net import MetaWeightNet
     from gdw.reweight.plain import Plain
     from gdw.reweight.preparation import Predict, Preparation, Subset
@@ -36,7 +36,7 @@ _HOME = {
     "StepResult": "gdw.reweight.step_result",
     "Subset": "gdw.reweight.preparation",
     "UnconstrainedGDW": "gdw.reweight.gdw",
-    "WeightingNetwork": "gdw.reweight.bilevel",
+    "WeightingNetwork": "gdw.reweight.learned_weights",
     "build": "gdw.reweight.registry",
     "check_options": "gdw.reweight.registry",
 }

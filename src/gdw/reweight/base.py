@@ -11,13 +11,14 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
+from torch.nn.functional import pad
 from torch.optim import Optimizer
 
 from gdw.errors import ConfigError, ModelError
 from gdw.files.representation import ShortRepr
 from gdw.functional.losses import resolve_loss
 from gdw.hypergradient import Problem, TrainingPass
-from gdw.hypergradient.inputs import Batch, as_indices, as_pairs
+from gdw.hypergradient.inputs import Batch, as_indices, as_pairs, moved
 from gdw.options import described, signature_of
 from gdw.reweight.options import MethodOptions, WeightingOptions
 from gdw.reweight.preparation import CleanCheck, PlannedFit, Preparation
@@ -274,10 +275,11 @@ class Reweighter(ShortRepr, ABC):
                 "sample weights belong to training examples: say which examples are in the batch, "
                 "backward(batch, indices=...)"
             )
-        factors = torch.ones(len(class_gradient), dtype=weights.dtype)
-        chosen = weights[indices.clamp(max=len(weights) - 1)]
-        factors[: len(indices)] = chosen.where(indices < len(weights), 1.0)
-        shaped = factors.to(class_gradient).view(-1, *[1] * (class_gradient.dim() - 1))
+        self._sample_weight = weights = weights.to(class_gradient)
+        indices = moved(indices, weights.device)
+        chosen = weights[indices.clamp(max=len(weights) - 1)].where(indices < len(weights), 1.0)
+        factors = pad(chosen, (0, len(class_gradient) - len(indices)), value=1.0)
+        shaped = factors.view(-1, *[1] * (class_gradient.dim() - 1))
         return replace(training_pass, class_gradient=class_gradient * shaped)
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from torch.optim import Optimizer
 
 from gdw.errors import ConfigError
 from gdw.functional import broadcast_instance_weights
-from gdw.hypergradient import ENGINES, HEAD, Collective, TrainingPass
+from gdw.hypergradient import ENGINES, HEAD, TrainingPass
 from gdw.hypergradient.engines import Engine, Hypergradient
 from gdw.hypergradient.inputs import Batch
 from gdw.options import Count, NotNegative
 from gdw.reweight.base import Reweighter
+from gdw.reweight.learned_weights import LearnedWeights, WeightingNetwork
 from gdw.reweight.options import MethodOptions, WeightingOptions
 
 
@@ -134,81 +135,6 @@ class BilevelReweighter(Reweighter):
                 "gdw.data.pair(train_loader, meta_loader)"
             )
         return self._engine(self._problem, training_pass, weights, meta_batch)
-
-
-class WeightingNetwork(nn.Sequential):
-    """An MLP 1→100→1 with ReLU and then sigmoid (Shu et al., "Meta-Weight-Net", NeurIPS 2019, section 2).
-
-    Input: losses `(N, 1)`. Output: weights `(N, 1)` in (0, 1).
-    """
-
-    def __init__(self, hidden: int = 100) -> None:
-        # The first weights do not depend on the default dtype; `LearnedWeights` converts them.
-        wide, narrow = (nn.Linear(*s, dtype=torch.float32) for s in ((1, hidden), (hidden, 1)))
-        super().__init__(wide, nn.ReLU(), narrow, nn.Sigmoid())
-
-
-class LearnedWeights:
-    """A weighting network `v` with its optimizer: it proposes instance weights and learns from G.
-
-    Args:
-        network: maps losses `(N, 1)` to weights `(N, 1)`.
-        lr: learning rate of Adam.
-        weight_decay: of Adam (L2, as published).
-    """
-
-    def __init__(self, network: nn.Module, *, lr: float, weight_decay: float = 1e-4) -> None:
-        self.network = network
-        self._optimizer = torch.optim.Adam(network.parameters(), lr=lr, weight_decay=weight_decay)
-
-    def share(self, collective: Collective) -> None:
-        """Give every process the network of the first one; each has drawn its own."""
-        collective.share([p.data for p in self.network.parameters()])
-
-    def propose(self, losses: Tensor) -> Tensor:
-        """Compute instance weights `(N, ...)` from losses `(N, ...)`, with a graph to the network."""
-        self._match(losses)
-        with torch.enable_grad(), torch.autocast(losses.device.type, enabled=False):
-            weights: Tensor = self.network(losses.detach().reshape(-1, 1))
-        return weights.reshape(losses.shape)
-
-    def learn(self, proposed: Tensor, gradient: Tensor, collective: Collective) -> None:
-        """Take one Adam step on `Σ_i gradient_i · ∂v(ℓ_i)/∂v`, summed over processes.
-
-        Args:
-            proposed: what `propose` returned, `(N, ...)`.
-            gradient: `∂L/∂weights`, `(N, ...)`.
-            collective: sums over processes.
-        """
-        parameters = [p for p in self.network.parameters() if p.requires_grad]
-        local = torch.autograd.grad(proposed, parameters, gradient, materialize_grads=True)
-        summed = collective.sum(local)
-        if not torch.stack([g.isfinite().all() for g in summed]).all():
-            return  # one bad batch must not spoil the network for all later ones
-        for p, g in zip(parameters, summed, strict=True):
-            p.grad = g
-        self._optimizer.step()
-        self._optimizer.zero_grad()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of the network and of its optimizer."""
-        return {"network": self.network.state_dict(), "optimizer": self._optimizer.state_dict()}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `state_dict` returned, in the precision in which it was saved."""
-        for tensor in state["network"].values():
-            self._match(tensor)
-        self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
-
-    def _match(self, like: Tensor) -> None:
-        """Move the network to the device and dtype of `like`."""
-        p = next(self.network.parameters())
-        if like.is_floating_point() and (p.device, p.dtype) != (like.device, like.dtype):
-            # In place (`Module.to` swaps `.data`), so the optimizer still holds these parameters; loading
-            # its own state moves its moments too.
-            self.network.to(like.device, like.dtype)
-            self._optimizer.load_state_dict(self._optimizer.state_dict())
 
 
 class NetworkReweighter(BilevelReweighter):

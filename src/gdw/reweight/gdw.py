@@ -140,6 +140,8 @@ class GDW(NetworkReweighter):
 
     def _has_zero_sum(self, class_gradient: Tensor) -> bool:
         """Whether `D1` of the loss sums to zero. Checked once, because it is a property of the loss."""
+        if self._zero_sum is None and self._problem.loss.zero_sum is not None:
+            self._zero_sum = self._problem.loss.zero_sum
         if self._zero_sum is None:
             violates = float(not self._problem.loss.has_zero_sum(class_gradient))
             size = class_gradient.abs().sum()

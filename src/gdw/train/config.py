@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -220,3 +221,21 @@ class TrainConfig(Options):
             for name in now
             if name not in free and name in earlier and earlier[name] != now[name]
         ]
+
+
+def lr_factor(
+    step: int, *, total: int, warmup: int = 0, schedule: Literal["cosine", "constant"] = "cosine"
+) -> float:
+    """The factor of the learning rate at optimizer step `step` (from 0) of `total`.
+
+    It rises linearly over the first `warmup` steps: `(step + 1) / warmup`. Then it stays at 1 ("constant")
+    or falls along half a cosine that reaches 0 at step `total` ("cosine": Loshchilov and Hutter, ICLR 2017,
+    without restarts).
+    """
+    if step < warmup:
+        return (step + 1) / warmup
+    if schedule == "constant":
+        return 1.0
+    # After the last step the scheduler asks for a step beyond the end; there the cosine stays at 0.
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return 0.5 * (1.0 + math.cos(math.pi * progress))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
@@ -17,7 +18,7 @@ from gdw.hypergradient.inputs import Batch, Forward
 from gdw.hypergradient.own_names import OwnNames
 from gdw.hypergradient.preserve import with_own_names
 from gdw.reweight.base import Reweighter
-from gdw.train.config import TrainConfig
+from gdw.train.config import TrainConfig, lr_factor
 from gdw.train.evaluation import evaluate
 from gdw.train.feed import BatchStreams
 from gdw.train.monitoring import Callback, EpochSums, TrainingView
@@ -91,7 +92,7 @@ class Loop:
             callback.on_start(view)
         if self.position.epoch < until:
             self.checkpoint()
-        meta = self._meta_batches()
+        meta = self._meta_batches(self.position.batch)
         while self.position.epoch < until:
             if self._train_epoch(meta, interrupt, progress):
                 self.checkpoint()
@@ -102,10 +103,11 @@ class Loop:
                 return self.position.epoch < until
         return False
 
-    def _meta_batches(self) -> Iterator[Batch] | None:
+    def _meta_batches(self, batch: int) -> Iterator[Batch] | None:
+        """The meta batches from the one that belongs to number `batch` of this epoch on."""
         if not self._reweighter.needs_meta or self._streams.sets.meta is None:
             return None
-        done = self.position.epoch * self.batches_per_epoch + self.position.batch
+        done = self.position.epoch * self.batches_per_epoch + batch
         return self._streams.meta(done, self._reweighter.clean_targets())
 
     def _train_epoch(
@@ -113,13 +115,9 @@ class Loop:
     ) -> bool:
         """Take the remaining optimizer steps of the epoch. Returns whether a signal stopped it."""
         left = self.batches_per_epoch - self.position.batch
-        epoch, epochs = self.position.epoch + 1, self._config.epochs
-        self._reweighter.begin_epoch(epoch, epochs)
-        batches = self._streams.train(
-            self.position.epoch,
-            start=self.position.batch,
-            part=self._reweighter.trains_on(epoch, epochs),
-        )
+        self._reweighter.begin_epoch(self.position.epoch + 1, self._config.epochs)
+        batches = self._train_batches(self.position.batch)
+        self._sums.checked = self.position.batch
         while left:
             count = min(self._config.accumulate, left)
             left -= count
@@ -134,6 +132,11 @@ class Loop:
                 self.checkpoint()
         return False
 
+    def _train_batches(self, start: int) -> Iterator[tuple[list[int], Batch]]:
+        epoch = self.position.epoch
+        part = self._reweighter.trains_on(epoch + 1, self._config.epochs)
+        return self._streams.train(epoch, start=start, part=part)
+
     def _step(
         self,
         batches: Iterator[tuple[list[int], Batch]],
@@ -142,23 +145,34 @@ class Loop:
         interrupt: Interrupt,
     ) -> bool:
         """One optimizer step on the next `count` batches. Returns whether any process got a signal."""
-        causes: list[str] = []
+        odd, cause = False, ""
         for _ in range(count):
             indices, batch = next(batches)
             meta_batch = None if meta is None else next(meta)
             result = self._reweighter.backward(batch, meta_batch, indices=indices)
             for callback in self._callbacks:
                 callback.on_batch(self.position.epoch + 1, indices, result)
-            if not self._sums.add(result, batch[1]):
-                place = self.position.epoch, self.position.batch
-                causes.append(self._streams.not_finite(indices, batch, meta_batch, *place))
+            self._sums.add(result, batch[1])
             self.position.batch += 1
-        stopped, odd = self._processes.any(interrupt.requested, bool(causes))
+            if not odd and not self._sums.are_finite(self.position.batch, self.batches_per_epoch):
+                odd, cause = True, self._cause(indices, batch, meta_batch)
+        stopped, odd = self._processes.any(interrupt.requested, odd)
         if odd:
-            cause = max(self._processes.gather(max(causes, default="")))
+            cause = max(self._processes.gather(cause))
             raise self._divergence("the loss is not finite", cause)
         self._update(count)
         return stopped
+
+    def _cause(self, indices: list[int], batch: Batch, meta_batch: Batch | None) -> str:
+        """Which inputs explain losses that are not finite, in this batch or in one since the last look."""
+        epoch, last, first = self.position.epoch, self.position.batch - 1, self._sums.checked
+        cause = self._streams.not_finite(indices, batch, meta_batch, epoch, last)
+        if cause or first == last:
+            return cause
+        from gdw.train.not_finite import cause_in_batches
+
+        batches, meta = self._train_batches(first), self._meta_batches(first)
+        return cause_in_batches(self._streams.not_finite, batches, meta, epoch, range(first, last))
 
     def _update(self, count: int) -> None:
         if count > 1:
@@ -175,6 +189,9 @@ class Loop:
 
     def _close_epoch(self) -> dict[str, Any]:
         """Evaluate, and write the record of the epoch and a checkpoint."""
+        began = time.perf_counter()
+        self._sums.mean_loss()  # the last steps may still be in work on the device
+        self._sums.seconds += time.perf_counter() - began
         self._require_finite_parameters()
         self._processes.share_buffers(self._model)
         self.position = TrainingPosition(self.position.epoch + 1, 0, self.position.step)
@@ -229,10 +246,7 @@ class Loop:
         self._output.save_checkpoint(state, step=self.position.step)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from `state`, which `checkpoint` wrote.
-
-        With another number of processes, each draws random numbers (dropout) from its own seed.
-        """
+        """Continue from a `state` of `checkpoint`. With other processes, each draws from its own seed."""
         parts = {n: vars(self)[f"_{n}"] for n in ("optimizer", "scheduler", "reweighter")}
         require_sound(state, parts, self._config.epochs, self.batches_per_epoch)
         self.position = TrainingPosition(**state["position"])
@@ -258,7 +272,9 @@ class Loop:
                 callback.load_state_dict(state)
 
     def _require_finite_parameters(self) -> None:
-        if not all(bool(p.isfinite().all()) for p in self._model.parameters()):
+        finite = [p.isfinite().all() for p in self._model.parameters()]
+        # One question to the device, not one for each parameter.
+        if not torch.stack([f.to(finite[0].device) for f in finite]).all():
             raise self._divergence("the model's parameters are not finite")
 
     def _divergence(self, reason: str, cause: str = "") -> DivergenceError:
@@ -280,21 +296,3 @@ def make_scheduler(
     return LambdaLR(
         optimizer, lambda step: lr_factor(step, total=total, warmup=warmup, schedule=schedule)
     )
-
-
-def lr_factor(
-    step: int, *, total: int, warmup: int = 0, schedule: Literal["cosine", "constant"] = "cosine"
-) -> float:
-    """The factor of the learning rate at optimizer step `step` (from 0) of `total`.
-
-    It rises linearly over the first `warmup` steps: `(step + 1) / warmup`. Then it stays at 1 ("constant")
-    or falls along half a cosine that reaches 0 at step `total` ("cosine": Loshchilov and Hutter, ICLR 2017,
-    without restarts).
-    """
-    if step < warmup:
-        return (step + 1) / warmup
-    if schedule == "constant":
-        return 1.0
-    # After the last step the scheduler asks for a step beyond the end; there the cosine stays at 0.
-    progress = min(1.0, (step - warmup) / max(1, total - warmup))
-    return 0.5 * (1.0 + math.cos(math.pi * progress))

@@ -150,52 +150,77 @@ def _described(value: Any) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
-# The keys of a saved state.
-_SUMS = (
-    "examples",
-    "correct",
-    "loss",
-    "weight",
-    "label_weight",
-    "other_weight",
-    "meta_batches",
-    "meta_loss",
-)
+# The sums of an epoch, the keys of its saved state: two counts, and what is summed on the device.
+_COUNTS = ("examples", "meta_batches")
+_ON_DEVICE = ("correct", "loss", "weight", "label_weight", "other_weight", "meta_loss")
+
+# How many batches a GPU computes before it is asked whether their losses are finite.
+_CHECKED_EVERY = 50
 
 
 class EpochSums:
-    """The sums over the training batches of one process in the present epoch, for its record."""
+    """The sums over the training batches of one process in the present epoch, for its record.
+
+    They are kept on the device of the model. Reading them waits for it, adding to them does not.
+
+    Attributes:
+        seconds: what the steps took.
+        checked: for so many batches of the epoch the losses are known to be finite.
+    """
 
     def __init__(self) -> None:
-        self._sums = dict.fromkeys(_SUMS, 0.0)
+        self.checked = 0
+        self._counts = dict.fromkeys(_COUNTS, 0.0)
+        self._start = [0.0] * len(_ON_DEVICE)
+        self._total: Tensor | None = None
+        self._scales: dict[int, Tensor] = {}
         self.seconds = 0.0
 
-    def add(self, result: StepResult, targets: Tensor) -> bool:
-        """Add a batch. Returns whether its losses are finite."""
+    def add(self, result: StepResult, targets: Tensor) -> None:
+        """Add a batch."""
         examples = len(result.logits)
         figures = _batch_figures(result, targets)
-        for name, value in figures.items():
-            self._sums[name] += value if name == "correct" else value * examples
-        self._sums["examples"] += examples
-        finite = math.isfinite(figures["loss"])
-        if result.meta_loss is not None:
-            meta_loss = float(result.meta_loss)
-            self._sums["meta_batches"] += 1
-            self._sums["meta_loss"] += meta_loss
-            finite = finite and math.isfinite(meta_loss)
+        if self._total is None:
+            self._total = torch.tensor(self._start, dtype=figures.dtype).to(figures.device)
+        if examples not in self._scales:
+            self._scales[examples] = scale = torch.full_like(figures, examples)
+            scale[0].fill_(1)  # a number of examples
+            scale[-1].fill_(1)  # counted by batches
+        self._total += figures * self._scales[examples]
+        self._counts["examples"] += examples
+        self._counts["meta_batches"] += result.meta_loss is not None
+
+    def _read(self) -> dict[str, float]:
+        sums = self._start if self._total is None else self._total.tolist()
+        return {**self._counts, **dict(zip(_ON_DEVICE, sums, strict=True))}
+
+    def are_finite(self, done: int, batches: int) -> bool:
+        """Whether all losses are finite, as far as it is known: a GPU is asked at some batches only.
+
+        Args:
+            done: the batches of the epoch that are done.
+            batches: those of a whole epoch.
+        """
+        on_cpu = self._total is None or self._total.device.type == "cpu"
+        if not on_cpu and done % _CHECKED_EVERY and done < batches:
+            return True
+        sums = self._read()
+        finite = math.isfinite(sums["loss"]) and math.isfinite(sums["meta_loss"])
+        self.checked = done if finite else self.checked
         return finite
 
-    @property
     def mean_loss(self) -> float:
         """The mean training loss of this process so far."""
-        return self._sums["loss"] / max(1.0, self._sums["examples"])
+        sums = self._read()
+        return sums["loss"] / max(1.0, sums["examples"])
 
     def record(self, processes: Processes) -> dict[str, Any]:
         """The figures of the epoch over all processes; `weight` is the one that the gradient used."""
         # Apple's devices have no float64.
         dtype = torch.float32 if processes.device.type == "mps" else torch.float64
-        values = processes.sum(torch.tensor(list(self._sums.values()), dtype=dtype))
-        total = dict(zip(_SUMS, values.tolist(), strict=True))
+        sums = self._read()
+        values = processes.sum(torch.tensor(list(sums.values()), dtype=dtype))
+        total = dict(zip(sums, values.tolist(), strict=True))
         n, meta_batches = total["examples"], total["meta_batches"]
         return {
             "train_loss": total["loss"] / n,
@@ -209,31 +234,32 @@ class EpochSums:
         }
 
     def state_dict(self) -> dict[str, float]:
-        return {**self._sums, "seconds": self.seconds}
+        return {**self._read(), "seconds": self.seconds}
 
     @classmethod
     def from_states(cls, states: Sequence[Mapping[str, float]]) -> EpochSums:
         """The total of one or more `state_dict`s; its time is the longest of theirs."""
         total = cls()
-        total._sums = {name: sum(state[name] for state in states) for name in _SUMS}
+        total._counts = {name: sum(state[name] for state in states) for name in _COUNTS}
+        total._start = [sum(state[name] for state in states) for name in _ON_DEVICE]
         total.seconds = max(state["seconds"] for state in states)
         return total
 
 
-def _batch_figures(result: StepResult, targets: Tensor) -> dict[str, float]:
-    """Means over the batch, and the number of correct predictions, copied from the device at once."""
+def _batch_figures(result: StepResult, targets: Tensor) -> Tensor:
+    """The number of correct predictions, means over the batch and the meta loss: see `_ON_DEVICE`."""
     labels = targets.argmax(1) if targets.dim() == 2 else targets
     label_weight = result.weights.gather(1, labels[:, None]).mean()
     classes = result.weights.shape[1]
     weight = result.weights.mean()
     other_weight = (weight * classes - label_weight) / max(1, classes - 1)
     correct = (result.logits.argmax(1) == labels).sum()
-    names = ("loss", "weight", "label_weight", "other_weight", "correct")
-    values = (result.loss, weight, label_weight, other_weight, correct)
+    meta_loss = torch.zeros_like(result.loss) if result.meta_loss is None else result.meta_loss
+    values = (correct, result.loss, weight, label_weight, other_weight, meta_loss)
     # bfloat16 would round the number of correct predictions.
     dtype = torch.promote_types(result.loss.dtype, torch.float32)
     stacked = torch.stack([value.to(dtype) for value in values])
-    return dict(zip(names, stacked.tolist(), strict=True))
+    return stacked if stacked.device.type == "mps" else stacked.double()
 
 
 def summary(record: Mapping[str, Any]) -> str:

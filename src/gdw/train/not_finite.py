@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -64,6 +64,28 @@ def cause_in_inputs(batch: Batch, indices: Sequence[int], parts: Sequence[tuple[
             name, dataset = parts[0] if index < len(parts[0][1]) else parts[1]
             row = index if dataset is parts[0][1] else index - len(parts[0][1])
             return f"{_place_of(dataset, row, name)} holds {held} in its inputs: {_FIX}"
+    return ""
+
+
+def cause_in_batches(
+    cause_of: Callable[..., str],
+    batches: Iterator[tuple[list[int], Batch]],
+    meta: Iterator[Batch] | None,
+    epoch: int,
+    numbers: range,
+) -> str:
+    """Which example of several batches has inputs that are not finite; "" without one.
+
+    Args:
+        cause_of: says it of one, `(indices, batch, meta_batch, epoch, number)`.
+        batches, meta: the batches, loaded again.
+        epoch, numbers: where they are in the training.
+    """
+    for number in numbers:
+        meta_batch = None if meta is None else next(meta)
+        cause = cause_of(*next(batches), meta_batch, epoch, number)
+        if cause:
+            return cause
     return ""
 
 

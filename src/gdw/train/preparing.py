@@ -47,7 +47,7 @@ class Trial(Progress):
         super().__init__(Display())
         self._ends: list[float] = []
 
-    def batch(self, done: int, loss: float) -> None:  # noqa: ARG002
+    def batch(self, done: int, loss: Callable[[], float]) -> None:  # noqa: ARG002
         self._ends.append(time.perf_counter())
 
     def epoch(self, record: Mapping[str, Any]) -> None:

@@ -21,7 +21,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from gdw.errors import ConfigError, GDWError, RunError
-from gdw.hypergradient.preserve import RandomState
+from gdw.hypergradient.random_state import RandomState
 from gdw.train.config import TrainConfig
 
 T = TypeVar("T")

@@ -109,10 +109,10 @@ class Stage:
 
 
 class State(NamedTuple):
-    """How far everything is, for a display: the share that is done, and the seconds that are left."""
+    """How far everything is: the share that is done, the seconds that are left; `loss` may wait for a GPU."""
 
     stage: Stage
-    loss: float
+    loss: Callable[[], float]
     share: float
     left: float | None
 
@@ -173,8 +173,8 @@ class Progress:
         self._begun.append(stage)
         self.display.begin(stage)
 
-    def batch(self, done: int, loss: float) -> None:
-        """`done` steps of the epoch are done, with this mean loss."""
+    def batch(self, done: int, loss: Callable[[], float]) -> None:
+        """`done` steps of the epoch are done; `loss` reads their mean loss, which waits for a GPU."""
         stage, now = self._begun[-1], self._clock()
         stage.reached(stage.epoch, done, now)
         if now - self._shown < _REFRESH:
@@ -189,7 +189,7 @@ class Progress:
         stage = self._begun[-1]
         stage.reached(stage.epoch + 1, 0, self._clock())
         if stage.what == TRAINING:
-            self.display.epoch(record, self._state(record["train_loss"]))
+            self.display.epoch(record, self._state(lambda: float(record["train_loss"])))
 
     def left(self) -> float | None:
         """The seconds that everything still takes; None as long as nothing is measured."""
@@ -217,7 +217,7 @@ class Progress:
             self.display.announce(f"{duration(left)}: {self._summary}")
         self._summary = None
 
-    def _state(self, loss: float) -> State:
+    def _state(self, loss: Callable[[], float]) -> State:
         times = self._times or StepTimes(1.0, 1.0)
         done = sum(stage.share * stage.cost(times) for stage in self._begun)
         total = sum(stage.cost(times) for stage in (*self._begun, *self._pending))
@@ -272,7 +272,7 @@ class Minutes(Lines):
         if stage.batches > 1:
             place += f", step {stage.batch:,}/{stage.batches:,}"
         what = f"{state.share:.0%} done: {stage.what}"
-        self.announce(f"{what}, {place}, loss {state.loss:.3f}{left}")
+        self.announce(f"{what}, {place}, loss {state.loss():.3f}{left}")
 
     def epoch(self, record: Mapping[str, Any], state: State) -> None:
         if state.share >= 1:

@@ -58,7 +58,7 @@ class Bar(Display):
             completed=state.share,
             epoch=f"{min(stage.epoch + 1, stage.epochs)}/{stage.epochs}",
             step=f"{stage.batch:,}/{stage.batches:,}",
-            loss=f"{state.loss:.3f}",
+            loss=f"{state.loss():.3f}",
             left="" if state.left is None else short_duration(state.left),
         )
 

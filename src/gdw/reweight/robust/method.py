@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gdw.errors import ConfigError
-from gdw.hypergradient.inputs import Batch, join_batches
+from gdw.hypergradient.inputs import Batch, join_batches, moved
 from gdw.options import Whole
 from gdw.reweight.base import Reweighter
 from gdw.reweight.options import MethodOptions
@@ -95,6 +95,8 @@ class Robust(Reweighter):
     def __init__(self, model: nn.Module, optimizer: Optimizer, **options: Any) -> None:
         super().__init__(model, optimizer, **options)
         self._targets: PosteriorTargets | None = None
+        # The same, and a copy on the device of the model.
+        self._placed: tuple[PosteriorTargets, PosteriorTargets] | None = None
 
     fewest_clean = FEWEST_CLEAN
 
@@ -131,15 +133,18 @@ class Robust(Reweighter):
 
     def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
         targets, meta_batch, indices = self._required(meta_batch, indices)
+        indices = moved(indices, targets.labels.device)
         size = len(batch[1])
         rows = self._clean_rows(targets, size, len(meta_batch[1]))
         # Positions after the training set mark clean examples.
-        indices = torch.cat([indices, torch.full((rows,), len(targets.labels))])
+        clean = torch.full((rows,), len(targets.labels), device=indices.device)
+        indices = torch.cat([indices, clean])
         joined = join_batches(batch, meta_batch, rows)
         training_pass, weight, implied = targets.apply(
             self._problem.training_pass(joined),
             joined[1],
             indices,
+            size,
             label_smoothing=self.options.label_smoothing,
         )
         counted = (
@@ -184,7 +189,9 @@ class Robust(Reweighter):
                 "(N,). Draw batches by position, as in torch.randperm(len(X)).split(100), or let the data "
                 "set return the position of each item too"
             )
-        return self._targets, meta_batch, indices
+        if self._placed is None or self._placed[0] is not self._targets:
+            self._placed = self._targets, self._targets.on(self._problem.devices()[0])
+        return self._placed[1], meta_batch, indices
 
     def state_dict(self) -> dict[str, Any]:
         targets = None if self._targets is None else self._targets.state_dict()
@@ -224,7 +231,9 @@ class CorrectedPlain(Plain):
             offset, noise: as for `corrected_gradient`.
         """
         super().__init__(model, optimizer, **options)
-        self._doubtful, self._offset, self._noise = doubtful, offset, noise
+        device = self._problem.devices()[0]
+        self._doubtful, self._offset = doubtful.to(device), offset.to(device)
+        self._noise = None if noise is None else noise.to(device)
 
     def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
         assert indices is not None, "the trainer says which examples are in a batch"
@@ -234,7 +243,7 @@ class CorrectedPlain(Plain):
         losses, gradient = corrected_gradient(
             training_pass.logits,
             q.to(like),
-            self._doubtful[indices].to(like.device),
+            self._doubtful[moved(indices, like.device)],
             offset=self._offset,
             noise=self._noise,
         )

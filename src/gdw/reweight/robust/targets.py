@@ -15,6 +15,9 @@ from gdw.functional import cross_entropy_with_gradient, implied_weights
 from gdw.hypergradient import TrainingPass
 from gdw.reweight.preparation import CleanCheck
 
+# Up to this many bytes the labels stay on the device, beside the model.
+_LARGEST = 2**30
+
 
 def corrected_gradient(
     logits: Tensor,
@@ -84,6 +87,15 @@ class PosteriorTargets:
     trust: float
     check: CleanCheck | None = None
 
+    def on(self, device: torch.device) -> PosteriorTargets:
+        """The same with its tensors on `device`; on the CPU, if they are too large to stay there."""
+        if self.labels.numel() * self.labels.element_size() > _LARGEST:
+            device = torch.device("cpu")
+        tensors: dict[str, Any] = {
+            k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)
+        }
+        return replace(self, **tensors)
+
     def clean_rows(self, given: int, meta: int) -> int:
         """How many of `meta` clean examples join `given` training examples in a batch."""
         return min(meta, max(1, round(self.share * given)))
@@ -93,6 +105,7 @@ class PosteriorTargets:
         training_pass: TrainingPass,
         targets: Tensor,
         indices: Tensor,
+        given: int,
         *,
         label_smoothing: float = 0.0,
     ) -> tuple[TrainingPass, Tensor, Tensor]:
@@ -101,7 +114,8 @@ class PosteriorTargets:
         Args:
             training_pass: the forward pass of the batch.
             targets: its given labels, classes `(N,)` or probabilities `(N, C)`.
-            indices: `(N,)`; those of clean examples lie after the training set.
+            indices: `(N,)`, on the device of `labels`; those of clean examples lie after the training set.
+            given: how many examples of the batch, the first ones, are training examples.
             label_smoothing: as in `gdw.functional.cross_entropy`.
 
         Returns:
@@ -117,12 +131,13 @@ class PosteriorTargets:
                 "method 'robust' has one label distribution per example: expected logits of shape (N, C), "
                 f"found {tuple(like.shape)}"
             )
-        given = indices < total
+        doubtful = indices < total
         hot = targets if targets.is_floating_point() else F.one_hot(targets, like.shape[1])
-        hot, doubtful = hot.to(like), given.to(like.device)
+        hot = hot.to(like)
         known = indices.clamp(max=total - 1)
         q = self.labels[known].to(like)
-        weight = torch.where(given, self.weight[known], 1.0).to(like)
+        weight = torch.where(doubtful, self.weight[known], 1.0).to(like)
+        doubtful = doubtful.to(like.device)
         target = torch.where(doubtful.unsqueeze(1), q, hot)
         # Weights for an undecided model: they depend on the labels, not on the progress of training.
         undecided = 1 / like.shape[1]
@@ -137,12 +152,11 @@ class PosteriorTargets:
             offset=self.offset,
             label_smoothing=label_smoothing,
         )
-        labelled = doubtful if bool(given.any()) else ...
         revised = replace(
             training_pass,
             losses=losses,
             class_gradient=gradient,
-            mean_loss=training_pass.losses[labelled].mean(),
+            mean_loss=training_pass.losses[:given].mean(),
         )
         return revised, weight, implied
 

@@ -29,7 +29,7 @@ def checks(estimator, **marks):
     ("estimator", "check"),
     [
         *checks(GDWClassifier(method="plain", epochs=5)),
-        *checks(GDWClassifier(epochs=3), marks=pytest.mark.slow),
+        *checks(GDWClassifier(epochs=2, lr=0.01), marks=pytest.mark.slow),
     ],
 )
 def test_scikit_learn_accepts_it(estimator, check):

@@ -171,8 +171,9 @@ def test_a_damaged_file_is_said_and_its_model_trained_again(
 
 
 def test_the_time_of_a_trial_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings, tried = config(method="robust", epochs=60, lr=0.01, accumulate=2), []
+    settings, tried = config(method="robust", epochs=4, lr=0.01, accumulate=2), []
     learn = Progress.learn
+    monkeypatch.setattr("gdw.train.preparing._SHARE_OF_TRIAL", 1 / 10)
     monkeypatch.setattr(Progress, "learn", lambda self, s: (tried.append(s), learn(self, s)))
     one, other = network(), network()
     fit(one, settings)

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 
+from gdw.audit import Evidence
 from gdw.errors import ConfigError
 from gdw.train import RunFolder, Trainer, evaluate
+from tests.train.evidence_of_two import CASES, record
 from tests.train.small import assert_same, config, data, network
 from tests.train.two_processes import METHODS, fit
 
@@ -115,6 +118,22 @@ def test_a_process_without_a_share_agrees_on_the_figures(pair: tuple[Path, dict[
     _, report = pair
     expected = evaluate(network(plain=True), data(1))
     assert report["tiny"] == [expected, expected]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_the_evidence_of_two_processes_is_that_of_one(
+    pair: tuple[Path, dict[str, Any]], tmp_path: Path, name: str
+) -> None:
+    folder, _ = pair
+    _, single = record(name, output=tmp_path / "alone")
+    both = Evidence.load(folder / f"{name}.safetensors")
+    for field, expected in vars(single).items():
+        found = getattr(both, field)
+        if expected is None:
+            assert found is None
+        else:
+            np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=field)
 
 
 @pytest.mark.slow

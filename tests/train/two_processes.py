@@ -20,6 +20,7 @@ from torch import nn
 from gdw.errors import GDWError
 from gdw.reweight import StepResult
 from gdw.train import Callback, Trainer
+from tests.train.evidence_of_two import write_all
 from tests.train.small import config, data, network
 
 METHODS = ("plain", "gdw", "mwn", "l2rw", "robust")
@@ -94,6 +95,7 @@ def main(folder: Path) -> None:
         _error_of(lambda: Trainer(config()).fit(network(), items))
     )
     report["tiny"] = processes.gather(trainer.evaluate(network(plain=True), data(1)))
+    write_all(folder)
     if processes.is_first:
         (folder / "report.json").write_text(json.dumps(report))
 

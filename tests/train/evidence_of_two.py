@@ -1,19 +1,19 @@
-"""What each of two processes does; started by `test_two_processes.py`, which compares with a single one."""
+"""The evidence that each of two processes records for an audit; started by `two_processes.py`."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-
-import torch
 
 from gdw.audit import Evidence, Recorder
 from gdw.train import Trainer
 from tests.train.small import config, data, network
 
+CASES = {"dense": ("plain", True), "sparse": ("plain", False), "unseen": ("clean_only", True)}
 
-def record(method: str, *, dense: bool, output: Path) -> tuple[Trainer, Evidence]:
-    """Stopped within the second half, resumed and finished."""
+
+def record(name: str, *, output: Path) -> tuple[Trainer, Evidence]:
+    """The evidence of a case, stopped within the second half, resumed and finished."""
+    method, dense = CASES[name]
     trainer = Trainer(config(method=method, batch_size=14, precision="64"))
     for resume, until in ((False, 3), (True, None)):
         recorder = Recorder(50, dense_bytes=(1 << 20) * dense)
@@ -29,16 +29,8 @@ def record(method: str, *, dense: bool, output: Path) -> tuple[Trainer, Evidence
     return trainer, recorder.evidence()
 
 
-CASES = {"dense": ("plain", True), "sparse": ("plain", False), "unseen": ("clean_only", True)}
-
-
-def main(folder: Path) -> None:
-    for name, (method, dense) in CASES.items():
-        trainer, evidence = record(method, dense=dense, output=folder / name)
-        assert trainer.processes.size == 2
+def write_all(folder: Path) -> None:
+    """Write the evidence of every case into `folder`."""
+    for name in CASES:
+        trainer, evidence = record(name, output=folder / f"audit-{name}")
         trainer.processes.on_first(lambda e=evidence, n=name: e.save(folder / f"{n}.safetensors"))
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    main(Path(sys.argv[1]))

@@ -82,7 +82,7 @@ def test_selections_keep_their_place(tmp_path: Path) -> None:
     assert (relabelled.label_names, relabelled.labels.tolist()) == (("a", "b"), [1])  # type: ignore[union-attr]
     with pytest.raises(DataError, match="expected labels from 0 to 1, found 2 to 2"):
         chosen.with_labels([2])
-    with pytest.raises(DataError, match=r"expected 1 labels, one for each row, found shape \(2,\)"):
+    with pytest.raises(DataError, match=r"expected 1 labels, found shape \(2,\)"):
         chosen.with_labels([0, 1])
 
 

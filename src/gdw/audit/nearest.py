@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.files.memory import chunks
+from gdw.data.source import chunks
 from gdw.seeding import generator
 
 K = 10

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from gdw.audit.data_rows import Pairs, Parts
 from gdw.audit.nearest import Features, Index, Neighbours, row_products, unit
 from gdw.audit.pictures import SIDE, Pictures
-from gdw.data.source import Source
-from gdw.files.memory import chunks
+from gdw.data.source import Source, chunks
 
 Judge = Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]], NDArray[np.float32]]
 """From pairs of examples and their similarity to the similarity that counts."""

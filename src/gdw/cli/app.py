@@ -9,7 +9,7 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
@@ -210,6 +210,15 @@ def notes_of_warnings(category: type[Warning]) -> Iterator[None]:
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
             )
+
+
+def waiting_on_terminal(text: str) -> AbstractContextManager[None]:
+    """A context with a sign of life, `gdw.cli.waiting.waiting`, if standard error is a terminal."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from gdw.cli.waiting import waiting
+
+    return waiting(text)
 
 
 def listed_names(values: list[str]) -> list[str]:

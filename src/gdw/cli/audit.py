@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gdw.cli.app import MovedData, RunFolder, note, notes_of_warnings, say
+from gdw.cli.app import MovedData, RunFolder, note, notes_of_warnings, say, waiting_on_terminal
 from gdw.cli.tables import print_table, say_wrapped
-from gdw.cli.waiting import waiting_on_terminal
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gdw.cli.app import notes_of_warnings, say
+from gdw.cli.app import notes_of_warnings, say, waiting_on_terminal
 from gdw.cli.introduction import introduce
 from gdw.cli.record_flags import add_record_flags, value_of_flag
-from gdw.cli.waiting import waiting_on_terminal
 from gdw.errors import ConfigError, counted
 from gdw.options import Options
 from gdw.reweight.registry import METHODS

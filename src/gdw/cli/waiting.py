@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 
 _PATIENCE = 1.5
-
-
-def waiting_on_terminal(text: str) -> AbstractContextManager[None]:
-    """`waiting` if standard error is a terminal; otherwise a context that shows nothing."""
-    return waiting(text) if sys.stderr.isatty() else nullcontext()
 
 
 @contextmanager

@@ -107,9 +107,7 @@ class Source(ShortRepr):
         codes = np.array(labels, dtype=np.int64)
         names = self.label_names if label_names is None else tuple(label_names)
         if codes.shape != (len(self),):
-            raise DataError(
-                f"expected {len(self)} labels, one for each row, found shape {codes.shape}"
-            )
+            raise DataError(f"expected {len(self)} labels, found shape {codes.shape}")
         if len(codes) and not (codes.min() >= 0 and codes.max() < len(names)):
             raise DataError(
                 f"expected labels from 0 to {len(names) - 1}, found {codes.min()} to {codes.max()}"
@@ -138,10 +136,7 @@ class Source(ShortRepr):
         return replace(self, feature_columns=tuple(types), column_types=dict(types))
 
     def where(self, i: int) -> str:
-        """The place of example `i` in words: "row 17 of train.csv", or the path of an image.
-
-        N in "row N" counts the data rows from 0, without the header, as `row_numbers` does.
-        """
+        """The place of example `i` in words: "row 17 of train.csv" (from 0), or the path of an image."""
         return self.rows.where(int(self.row_numbers[i]))
 
     def images(
@@ -155,8 +150,8 @@ class Source(ShortRepr):
             try:
                 pictures.append(decode(value, self.rows.folder, grey=grey, at_least=at_least))
             except DataError as error:
-                row = int(np.asarray(indices)[position])
-                raise DataError(f"{self.where(row)}: {error}") from None
+                where = self.where(int(np.asarray(indices)[position]))
+                raise DataError(f"{where}: {error}") from None
         return pictures
 
     def texts(self, indices: NDArray[np.int64]) -> list[str]:
@@ -257,9 +252,8 @@ class Source(ShortRepr):
 
     def _odd_missing(self, name: str) -> bool:
         """Whether a column holds numbers but for a few cells, so that these are missing values."""
-        if self.column_types[name] != "number":
-            return False
-        if not self.rows.untyped and not self.rows.holds_text_of_numbers(name):
+        is_number = self.column_types[name] == "number"
+        if not is_number or not (self.rows.untyped or self.rows.holds_text_of_numbers(name)):
             return False
         odd = self.rows.cells(name).odd
         return odd is not None and odd.few
@@ -267,6 +261,11 @@ class Source(ShortRepr):
     def _expect(self, kind: Kind) -> None:
         if self.kind != kind:
             raise DataError(f"{self.origin} is read as {self.kind} data, not as {kind} data")
+
+
+def chunks(length: int, size: int) -> list[NDArray[np.int64]]:
+    """The indices below `length` in arrays of at most `size`, to limit the memory of one step."""
+    return [np.arange(start, min(start + size, length)) for start in range(0, length, size)]
 
 
 def from_arrays(

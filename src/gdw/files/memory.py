@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gdw.errors import DataError, shown
 
 # The assumed free memory of systems that do not tell it.
@@ -119,8 +116,3 @@ def _numbers(path: Path) -> dict[str, int]:
         return {}
     words = [line.replace(":", " ").split() for line in lines]
     return {word[0]: int(word[1]) for word in words if len(word) > 1 and word[1].isdecimal()}
-
-
-def chunks(length: int, size: int) -> list[NDArray[np.int64]]:
-    """The indices below `length` in arrays of at most `size`, to limit the memory of one step."""
-    return [np.arange(start, min(start + size, length)) for start in range(0, length, size)]

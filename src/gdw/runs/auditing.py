@@ -125,7 +125,7 @@ class RunAudit:
 
         sources, notes = self._sources(self.rows)
         features = None
-        if self.run.model_config.frozen:
+        if self.run.schema.kind != "table" and self.run.model_config.frozen:
             from gdw.runs.kept_features import kept_features
 
             features = kept_features(self.run)

@@ -17,7 +17,7 @@ from gdw.errors import ModelError
 from gdw.hypergradient.collective import Collective
 from gdw.hypergradient.inputs import Forward, default_forward
 from gdw.train.feed import Data, as_dataset, batches, consecutive, place
-from gdw.train.user_dataset import fill_up_for
+from gdw.train.user_dataset import UserDataset
 
 BINS = 15
 
@@ -59,7 +59,8 @@ def evaluate(
         0.75
     """
     dataset = as_dataset(data, name)
-    fill_up_for(model, dataset)
+    if isinstance(dataset, UserDataset):
+        dataset.fill_up_for(model)
     rank, size = _rank_and_size()
     share = range(rank, len(cast(Sized, dataset)), size)
     # A process without a share still runs the model on one example, to learn the number of classes.
@@ -118,7 +119,8 @@ def predict_probabilities(
         ModelError: the logits do not have the shape `(B, C)`, or others are not finite.
     """
     dataset = as_dataset(data, "data")
-    fill_up_for(model, dataset)
+    if isinstance(dataset, UserDataset):
+        dataset.fill_up_for(model)
     device, dtype = device_and_dtype(model)
     parts = consecutive(len(cast(Sized, dataset)), batch_size)
     for rows, batch in zip(parts, batches(dataset, parts), strict=True):

@@ -35,7 +35,7 @@ from gdw.train.preparing import Build, TrainerPreparation
 from gdw.train.processes import Interrupt, Processes, seeded
 from gdw.train.progress import Progress, Stage, make_progress
 from gdw.train.resuming import warn_of_stop
-from gdw.train.user_dataset import fill_up_for
+from gdw.train.user_dataset import UserDataset
 
 
 class Trainer(ShortRepr):
@@ -140,7 +140,7 @@ class Trainer(ShortRepr):
         config, processes = self.config, self.processes
         until = last_epoch(config.epochs, stop_after)
         sets = make_sets(METHODS[config.method], config.method, train, meta, test)
-        fill_up_for(model, sets.train, sets.meta, sets.test)
+        _fill_up(sets, model)
         for callback in callbacks:
             callback.on_check(len(sets.train))
         threads = make_ready(model, sets, config, processes, self.forward)
@@ -289,3 +289,9 @@ def _connected(processes: Processes) -> Iterator[None]:
         from gdw.train.connection_errors import explained
 
         raise explained(error) from error.__cause__
+
+
+def _fill_up(sets: DataSets, model: nn.Module) -> None:
+    for dataset in vars(sets).values():
+        if isinstance(dataset, UserDataset):
+            dataset.fill_up_for(model)

@@ -55,7 +55,7 @@ class UserDataset(ShortRepr, Dataset[Any]):
         self.name = name
         self._rows = rows
         self._told = False
-        self.pad = 0  # the token that fills up texts
+        self._pad = 0
 
     def __len__(self) -> int:
         return len(self.dataset) if self._rows is None else len(self._rows)
@@ -69,9 +69,14 @@ class UserDataset(ShortRepr, Dataset[Any]):
         rows = self.original(indices)
         pairs = self._pairs(indices)
         with _named(self.name):
-            texts = filled_up([inputs for inputs, _ in pairs], self.pad)
+            texts = filled_up([inputs for inputs, _ in pairs], self._pad)
             inputs = plain_tree(stacked(texts, rows))
             return inputs, stacked_targets([target for _, target in pairs], rows)
+
+    def fill_up_for(self, model: Any) -> None:
+        """Fill texts up with the token by which a transformer `model` finds their end, as GPT-2 does."""
+        pad = getattr(getattr(model, "config", None), "pad_token_id", None)
+        self._pad = pad if isinstance(pad, int) and pad >= 0 else 0
 
     @property
     def inputs(self) -> UserInputs:
@@ -259,14 +264,6 @@ def _label_column(dataset: Any) -> Tensor | None:
         return None
     column = dataset.with_format(None)[target_name(shape["columns"])][:]
     return stacked_targets(list(column), list(range(len(dataset))))
-
-
-def fill_up_for(model: Any, *datasets: Any) -> None:
-    """Let texts be filled up with the token by which a transformer `model` finds their end, as GPT-2 does."""
-    pad = getattr(getattr(model, "config", None), "pad_token_id", None)
-    for dataset in datasets:
-        if isinstance(dataset, UserDataset):
-            dataset.pad = pad if isinstance(pad, int) and pad >= 0 else 0
 
 
 def is_hugging_face(dataset: Any) -> bool:

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from gdw.data.encode.encoder import require_float32, require_kind, write_settings
 from gdw.data.examples import Inputs
-from gdw.data.source import Source
+from gdw.data.source import Source, chunks
 from gdw.errors import DataError
-from gdw.files.memory import chunks
 from gdw.files.representation import ShortRepr
 
 CHUNK = 16384

@@ -21,9 +21,9 @@ from gdw.data.encode.encoder import MeanStd, require_kind, write_settings
 from gdw.data.examples import Inputs
 from gdw.data.grey_range import FORMER_RANGE, GreyRange, read_grey_range
 from gdw.data.image_checks import check_images
-from gdw.data.source import Source
+from gdw.data.source import Source, chunks
 from gdw.errors import DataError
-from gdw.files.memory import chunks, memory_share
+from gdw.files.memory import memory_share
 from gdw.files.representation import ShortRepr
 
 SIZE_SAMPLE = 64

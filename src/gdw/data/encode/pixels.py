@@ -20,9 +20,9 @@ from gdw.data.encode.image import (
     square,
 )
 from gdw.data.examples import Inputs
-from gdw.data.source import Source
+from gdw.data.source import Source, chunks
 from gdw.errors import DataError
-from gdw.files.memory import chunks, memory_share
+from gdw.files.memory import memory_share
 from gdw.files.representation import ShortRepr
 
 CHUNK = 4096

@@ -21,9 +21,8 @@ from gdw.data.encode.encoder import (
     write_sklearn,
 )
 from gdw.data.examples import Inputs
-from gdw.data.source import Source
+from gdw.data.source import Source, chunks
 from gdw.errors import DataError, brief, composed, listed, nearest
-from gdw.files.memory import chunks
 from gdw.files.representation import ShortRepr
 
 if TYPE_CHECKING:

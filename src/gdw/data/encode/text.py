@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from gdw.data.encode.encoder import SparseInputs, require_kind, write_settings
 from gdw.data.examples import Inputs
-from gdw.data.source import Source
+from gdw.data.source import Source, chunks
 from gdw.errors import DataError
-from gdw.files.memory import chunks
 from gdw.files.representation import ShortRepr
 
 CHUNK = 16384

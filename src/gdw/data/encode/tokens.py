@@ -16,10 +16,9 @@ from torch import Tensor
 from gdw.backbones.preprocess_texts import TextPreprocessing, padded
 from gdw.data.encode.encoder import require_kind, write_settings
 from gdw.data.examples import Inputs
-from gdw.data.source import Source
+from gdw.data.source import Source, chunks
 from gdw.errors import RunError
 from gdw.files.documents import write_text_atomically
-from gdw.files.memory import chunks
 from gdw.files.representation import ShortRepr
 
 TOKENIZER = "tokenizer.json"

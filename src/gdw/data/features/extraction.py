@@ -21,8 +21,9 @@ from gdw.data.features.reporting import Reporter
 from gdw.data.features.shard import Features
 from gdw.data.features.store import FeatureStore
 from gdw.data.features.views import keys_of_views, view
+from gdw.data.source import chunks
 from gdw.errors import DataError, counted
-from gdw.files.memory import chunks, local_processes, usable_cores
+from gdw.files.memory import local_processes, usable_cores
 from gdw.seeding import generator
 
 # A shard is written after so many rows or seconds, whatever comes first: more would be lost by a kill.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gdw.data.features.shard import Features, Shard
 from gdw.data.features.store import Place
-from gdw.files.memory import chunks
+from gdw.data.source import chunks
 
 CHUNK = 4096
 

@@ -140,9 +140,7 @@ class Trainer(ShortRepr):
         config, processes = self.config, self.processes
         until = last_epoch(config.epochs, stop_after)
         sets = make_sets(METHODS[config.method], config.method, train, meta, test)
-        _fill_up(sets, model)
-        for callback in callbacks:
-            callback.on_check(len(sets.train))
+        _introduce(sets, model, callbacks)
         threads = make_ready(model, sets, config, processes, self.forward)
         optimizer, reweighter = self.method(model)
         written = TrainingOutput(processes, kept=config.checkpoints_kept)
@@ -291,7 +289,10 @@ def _connected(processes: Processes) -> Iterator[None]:
         raise explained(error) from error.__cause__
 
 
-def _fill_up(sets: DataSets, model: nn.Module) -> None:
+def _introduce(sets: DataSets, model: nn.Module, callbacks: Sequence[Callback]) -> None:
+    """Let the callbacks check the data, and the data sets fill up texts as the model needs it."""
+    for callback in callbacks:
+        callback.on_check(len(sets.train))
     for dataset in vars(sets).values():
         if isinstance(dataset, UserDataset):
             dataset.fill_up_for(model)

@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 
 from gdw.functional.dependence import share_of_class
-from gdw.functional.noise_anchor import NoiseAnchor, alike, frequencies_of_labels, noise_anchor
+from gdw.functional.noise_anchor import (
+    NoiseAnchor,
+    alike,
+    frequencies_of_inputs,
+    frequencies_of_labels,
+    noise_anchor,
+)
 from gdw.functional.posterior import noise_posterior
 
 F64 = torch.float64
@@ -71,6 +77,17 @@ def test_no_frequencies_near_them_are_likelier() -> None:
         moved = found.clone()
         moved[j] *= 1.02
         assert worth(moved / moved.sum()) < worth(found)
+
+
+def test_frequencies_of_inputs_need_no_label() -> None:
+    # Inputs of three kinds; how often the examples of each class are of each kind.
+    kinds = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.1, 0.7]], dtype=F64)
+    prior, pi = EVEN, torch.tensor([0.9, 0.07, 0.03], dtype=F64)
+    of_class = prior * kinds.T
+    probabilities = of_class / of_class.sum(1, keepdim=True)
+    seen = (100_000 * (pi @ kinds)).round().long()
+    found = frequencies_of_inputs(probabilities.repeat_interleave(seen, dim=0), prior)
+    torch.testing.assert_close(found, pi, rtol=0, atol=2e-3)
 
 
 def _anchor(size: float, counts: float) -> NoiseAnchor:

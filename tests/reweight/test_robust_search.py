@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from gdw.errors import ConfigError, DataError, DivergenceError
+from gdw.functional.noise_anchor import NoiseAnchor
 from gdw.functional.pooling import fit_pool
 from gdw.functional.posterior import NoisePosterior, apply_temperature, fit_temperature
 from gdw.reweight import Predict
@@ -37,6 +38,27 @@ def test_posterior_labels_find_the_true_classes_and_their_shares() -> None:
     # The rarest class stays a little nearer to what few clean examples say.
     torch.testing.assert_close(stage.offset, expected, rtol=0, atol=0.3)
     assert stage.share == 0.1  # 30 clean of 1,260, but a tenth at least
+
+
+def test_a_rare_class_of_two_is_not_taken_for_a_frequent_one_with_wrong_labels() -> None:
+    # The labels fit an even split too, if nearly all examples of the second class are mislabelled.
+    draw = torch.Generator().manual_seed(0)
+    true = (torch.rand(4000, generator=draw) < 0.05).long()
+    sees = torch.where(torch.rand(4000, generator=draw) < 0.8, true, 1 - true)
+    p = torch.full((4000, 2), 0.2, dtype=torch.float64)
+    p[torch.arange(4000), sees] = 0.8
+    unsure = torch.tensor([[0.8, 0.2], [0.7, 0.3]], dtype=torch.float64)
+    even, unequal = torch.tensor([[0.5, 0.5], [0.9, 0.1]], dtype=torch.float64)
+
+    def prior(rare: float, rho: torch.Tensor) -> float:
+        told = torch.tensor([1 - rare, rare], dtype=torch.float64)
+        anchor = NoiseAnchor(unsure, torch.full((2,), 50.0).double(), told, 4000.0, 4000)
+        return float(search._told_by_inputs(anchor, p, rho).class_prior[1])
+
+    assert 0.05 < prior(0.4, even) < 0.2
+    # Estimates that agree roughly stay; and clean examples with natural frequencies tell them themselves.
+    assert prior(0.1, even) == 0.1
+    assert prior(0.4, unequal) == 0.4
 
 
 def test_out_of_fold_models_have_not_seen_what_they_speak_about() -> None:

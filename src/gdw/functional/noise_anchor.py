@@ -85,3 +85,22 @@ def frequencies_of_labels(
         of_label = joint / joint.sum(0).clamp(min=1e-300)
         pi = (of_label @ counts + strength * prior) / (counts.sum() + strength)
     return pi
+
+
+def frequencies_of_inputs(probabilities: Tensor, prior: Tensor) -> Tensor:
+    """The class frequencies `π`, `(C,)`, under which the examples themselves are most likely: EM.
+
+    Maximum of `Σ_i log Σ_k π_k p(k|x_i) / ρ_k`, with one more example per class. It reads no label. Source:
+    Saerens, Latinne and Decaestecker, Neural Computation 14(1), 2002.
+
+    Args:
+        probabilities: `p`, `(N, C)`, calibrated for data with class frequencies `ρ`.
+        prior: `ρ`, `(C,)`.
+    """
+    pi = prior = prior.double()
+    density = probabilities.double().clamp(min=1e-12) / prior
+    for _ in range(_STEPS):
+        joint = density * pi
+        of_class = (joint / joint.sum(1, keepdim=True)).sum(0)
+        pi = (of_class + 1) / (len(density) + len(prior))
+    return pi

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from gdw.errors import DataError
 from gdw.functional.dependence import share_of_class
-from gdw.functional.noise_anchor import NoiseAnchor, noise_anchor
+from gdw.functional.noise_anchor import NoiseAnchor, frequencies_of_inputs, noise_anchor
 from gdw.functional.pooling import fit_pool
 from gdw.functional.posterior import NoisePosterior, confidently_other, noise_posterior
 from gdw.reweight.preparation import (
@@ -62,6 +62,7 @@ _PRIOR_STRENGTH, _EM_STEPS = 10.0, 100
 _SURE = 0.99
 _SOFTENING = 0.3
 _CAUTION = 4.0
+_CHOSEN, _FAR = 1 / 3, 10.0
 
 
 def fits_to_prepare(preparation: Preparation, folds: int) -> list[PlannedFit]:
@@ -143,7 +144,8 @@ def _cross_checked(
     anchor = noise_anchor(mean, true, given, prior=rho)
     pool = fit_pool([verified.clean, labels.clean], true, prior=rho)
     anchor = _as_far_as_needed(anchor, pool([verified.clean, labels.clean]), true)
-    first = _posterior(pool([verified.given, labels.given]), given, rho, anchor)
+    both = pool([verified.given, labels.given])
+    first = _posterior(both, given, rho, _told_by_inputs(anchor, both, rho))
     checked = of_both_sets(
         preparation,
         folds,
@@ -155,7 +157,7 @@ def _cross_checked(
     pool = fit_pool([o.clean for o in opinions], true, prior=rho)
     of_clean, density = pool([o.clean for o in opinions]), pool([o.given for o in opinions]) / rho
     anchor = _as_far_as_needed(anchor, of_clean, true)
-    found = _posterior(density * rho, given, rho, anchor)
+    found = _posterior(density * rho, given, rho, _told_by_inputs(anchor, density * rho, rho))
     joint = density * found.class_prior
     by_class = joint / joint.sum(1, keepdim=True) @ found.transition
     share = share_of_class(by_class, labels.given, given)
@@ -178,6 +180,22 @@ def _as_far_as_needed(anchor: NoiseAnchor, of_clean: Tensor, true: Tensor) -> No
     mistaken = (of_clean.argmax(1) != label).double().sum() + 1
     size = min(1.0, _CAUTION * float(mistaken / (len(label) + 2)))
     return replace(anchor, size=size * anchor.examples)
+
+
+def _told_by_inputs(anchor: NoiseAnchor, p: Tensor, rho: Tensor) -> NoiseAnchor:
+    """The anchor, with class frequencies between its own and those of the inputs if both are far apart.
+
+    Of two classes, a rare one looks like a frequent one whose labels are mostly wrong: both make the same
+    labels as likely. Clean examples that were chosen class by class do not say which it is.
+    """
+    if len(rho) != 2 or float(rho.min()) < _CHOSEN:
+        return anchor
+    told, seen = anchor.class_prior, frequencies_of_inputs(p, rho)
+    odds = float((told[1] * seen[0]) / (told[0] * seen[1]))
+    if 1 / _FAR <= odds <= _FAR:
+        return anchor
+    pi = (told * seen).sqrt()
+    return replace(anchor, class_prior=pi / pi.sum())
 
 
 def _require_suitable(preparation: Preparation) -> None:

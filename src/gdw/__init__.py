@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         reweight,
         runs,
         train,
+        verify,
     )
     from gdw.errors import GDWError
     from gdw.estimator import GDWClassifier
@@ -54,6 +55,7 @@ _MODULES = (
     "reweight",
     "runs",
     "train",
+    "verify",
 )
 
 __all__ = [
@@ -80,6 +82,7 @@ __all__ = [
     "reweight",
     "runs",
     "train",
+    "verify",
 ]
 
 

@@ -36,6 +36,8 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "no weights": ((*TRAIN, "--weights", "w.pt"), "no weights file at w.pt"),
     "no label column": (("train", "data.csv", "--label", "lable", "--output", "run"), "no column 'lable'"),
     "no trusted column": ((*TRAIN, "--trusted", "okk"), "Did you mean 'ok'?"),
+    "help of verify": (("verify", "--help"), ""),
+    "no verification file": (("verify", "data.csv"), "data.csv is not a verification file"),
     "no meta file": ((*TRAIN, "--meta", "clean.csv"), "no file or folder 'clean.csv'"),
     "no test file": ((*TRAIN, "--trusted", "ok", "--test", "t.csv"), "no file or folder 't.csv'"),
     "output exists": (("train", "data.csv", "--label", "label", "--output", "old"), "already holds a run"),

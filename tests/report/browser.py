@@ -82,15 +82,18 @@ class Browser:
                 result: dict[str, Any] = answer["result"]
                 return result
 
-    def open(self, page: Path, *, width: int = 1100, dark: bool = False) -> None:
-        """Load a page, `width` pixels wide, for a reader who likes it light or dark."""
+    def open(
+        self, page: Path | str, *, width: int = 1100, height: int = 800, dark: bool = False
+    ) -> None:
+        """Load a page, a file or an address, `width` pixels wide, for a reader who likes it light or dark."""
         self.problems.clear()
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=800,
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
                   deviceScaleFactor=1, mobile=width < 600)  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self._events.clear()
-        self.call("Page.navigate", url=page.resolve().as_uri())
+        address = page if isinstance(page, str) else page.resolve().as_uri()
+        self.call("Page.navigate", url=address)
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             self._next()
 

@@ -84,10 +84,10 @@ def _array(source: Source, index: NDArray[np.int64]) -> Preview:
     values = source.array(index)[0]
     if values.ndim == 1:
         return Preview(cells=_pairs({f"x{k}": value for k, value in enumerate(values)}))
-    return _thumbnail(Image.fromarray(_as_bytes(values)).convert("RGB"))
+    return _thumbnail(Image.fromarray(as_bytes(values)).convert("RGB"))
 
 
-def _as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
+def as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
     """Numbers as grey levels: the smallest is black, the largest white. Bytes stay as they are."""
     if values.dtype == np.uint8:
         return values

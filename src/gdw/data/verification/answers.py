@@ -164,6 +164,7 @@ class Journal:
         """Let others write the file."""
         with contextlib.suppress(OSError):
             os.close(self._file)
+        self._file = -1
         self._lock.release()
 
     def _require_untouched(self) -> None:

@@ -1,0 +1,156 @@
+"""`gdw verify`: a page on which a person says what the right labels are."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gdw.cli.app import MovedData, note, say
+
+if TYPE_CHECKING:
+    from gdw.verify import Desk
+
+NEEDS_ARGUMENTS = True
+EXAMPLES = (
+    ("verify the rows that gdw suggest has chosen, in the browser", "gdw verify verify.jsonl"),
+    (
+        "settle the rows on which two annotators differ",
+        "gdw verify verify.jsonl --annotator ann --conflicts",
+    ),
+)
+
+
+def verify(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="The verification file, made by gdw suggest.", metavar="FILE"),
+    ],
+    annotator: Annotated[
+        str | None,
+        typer.Option(
+            help="Who answers. If not given, the name that you are logged in with.", metavar="NAME"
+        ),
+    ] = None,
+    show_given: Annotated[
+        bool,
+        typer.Option(
+            "--show-given",
+            help="Show the label that each row has in the data. By default it is hidden, so that it does not "
+            "sway the answers.",
+        ),
+    ] = False,
+    blind_share: Annotated[
+        float,
+        typer.Option(
+            help="Hide the label of the data in this share of the rows, from 0 to 1, drawn at random.",
+            min=0,
+            max=1,
+            metavar="NUMBER",
+        ),
+    ] = 1.0,
+    conflicts: Annotated[
+        bool,
+        typer.Option(
+            "--conflicts",
+            help="Show the rows on which annotators differ, with their answers, and settle them.",
+        ),
+    ] = False,
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file of answers. If not given, FILE.answers.jsonl beside FILE. Two who work at the "
+            "same time need one each.",
+            metavar="PATH",
+        ),
+    ] = None,
+    data: MovedData = None,
+    port: Annotated[
+        int,
+        typer.Option(
+            help="The port of the page. If not given, any that is free.",
+            min=0,
+            max=65535,
+            metavar="N",
+        ),
+    ] = 0,
+    no_browser: Annotated[
+        bool,
+        typer.Option("--no-browser", help="Print the address, and open no browser."),
+    ] = False,
+) -> None:
+    """Verify labels on a page in the browser, one row at a time.
+
+    The page is on this machine alone. Every answer is saved at once; the same command goes on later.
+    """
+    from gdw.errors import ConfigError
+    from gdw.verify import Settings, open_desk
+
+    if len(files) > 1:
+        raise ConfigError("expected one verification file")
+    share = 0.0 if show_given else blind_share
+    settings = Settings(annotator or _login(), share, conflicts=conflicts)
+    desk = open_desk(files[0], settings, data=data, answers=answers)
+    try:
+        if desk.journal.torn:
+            note(
+                "the last line of the answers was cut off, as by a power cut; that answer is asked again"
+            )
+        _serve(desk, port, browser=not no_browser)
+    finally:
+        desk.close()
+    _conclude(desk, files[0], answers)
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return "annotator"
+
+
+def _serve(desk: Desk, port: int, *, browser: bool) -> None:
+    """Serve the page until the person finishes it, or presses Ctrl-C."""
+    from gdw.verify.server import Server
+
+    server = Server(desk, port=port)
+    try:
+        say(f"{desk.verification().described()}; annotator {desk.settings.annotator}")
+        say(f"open in a browser: {server.address}")
+        if "SSH_CONNECTION" in os.environ:
+            there = f"ssh -N -L {server.server_port}:127.0.0.1:{server.server_port} THIS_MACHINE"
+            say(f"from another machine, first: {there}")
+        say("every answer is saved at once; end with Finish on the page, or with Ctrl-C here")
+        sys.stdout.flush()
+        if browser and _has_screen():
+            import webbrowser
+
+            webbrowser.open(server.address)
+        server.ended.wait()
+    except KeyboardInterrupt:
+        say("", err=True)
+    finally:
+        server.stop()
+
+
+def _has_screen() -> bool:
+    """Whether a browser would have a window. Without one, Linux offers browsers that take the terminal."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _conclude(desk: Desk, file: Path, answers: Path | None) -> None:
+    from gdw.verify.closing import closing, training_command
+
+    where = [] if answers is None else ["--answers", str(answers)]
+    for line in closing(desk, again=shlex.join(["gdw", "verify", str(file), *where])):
+        say(line)
+    verification = desk.verification()
+    if len(verification.index) and answers is None:
+        say(f"next: {training_command(verification)}")

@@ -1,0 +1,66 @@
+"""From a verification file to an annotator's desk: the data, checked, and the file of answers."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from gdw.data.rows import Rows, open_rows
+from gdw.data.verification import Journal, Queue, answers_of, read_queue
+from gdw.data.verification.verified_rows import require_same
+from gdw.errors import ConfigError, DataError, shown
+from gdw.verify.desk import Desk, Settings
+
+_CHECKED, _CHECKED_IMAGES = 2_000, 20
+
+
+def open_desk(
+    queue: str | os.PathLike[str] | Queue,
+    settings: Settings,
+    *,
+    data: str | None = None,
+    answers: Path | None = None,
+) -> Desk:
+    """Open everything that an annotator needs.
+
+    Args:
+        queue: the verification file.
+        settings: how the rows are shown.
+        data: where the data are now, if they were moved.
+        answers: the file of answers; by default the one beside the verification file.
+
+    Raises:
+        DataError: a file cannot be read, or the data are not those that the file was made of.
+        RunError: another process writes the answers.
+        ConfigError: there are no conflicts to settle.
+        OutputError: the answers cannot be written.
+    """
+    opened = queue if isinstance(queue, Queue) else read_queue(queue)
+    if data is not None:
+        opened = replace(opened, data=str(Path(data).absolute()))
+    rows = _rows(opened)
+    journal = Journal(answers or answers_of(opened.path))
+    try:
+        desk = Desk(opened, rows, journal, settings)
+        if not desk.candidates:
+            raise ConfigError(
+                f"no two annotators differ in {shown(journal.path)}: there is nothing to settle; leave "
+                "--conflicts out to go on with the other rows"
+            )
+    except BaseException:
+        journal.close()
+        raise
+    return desk
+
+
+def _rows(queue: Queue) -> Rows:
+    try:
+        rows = open_rows(queue.place, queue.read_options)
+    except DataError as error:
+        if queue.place.exists():
+            raise
+        raise DataError(f"{error} If the data were moved, say where they are with --data") from None
+    first = _CHECKED_IMAGES if queue.kind == "image" else _CHECKED
+    require_same(rows, queue, list(queue.candidates[:first]), of=shown(queue.place))
+    return rows

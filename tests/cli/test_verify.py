@@ -1,0 +1,91 @@
+"""`gdw verify` on the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from gdw.data.verification import read
+from tests.verify import made
+
+GDW = (sys.executable, "-m", "gdw", "verify")
+
+
+def sitting(folder: Path, *options: str, codes: Sequence[int]) -> str:
+    """Answer rows through the page's own requests, then press Ctrl-C; what the command printed."""
+    with subprocess.Popen(
+        [*GDW, "v.jsonl", "--no-browser", *options],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        lines = []
+        while not (found := re.search(r"(http://\S+)/\?token=(\S+)", lines[-1] if lines else "")):
+            lines.append(process.stdout.readline())
+            assert lines[-1], lines
+        root, token = found.groups()
+        name = f"gdw_verify_{root.rpartition(':')[2]}"
+
+        def ask(path: str, **content: object) -> dict[str, object]:
+            request = urllib.request.Request(
+                root + path,
+                json.dumps(content).encode(),
+                {"Content-Type": "application/json", "Origin": root, "Cookie": f"{name}={token}"},
+            )
+            with urllib.request.urlopen(request, timeout=20) as response:
+                answer: dict[str, object] = json.load(response)
+            return answer
+
+        page = ask("/start")
+        for code in codes:
+            item = page["item"]
+            assert isinstance(item, dict)
+            page = ask("/answer", n=item["n"], seen=item["seen"], answer="label", labels=[code])
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=30)
+        assert process.returncode == 0, rest
+    return "".join(lines) + rest
+
+
+def test_it_ends_with_what_is_saved_and_what_to_type_next(tmp_path: Path) -> None:
+    made.table_queue(tmp_path)
+    said = sitting(tmp_path, "--annotator", "ann", codes=[0, 1, 1])
+    assert "0 of 12 rows verified, 12 not answered; annotator ann" in said
+    assert "saved in v.answers.jsonl: 3 answers in this sitting" in said
+    assert "v.jsonl: 3 of 12 rows verified, 9 not answered" in said
+    assert "of 3 verified rows, 1 had another label in the data" in said
+    assert "to go on: gdw verify v.jsonl" in said
+    assert "next: gdw train d.csv --meta v.jsonl --output RUN" in said
+    said = sitting(tmp_path, "--annotator", "bob", codes=[0, 2])
+    assert "ann and bob agree on 1 of 2 rows that both labelled (Cohen's kappa 0.33)" in said
+    assert "to settle the conflicts: gdw verify v.jsonl --conflicts" in said
+    assert read(tmp_path / "v.jsonl").counts["conflict"] == 1
+    assert not list(tmp_path.glob(".*lock*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["d.csv"], "d.csv is not a verification file: gdw suggest DATA --output FILE makes one"),
+        (["w.jsonl"], "no file or folder 'w.jsonl'. Did you mean 'v.jsonl'?"),
+        (["v.jsonl", "--blind-share", "2"], "Input should be less than or equal to 1"),
+        (["v.jsonl", "--data", "x.csv"], "say where they are with --data"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    made.table_queue(tmp_path)
+    found = subprocess.run(
+        [*GDW, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 2
+    assert message in found.stderr
+    assert found.stderr.count("\n") == 1

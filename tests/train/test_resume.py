@@ -151,8 +151,39 @@ def test_without_a_folder_a_stopped_training_cannot_go_on_and_says_so() -> None:
         fit(network(), config(), callbacks=[At(3, ctrl_c)])
 
 
-def test_a_signal_in_the_last_step_interrupts_nothing() -> None:
-    assert not fit(network(), config(epochs=1), callbacks=[At(5, ctrl_c)]).interrupted
+def test_a_signal_in_the_last_step_interrupts_nothing_without_an_evaluation() -> None:
+    signalled = At(5, ctrl_c)
+    result = Trainer(config(epochs=1)).fit(network(), data(), callbacks=[signalled])
+    assert not result.interrupted
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_signal_stops_an_evaluation_that_is_made_again_on_resume(
+    tmp_path: Path, epochs: int
+) -> None:
+    straight, stopped, seen = network(), network(), []
+    settings = config(epochs=epochs, eval_batch_size=10)
+    expected = fit(straight, settings).history
+
+    def forward(model: nn.Module, inputs: Tensor) -> Tensor:
+        if not model.training:
+            seen.append(len(inputs))
+            if len(seen) == 3:  # the first is the check before the training
+                ctrl_c()
+        return model(inputs)
+
+    trainer = Trainer(settings, forward=forward)
+    folder = tmp_path / "run"
+    with pytest.warns(StoppedTrainingWarning):
+        result = trainer.fit(
+            stopped, data(), data(20, seed=1), test=data(30, seed=2), output=folder
+        )
+    assert (result.interrupted, result.epochs_done, result.history) == (True, 0, [])
+    assert len(seen) == 3
+    resumed = network(seed=7)
+    result = fit(resumed, settings, output=folder, resume=True)
+    assert timeless(result.history) == timeless(expected)
+    assert_same(resumed, straight)
 
 
 def test_a_crash_loses_no_more_than_the_epoch(tmp_path: Path) -> None:

@@ -3,12 +3,11 @@ from __future__ import annotations
 import math
 
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gdw.train.config import lr_factor
-from gdw.train.loop import make_scheduler
+from tests.train.small import config, fit, network
 
 
 def test_cosine_closed_form() -> None:
@@ -38,13 +37,8 @@ def test_constant_stays() -> None:
     assert {lr_factor(step, total=10, schedule="constant") for step in range(12)} == {1.0}
 
 
-def test_the_scheduler_scales_every_group() -> None:
-    one, two = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
-    optimizer = torch.optim.SGD([{"params": [one], "lr": 0.1}, {"params": [two], "lr": 1.0}])
-    schedule = make_scheduler(optimizer, total=7, warmup=2, schedule="cosine")
-    for step in range(8):
-        expected = lr_factor(step, total=7, warmup=2)
-        rates = [group["lr"] for group in optimizer.param_groups]
-        assert rates == pytest.approx([0.1 * expected, expected])
-        optimizer.step()
-        schedule.step()
+def test_the_rate_of_a_training_is_that_of_its_last_step() -> None:
+    settings = config(epochs=3, lr=0.5, warmup_epochs=1.4)  # five steps an epoch
+    rates = [record["lr"] for record in fit(network(), settings).history]
+    steps = (4, 9, 14)
+    assert rates == [pytest.approx(0.5 * lr_factor(k, total=15, warmup=7)) for k in steps]

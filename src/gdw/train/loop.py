@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,7 +21,7 @@ from gdw.reweight.base import Reweighter
 from gdw.train.config import TrainConfig, lr_factor
 from gdw.train.evaluation import evaluate
 from gdw.train.feed import BatchStreams
-from gdw.train.monitoring import Callback, EpochSums, TrainingView
+from gdw.train.monitoring import Callback, EpochSums, Stopped, TrainingView, stoppable
 from gdw.train.output import TrainingOutput
 from gdw.train.processes import Interrupt, Processes, random_state, restore_random_state
 from gdw.train.progress import Progress
@@ -68,14 +68,12 @@ class Loop:
         self._output = output
         self._callbacks = callbacks
         self._sums = EpochSums()
-        self._lr = 0.0
         self.batches_per_epoch = streams.batches_per_epoch
         steps = math.ceil(self.batches_per_epoch / config.accumulate)
-        self._scheduler = make_scheduler(
+        total, warmup = config.epochs * steps, round(config.warmup_epochs * steps)
+        self._scheduler = LambdaLR(
             optimizer,
-            total=config.epochs * steps,
-            warmup=round(config.warmup_epochs * steps),
-            schedule=config.schedule,
+            lambda step: lr_factor(step, total=total, warmup=warmup, schedule=config.schedule),
         )
 
     def run(self, until: int, *, interrupt: Interrupt, progress: Progress) -> bool:
@@ -94,10 +92,11 @@ class Loop:
             self.checkpoint()
         meta = self._meta_batches(self.position.batch)
         while self.position.epoch < until:
-            if self._train_epoch(meta, interrupt, progress):
+            stopped = self._train_epoch(meta, interrupt, progress)
+            record = None if stopped else self._close_epoch(interrupt)
+            if record is None:
                 self.checkpoint()
                 return True
-            record = self._close_epoch()
             progress.epoch(record)
             if self._processes.any(interrupt.requested)[0]:
                 return self.position.epoch < until
@@ -181,26 +180,28 @@ class Loop:
                     parameter.grad.div_(count)
         if self._config.clip_grad_norm is not None:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_grad_norm)
-        self._lr = float(self._optimizer.param_groups[0]["lr"])
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._scheduler.step()
         self.position.step += 1
 
-    def _close_epoch(self) -> dict[str, Any]:
-        """Evaluate, and write the record of the epoch and a checkpoint."""
+    def _close_epoch(self, interrupt: Interrupt) -> dict[str, Any] | None:
+        """Evaluate, and write the record of the epoch and a checkpoint; None if a signal came before."""
         began = time.perf_counter()
         self._sums.mean_loss()  # the last steps may still be in work on the device
         self._sums.seconds += time.perf_counter() - began
         self._require_finite_parameters()
         self._processes.share_buffers(self._model)
+        figures = self._evaluate(interrupt)
+        if figures is None:
+            return None
         self.position = TrainingPosition(self.position.epoch + 1, 0, self.position.step)
         record = {
             "epoch": self.position.epoch,
             "step": self.position.step,
-            "lr": self._lr,
+            "lr": self._rate_of_last_step(),
             **self._sums.record(self._processes),
-            **self._evaluate(),
+            **figures,
         }
         self._sums = EpochSums()
         for callback in self._callbacks:
@@ -209,11 +210,21 @@ class Loop:
         self.checkpoint()
         return record
 
-    def _evaluate(self) -> dict[str, Any]:
+    def _rate_of_last_step(self) -> float:
+        factor = self._scheduler.lr_lambdas[0](self.position.step - 1)
+        return float(self._scheduler.base_lrs[0] * factor)
+
+    def _evaluate(self, interrupt: Interrupt) -> dict[str, Any] | None:
+        """The figures of the test data; None if a signal came before all were predicted."""
         test, size = self._streams.test, self._config.eval_batch_size
         if test is None:
             return {}
-        figures = evaluate(self._model, test, batch_size=size, forward=self._forward, name="test")
+        alone = self._processes.size == 1  # several would not stop at the same batch
+        forward = stoppable(self._forward, lambda: alone and interrupt.requested)
+        try:
+            figures = evaluate(self._model, test, batch_size=size, forward=forward, name="test")
+        except Stopped:
+            return None
         return {f"test_{name}": value for name, value in figures.items()}
 
     def checkpoint(self) -> None:
@@ -287,12 +298,3 @@ class Loop:
             epoch=epoch,
             step=step,
         )
-
-
-def make_scheduler(
-    optimizer: Optimizer, *, total: int, warmup: int, schedule: Literal["cosine", "constant"]
-) -> LambdaLR:
-    """A scheduler that multiplies the learning rates by `lr_factor`; step it after each step."""
-    return LambdaLR(
-        optimizer, lambda step: lr_factor(step, total=total, warmup=warmup, schedule=schedule)
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -244,6 +244,21 @@ class EpochSums:
         total._start = [sum(state[name] for state in states) for name in _ON_DEVICE]
         total.seconds = max(state["seconds"] for state in states)
         return total
+
+
+class Stopped(Exception):  # noqa: N818 - nothing is wrong
+    """A signal to stop came during an evaluation."""
+
+
+def stoppable(forward: Forward, requested: Callable[[], bool]) -> Forward:
+    """`forward`, which raises `Stopped` from the moment on when a stop is `requested`."""
+
+    def run(model: nn.Module, inputs: Any) -> Tensor:
+        if requested():
+            raise Stopped
+        return forward(model, inputs)
+
+    return run
 
 
 def _batch_figures(result: StepResult, targets: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gdw.data import Source, load
+from gdw.data.encode import fit_encoder
 from gdw.errors import ConfigError, DataError, MissingDependencyError
 from gdw.experiments.dataset_builders import DatasetBuilder, parse_builder
 from gdw.experiments.protocol import ProtocolPaths
@@ -48,6 +49,21 @@ def test_digits_are_apart_and_balanced(tmp_path: Path) -> None:
     before = Path(places["path"]).stat().st_mtime_ns
     digits.build(tmp_path, silent)
     assert Path(places["path"]).stat().st_mtime_ns == before
+
+
+def test_images_are_decoded_once_with_their_class_names(tmp_path: Path) -> None:
+    for name, rows in (("train", 12), ("test", 8)):
+        images(tmp_path / f"{name}.parquet", rows)
+    files = {"train": "train.parquet", "test": "test.parquet", "labels": ["label", "human"]}
+    made = builder(tmp_path, how="decoded", image_size=4, test_rows=6, **files)
+    made.build(tmp_path, silent)
+    train, test = (load(made.places(tmp_path)[part], label="label") for part in ("path", "test"))
+    assert (train.kind, train.label_names, len(test)) == ("array", ("cat", "dog"), 6)
+    assert train.columns == ("X", "label", "human")
+    encoded = fit_encoder(train, image_size=None).encode(train)[np.arange(12)]
+    # Of one colour, so that resizing changes no pixel.
+    red = 10 * torch.arange(12)[:, None, None].expand(12, 4, 4)
+    assert torch.equal(encoded, torch.stack([red, 0 * red, 0 * red], 1).byte())
 
 
 def test_a_subset_keeps_rows_columns_and_class_names(tmp_path: Path) -> None:
@@ -163,7 +179,7 @@ def test_the_network_says_how_to_install_it(
 
 def test_unknown_preparations(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match="expected how: to be one of digits, fashion_mnist, features"
+        ConfigError, match="expected how: to be one of decoded, digits, fashion_mnist, features"
     ):
         builder(tmp_path, train="a")
     with pytest.raises(ConfigError, match=r"unknown prepare option 'tets'.* Did you mean 'test'"):

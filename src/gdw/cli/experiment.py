@@ -77,6 +77,15 @@ def experiment(
             metavar="AXIS=GLOB",
         ),
     ] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Stop after so many minutes: the runs that are not done write a checkpoint, and the same "
+            "command goes on with them. If not given, until all runs are done.",
+            min=0.1,
+            metavar="N",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the runs and which are done; run nothing.")
     ] = False,
@@ -120,16 +129,23 @@ def experiment(
         if dry_run:
             _show(grid)
         else:
-            _run(grid, jobs, _command(protocol, output, data_root, jobs, only or ()))
+            again = _command(protocol, output, data_root, jobs, only or (), minutes)
+            _run(grid, jobs, minutes, again)
 
 
 def _command(
-    protocol: str, output: Path, data_root: Path | None, jobs: int | None, only: Sequence[str]
+    protocol: str,
+    output: Path,
+    data_root: Path | None,
+    jobs: int | None,
+    only: Sequence[str],
+    minutes: float | None,
 ) -> str:
     """The command that was given, to type it again."""
     words = ["gdw", "experiment", protocol, "--output", str(output)]
     words += [] if data_root is None else ["--data-root", str(data_root)]
     words += [] if jobs is None else ["--jobs", str(jobs)]
+    words += [] if minutes is None else ["--minutes", f"{minutes:g}"]
     return shlex.join([*words, *(word for part in only for word in ("--only", part))])
 
 
@@ -170,7 +186,7 @@ def _show(grid: Grid) -> None:
         say(f"Time of the whole protocol {grid.protocol.name}: {grid.protocol.hours}")
 
 
-def _run(grid: Grid, jobs: int | None, command: str) -> None:
+def _run(grid: Grid, jobs: int | None, minutes: float | None, command: str) -> None:
     from gdw.cli.watching import watched
     from gdw.experiments.grid import choose_jobs
     from gdw.experiments.results import Results
@@ -184,10 +200,16 @@ def _run(grid: Grid, jobs: int | None, command: str) -> None:
         f"{grid.folder.path}"
     )
     try:
-        failed = grid.run(jobs=number, log=say, watched=watched)
+        failed = grid.run(jobs=number, log=say, watched=watched, minutes=minutes)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"stopped; what is done is kept. Go on with: {command}") from None
     _conclude(Results(grid.folder))
+    left = Counter(grid.folder.state(cell) for cell in grid.cells)
+    if minutes is not None and left["started"] + left["waiting"]:
+        say(
+            f"{minutes:.3g} minutes are over: {left['started']} runs stopped with a checkpoint, "
+            f"{left['waiting']} have not begun. Go on with: {command}"
+        )
     if failed:
         say(f"{failed} runs failed, see results.md; the same command tries them again", err=True)
         raise typer.Exit(1)

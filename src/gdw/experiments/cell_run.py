@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,19 +17,18 @@ from gdw.audit.evidence import EVIDENCE, Evidence
 from gdw.data.source import Source
 from gdw.errors import GDWError
 from gdw.experiments.contender_run import contender_figures
+from gdw.experiments.cost import Stopwatch, cost, describe_hardware
 from gdw.experiments.detection import auroc, average_precision, detection_score, wrong_labels
 from gdw.experiments.grid_folder import DOCUMENT, RESULT, read_cell
 from gdw.files.documents import finite_or_null
-from gdw.files.machine import describe_machine
 from gdw.runs import RunConfig, Training
 from gdw.runs.config import DataConfig
 from gdw.runs.prepared_data import PreparedData
-from gdw.train.monitoring import Callback
 from gdw.train.output import FitResult
 from gdw.train.run_folder import CHECKPOINTS, CONFIG
 from gdw.train.threads import use_threads
 
-_MACHINE = ("gdw", "torch", "python", "processor", "threads", "system")
+_MACHINE = ("gdw", "torch", "python", "processor", "threads", "system", "card")
 _TEST_METRICS = ("accuracy", "balanced_accuracy", "nll", "ece")
 
 
@@ -47,18 +45,6 @@ class CellOutcome:
     error: str | None = None
     detail: str = ""
     interrupted: bool = False
-
-
-class Stopwatch(Callback):
-    """Adds to each epoch's record the wall-clock time since the last one, with preparation and evaluation."""
-
-    def __init__(self) -> None:
-        self._since = time.perf_counter()
-
-    def on_epoch(self, record: dict[str, Any]) -> None:
-        now = time.perf_counter()
-        record["wall_seconds"] = now - self._since
-        self._since = now
 
 
 def run_cell(folder: Path) -> CellOutcome:
@@ -93,8 +79,11 @@ def train_cell(folder: Path) -> bool:
     result = training.fit(prepared, model, callbacks=[stopwatch])
     if result.interrupted:
         return False
-    summary = _summary(task, training, prepared, model, result)
-    DOCUMENT.write(folder / RESULT, finite_or_null(summary))
+    of_run = {
+        **_summary(task, training, prepared, model, result),
+        **cost(result.history, stopwatch.sittings),
+    }
+    DOCUMENT.write(folder / RESULT, finite_or_null(of_run))
     # Checkpoints serve only to continue; those of hundreds of cells would fill the disk.
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     # The cell is done, but a signal in its last epoch was meant for the whole grid.
@@ -123,8 +112,6 @@ def _summary(
         ),
         "parameters": sum(p.numel() for p in model.parameters()),
         "model": training.model_name(prepared),
-        "training_seconds": sum(record["seconds"] for record in history),
-        "seconds": sum(record.get("wall_seconds", 0.0) for record in history),
     }
 
 
@@ -144,13 +131,13 @@ def _contender_summary(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_data(task: dict[str, Any], prepared: PreparedData) -> dict[str, Any]:
-    machine = describe_machine()
+    machine = describe_hardware()
     return {
         "cell": task["cell"],
         "train_examples": len(prepared.source),
         "clean_examples": 0 if prepared.meta is None else len(prepared.meta),
         "test_examples": 0 if prepared.test is None else len(prepared.test),
-        "machine": {name: machine[name] for name in _MACHINE},
+        "machine": {name: machine[name] for name in _MACHINE if name in machine},
     }
 
 

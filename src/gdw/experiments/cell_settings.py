@@ -15,6 +15,9 @@ from gdw.experiments.protocol import SECTIONS, DataEntry, Protocol, ProtocolPath
 from gdw.reweight.registry import modernised
 from gdw.runs.config import RunConfig
 
+MADE = "prepared/"
+"""How `CellSettings.written` begins the path of a file that is made first."""
+
 
 @dataclass(frozen=True)
 class CellSettings:
@@ -137,7 +140,7 @@ def _written(config: RunConfig, made: Mapping[str, str]) -> dict[str, Any]:
     for option, path in made.items():
         if plain["data"][option] == path:
             # The place of files that are made first is not a setting: the grid's folder may be moved.
-            plain["data"][option] = f"prepared/{Path(path).name}"
+            plain["data"][option] = f"{MADE}{Path(path).name}"
     return {section: plain[section] for section in SECTIONS}
 
 

@@ -29,6 +29,7 @@ Log = Callable[[str], None]
 RowCount = Annotated[int, Field(ge=2)]
 _DIGIT_CLASSES = 10
 _BUILDERS = {
+    "decoded": ("decoded_images", "DecodedBuilder"),
     "digits": ("dataset_builders", "DigitsBuilder"),
     "fashion_mnist": ("fashion_mnist", "FashionBuilder"),
     "features": ("image_features", "FeatureBuilder"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 from gdw.errors import GDWError
 from gdw.experiments.cell_settings import CellSettings, cell_settings
@@ -53,7 +54,9 @@ class Grid:
         unfinished = [cell for cell in self.cells if self.folder.state(cell) != "done"]
         return sorted(unfinished, key=lambda cell: self.folder.state(cell) != "started")
 
-    def run(self, *, jobs: int, log: Log, watched: Watched | None = None) -> int:
+    def run(
+        self, *, jobs: int, log: Log, watched: Watched | None = None, minutes: float | None = None
+    ) -> int:
         """Run the pending cells.
 
         A cell that fails is recorded, and the others run; the next call tries it again. After a first Ctrl-C
@@ -63,6 +66,7 @@ class Grid:
             jobs: how many cells run at a time.
             log: takes a line for each cell that ends.
             watched: makes a context that shows what the function it gets returns, while the cells run.
+            minutes: how long; then the running cells write a checkpoint. None: until all cells are done.
 
         Returns:
             How many cells failed.
@@ -70,6 +74,7 @@ class Grid:
         Raises:
             RunError: another process works on the grid.
         """
+        until = None if minutes is None else time.monotonic() + 60 * minutes
         lock = self.folder.lock()
         try:
             self.folder.keep_protocol(self.protocol)
@@ -78,23 +83,30 @@ class Grid:
             threads = divide_cores(jobs)
             shown = nullcontext() if watched is None else watched(progress.status)
             with self._recorded_sitting(ready, jobs, threads), shown:
-                self._run_cells(ready, jobs, threads, progress)
+                self._run_cells(ready, jobs, threads, progress, until)
         finally:
             lock.release()
         return sum(self.folder.state(cell) == "failed" for cell in self.cells)
 
     def _run_cells(
-        self, cells: Sequence[Cell], jobs: int, threads: int | None, progress: GridProgress
+        self,
+        cells: Sequence[Cell],
+        jobs: int,
+        threads: int | None,
+        progress: GridProgress,
+        until: float | None,
     ) -> None:
         from gdw.experiments.cell_run import run_cell
-        from gdw.experiments.worker_pool import run_in_parallel
+        from gdw.experiments.worker_pool import TimeIsOver, run_in_parallel
 
         def start(cell: Cell) -> Path:
             progress.cell_started(cell)
             return self.folder.start(cell, self.cells[cell], threads=threads)
 
-        if jobs > 1:
-            run_in_parallel(cells, jobs=jobs, start=start, on_end=progress.cell_ended)
+        if jobs > 1 or until is not None:
+            workers: Any = {"jobs": jobs, "start": start, "on_end": progress.cell_ended}
+            with suppress(TimeIsOver):
+                run_in_parallel(cells, until=until, **workers)
             return
         for cell in cells:
             outcome = run_cell(start(cell))
@@ -131,9 +143,9 @@ class Grid:
             yield
         finally:
             if cells:
-                from gdw.files.machine import describe_machine
+                from gdw.experiments.cost import describe_hardware
 
-                machine = describe_machine()
+                machine = describe_hardware()
                 self.folder.add_sitting(
                     {
                         "started": started.isoformat(timespec="seconds"),

@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from gdw._version import __version__
 from gdw.errors import GDWError, RunError, one_line
-from gdw.experiments.cell_settings import CellSettings, differences
+from gdw.experiments.cell_settings import MADE, CellSettings, differences
 from gdw.experiments.cells import Cell
 from gdw.experiments.protocol import SECTIONS, Protocol
 from gdw.experiments.result_form import MACHINE, Result
@@ -115,6 +116,8 @@ class GridFolder:
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / FAILURE).unlink(missing_ok=True)
+        if (folder / CONFIG).is_file():
+            _find_made_files(folder, settings)
         config = settings.config.plain()
         content = {
             "cell": cell.axes(),
@@ -229,6 +232,24 @@ class GridFolder:
         parent = self.path / "cells"
         folders = [path.name for path in parent.iterdir()] if parent.is_dir() else []
         return sorted(name for name in folders if name not in known)
+
+
+def _find_made_files(folder: Path, settings: CellSettings) -> None:
+    """Write into the configuration of a run that goes on where the files are that were made for the grid.
+
+    The folder of the grid may have been moved. The run itself says so if its configuration is damaged.
+    """
+    places = {
+        option: getattr(settings.config.data, option)
+        for option, written in settings.written["data"].items()
+        if str(written).startswith(MADE)
+    }
+    with suppress(GDWError, LookupError, TypeError, AttributeError):
+        content = RunFolder(folder).config
+        if not places.items() <= content["data"].items():
+            content["data"].update(places)
+            text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+            write_text_atomically(folder / CONFIG, text)
 
 
 def read_cell(folder: Path) -> dict[str, Any]:

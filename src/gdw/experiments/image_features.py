@@ -60,7 +60,7 @@ class FeatureFiles(DatasetBuilder):
         for name, source, labels in zip(
             ("train", "test"), parts, (self.labels, self.labels[:1]), strict=True
         ):
-            arrays: dict[str, Any] = {label: _class_names(source, label) for label in labels}
+            arrays: dict[str, Any] = {label: class_names(source, label) for label in labels}
             arrays["X"] = _features(source, backbone, log)
             write_atomically(folder / f"{name}.npz", partial(save_npz, **arrays))
 
@@ -96,7 +96,8 @@ def _features(source: Source, backbone: Backbone, log: Log) -> NDArray[np.float3
     return rows[np.arange(len(rows))][:, 0]
 
 
-def _class_names(source: Source, column: str) -> NDArray[np.str_]:
+def class_names(source: Source, column: str) -> NDArray[np.str_]:
+    """The labels `(N,)` in `column`, as names of classes."""
     names: Sequence[str] = source.label_names
     codes = source.codes(column, names, names_declared=source.names_declared)
     return np.array(names)[codes]

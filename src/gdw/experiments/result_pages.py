@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,15 @@ def machines(results: Results) -> list[str]:
     of_results = [result["machine"] for result in results.results.values()]
     of_sittings = [sitting["machine"] for sitting in sittings if "machine" in sitting]
     texts = [
-        f"{machine['processor']}{cores_text}, {machine['threads']} thread(s) per run, PyTorch "
-        f"{machine['torch']}, Python {machine['python']}, gdw {machine['gdw']}"
+        f"{_card(machine)}{machine['processor']}{cores_text}, {machine['threads']} thread(s) per run, "
+        f"PyTorch {machine['torch']}, Python {machine['python']}, gdw {machine['gdw']}"
         for machine in of_results or of_sittings
     ]
     return list(dict.fromkeys(texts))
+
+
+def _card(machine: Mapping[str, Any]) -> str:
+    return f"{machine['card']}, " if machine.get("card") else ""
 
 
 def write_page(results: Results, path: Path) -> None:

@@ -43,6 +43,9 @@ METRICS = (
     Metric("nll", "Negative log-likelihood on the test set", 1, 3, False),
     Metric("ece", "Calibration error (ECE) on the test set, %", 100, 1, False),
     Metric("seconds", "Seconds per run, with preparation and evaluation", 1, 0, None),
+    Metric("step_milliseconds", "Milliseconds per training step", 1, 1, None),
+    Metric("peak_memory", "Most memory of tensors on the GPU, MB", 1e-6, 0, None),
+    Metric("sittings", "Sittings per run", 1, 0, None),
 )
 
 

@@ -106,7 +106,7 @@ class Results:
     def score(self, setting: Setting, method: str, metric: str) -> Score:
         """The values of `metric` (a name in `result.json`) of `method` in `setting`, without nulls."""
         cells = self.cells_of(setting, method)
-        values = {c.seed: self.results[c][metric] for c in cells if c in self.results}
+        values = {c.seed: self.results[c].get(metric) for c in cells if c in self.results}
         return Score(
             {seed: value for seed, value in values.items() if value is not None},
             tuple(c.seed for c in cells if c in self.errors),

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
@@ -18,30 +19,44 @@ from gdw.train.processes import Interrupt
 
 OnEnd = Callable[[Cell, CellOutcome], None]
 
+# In seconds: how long workers may take for their checkpoints when the time is over.
+_GRACE = 60.0
+
+
+class TimeIsOver(KeyboardInterrupt):
+    """The time for a grid is over; its running cells wrote a checkpoint, as after a Ctrl-C."""
+
 
 def run_in_parallel(
-    cells: Sequence[Cell], *, jobs: int, start: Callable[[Cell], Path], on_end: OnEnd
+    cells: Sequence[Cell],
+    *,
+    jobs: int,
+    start: Callable[[Cell], Path],
+    on_end: OnEnd,
+    until: float | None = None,
 ) -> None:
     """Run `cells` in worker processes.
 
     After a first Ctrl-C the workers write a checkpoint and stop, then `KeyboardInterrupt` is raised. A second
-    Ctrl-C ends them at once.
+    Ctrl-C ends them at once. The same happens at `until`, with `TimeIsOver`.
 
     Args:
         cells: the cells, in the order in which they are started.
         jobs: how many run at a time.
         start: makes the folder of a cell and returns it.
         on_end: called in this process with each cell that has ended and its outcome.
+        until: when to stop, by `time.monotonic()`; None: when all cells are done.
     """
     workers = [_Worker() for _ in range(min(jobs, len(cells)))]
     try:
         with _signals_as_ctrl_c():
-            _run_all(list(cells), workers, start, on_end)
-    except KeyboardInterrupt:
+            _run_all(list(cells), workers, start, on_end, until)
+    except KeyboardInterrupt as stop:
         for worker in workers:
             worker.ask_to_stop()
+        last = time.monotonic() + _GRACE if isinstance(stop, TimeIsOver) else None
         for worker in workers:
-            worker.join()
+            worker.join(last)
         raise
     finally:
         for worker in workers:
@@ -49,11 +64,18 @@ def run_in_parallel(
 
 
 def _run_all(
-    waiting: list[Cell], workers: Sequence[_Worker], start: Callable[[Cell], Path], on_end: OnEnd
+    waiting: list[Cell],
+    workers: Sequence[_Worker],
+    start: Callable[[Cell], Path],
+    on_end: OnEnd,
+    until: float | None,
 ) -> None:
     while waiting or any(worker.cell for worker in workers):
         _assign(waiting, workers, start)
-        for worker in _ended(workers):
+        ended = _ended(workers, until)
+        if not ended:
+            raise TimeIsOver
+        for worker in ended:
             cell, outcome = worker.take()
             if outcome.interrupted:
                 raise KeyboardInterrupt
@@ -68,10 +90,11 @@ def _assign(waiting: list[Cell], workers: Sequence[_Worker], start: Callable[[Ce
             worker.give(cell, start(cell))
 
 
-def _ended(workers: Sequence[_Worker]) -> list[_Worker]:
-    """Wait until a cell has ended; the workers whose cells have."""
+def _ended(workers: Sequence[_Worker], until: float | None) -> list[_Worker]:
+    """Wait until a cell has ended; the workers whose cells have. None if the time is over."""
     busy = [worker for worker in workers if worker.cell is not None]
-    ready = wait([worker.connection for worker in busy])
+    left = None if until is None else max(0.0, until - time.monotonic())
+    ready = wait([worker.connection for worker in busy], left)
     return [worker for worker in busy if worker.connection in ready]
 
 
@@ -109,8 +132,9 @@ class _Worker:
         if self._process.is_alive():
             self._process.terminate()
 
-    def join(self) -> None:
-        self._process.join()
+    def join(self, last: float | None) -> None:
+        """Wait for the end of the process, until `last` by `time.monotonic()`; `end` kills it then."""
+        self._process.join(None if last is None else max(0.0, last - time.monotonic()))
 
     def end(self) -> None:
         self.connection.close()

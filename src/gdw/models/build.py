@@ -42,6 +42,7 @@ EXAMPLES = (
     "resnet32",
     "resnet56",
     "wrn-28-10",
+    "airbench",
     "resnet18",
     "resnet50",
     "torchvision:NAME",
@@ -50,6 +51,7 @@ EXAMPLES = (
 SMALL_IMAGE = 64
 
 _WIDE = re.compile(r"wrn-?(\d+)-(\d+)")
+_FAST = "airbench"
 _RESNET = re.compile(r"(cifar-)?resnet-?(\d+)")
 
 
@@ -99,7 +101,7 @@ def full_name(name: str, kind: str | None, input_shape: Sequence[int]) -> str:
         return own
     if match := _RESNET.fullmatch(own):
         return f"{match[1] or ''}resnet{match[2]}"
-    if _WIDE.fullmatch(own):
+    if _WIDE.fullmatch(own) or own == _FAST:
         return own
     found = find_backbone(name)
     if found is None:
@@ -146,7 +148,8 @@ def build_model(
 
     Args:
         name: "auto" (see `choose_model`), "linear", "mlp", "mlp:512,256", "mlp:256,dropout=0.5"; for small
-            images "resnet20" or another depth 6n + 2, "wrn-28-10" or another depth 6n + 4; for photographs
+            images "resnet20" or another depth 6n + 2, "wrn-28-10" or another depth 6n + 4, "airbench" (for
+            about ten epochs, see `gdw.models.airbench`); for photographs
             "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"; or the name of any classifier of
             torchvision or timm, also as "torchvision:NAME" or "timm:NAME".
         input_shape: the shape of one example. `(V, F)` are the features of V views of an image, see
@@ -258,11 +261,24 @@ def _build_own(name: str, shape: tuple[int, ...], num_classes: int) -> nn.Module
     _require_image(name, shape)
     if match := _WIDE.fullmatch(name):
         return WideResNet(int(match[1]), int(match[2]), num_classes, in_channels=shape[0])
+    if name == _FAST:
+        return _build_fast(shape, num_classes)
     if depth := _depth_for_photos(name):
         return ResNet(depth, num_classes, in_channels=shape[0])
     match = _RESNET.fullmatch(name)
     assert match is not None, "full_name lets no other name pass"
     return CifarResNet(int(match[2]), num_classes, in_channels=shape[0])
+
+
+def _build_fast(shape: tuple[int, ...], num_classes: int) -> nn.Module:
+    from gdw.models.airbench import SMALLEST, Airbench
+
+    if shape[0] != 3 or min(shape[1:]) < SMALLEST:
+        raise ConfigError(
+            f"model {_FAST!r} needs images of 3 channels and {SMALLEST} pixels or more on each side, found "
+            f"inputs of shape {shape}"
+        )
+    return Airbench(num_classes)
 
 
 def _require_image(name: str, shape: tuple[int, ...]) -> None:

@@ -13,7 +13,7 @@ from gdw.audit import Assessment, Evidence, assess
 from gdw.audit.assessment import _by_clean_examples, classes_that_shrink, learned_by_heart
 from gdw.audit.matrix import noise_cells
 from gdw.functional.posterior import NoisePosterior
-from gdw.reweight.robust.clean_check import check_on_clean
+from gdw.reweight.robust.opinions import check_on_clean
 from tests.audit import made
 
 C, N = 5, 1000

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from gdw.functional.dependence import share_of_class
-from gdw.functional.noise_anchor import (
+from gdw.functional.pooling import share_of_class
+from gdw.functional.posterior import (
     NoiseAnchor,
     alike,
     frequencies_of_inputs,
     frequencies_of_labels,
     noise_anchor,
+    noise_posterior,
 )
-from gdw.functional.posterior import noise_posterior
 
 F64 = torch.float64
 T = torch.tensor([[0.7, 0.2, 0.1], [0.0, 0.8, 0.2], [0.3, 0.0, 0.7]], dtype=F64)
@@ -158,7 +158,7 @@ def test_labels_that_follow_the_class_are_told_from_those_that_follow_the_exampl
 
 
 def test_the_share_of_many_rows_comes_from_some(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gdw.functional.dependence.MAX_FITTED_ENTRIES", 1500)
+    monkeypatch.setattr("gdw.functional.pooling.MAX_FITTED_ENTRIES", 1500)
     draw = torch.Generator().manual_seed(5)
     p, r = (torch.randn(4000, 3, dtype=F64, generator=draw).softmax(1) for _ in "ab")
     given = r.multinomial(1, generator=draw).squeeze(1)

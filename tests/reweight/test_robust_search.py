@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from gdw.errors import ConfigError, DataError, DivergenceError
-from gdw.functional.noise_anchor import NoiseAnchor
 from gdw.functional.pooling import fit_pool
-from gdw.functional.posterior import NoisePosterior, apply_temperature, fit_temperature
+from gdw.functional.posterior import NoiseAnchor, NoisePosterior, apply_temperature, fit_temperature
 from gdw.reweight import Predict
 from gdw.reweight.preparation import clean_prior
 from gdw.reweight.robust import search

@@ -8,7 +8,7 @@
 3. Models of folds of both sets, corrected for that noise, predict what they were trained without. All three
    predictions are pooled, again calibrated on the clean examples, and EM gives the T and π to train with.
 4. Wrong labels that follow the example, not its class, deserve less: `q ∝ p(k|x) / ρ_k · π_k · T[k, given]^τ`
-   with the τ that the given labels themselves tell (`gdw.functional.dependence`).
+   with the τ that the given labels themselves tell (`gdw.functional.pooling`).
 5. The exponent a of the models of step 3 tells how reliable they were, and so how reliable the model in
    training will be: `β = τ · clip(2a − 1, 0, 1)`. It decides its own targets to that degree.
 6. An example whose label is confidently contradicted, and whose q is not sure of another class, counts β
@@ -30,10 +30,15 @@ import torch
 from torch import Tensor
 
 from gdw.errors import DataError
-from gdw.functional.dependence import share_of_class
-from gdw.functional.noise_anchor import NoiseAnchor, frequencies_of_inputs, noise_anchor
-from gdw.functional.pooling import fit_pool
-from gdw.functional.posterior import NoisePosterior, confidently_other, noise_posterior
+from gdw.functional.pooling import fit_pool, share_of_class
+from gdw.functional.posterior import (
+    NoiseAnchor,
+    NoisePosterior,
+    confidently_other,
+    frequencies_of_inputs,
+    noise_anchor,
+    noise_posterior,
+)
 from gdw.reweight.preparation import (
     PlannedFit,
     Preparation,
@@ -43,9 +48,9 @@ from gdw.reweight.preparation import (
     clean_targets,
     fits_of_clean,
 )
-from gdw.reweight.robust.clean_check import check_on_clean
 from gdw.reweight.robust.opinions import (
     Opinion,
+    check_on_clean,
     clean_share,
     finite,
     of_both_sets,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -80,6 +81,7 @@ def apply(
     wrong: NDArray[np.bool_],
     suggested: NDArray[np.int64],
     removed: NDArray[np.bool_] | None = None,
+    verified: Mapping[int, int] | None = None,
     label_names: tuple[str, ...],
     output: Path,
 ) -> Cleaned:
@@ -91,6 +93,8 @@ def apply(
         wrong: `(N,)` bool, whether each example is a label issue.
         suggested: `(N,)` int64, the code of the suggested label of each example.
         removed: `(N,)` bool, wrong examples that are left out also by "RELABEL"; by default none.
+        verified: other rows of the data whose class a person has verified, each with its code. "KEEP" leaves
+            them out if their label is another one, "RELABEL" gives them this one.
         label_names: the names of the codes.
         output: the path of the new file or folder; see `check_output`.
 
@@ -104,27 +108,38 @@ def apply(
     relabel: dict[int, Any] = {}
     left_out = wrong if mode == "KEEP" else np.zeros_like(wrong) if removed is None else removed
     keep[data.numbers[left_out]] = False
+    verified = verified or {}
+    others = {row: code for row, code in verified.items() if code != data.codes[row]}
     if mode == "RELABEL":
         changed = wrong & ~left_out
-        rows, codes = data.numbers[changed], suggested[changed]
-        value_of = _label_values(data, label_names)
-        missing = next((code for code in np.unique(codes).tolist() if code not in value_of), None)
-        if missing is not None:
-            raise DataError(
-                f"the label {label_names[missing]!r} is suggested, but {shown(data.path)} has no row of that "
-                "label to show how it is written there: use KEEP, or edit the suggestions"
-            )
-        relabel = {
-            row: value_of[code] for row, code in zip(rows.tolist(), codes.tolist(), strict=True)
-        }
+        rows, codes = data.numbers[changed].tolist(), suggested[changed].tolist()
+        relabel = _written_labels(
+            data, {**dict(zip(rows, codes, strict=True)), **others}, label_names
+        )
+    else:
+        keep[list(others)] = False
     plan = CopyPlan(data.path, data.rows, data.rows.written_name(data.label), keep, relabel)
     format_of(data.path).write_copy(plan, output)
     return Cleaned(
         written=int(keep.sum()),
         left_out=int((~keep).sum()),
         relabelled=len(relabel),
-        not_audited=len(data.rows) - len(data.numbers),
+        not_audited=len(data.rows) - len(data.numbers) - len(others),
     )
+
+
+def _written_labels(
+    data: TrainingRows, codes: Mapping[int, int], label_names: tuple[str, ...]
+) -> dict[int, Any]:
+    """For each row with a new class, the value of the label column that stands for this class."""
+    value_of = _label_values(data, label_names)
+    missing = next((code for code in sorted(set(codes.values())) if code not in value_of), None)
+    if missing is not None:
+        raise DataError(
+            f"the label {label_names[missing]!r} is suggested, but {shown(data.path)} has no row of that "
+            "label to show how it is written there: use KEEP, or edit the suggestions"
+        )
+    return {row: value_of[code] for row, code in codes.items()}
 
 
 def _label_values(data: TrainingRows, label_names: tuple[str, ...]) -> dict[int, Any]:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gdw.cli.app import MovedData, RunFolder, note, notes_of_warnings, say, waiting_on_terminal
+from gdw.cli.audit_copy import Copy
 from gdw.cli.tables import print_table, say_wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from gdw.audit.assessment import Assessment
-    from gdw.audit.cleaning import Mode
     from gdw.audit.matrix import Cells
     from gdw.runs import Run, RunAudit
 
@@ -53,8 +53,9 @@ def audit(
     issues: Annotated[
         Path | None,
         typer.Option(
-            help="Use this list of issues instead of computing one: an edited label_issues.csv, or a list "
-            "made by cleanlab. If not given, the list is computed.",
+            help="Use this list of issues instead of computing one: an edited label_issues.csv, a list of "
+            "cleanlab, or verification.jsonl in the run folder for the decisions of gdw verify alone. If not "
+            "given, the list is computed, and --apply takes these decisions.",
             metavar="FILE",
         ),
     ] = None,
@@ -129,9 +130,8 @@ def audit(
             write_pred_probs(run_audit.evidence, pred_probs)
             say(f"predicted probabilities for cleanlab: {pred_probs}")
         if mode is not None and output is not None:
-            if not force:
-                _require_sound(run_audit, mode, frame, assessment, checked=checked)
-            _apply(run_audit, mode, frame, output)
+            copy = Copy(mode, output, listed=issues, checked=checked, force=force)
+            copy.write(run_audit, frame, assessment)
         elif issues is None:
             _say_what_is_next(run, frame, assessment)
     rest = time.perf_counter() - began - judged
@@ -185,42 +185,9 @@ def _say_what_is_next(run: Path, frame: pd.DataFrame, assessment: Assessment) ->
         mode = "RELABEL" if assessment.allows("RELABEL") else "KEEP"
         folder = shlex.quote(str(run))
         say(
-            f"next: gdw report {folder} makes a page on which you decide on each label; or check "
-            f"label_issues.csv, then run gdw audit {folder} --apply {mode} --output FILE"
+            f"next: gdw verify {folder} --issues, where you decide on each label in the browser, or gdw "
+            f"report {folder}, the page of the run; then gdw audit {folder} --apply {mode} --output FILE"
         )
-
-
-def _require_sound(
-    run_audit: RunAudit,
-    mode: Mode,
-    frame: pd.DataFrame,
-    assessment: Assessment,
-    *,
-    checked: bool,
-) -> None:
-    from gdw.runs.cleaned_copy import require_sound
-
-    require_sound(run_audit, mode, frame, assessment, checked=checked)
-
-
-def _apply(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -> None:
-    from gdw.errors import counted, shown
-    from gdw.runs.cleaned_copy import note_on_copy, unreadable_images
-
-    copy = run_audit.write_copy(mode, frame, output)
-    changes = [f"{copy.relabelled:,} with a new label"] if mode == "RELABEL" else []
-    if copy.left_out or not changes:
-        changes.append(f"{copy.left_out:,} left out")
-    broken = unreadable_images(run_audit)
-    if broken:
-        images = counted(broken, "image that cannot be read was", "images that cannot be read were")
-        changes.append(f"{images} copied as {'it is' if broken == 1 else 'they are'}")
-    if copy.not_audited > broken:
-        kept = f"{copy.not_audited - broken:,} kept as they are"
-        changes.append(f"{kept} because they were not used in training")
-    say(f"{shown(output)}: {copy.written:,} rows, {', '.join(changes)}; the original is unchanged")
-    if copied := note_on_copy(run_audit, output):
-        say(copied)
 
 
 def _show(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NEEDS_ARGUMENTS = True
 EXAMPLES = (
     ("verify the rows that gdw suggest has chosen, in the browser", "gdw verify verify.jsonl"),
+    ("decide on the labels that an audit doubts", "gdw verify runs/animals --issues"),
     (
         "settle the rows on which two annotators differ",
         "gdw verify verify.jsonl --annotator ann --conflicts",
@@ -29,7 +30,10 @@ EXAMPLES = (
 def verify(
     files: Annotated[
         list[Path],
-        typer.Argument(help="The verification file, made by gdw suggest.", metavar="FILE"),
+        typer.Argument(
+            help="The verification file, made by gdw suggest; with --issues, the folder of a run.",
+            metavar="FILE",
+        ),
     ],
     annotator: Annotated[
         str | None,
@@ -54,6 +58,14 @@ def verify(
             metavar="NUMBER",
         ),
     ] = 1.0,
+    issues: Annotated[
+        bool,
+        typer.Option(
+            "--issues",
+            help="Go through the label issues that gdw audit found in the run FILE: is the label of the data "
+            "right, the suggested one, or another? gdw audit FILE --apply then takes your decisions.",
+        ),
+    ] = False,
     conflicts: Annotated[
         bool,
         typer.Option(
@@ -93,9 +105,10 @@ def verify(
 
     if len(files) > 1:
         raise ConfigError("expected one verification file")
-    share = 0.0 if show_given else blind_share
-    settings = Settings(annotator or _login(), share, conflicts=conflicts)
-    desk = open_desk(files[0], settings, data=data, answers=answers)
+    place, share = files[0], 0.0 if show_given else blind_share
+    settings = Settings(annotator or _login(), share, suggest=issues, conflicts=conflicts)
+    queue = _issues_of(place, data) if issues else place
+    desk = open_desk(queue, settings, data=data, answers=answers)
     try:
         if desk.journal.torn:
             note(
@@ -104,7 +117,15 @@ def verify(
         _serve(desk, port, browser=not no_browser)
     finally:
         desk.close()
-    _conclude(desk, files[0], answers)
+    _conclude(desk, place, answers, issues=issues)
+
+
+def _issues_of(run: Path, data: str | None) -> Path:
+    """The verification file of the label issues of a run."""
+    from gdw.runs.auditing import audit
+    from gdw.runs.decisions import issues_to_verify
+
+    return issues_to_verify(audit(run, data=data))
 
 
 def _login() -> str:
@@ -145,12 +166,20 @@ def _has_screen() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _conclude(desk: Desk, file: Path, answers: Path | None) -> None:
+def _conclude(desk: Desk, place: Path, answers: Path | None, *, issues: bool) -> None:
     from gdw.verify.closing import closing, training_command
 
-    where = [] if answers is None else ["--answers", str(answers)]
-    for line in closing(desk, again=shlex.join(["gdw", "verify", str(file), *where])):
+    more = [
+        *(["--issues"] if issues else []),
+        *([] if answers is None else ["--answers", str(answers)]),
+    ]
+    for line in closing(desk, again=shlex.join(["gdw", "verify", str(place), *more])):
         say(line)
     verification = desk.verification()
-    if len(verification.index) and answers is None:
+    if not len(verification.index) or answers is not None:
+        return
+    if issues:
+        words = ["gdw", "audit", str(place), "--apply", "RELABEL", "--output", "FILE"]
+        say(f"next, a copy of the data with your decisions: {shlex.join(words)}")
+    else:
         say(f"next: {training_command(verification)}")

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,10 @@ from gdw.audit.audit_files import (
     write_issues,
     write_noise_matrix,
 )
-from gdw.audit.data_rows import CLEAN, TEST, TRAINING, VERIFIED, TrainingRows, training_rows
+from gdw.audit.data_rows import TrainingRows, training_rows
 from gdw.audit.evidence import Evidence
 from gdw.audit.issues import REMOVED, THRESHOLD, in_order_of_training, label_issues
 from gdw.audit.matrix import Cells, noise_cells
-from gdw.data.image_checks import without_broken
 from gdw.data.source import Source
 from gdw.errors import DataError, OutputError, shown
 from gdw.runs.run import Run, load
@@ -122,8 +121,9 @@ class RunAudit:
         if self.rows is None:
             return None
         from gdw.audit.data_problems import data_problems
+        from gdw.runs.audited_parts import examples_of_parts
 
-        sources, notes = self._sources(self.rows)
+        sources, notes = examples_of_parts(self)
         features = None
         if self.run.schema.kind != "table" and self.run.model_config.frozen:
             from gdw.runs.kept_features import kept_features
@@ -132,9 +132,14 @@ class RunAudit:
         return data_problems(sources, features=features, notes=notes)
 
     def edited_issues(self, path: Path) -> pd.DataFrame:
-        """The same table from a file, see `gdw.audit.edited_issues.read_edited_issues`."""
+        """The same table from a list, see `read_edited_issues`, or from the decisions of `gdw verify`."""
         from gdw.audit.edited_issues import read_edited_issues
+        from gdw.data.verification import is_queue, read
 
+        if is_queue(path):
+            from gdw.runs.decisions import decided
+
+            return decided(self, self.issues(problems=False), read(path), alone=True)
         return read_edited_issues(path, self.evidence, self.run.label_names, where=self.where)
 
     def noise_cells(self) -> Cells:
@@ -207,6 +212,7 @@ class RunAudit:
             output: the new file or folder.
         """
         from gdw.audit.cleaning import apply
+        from gdw.runs.decisions import verified_of_data
 
         return apply(
             mode,
@@ -214,6 +220,7 @@ class RunAudit:
             wrong=self.wrong(frame),
             suggested=self.suggested(frame),
             removed=self.removed(frame),
+            verified=verified_of_data(self),
             label_names=self.run.label_names,
             output=output,
         )
@@ -240,58 +247,8 @@ class RunAudit:
             raise DataError(self.missing)
         return self.rows
 
-    def _sources(self, rows: TrainingRows) -> tuple[dict[str, Source], tuple[str, ...]]:
-        """The examples of each part of the run, and notes on parts that cannot be read."""
-        sources, notes = {TRAINING: self._training(rows)}, []
-        clean = VERIFIED if self.run.data_config.verified else CLEAN
-        for name, part in ((clean, self._verified), (TEST, self._test)):
-            try:
-                found = part(rows)
-                if found is not None and self.run.data_config.skip_broken:
-                    found = without_broken(found)
-            except DataError as error:
-                notes.append(f"the {name} examples were not searched for near-duplicates: {error}")
-                continue
-            if found is not None and len(found):
-                sources[name] = found
-        return sources, tuple(notes)
+    def training_source(self) -> Source:
+        """The training examples in the order of training; `DataError` if the data were not found."""
+        from gdw.runs.audited_parts import of_training_file
 
-    def _training(self, rows: TrainingRows) -> Source:
-        return self._of_training_file(rows, self.evidence.numbers, self.evidence.given)
-
-    def _of_training_file(self, rows: TrainingRows, numbers: Any, labels: Any) -> Source:
-        schema: Any = self.run.schema  # its types are texts
-        codes, places = np.array(labels, dtype=np.int64), np.array(numbers, dtype=np.int64)
-        names, columns, types = schema.label_names, schema.feature_columns, schema.column_types
-        return Source(
-            schema.kind, shown(rows.path), names, codes, places, columns, rows.rows, types
-        )
-
-    def _verified(self, rows: TrainingRows) -> Source | None:
-        config, schema = self.run.data_config, self.run.schema
-        if config.meta is not None:
-            from gdw.data.verification import verified_in
-
-            label, options = config.meta_label or config.label, config.read_options
-            found = verified_in(self._training(rows), config.meta)
-            return found or schema.load(config.meta, label=label, options=options)
-        taken = config.trusted is not None or config.meta_size is not None
-        if not taken or config.limit is not None or config.imbalance is not None:
-            return None
-        # The rows of the training file that were not trained on.
-        others = np.setdiff1d(np.arange(len(rows.rows)), self.evidence.numbers)
-        if config.meta_label is None:
-            return self._of_training_file(rows, others, rows.codes[others])
-        found = self._of_training_file(rows, others, np.zeros(len(others)))
-        return found.label_column(
-            config.meta_label, schema.label_names, names_declared=schema.names_declared
-        )
-
-    def _test(self, rows: TrainingRows) -> Source | None:  # noqa: ARG002
-        config = self.run.data_config
-        if config.test is None:
-            return None
-        from gdw.runs.prepare import held_out_label
-
-        label = held_out_label(config, config.test, option="--test-label")
-        return self.run.schema.load(config.test, label=label, options=config.read_options)
+        return of_training_file(self, self.evidence.numbers, self.evidence.given)

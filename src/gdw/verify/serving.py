@@ -36,7 +36,7 @@ def open_desk(
         ConfigError: there are no conflicts to settle.
         OutputError: the answers cannot be written.
     """
-    opened = queue if isinstance(queue, Queue) else read_queue(queue)
+    opened = queue if isinstance(queue, Queue) else _queue(Path(queue))
     if data is not None:
         opened = replace(opened, data=str(Path(data).absolute()))
     rows = _rows(opened)
@@ -52,6 +52,14 @@ def open_desk(
         journal.close()
         raise
     return desk
+
+
+def _queue(path: Path) -> Queue:
+    if path.is_dir() and (path / "config.yaml").exists():
+        raise ConfigError(
+            f"{shown(path)} is a run: add --issues to decide on its label issues, or name a verification file"
+        )
+    return read_queue(path)
 
 
 def _rows(queue: Queue) -> Rows:

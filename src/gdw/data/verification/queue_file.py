@@ -133,7 +133,7 @@ def read_queue(path: str | os.PathLike[str]) -> Queue:
     """
     place = Path(path)
     require_existing(place)
-    if not is_queue(place):
+    if place.is_dir() or not is_queue(place):
         raise DataError(
             f"{shown(place)} is not a verification file: {_what_instead(place)}gdw suggest DATA "
             "--output FILE makes one"

@@ -59,8 +59,9 @@ const bdi = (text) => element("bdi", { text });
 
 // Trouble: an answer that is not saved stays on the screen, and is sent again.
 function trouble(answer, again) {
-  const { problem, retry, stop } = answer;
-  byId("trouble-text").textContent = problem.replace(/[.!]?$/, ".") + (retry ? " This answer is not saved yet; it is sent again by itself." : "");
+  const { problem, retry, stop, unsaved } = answer;
+  const rest = unsaved ? " This answer is not saved yet; it is sent again by itself." : "";
+  byId("trouble-text").textContent = problem.replace(/[.!]?$/, ".") + (retry ? rest : "");
   byId("retry").hidden = !retry;
   byId("trouble").hidden = false;
   clearTimeout(retryTimer);
@@ -84,7 +85,7 @@ async function send(path, content, after) {
   const answer = await ask(path, content);
   busy = false;
   document.body.removeAttribute("aria-busy");
-  if (answer.problem) trouble(answer, () => send(path, content, after));
+  if (answer.problem) trouble({ ...answer, unsaved: path === "/answer" }, () => send(path, content, after));
   else {
     clearTimeout(retryTimer);
     pending = null;

@@ -1,0 +1,162 @@
+"""What a person has decided on the label issues of a run with `gdw verify RUN --issues`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gdw.data.verification import Verification, answers_of, is_queue, read, verified_in, write_queue
+from gdw.data.verification.verification import Outcome
+from gdw.errors import ConfigError, DataError, RunError, counted, listed, shown
+from gdw.runs.auditing import RunAudit
+from gdw.runs.run import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+VERIFICATION = "verification.jsonl"
+"""The rows to decide on, in the run folder; the decisions are beside it."""
+
+_DECIDED = ("label", "several", "cannot_tell")
+
+
+def issues_to_verify(audit: RunAudit) -> Path:
+    """Write the label issues of the last audit into the run folder, as rows to verify.
+
+    Args:
+        audit: of the run.
+
+    Returns:
+        The verification file. Decisions that exist already stay beside it, and count on.
+
+    Raises:
+        RunError: there is no audit, or it found no label issues.
+        ConfigError: the run changed the labels itself, so that there is nothing to decide in the data.
+        DataError: the training data were not found as they were.
+    """
+    run, evidence = audit.run, audit.evidence
+    if run.data_config.noise is not None:
+        raise ConfigError(
+            f"the run spoiled its labels itself (--noise {run.data_config.noise}): there is nothing to "
+            "verify in the data"
+        )
+    table = run.require("issues")
+    table = table[table["is_label_issue"].to_numpy(dtype=bool)]
+    if not len(table):
+        raise RunError(f"the audit of {run.path} found no label issues: there is nothing to verify")
+    rows = audit.require_rows()
+    positions = evidence.positions(table["index"].to_numpy(dtype=np.int64))
+    if (positions < 0).any():
+        raise RunError(f"{run.path} has a list of issues of other rows: run gdw audit again")
+    suggested = zip(table["suggested_label"], table["suggested_probability"], strict=True)
+    path = run.folder.file(VERIFICATION)
+    write_queue(
+        path,
+        audit.training_source(),
+        positions,
+        label=rows.label,
+        data=rows.path,
+        likely=[[(str(label), float(probability))] for label, probability in suggested],
+        reasons=["issue"] * len(table),
+        strategy="issues",
+    )
+    return path
+
+
+def decisions(run: Run) -> Verification | None:
+    """What a person has decided on the issues of a run; None for nothing."""
+    path = run.folder.file(VERIFICATION)
+    if not (path.exists() and answers_of(path).exists()):
+        return None
+    found = read(path)
+    return found if any(outcome.state in _DECIDED for outcome in found.outcomes) else None
+
+
+def described(verification: Verification) -> str:
+    """The decisions in words."""
+    same = sum(a == b for a, b in zip(verification.labels, verification.given, strict=True))
+    counts = verification.counts
+    new = counted(len(verification.labels) - same, "new label")
+    unclear = counts["several"] + counts["cannot_tell"]
+    rest = [f"{unclear:,} without a clear class"] if unclear else []
+    left = counts["open"] + counts["skip"] + counts["conflict"]
+    rest += [f"{left:,} not decided"] if left else []
+    return f"decisions of gdw verify: {', '.join([new, f'{same:,} kept', *rest])}"
+
+
+def decided(
+    audit: RunAudit,
+    frame: pd.DataFrame,
+    verification: Verification,
+    *,
+    alone: bool = False,
+    leave_out_unclear: bool = False,
+) -> pd.DataFrame:
+    """A table of issues with the decisions of a person.
+
+    Args:
+        audit: of the run.
+        frame: the table of `RunAudit.issues`.
+        verification: the decisions.
+        alone: only the rows decided on are issues.
+        leave_out_unclear: rows of several classes, or that nobody can tell, are issues; by default not.
+
+    Raises:
+        RunError: the decisions are about another run.
+    """
+    place = {int(index): k for k, index in enumerate(frame["index"])}
+    wrong = frame["is_label_issue"].to_numpy(dtype=bool).copy()
+    if alone:
+        wrong[:] = False
+    suggested = frame["suggested_label"].to_numpy(dtype=object).copy()
+    given = frame["given_label"].tolist()
+    for outcome in verification.outcomes:
+        k = place.get(outcome.candidate.index)
+        if outcome.state not in _DECIDED:
+            continue
+        if k is None or given[k] != outcome.candidate.given_label:
+            raise _foreign(audit, verification, outcome)
+        if outcome.label is None:
+            wrong[k] = leave_out_unclear
+            continue
+        if outcome.label not in audit.run.label_names:
+            raise RunError(
+                f"{shown(verification.queue.path)}: the label {outcome.label!r} of "
+                f"{outcome.candidate.where} is no class of the run: {listed(audit.run.label_names)}"
+            )
+        wrong[k], suggested[k] = outcome.label != given[k], outcome.label
+    with_decisions: pd.DataFrame = frame.assign(is_label_issue=wrong, suggested_label=suggested)
+    return with_decisions
+
+
+def all_decided(frame: pd.DataFrame, verification: Verification) -> bool:
+    """Whether a person has decided on every issue in `frame`."""
+    done = {row.candidate.index for row in verification.outcomes if row.state in _DECIDED}
+    issues = frame["index"][frame["is_label_issue"].to_numpy(dtype=bool)]
+    return done.issuperset(map(int, issues))
+
+
+def verified_of_data(audit: RunAudit) -> dict[int, int]:
+    """The rows of the data that were the verified examples of the run, each with its verified class.
+
+    Rows that were verified after the training are not among them. None are known if the file of them is gone.
+    """
+    meta = audit.run.data_config.meta
+    if meta is None or not is_queue(meta):
+        return {}
+    try:
+        found = verified_in(audit.training_source(), meta)
+    except DataError:
+        return {}
+    assert found is not None
+    rows = dict(zip(found.row_numbers.tolist(), found.known_labels.tolist(), strict=True))
+    return {row: rows[row] for row in rows.keys() - set(audit.evidence.numbers.tolist())}
+
+
+def _foreign(audit: RunAudit, verification: Verification, outcome: Outcome) -> RunError:
+    return RunError(
+        f"{shown(verification.queue.path)} is not about the training examples of {audit.run.path}: "
+        f"{outcome.candidate.where} is {outcome.candidate.given_label!r} there; give the file of this run"
+    )

@@ -1,0 +1,165 @@
+"""Decisions of a person on the label issues of a run, and the copies that take them."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gdw.audit.evidence import EVIDENCE
+from gdw.cli.audit_copy import Copy
+from gdw.data import load as load_data
+from gdw.data.verification import Answer, Journal, answers_of, read, write_queue
+from gdw.errors import ConfigError, RunError
+from gdw.runs import load
+from gdw.runs.auditing import RunAudit, audit
+from gdw.runs.decisions import (
+    all_decided,
+    decided,
+    decisions,
+    described,
+    issues_to_verify,
+    verified_of_data,
+)
+from tests.audit.made import evidence
+from tests.report import fabricated
+
+NAMES = ("cat", "dog", "fox")
+TRAINED, VERIFIED = 20, (20, 21, 22)
+WRONG = (3, 5, 8, 12)
+
+
+@pytest.fixture
+def judged(tmp_path: Path) -> RunAudit:
+    """A run on 24 rows of class i % 3, four of which the audit believes to be of the next class."""
+    data = tmp_path / "d.csv"
+    rows = "".join(f"{i},{NAMES[i % 3]}\n" for i in range(24))
+    data.write_text(f"weight,label\n{rows}")
+    source = load_data(data, label="label", features=["weight"])
+    queue = write_queue(tmp_path / "v.jsonl", source, np.array(VERIFIED), label="label", data=data)
+    say(queue.path, ["cat", "cat", "cat"])
+    run = fabricated.run_folder(
+        tmp_path / "run", NAMES, data=str(data), types={"weight": "number"}, meta=str(queue.path)
+    )
+    given = np.arange(TRAINED) % 3
+    p = np.full((TRAINED, 3), 0.05)
+    likely = np.where(np.isin(np.arange(TRAINED), WRONG), (given + 1) % 3, given)
+    p[np.arange(TRAINED), likely] = 0.9
+    evidence(p, given, rows=np.arange(TRAINED)).save(run / EVIDENCE)
+    found = audit(run)
+    frame = found.issues(problems=False)
+    found.write(frame, found.noise_cells())
+    return found
+
+
+def say(queue: Path, labels: list[str | None]) -> None:
+    """Answer the rows of a file in order; None: nobody can tell."""
+    journal = Journal(answers_of(queue))
+    for row, label in zip(read(queue).queue.candidates, labels, strict=False):
+        kind = "cannot_tell" if label is None else "label"
+        names = () if label is None else (label,)
+        journal.append(Answer(row.index, row.digest, kind, names))
+    journal.close()
+
+
+def labels_of(path: Path) -> dict[int, str]:
+    with path.open(newline="") as file:
+        return {int(row["weight"]): row["label"] for row in csv.DictReader(file)}
+
+
+def test_the_issues_of_the_audit_are_the_rows_to_verify(judged: RunAudit) -> None:
+    path = issues_to_verify(judged)
+    queue = read(path).queue
+    assert path == judged.run.path / "verification.jsonl"
+    assert sorted(row.index for row in queue.candidates) == list(WRONG)
+    for row in queue.candidates:
+        assert row.given_label == NAMES[row.index % 3]
+        assert row.likely[0][0] == NAMES[(row.index + 1) % 3]
+    assert decisions(judged.run) is None
+
+
+def test_decisions_are_kept_when_the_list_is_written_again(judged: RunAudit) -> None:
+    say(issues_to_verify(judged), ["cat"])
+    again = read(issues_to_verify(judged))
+    assert again.described() == "1 of 4 rows verified, 3 not answered"
+
+
+def test_relabel_takes_the_decisions_and_the_verified_rows(
+    judged: RunAudit, tmp_path: Path
+) -> None:
+    path = issues_to_verify(judged)
+    first, second, third, fourth = (row.index for row in read(path).queue.candidates)
+    before = labels_of(tmp_path / "d.csv")
+    suggested = {i: NAMES[(i + 1) % 3] for i in WRONG}
+    other = NAMES[(second + 2) % 3]
+    say(path, [before[first], other, None])
+    found = decisions(judged.run)
+    assert found is not None
+    assert described(found) == (
+        "decisions of gdw verify: 1 new label, 1 kept, 1 without a clear class, 1 not decided"
+    )
+    frame = judged.issues(problems=False)
+    assert not all_decided(frame, found)
+    judged.write_copy("RELABEL", decided(judged, frame, found), tmp_path / "new.csv")
+    # Of the verified rows 20, 21 and 22, whose classes are fox, cat and dog, two are really cats.
+    expected = {**before, second: other, fourth: suggested[fourth], 20: "cat", 22: "cat"}
+    assert labels_of(tmp_path / "new.csv") == expected
+    alone = judged.edited_issues(path)
+    judged.write_copy("RELABEL", alone, tmp_path / "alone.csv")
+    assert labels_of(tmp_path / "alone.csv") == {**expected, fourth: before[fourth]}
+    kept = decided(judged, frame, found, leave_out_unclear=True)
+    copy = judged.write_copy("KEEP", kept, tmp_path / "kept.csv")
+    assert set(before) - set(labels_of(tmp_path / "kept.csv")) == {second, third, fourth, 20, 22}
+    assert (copy.left_out, copy.not_audited) == (5, 2)
+
+
+def test_a_list_that_a_person_has_gone_through_is_applied_whatever_the_audit_is_worth(
+    judged: RunAudit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, frame = issues_to_verify(judged), judged.issues(problems=False)
+    poor = judged.assessment(frame, judged.noise_cells())
+    say(path, ["cat"])
+
+    def copy() -> None:
+        how = Copy("RELABEL", tmp_path / "new.csv", listed=None, checked=False, force=False)
+        how.write(judged, frame, poor)
+
+    assert not poor.allows("RELABEL")
+    with pytest.raises(ConfigError, match=r"your decisions alone are applied by --issues .*jsonl$"):
+        copy()
+    say(path, ["cat", "cat", "cat", "cat"])
+    copy()
+    assert "decisions of gdw verify: " in capsys.readouterr().out
+    assert labels_of(tmp_path / "new.csv")[12] == "cat"
+
+
+def test_rows_that_were_verified_after_the_training_are_not_verified_rows_of_the_run(
+    judged: RunAudit, tmp_path: Path
+) -> None:
+    assert verified_of_data(judged) == {20: 0, 21: 0, 22: 0}
+    source = load_data(tmp_path / "d.csv", label="label", features=["weight"])
+    more = write_queue(
+        tmp_path / "v.jsonl", source, np.array([20, 5]), label="label", data=tmp_path / "d.csv"
+    )
+    say(more.path, ["fox", "fox"])
+    assert verified_of_data(judged) == {20: 2}
+    more.path.unlink()
+    assert verified_of_data(judged) == {}
+
+
+def test_decisions_of_another_run_and_runs_without_issues_are_refused(
+    judged: RunAudit, tmp_path: Path
+) -> None:
+    path = issues_to_verify(judged)
+    text = path.read_text()
+    path.write_text(text.replace('"given_label": "cat"', '"given_label": "dog"'))
+    say(path, ["cat"] * 4)
+    with pytest.raises(
+        RunError, match=r"not about the training examples of .*: row [0-9]+ of d.csv"
+    ):
+        judged.edited_issues(path)
+    (judged.run.path / "label_issues.csv").unlink()
+    with pytest.raises(RunError, match="gdw audit"):
+        issues_to_verify(audit(load(judged.run.path)))

@@ -119,7 +119,7 @@ def test_a_bad_gradient_leaves_the_weighting_network_as_it_was(
             if step == bad_step:
                 gradient[3] = torch.nan
             learned.learn(learned.propose(losses), gradient, Collective())
-        return [*learned.network.parameters(), *learned._tensors(torch.device("cpu"))]
+        return [*learned.network.parameters(), *learned.tensors()]
 
     simple, undone = trained(True), trained(False)
     assert all(torch.equal(a, b) for a, b in zip(simple, undone, strict=True))

@@ -9,6 +9,7 @@ Ren et al., "Learning to Reweight Examples for Robust Deep Learning", ICML 2018 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gdw.errors import DataError
@@ -116,6 +117,16 @@ def broadcast_instance_weights(weights: Tensor, like: Tensor) -> Tensor:
             f"{tuple(like.shape)}, got {tuple(weights.shape)}"
         )
     return weights.unsqueeze(1).expand_as(like)
+
+
+def weighted_rows(class_gradient: Tensor, weights: Tensor, indices: Tensor) -> Tensor:
+    """`D1` `(N, C, ...)` times the weight of each example: `weights` `(M,)` at `indices`, else one.
+
+    Indices beyond the end of the weights, and examples beyond that of the indices `(n,)`, have weight one.
+    """
+    chosen = weights[indices.clamp(max=len(weights) - 1)].where(indices < len(weights), 1.0)
+    factors = F.pad(chosen, (0, len(class_gradient) - len(indices)), value=1.0)
+    return class_gradient * factors.view(-1, *[1] * (class_gradient.dim() - 1))
 
 
 def weighted_class_gradient(

@@ -98,7 +98,7 @@ def _dual_product(
         warnings.catch_warnings(),
     ):
         # PyTorch itself compiles some of its forward-mode formulas with functions that it has deprecated.
-        warnings.filterwarnings("ignore", "`torch.jit.script`", FutureWarning)
+        warnings.filterwarnings("ignore", "`torch.jit.script`")
         duals = {
             name: forward_ad.make_dual(p.detach(), v)
             for (name, p), v in zip(theta.parameters.items(), d, strict=True)

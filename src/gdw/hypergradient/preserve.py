@@ -9,11 +9,15 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.grad_mode import _unsafe_preserve_version_counter
+from torch.optim import Optimizer
+
+from gdw.errors import ConfigError
 
 INNER = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module")
 """The attributes in which `torch.compile`, sharding, activation checkpoints and Fabric keep a module."""
@@ -66,6 +70,46 @@ def _unseen(tensors: Sequence[Tensor]) -> Iterator[None]:
 
 Rate: TypeAlias = "float | Tensor"
 """A learning rate: a number, or a scalar on the device where the number changes without Python."""
+
+
+@dataclass
+class Fixed:
+    """What a step reads from and writes to memory that stays where it is, while it is captured.
+
+    Attributes:
+        rates: the learning rate of each parameter group, scalars on the device; None: plain numbers.
+        gradients: takes the gradient of each parameter, in place of its `.grad`; None for unused ones.
+    """
+
+    rates: list[Tensor] | None = None
+    gradients: list[tuple[nn.Parameter, Tensor | None]] | None = None
+
+
+def trained(
+    model: nn.Module, optimizer: Optimizer, fixed: Fixed
+) -> dict[str, tuple[nn.Parameter, Rate]]:
+    """Name, parameter and current learning rate of all trained parameters; a tied one once.
+
+    Raises:
+        ConfigError: the optimizer has no learning rates.
+    """
+    groups = optimizer.param_groups
+    rates: Sequence[Rate] = fixed.rates or [_rate(group) for group in groups]
+    of = {id(p): rate for rate, group in zip(rates, groups, strict=True) for p in group["params"]}
+    return {
+        name: (p, of[id(p)])
+        for name, p in model.named_parameters()
+        if p.requires_grad and id(p) in of
+    }
+
+
+def _rate(group: Mapping[str, Any]) -> float:
+    if "lr" not in group:
+        raise ConfigError(
+            "the virtual step needs a learning rate, but the optimizer has no 'lr' in its parameter "
+            "groups: use an optimizer that has one"
+        )
+    return float(group["lr"])
 
 
 class MovableParameters:
@@ -127,14 +171,17 @@ class MovableParameters:
 
 
 def _add(tensors: list[Tensor], directions: list[Tensor], factor: Rate) -> None:
-    """Add `factor · direction` to tensors in place."""
-    if isinstance(factor, float):
+    """Add `factor · direction` to tensors in place.
+
+    On a device the result does not depend on whether the factor is a number or a scalar there.
+    """
+    if isinstance(factor, float) and tensors[0].device.type == "cpu":
         torch._foreach_add_(tensors, directions, alpha=factor)
         return
     for k in _positions([(t.dtype, t.device) for t in tensors]):
         some, moves = [tensors[i] for i in k], [directions[i] for i in k]
         dtype = torch.promote_types(some[0].dtype, torch.float32)
-        scale = factor.to(some[0].device, dtype)
+        scale: Any = factor if isinstance(factor, float) else factor.to(some[0].device, dtype)
         if some[0].device.type == "cpu" and some[0].dtype == dtype:
             # One rounding, as with a number for `alpha`.
             torch._foreach_addcmul_(some, moves, [scale] * len(some))

@@ -5,7 +5,7 @@ Shapes: logits `(N, C, ...)`, targets as the loss takes them; a batch is the pai
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +30,14 @@ from gdw.hypergradient.inputs import (
     tensor_versions,
 )
 from gdw.hypergradient.precision import Autocast, LossScale, is_compiled, relative_step
-from gdw.hypergradient.preserve import Buffers, Copies, Rate, preserved_buffers
+from gdw.hypergradient.preserve import (
+    Buffers,
+    Copies,
+    Fixed,
+    Rate,
+    preserved_buffers,
+    trained,
+)
 from gdw.hypergradient.random_state import RandomState
 from gdw.hypergradient.training_pass import TrainingPass
 
@@ -53,6 +60,7 @@ class Problem:
         scale: the factor by which gradients are multiplied.
         memory_format: the memory format in which the model gets images.
         copies: memory for copies of the parameters, and of the buffers before and after a training pass.
+        fixed: the memory that a captured step reads and writes.
         retain_graph: keep the training graph during the meta pass, see `finite_difference`. None: only
             where the step of that engine is coarse.
     """
@@ -69,6 +77,7 @@ class Problem:
     copies: tuple[Copies, Copies, Copies] = field(
         default_factory=lambda: (Copies(), Copies(), Copies())
     )
+    fixed: Fixed = field(default_factory=Fixed)
     retain_graph: bool | None = True
 
     @classmethod
@@ -122,13 +131,7 @@ class Problem:
 
         Read again at every step, because training may freeze parameters and change learning rates.
         """
-        groups = self.optimizer.param_groups
-        rates = {id(p): _rate(group) for group in groups for p in group["params"]}
-        return {
-            name: (p, rates[id(p)])
-            for name, p in self.model.named_parameters()
-            if p.requires_grad and id(p) in rates
-        }
+        return trained(self.model, self.optimizer, self.fixed)
 
     def keeps_graph(self, training_pass: TrainingPass) -> bool:
         """Whether the model's gradient is taken through the graph of `training_pass` itself."""
@@ -265,7 +268,8 @@ class Problem:
             training_pass: its `logits` have the graph and its `class_gradient` is `D1`.
             weights: ω, `(N, C, ...)`.
         """
-        if self.collective.world_size == 1:
+        taken = self.fixed.gradients
+        if self.collective.world_size == 1 and taken is None:
             count = self.scale.divided(training_pass.count)
             weighted_backward(training_pass.logits, weights, training_pass.class_gradient, count)
         else:
@@ -276,7 +280,10 @@ class Problem:
                 self._cotangent(training_pass, weights),
                 allow_unused=True,
             )
-            self.collective.add_to_gradients(parameters, local)
+            if taken is None:
+                self.collective.add_to_gradients(parameters, local)
+            else:
+                taken += zip(parameters, local, strict=True)
         self.scale.note_backward()
 
     def _cotangent(self, training_pass: TrainingPass, weights: Tensor) -> Tensor:
@@ -288,12 +295,3 @@ class Problem:
     def devices(self) -> list[torch.device]:
         """The devices of the model's parameters."""
         return list({p.device for p in self.model.parameters()})
-
-
-def _rate(group: Mapping[str, Any]) -> float:
-    if "lr" not in group:
-        raise ConfigError(
-            "the virtual step needs a learning rate, but the optimizer has no 'lr' in its parameter "
-            "groups: use an optimizer that has one"
-        )
-    return float(group["lr"])

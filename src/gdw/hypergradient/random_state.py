@@ -31,8 +31,10 @@ def with_generator(devices: Sequence[torch.device]) -> list[torch.device]:
 
 
 def _in_use(device: torch.device) -> bool:
-    # PyTorch makes the generators of CUDA when it is first used.
-    return device.type != "cuda" or torch.cuda.is_initialized()
+    # PyTorch makes the generators of CUDA when it is first used; a captured step must not touch them.
+    if device.type != "cuda":
+        return True
+    return torch.cuda.is_initialized() and not torch.cuda.is_current_stream_capturing()
 
 
 def equal(states: Sequence[Tensor], others: Sequence[Tensor]) -> bool:

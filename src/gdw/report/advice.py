@@ -16,7 +16,8 @@ from gdw.train.recommended import CHOSEN
 # machine are its own.
 _NOT_TAKEN_OVER = frozenset({
     "path", "add_clean", "method", "method_options", "meta_batch_size", "eval_batch_size", "accelerator",
-    "devices", "nodes", "workers", "last_epochs", "progress", "checkpoints_kept", "checkpoint_every",
+    "capture", "devices", "nodes", "workers", "last_epochs", "progress", "checkpoints_kept",
+    "checkpoint_every",
 })  # fmt: skip
 
 

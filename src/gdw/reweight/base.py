@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
-from torch.nn.functional import pad
 from torch.optim import Optimizer
 
 from gdw.errors import ConfigError, ModelError
 from gdw.files.representation import ShortRepr
 from gdw.functional.losses import resolve_loss
+from gdw.functional.weights import weighted_rows
 from gdw.hypergradient import Problem, TrainingPass
 from gdw.hypergradient.inputs import Batch, as_indices, as_pairs, moved
 from gdw.options import described, signature_of
@@ -44,6 +44,9 @@ class Reweighter(ShortRepr, ABC):
 
     joins_clean: ClassVar[bool] = False
     """Whether training batches are drawn from the training set with the clean examples appended to it."""
+
+    captures: ClassVar[bool] = False
+    """Whether `gdw.reweight.captured` suits a step of this very class, not of a subclass."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -240,10 +243,7 @@ class Reweighter(ShortRepr, ABC):
             logits: those to take the gradient through, if an engine returned others.
             reported: `StepResult.weights`, where they differ from `weights`.
         """
-        if not (self._is_finite(training_pass.mean_loss) and self._is_finite(meta_loss)):
-            from gdw.hypergradient.not_finite import blame_rows
-
-            blame_rows(self._problem, *self._batches)
+        self._require_finite(training_pass.mean_loss, meta_loss)
         result = StepResult(
             loss=training_pass.mean_loss,
             meta_loss=meta_loss,
@@ -257,11 +257,16 @@ class Reweighter(ShortRepr, ABC):
         self._problem.accumulate(training_pass, weights)
         return result
 
-    def _is_finite(self, loss: Tensor | None) -> bool:
-        # Another device would be waited for, so it is asked at some steps only.
-        if loss is None or not self.names_rows or (loss.device.type != "cpu" and self._steps % 50):
-            return True
-        return math.isfinite(loss)
+    def _require_finite(self, loss: Tensor, meta_loss: Tensor | None) -> None:
+        """Blame rows of the batches for losses that are not finite."""
+        # Another device would be waited for, so it is asked at some steps only, outside of captured ones.
+        unasked = loss.device.type != "cpu" and (self._steps % 50 or self._problem.fixed.rates)
+        if not self.names_rows or unasked:
+            return
+        if not all(math.isfinite(one) for one in (loss, meta_loss) if one is not None):
+            from gdw.hypergradient.not_finite import blame_rows
+
+            blame_rows(self._problem, *self._batches)
 
     def _sample_weighted(
         self, training_pass: TrainingPass, class_gradient: Tensor, indices: Tensor | None
@@ -276,11 +281,8 @@ class Reweighter(ShortRepr, ABC):
                 "backward(batch, indices=...)"
             )
         self._sample_weight = weights = weights.to(class_gradient)
-        indices = moved(indices, weights.device)
-        chosen = weights[indices.clamp(max=len(weights) - 1)].where(indices < len(weights), 1.0)
-        factors = pad(chosen, (0, len(class_gradient) - len(indices)), value=1.0)
-        shaped = factors.view(-1, *[1] * (class_gradient.dim() - 1))
-        return replace(training_pass, class_gradient=class_gradient * shaped)
+        gradient = weighted_rows(class_gradient, weights, moved(indices, weights.device))
+        return replace(training_pass, class_gradient=gradient)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything that a resumed run needs: counters, and what the method has learned."""

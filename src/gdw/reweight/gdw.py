@@ -102,6 +102,7 @@ class GDW(NetworkReweighter):
     """
 
     Options: ClassVar[type[MethodOptions]] = GDWOptions
+    captures = True
 
     _zero_sum: bool | None = None
 
@@ -172,3 +173,4 @@ class UnconstrainedGDW(GDW):
     """
 
     Options: ClassVar[type[MethodOptions]] = UnconstrainedGDWOptions
+    captures = True

@@ -26,6 +26,8 @@ class L2RW(BilevelReweighter):
     1.0
     """
 
+    captures = True
+
     def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
         training_pass = self._forward(batch, indices)
         if not self._problem.keeps_graph(training_pass):

@@ -87,21 +87,21 @@ class LearnedWeights:
         if _is_read_at_once(kept):
             yield
             return
-        tensors = self._tensors(kept.device)
+        tensors = self.tensors()
         before = dict(zip(tensors, self._copies.of(tensors), strict=True))
         yield
-        tensors = self._tensors(kept.device)
+        tensors = self.tensors()
         # What the optimizer made in its first step was zero before.
         old = [before[t] if t in before else torch.zeros_like(t) for t in tensors]
         with torch.no_grad():
             chosen = [torch.where(kept, t, o) for t, o in zip(tensors, old, strict=True)]
             torch._foreach_copy_(tensors, chosen)
 
-    def _tensors(self, device: torch.device) -> list[Tensor]:
-        """The parameters of the network and the state of its optimizer, those on `device`."""
+    def tensors(self) -> list[Tensor]:
+        """The parameters of the network and the state of its optimizer, as far as they are on its device."""
         states = self._optimizer.state.values()
         tensors = [*self.network.parameters(), *(t for state in states for t in state.values())]
-        return [t for t in tensors if t.device == device]
+        return [t for t in tensors if t.device == tensors[0].device]
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the network and of its optimizer."""

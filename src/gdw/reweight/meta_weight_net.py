@@ -29,6 +29,7 @@ class MetaWeightNet(NetworkReweighter):
     """
 
     Options: ClassVar[type[MethodOptions]] = NetworkOptions
+    captures = True
 
     def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
         training_pass = self._forward(batch, indices)

@@ -91,6 +91,7 @@ class Robust(Reweighter):
     """
 
     Options: ClassVar[type[MethodOptions]] = RobustOptions
+    captures = True
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, **options: Any) -> None:
         super().__init__(model, optimizer, **options)
@@ -213,6 +214,8 @@ def _first(result: StepResult, size: int) -> StepResult:
 
 class CorrectedPlain(Plain):
     """Plain training with `corrected_gradient`. `Preparation.fit` uses it; it is not in the registry."""
+
+    captures = True
 
     def __init__(
         self,

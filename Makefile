@@ -37,7 +37,7 @@ types: $(TOOLS)
 	$(RUN) mypy
 
 # One worker for each core takes the next file of tests, so that what the tests of a file share is made once. Workers
-# with more threads than cores would wait for each other: this halves the time.
+# with more threads than cores would wait for each other.
 unit: $(TOOLS)
 	OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto --dist loadfile
 

@@ -47,3 +47,8 @@ def test_a_short_training_has_no_warm_up_longer_than_itself() -> None:
     best = {"epochs": 5, "warmup_epochs": 1.0}
     assert chosen_options({"epochs": 1}, best) == {}
     assert chosen_options({"epochs": 2}, best) == {"warmup_epochs": 1.0}
+
+
+def test_a_backbone_that_is_trained_predicts_few_long_texts_at_once() -> None:
+    size = recommended("finetuned", examples=1_000, width=512)["eval_batch_size"]
+    assert size <= TrainConfig().eval_batch_size / 8

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from gdw.errors import ConfigError, one_line
 
@@ -103,20 +103,25 @@ def _sizes(repository: str, name: str) -> int:
         ) from error
     except Exception as error:
         raise _unreachable(repository, name, one_line(error), "") from error
-    return _require_weights(found.siblings or [], repository)
+    sizes = {str(file.rfilename): file.size or 0 for file in found.siblings or []}
+    _require_weights(sizes, repository)
+    return sum(size for file, size in sizes.items() if _is_wanted(file))
 
 
-def _require_weights(files: list[Any], repository: str) -> int:
-    """How many bytes of the files of a repository are wanted; `ConfigError` if no weights are among them."""
-    names = [str(file.rfilename) for file in files]
-    if any(name.endswith(".safetensors") for name in names):
-        return sum(file.size or 0 for file in files if _is_wanted(file.rfilename))
-    pickled = next((name for name in names if name.endswith((".bin", ".pt"))), None)
-    only = f", only pickled weights ({pickled}), which can run code" if pickled else ""
+def _require_weights(files: Iterable[str], repository: str) -> None:
+    """Check that there are weights among the files of a repository; `ConfigError` if not."""
+    names = _ending_in(files, ".safetensors", ".bin", ".pt")
+    if _ending_in(names, ".safetensors"):
+        return
+    only = f", only pickled weights ({names[0]}), which can run code" if names else ""
     raise ConfigError(
         f"huggingface.co/{repository} has no safetensors{only}: choose another model, or convert it "
         "(save_pretrained of transformers) into a folder"
     )
+
+
+def _ending_in(names: Iterable[str], *endings: str) -> list[str]:
+    return [name for name in names if name.endswith(endings)]
 
 
 def _is_wanted(name: str) -> bool:

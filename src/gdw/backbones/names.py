@@ -109,19 +109,30 @@ def parse(name: str) -> BackboneName:
     """
     library, colon, rest = name.partition(":")
     if colon and library in ("package", *_NEEDS):
-        if library == "package" and rest not in PACKAGES:
-            known = [f"package:{short}" for short in PACKAGES]
-            raise ConfigError(
-                f"unknown backbone {name!r}: expected {_either(known)}.{nearest(name, known)}"
-            )
-        if not rest:
-            raise ConfigError(f"expected a name after {name!r}, as in {_example(library)!r}")
+        _require_rest(name, library, rest)
         return BackboneName(library, rest)
-    if Path(name).expanduser().exists() or name.startswith((".", "/", "~")) or "\\" in name:
+    if _is_path(name):
         return BackboneName("folder", name)
     raise ConfigError(
         f"unknown backbone {name!r}: expected {_either(EXAMPLES)}, or a folder.{_meant(name)}"
     )
+
+
+def _require_rest(name: str, library: str, rest: str) -> None:
+    """Check what follows the library in a name."""
+    if library == "package" and rest not in PACKAGES:
+        known = [f"package:{short}" for short in PACKAGES]
+        raise ConfigError(
+            f"unknown backbone {name!r}: expected {_either(known)}.{nearest(name, known)}"
+        )
+    if not rest:
+        raise ConfigError(f"expected a name after {name!r}, as in {_example(library)!r}")
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name is one of a folder, which need not exist."""
+    looks_like_one = name.startswith((".", "/", "~")) or "\\" in name
+    return looks_like_one or Path(name).expanduser().exists()
 
 
 def kind_of(name: str) -> BackboneKind | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -100,21 +100,14 @@ def audit(
     from gdw.audit.cleaning import mode_named
     from gdw.audit.pred_probs import write_pred_probs
     from gdw.errors import ConfigError
-    from gdw.runs.outputs import output_of_run
     from gdw.runs.run import load
 
     if (apply is None) != (output is None):
         raise ConfigError("--apply and --output belong together, as in --apply KEEP --output FILE")
     mode = None if apply is None else mode_named(apply)
     opened = load(run)
-    with ExitStack() as outputs:
-        for path, suffixes in ((pred_probs, (".npy",)), (output, ())):
-            if path is not None:
-                outputs.enter_context(
-                    output_of_run(
-                        opened, path, suffixes=suffixes, reads=[data, issues], force=force
-                    )
-                )
+    files = ((pred_probs, (".npy",)), (output, ()))
+    with _outputs(opened, files, reads=[data, issues], force=force):
         began = time.perf_counter()
         run_audit, frame, cells = _judge(opened, data, issues, threshold, output)
         # Of the computed list, also for an edited one: few decisions do not make the labels better.
@@ -124,8 +117,8 @@ def audit(
         judged = time.perf_counter() - began
         _show(run_audit, frame, cells, top, issues)
         _show_assessment(run_audit, assessment, of_user=checked)
-        if issues is None and not (output is not None and run_audit.has_list(frame)):
-            _keep(run_audit, frame, cells, assessment)
+        if issues is None:
+            _keep(run_audit, frame, cells, assessment, anyhow=output is None)
         if pred_probs is not None:
             write_pred_probs(run_audit.evidence, pred_probs)
             say(f"predicted probabilities for cleanlab: {pred_probs}")
@@ -136,6 +129,21 @@ def audit(
             _say_what_is_next(run, frame, assessment)
     rest = time.perf_counter() - began - judged
     say(f"time: finding label issues {judged:.1f} s, printing and writing copies {rest:.1f} s")
+
+
+@contextmanager
+def _outputs(
+    run: Run, files: Sequence[tuple[Path | None, Sequence[str]]], *, reads: list[Any], force: bool
+) -> Iterator[None]:
+    """Inside, these files, each with the suffixes that it may have, are written by this command alone."""
+    from gdw.runs.outputs import output_of_run
+
+    with ExitStack() as outputs:
+        for path, suffixes in files:
+            if path is not None:
+                output = output_of_run(run, path, suffixes=suffixes, reads=reads, force=force)
+                outputs.enter_context(output)
+        yield
 
 
 def _judge(
@@ -162,9 +170,14 @@ def _judge(
         return run_audit, run_audit.issues(threshold=threshold), run_audit.noise_cells()
 
 
-def _keep(run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, assessment: Assessment) -> None:
+def _keep(
+    run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, assessment: Assessment, *, anyhow: bool
+) -> None:
+    """Write the list into the run folder; unless `anyhow`, only if it does not have it."""
     from gdw.errors import OutputError
 
+    if not anyhow and run_audit.has_list(frame):
+        return
     for line in [] if run_audit.problems is None else run_audit.problems.lines():
         say_wrapped(line)
     try:

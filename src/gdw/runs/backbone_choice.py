@@ -70,13 +70,24 @@ def choose_backbone(
     if model.uses_backbone:
         _require_fit(kind, model.backbone, views=model.views)
         return BackboneChoice(model.backbone)
-    option = "finetune" if model.finetune != "none" else "views" if model.views > 1 else None
+    option = _option_for_backbone(model)
     if option is not None:
         _require_fit(kind, "", views=model.views, option=option)
         return _needed(kind, option)
     if not choose or model.backbone == "none" or not is_worth_it(source, image_size):
         return BackboneChoice("none")
-    against = against or _unsuitable(source)
+    return _best(model, kind, against or _unsuitable(source))
+
+
+def _option_for_backbone(model: ModelConfig) -> str | None:
+    """The option that only a backbone has, if one is given."""
+    if model.finetune != "none":
+        return "finetune"
+    return "views" if model.views > 1 else None
+
+
+def _best(model: ModelConfig, kind: str, against: str) -> BackboneChoice:
+    """What "auto" means for data for which a backbone is worth it, unless something is `against` it."""
     name = packaged(kind)
     if name is None or against or model.from_scratch:
         return BackboneChoice("none", _advice(model, kind, name, against))
@@ -147,13 +158,17 @@ def _advice(model: ModelConfig, kind: str, installed: str | None, against: str) 
     better = f"{what}: features of a pretrained network are usually better, and quicker. "
     if installed is not None:
         return f"{better}{installed} is installed: leave --model out"
+    return f"{better}{EXTRA}, then the same command{_other_libraries(kind)}"
+
+
+def _other_libraries(kind: str) -> str:
+    """The end of a sentence on the libraries that are installed and whose weights can be fetched."""
     libraries = [name for name in _LIBRARIES[kind] if find_spec(name.replace("-", "_"))]
-    other = ""
-    if libraries:
-        prefix = _PREFIXES.get(libraries[0], libraries[0])
-        names = " and ".join(libraries)
-        other = f"; installed now: {names} (weights are downloaded: --backbone {prefix}:NAME)"
-    return f"{better}{EXTRA}, then the same command{other}"
+    if not libraries:
+        return ""
+    prefix = _PREFIXES.get(libraries[0], libraries[0])
+    names = " and ".join(libraries)
+    return f"; installed now: {names} (weights are downloaded: --backbone {prefix}:NAME)"
 
 
 def is_worth_it(source: Source, image_size: int | None) -> bool:

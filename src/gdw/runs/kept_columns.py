@@ -109,17 +109,22 @@ def _chosen(source: Source, keep: Sequence[str] | None, keys: set[str]) -> list[
     of_word: dict[str, list[str]] = {"none": [], "all": columns}
     word = keep[0] if keep and len(keep) == 1 else ""
     if source.kind == rows.kind == "image":
-        if keep and word not in of_word:
-            raise ConfigError(
-                f"{source.origin} is a folder of images, which has no columns to keep (--keep): the "
-                "predictions have the path of each image"
-            )
+        _require_no_columns(keep, word in of_word, source.origin)
         return []
     if keep is None:
         return [name for name in columns if name in keys or is_named_as_key(name)]
     if word in of_word and word not in columns:
         return of_word[word]
     return list(dict.fromkeys(rows.resolve_names(keep, source.origin)))
+
+
+def _require_no_columns(keep: Sequence[str] | None, is_word: bool, origin: str) -> None:
+    """A folder of images has no columns to name."""
+    if keep and not is_word:
+        raise ConfigError(
+            f"{origin} is a folder of images, which has no columns to keep (--keep): the predictions have "
+            "the path of each image"
+        )
 
 
 def _is_writable(rows: Rows, name: str) -> bool:

@@ -25,15 +25,21 @@ def filled_up(inputs: Sequence[Any], pad: int = 0) -> list[Any]:
         inputs: one mapping of arrays, tensors or lists for each example.
         pad: the token by which the model finds the end of a text.
     """
-    if not all(isinstance(item, Mapping) and MASK in item for item in inputs):
+    lengths = _lengths(inputs)
+    if len(set(lengths)) < 2:
         return list(inputs)
-    lengths = [np.shape(item[MASK]) for item in inputs]
-    if len(set(lengths)) == 1 or any(len(shape) != 1 for shape in lengths):
-        return list(inputs)
-    longest = max(length for (length,) in lengths)
+    longest = max(lengths)
     return [
-        _wider(item, length, longest, pad) for item, (length,) in zip(inputs, lengths, strict=True)
+        _wider(item, length, longest, pad) for item, length in zip(inputs, lengths, strict=True)
     ]
+
+
+def _lengths(inputs: Sequence[Any]) -> list[int]:
+    """The number of tokens of each text; nothing if the inputs are no tokenised texts."""
+    if not all(isinstance(item, Mapping) and MASK in item for item in inputs):
+        return []
+    shapes = [np.shape(item[MASK]) for item in inputs]
+    return [length for (length,) in shapes] if {len(shape) for shape in shapes} == {1} else []
 
 
 def _wider(item: Mapping[str, Any], length: int, longest: int, pad: int) -> dict[str, Any]:

@@ -189,7 +189,10 @@ def test_a_random_model_and_one_that_waits_are_not_captured() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return x * (2.0 if x.sum().item() > 0 else 3.0)
 
-    for extra, reason in ((nn.Dropout(0.5), "draws random numbers"), (Waits(), "wait for the GPU")):
+    for extra, reason in (
+        (nn.Dropout(0.5), "draws random numbers"),
+        (Waits(), "waits for the GPU"),
+    ):
         networks = [nn.Sequential(model("mlp", GPU), extra).to(GPU) for _ in range(2)]
         methods = [
             build("gdw", n, torch.optim.SGD(n.parameters(), lr=0.1), preset="short")

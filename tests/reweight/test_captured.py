@@ -177,7 +177,41 @@ def test_a_step_that_fails_to_be_captured_is_taken_once() -> None:
             raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
     assert_same_as_without(
-        Waits, r"wait for the GPU \(operation not permitted when stream is capturing\)"
+        Waits, r"cannot hold \(operation not permitted when stream is capturing\)"
+    )
+
+
+def test_a_model_that_waits_for_the_gpu_is_found_before_the_capture() -> None:
+    class Checked(Again):
+        def aside(self, run: Callable[[], Any]) -> Any:
+            run()
+            raise RuntimeError("called a synchronizing CUDA operation")
+
+    assert_same_as_without(Checked, "the model waits for the GPU")
+
+
+def test_an_error_of_the_model_itself_is_raised() -> None:
+    class Broken(Again):
+        def aside(self, run: Callable[[], Any]) -> Any:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    model = batch_norm_network()
+    reweighter = build("plain", model, torch.optim.SGD(model.parameters(), lr=0.1))
+    capture_steps(reweighter, make_graph=Broken)
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        trained(reweighter, 4)
+
+
+def test_shapes_that_change_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captured, "_MOST_FORMS", 4)
+    model, said = batch_norm_network(), list[str]()
+    reweighter = build("plain", model, torch.optim.SGD(model.parameters(), lr=0.1))
+    capture_steps(reweighter, make_graph=Again, tell=said.append)
+    for size in range(2, 9):
+        reweighter.backward(batches(1, n=size)[0])
+    assert len(said) == 1
+    assert said[0].startswith(
+        "steps are not captured as CUDA graphs: batches have ever new shapes."
     )
 
 

@@ -38,11 +38,11 @@ class Copies:
         ):
             self._originals = list(originals)
             self._copies = [torch.empty_like(t, requires_grad=False) for t in originals]
-        _copy(self._copies, originals)
+        copy_all(self._copies, originals)
         return self._copies
 
 
-def _copy(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
+def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     """Copy tensors into others of the same shape and dtype, one operation for each dtype and device."""
     kinds = [(t.dtype, t.device) for t in targets]
     with torch.no_grad():
@@ -161,7 +161,7 @@ class MovableParameters:
             yield
         finally:
             with _unseen(self._tensors):
-                _copy(self._tensors, self._original)
+                copy_all(self._tensors, self._original)
             torch.clear_autocast_cache()
 
     @torch.no_grad()
@@ -238,7 +238,7 @@ class Buffers:
             module._buffers[name] = buffer
         buffers = [buffer for _, _, buffer in self._places]
         with _unseen(buffers):
-            _copy(buffers, self._contents)
+            copy_all(buffers, self._contents)
 
     @contextmanager
     def preserved(self) -> Iterator[None]:

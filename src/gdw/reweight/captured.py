@@ -30,6 +30,8 @@ from gdw.reweight.step_result import StepResult
 EAGER_STEPS = 20
 # Of so many forms of batches graphs are kept, each with memory of its own.
 _MOST_GRAPHS = 4
+# With so many forms and no graph yet, shapes are taken to change at every step.
+_MOST_FORMS = 50
 # A model whose own attributes changed so often is not captured any more.
 _MOST_CHANGES = 8
 
@@ -42,7 +44,12 @@ class NotCapturedWarning(UserWarning):
     """Steps are not captured as CUDA graphs."""
 
 
-def capture_steps(reweighter: Reweighter, *, make_graph: Callable[[], Graph] = CudaGraph) -> None:
+def capture_steps(
+    reweighter: Reweighter,
+    *,
+    make_graph: Callable[[], Graph] = CudaGraph,
+    tell: Callable[[str], None] | None = None,
+) -> None:
     """From now on capture the steps of `reweighter` as CUDA graphs where that is possible.
 
     `.grad` of the parameters is then memory that the next `backward` uses again: call `optimizer.zero_grad()`
@@ -53,20 +60,27 @@ def capture_steps(reweighter: Reweighter, *, make_graph: Callable[[], Graph] = C
     Args:
         reweighter: the method, before its first step or later.
         make_graph: makes a graph; another one than a CUDA graph for tests.
+        tell: takes the line that says why steps are not captured; by default it is a `NotCapturedWarning`.
     """
     if make_graph is CudaGraph and reweighter._problem.devices()[0].type != "cuda":
         return
-    steps = CapturedSteps(reweighter, make_graph)
+    steps = CapturedSteps(reweighter, make_graph, tell or _warn)
     reweighter._step = steps.step  # type: ignore[method-assign]
+
+
+def _warn(text: str) -> None:
+    warn_user(text, NotCapturedWarning)
 
 
 class CapturedSteps:
     """Takes the steps of a reweighter, by graphs as soon and as far as that is possible."""
 
-    def __init__(self, reweighter: Reweighter, make_graph: Callable[[], Graph]) -> None:
+    def __init__(
+        self, reweighter: Reweighter, make_graph: Callable[[], Graph], tell: Callable[[str], None]
+    ) -> None:
         # The reweighter holds this object. Without a cycle, its memory is freed as soon as it is gone.
         self._method = method = weakref.ref(reweighter)
-        self._make_graph = make_graph
+        self._make_graph, self._tell = make_graph, tell
         self._graphs: dict[Hashable, StepGraph] = {}
         self._seen: Counter[Hashable] = Counter()
         self._attributes: Any = None
@@ -99,6 +113,8 @@ class CapturedSteps:
             reweighter._require_finite(result.loss, result.meta_loss)
             return result
         self._seen[key] += 1
+        if len(self._seen) > _MOST_FORMS and not self._graphs:
+            self._stop("batches have ever new shapes")
         if self._seen[key] > EAGER_STEPS and len(self._graphs) < _MOST_GRAPHS:
             return self._captured(key, inputs)
         return self._watched(inputs)
@@ -130,10 +146,9 @@ class CapturedSteps:
         if reason in _told:
             return
         _told.add(reason)
-        warn_user(
+        self._tell(
             f"steps are not captured as CUDA graphs: {reason}. The results are right, but small networks "
-            "train slower, as Python calls each operation; capture='none' (--capture none) hides this line",
-            NotCapturedWarning,
+            "train slower, as Python calls each operation; capture='none' (--capture none) hides this line"
         )
 
     def _look_at_attributes(self, reweighter: Reweighter) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
+import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from gdw.hypergradient.inputs import map_tensors, moved, tensors_in
+from gdw.hypergradient.preserve import copy_all
 from gdw.reweight.base import Reweighter
 from gdw.reweight.step_result import StepResult
 
@@ -20,9 +22,6 @@ Gradients = list[tuple[nn.Parameter, Tensor]]
 # How far a replay may differ from the same step without a graph, relative to the norm. Weights, and so the
 # gradient, follow from a finite difference, which enlarges rounding errors.
 _TOLERANCE, _TOLERANCE_OF_GRADIENT = 1e-2, 0.2
-
-
-_TOO_SMALL = "the memory of the GPU is too small for a graph"
 
 
 class Graph(Protocol):
@@ -39,17 +38,20 @@ class Graph(Protocol):
 
 
 class CudaGraph:
-    """A graph of CUDA, captured on a stream of its own."""
+    """A graph of CUDA, captured on a stream that all graphs of the process share."""
+
+    _stream: ClassVar[torch.cuda.Stream | None] = None
 
     def __init__(self) -> None:
         self._graph = torch.cuda.CUDAGraph()
-        self._stream = torch.cuda.Stream()
+        if CudaGraph._stream is None:
+            CudaGraph._stream = torch.cuda.Stream()
 
     def aside(self, run: Callable[[], Any]) -> Any:
         torch.cuda.synchronize()
         # The stream has memory of its own; what the steps before have left is not needed twice.
         torch.cuda.empty_cache()
-        with torch.cuda.stream(self._stream):
+        with _waiting_is_an_error(), torch.cuda.stream(self._stream):
             result = run()
         torch.cuda.synchronize()
         return result
@@ -71,6 +73,19 @@ class CudaGraph:
 
     def replay(self) -> None:
         self._graph.replay()
+
+
+@contextmanager
+def _waiting_is_an_error() -> Iterator[None]:
+    """Inside, operations that wait for the GPU raise. In a capture they would spoil more than the graph."""
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch calls this check a prototype
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 @contextmanager
@@ -120,27 +135,25 @@ class StepGraph:
         before = [t.clone() for t in state]
         try:
             result, gradients = self._graph.aside(self._recorded)
-        except torch.OutOfMemoryError:
-            _write(state, before)
-            return self._step(*inputs), _TOO_SMALL
+        except RuntimeError as error:
+            if (reason := _reason(error)) is None:
+                raise
+            copy_all(state, before)
+            return self._step(*inputs), reason
         result, gradients = _copy_of(result), [(p, g.clone()) for p, g in gradients]
         after = [t.clone() for t in state]
         try:
-            _write(state, before)
+            copy_all(state, before)
             self._result, self._gradients = self._graph.capture(self._recorded)
-            _write(state, before)
+            copy_all(state, before)
             self._graph.replay()
             agrees = self._agrees(result, gradients, zip(state, after, strict=True))
             reason = "" if agrees else "a step by a graph gave other figures than without one"
-        except torch.OutOfMemoryError:
-            reason = _TOO_SMALL
         except RuntimeError as error:
             line = str(error).strip().splitlines()[0]
-            reason = (
-                f"the model does what a graph cannot hold, such as to wait for the GPU ({line})"
-            )
+            reason = _reason(error) or f"the model does what a graph cannot hold ({line})"
         finally:
-            _write(state, after)
+            copy_all(state, after)
         _hand_over(gradients)
         return result, reason
 
@@ -181,7 +194,7 @@ class StepGraph:
             if parameter not in self._memory:
                 self._memory[parameter] = torch.empty_like(parameter, requires_grad=False)
         memory = [self._memory[p] for p, _ in used]
-        _write(memory, [g for _, g in used])
+        copy_all(memory, [g for _, g in used])
         return result, [(p, m) for (p, _), m in zip(used, memory, strict=True)]
 
     def _state(self) -> list[Tensor]:
@@ -205,12 +218,6 @@ class StepGraph:
         return all(close) and _close(*whole, tolerance=_TOLERANCE_OF_GRADIENT)
 
 
-def _write(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    with torch.no_grad():
-        for target, value in zip(targets, values, strict=True):
-            target.copy_(value)
-
-
 def _hand_over(gradients: Gradients) -> None:
     """Add the gradients to `.grad`, as `loss.backward()` would."""
     for parameter, gradient in gradients:
@@ -228,3 +235,12 @@ def _copy_of(result: StepResult) -> StepResult:
 def _close(value: Tensor, expected: Tensor, *, tolerance: float = _TOLERANCE) -> bool:
     difference = (value.double() - expected.double()).norm()
     return bool(difference <= tolerance * expected.double().norm() + 1e-6)
+
+
+def _reason(error: RuntimeError) -> str | None:
+    """Why a step that raised `error` aside cannot be captured; None if the step itself is wrong."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return "the memory of the GPU is too small for a graph"
+    if "synchronizing CUDA operation" in str(error):
+        return "the model waits for the GPU, as .item() and boolean masks do"
+    return None

@@ -88,6 +88,10 @@ class Loop:
         )
         for callback in self._callbacks:
             callback.on_start(view)
+        if self._config.capture == "auto" and self._processes.device.type == "cuda":
+            from gdw.reweight.captured import capture_steps
+
+            capture_steps(self._reweighter, tell=progress.display.announce)
         if self.position.epoch < until:
             self.checkpoint()
         meta = self._meta_batches(self.position.batch)
@@ -228,11 +232,7 @@ class Loop:
         return {f"test_{name}": value for name, value in figures.items()}
 
     def checkpoint(self) -> None:
-        """Save the whole state if there is a run folder.
-
-        Raises:
-            DivergenceError: a parameter is not finite.
-        """
+        """Save the whole state if there is a run folder. `DivergenceError` if a parameter is not finite."""
         self._require_finite_parameters()
         if self._output.folder is None:
             return

@@ -73,7 +73,8 @@ class Trainer(ShortRepr):
     def launch(self) -> None:
         """Start the other processes of `devices * nodes`, which run this script too.
 
-        `fit` does this as well; what comes before it runs in one process. Under torchrun nothing is started.
+        `fit` does this as well. Call it earlier so that the other processes skip nothing but the work
+        before it. With one process, or under torchrun, nothing is started.
         """
         if self._processes is None:
             require_cpu_by_default()
@@ -109,7 +110,8 @@ class Trainer(ShortRepr):
                 probabilities `(N, C)`. Items of a data set are `(inputs, target)`, or mappings (as of Hugging
                 Face), dataclasses or named tuples with a `label`, `target` or `y`; what is left is the
                 input, or several inputs by name, which the model gets as keywords.
-            meta: the clean examples, in the same form. Methods without need of them ignore them.
+            meta: the clean examples, in the same form. Methods that do not need them ignore them; for a
+                fair comparison add them to `train`.
             test: evaluated after every epoch. (`meta` is not, because the weights are fitted to it.)
             output: the run folder to make, or a function that makes it after all checks; None for none.
             resume: continue the training in `output` from its newest checkpoint, or its preparation from the
@@ -246,10 +248,6 @@ class Trainer(ShortRepr):
             optimizer = make_optimizer(self.config, model)
             reweighter = self._reweighter(model, optimizer)
         reweighter.names_rows = False
-        if self.config.capture == "auto" and self.processes.device.type == "cuda":
-            from gdw.reweight.captured import capture_steps
-
-            capture_steps(reweighter)
         return optimizer, reweighter
 
     def _reweighter(self, model: nn.Module, optimizer: Optimizer) -> Reweighter:

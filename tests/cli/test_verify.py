@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gdw.data.verification import read
+from tests.cli.conftest import Run
 from tests.verify import made
 
 GDW = (sys.executable, "-m", "gdw", "verify")
@@ -70,6 +71,37 @@ def test_it_ends_with_what_is_saved_and_what_to_type_next(tmp_path: Path) -> Non
     assert "to settle the conflicts: gdw verify v.jsonl --conflicts" in said
     assert read(tmp_path / "v.jsonl").counts["conflict"] == 1
     assert not list(tmp_path.glob(".*lock*"))
+
+
+def test_to_label_studio_and_back_and_merged(tmp_path: Path, gdw: Run) -> None:
+    made.table_queue(tmp_path)
+    assert gdw("verify", "v.jsonl", "--export", "tasks.json").output == (
+        "tasks.json, tasks.xml: 12 rows, 0 of 12 rows verified, 12 not answered\n"
+        "to take the answers back: gdw verify v.jsonl --import FILE\n"
+    )
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    for task in tasks[:3]:
+        result = {"type": "choices", "value": {"choices": ["fox"]}}
+        task["annotations"] = [{"result": [result], "completed_by": 1}]
+    (tmp_path / "export.json").write_text(json.dumps(tasks))
+    said = gdw("verify", "v.jsonl", "--import", "export.json").output
+    assert said.startswith("export.json: 3 answers, 9 rows without an answer\n")
+    assert "of 3 verified rows, 2 had another label in the data" in said
+    (tmp_path / "v.answers.jsonl").rename(tmp_path / "one.answers.jsonl")
+    for task in tasks[:2]:
+        task["annotations"] = [
+            {"result": [{**result, "value": {"choices": ["cat"]}}], "completed_by": 2}
+        ]
+    (tmp_path / "export.json").write_text(json.dumps(tasks[:2]))
+    gdw("verify", "v.jsonl", "--import", "export.json")
+    (tmp_path / "v.answers.jsonl").rename(tmp_path / "two.answers.jsonl")
+    merge = ("verify", "one.answers.jsonl", "two.answers.jsonl", "--merge", "v.answers.jsonl")
+    said = gdw(*merge).output
+    assert "Label Studio 1 and Label Studio 2 agree on 0 of 2 rows that both labelled" in said
+    assert "in conflict:\n  row 0 of d.csv (Label Studio 1: fox, Label Studio 2: cat)\n" in said
+    assert "to settle the conflicts: gdw verify v.jsonl --conflicts" in said
+    assert "exists already" in gdw(*merge).stderr
+    assert "exclude each other" in gdw(*merge, "--export", "x.json").stderr
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gdw.cli.app import MovedData, note, say
+from gdw.cli.verify_files import export_rows, import_answers, merge_answers
 
 if TYPE_CHECKING:
-    from gdw.verify import Desk
+    from gdw.verify import Desk, Settings
 
 NEEDS_ARGUMENTS = True
 EXAMPLES = (
     ("verify the rows that gdw suggest has chosen, in the browser", "gdw verify verify.jsonl"),
     ("decide on the labels that an audit doubts", "gdw verify runs/animals --issues"),
+    ("give the rows to Label Studio", "gdw verify verify.jsonl --export tasks.json"),
     (
         "settle the rows on which two annotators differ",
         "gdw verify verify.jsonl --annotator ann --conflicts",
@@ -31,7 +33,8 @@ def verify(
     files: Annotated[
         list[Path],
         typer.Argument(
-            help="The verification file, made by gdw suggest; with --issues, the folder of a run.",
+            help="The verification file, made by gdw suggest; with --issues the folder of a run, with "
+            "--merge files of answers.",
             metavar="FILE",
         ),
     ],
@@ -81,6 +84,34 @@ def verify(
             metavar="PATH",
         ),
     ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the rows and the answers so far for another tool: .json for Label Studio, .csv for a "
+            "spreadsheet, a folder for FiftyOne. If not given, the page is shown.",
+            metavar="PATH",
+        ),
+    ] = None,
+    import_: Annotated[
+        Path | None,
+        typer.Option(
+            "--import",
+            help="Take the answers from such a file of another tool. If not given, the page is shown.",
+            metavar="PATH",
+        ),
+    ] = None,
+    merge: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the answers of all FILEs, which are files of answers, into this one, and say how far "
+            "they agree. If not given, FILE is one verification file.",
+            metavar="PATH",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Overwrite the file of --export or --merge if it exists."),
+    ] = False,
     data: MovedData = None,
     port: Annotated[
         int,
@@ -101,23 +132,49 @@ def verify(
     The page is on this machine alone. Every answer is saved at once; the same command goes on later.
     """
     from gdw.errors import ConfigError
-    from gdw.verify import Settings, open_desk
 
+    ways = {"--export": export, "--import": import_, "--merge": merge, "--issues": issues or None}
+    if len(chosen := [name for name, value in ways.items() if value is not None]) > 1:
+        raise ConfigError(f"{' and '.join(chosen)} exclude each other: give one of them")
+    if merge is not None:
+        return merge_answers(files, merge, force=force)
     if len(files) > 1:
-        raise ConfigError("expected one verification file")
-    place, share = files[0], 0.0 if show_given else blind_share
-    settings = Settings(annotator or _login(), share, suggest=issues, conflicts=conflicts)
-    queue = _issues_of(place, data) if issues else place
+        raise ConfigError("expected one verification file; --merge takes several files of answers")
+    name = annotator or _login()
+    if export is not None:
+        return export_rows(files[0], export, data, show_given=show_given, force=force)
+    if import_ is not None:
+        return import_answers(files[0], import_, name)
+    from gdw.verify import Settings
+
+    share = 0.0 if show_given else blind_share
+    settings = Settings(name, share, suggest=issues, conflicts=conflicts)
+    return _sit(files[0], settings, data, answers, port, browser=not no_browser)
+
+
+def _sit(
+    place: Path,
+    settings: Settings,
+    data: str | None,
+    answers: Path | None,
+    port: int,
+    *,
+    browser: bool,
+) -> None:
+    """Show the page until the person ends it."""
+    from gdw.verify import open_desk
+
+    queue = _issues_of(place, data) if settings.suggest else place
     desk = open_desk(queue, settings, data=data, answers=answers)
     try:
         if desk.journal.torn:
             note(
                 "the last line of the answers was cut off, as by a power cut; that answer is asked again"
             )
-        _serve(desk, port, browser=not no_browser)
+        _serve(desk, port, browser=browser)
     finally:
         desk.close()
-    _conclude(desk, place, answers, issues=issues)
+    _conclude(desk, place, answers, issues=settings.suggest)
 
 
 def _issues_of(run: Path, data: str | None) -> Path:

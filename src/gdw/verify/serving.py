@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gdw.data.rows import Rows, open_rows
-from gdw.data.verification import Journal, Queue, answers_of, read_queue
+from gdw.data.verification import Journal, Queue, Verification, answers_of, read_queue
 from gdw.data.verification.verified_rows import require_same
 from gdw.errors import ConfigError, DataError, shown
 from gdw.verify.desk import Desk, Settings
@@ -37,9 +37,8 @@ def open_desk(
         OutputError: the answers cannot be written.
     """
     opened = queue if isinstance(queue, Queue) else _queue(Path(queue))
-    if data is not None:
-        opened = replace(opened, data=str(Path(data).absolute()))
-    rows = _rows(opened)
+    opened = _at(opened, data)
+    rows = open_data(opened)
     journal = Journal(answers or answers_of(opened.path))
     try:
         desk = Desk(opened, rows, journal, settings)
@@ -62,7 +61,21 @@ def _queue(path: Path) -> Queue:
     return read_queue(path)
 
 
-def _rows(queue: Queue) -> Rows:
+def moved(verification: Verification, data: str | None) -> Verification:
+    """The same verification, whose data are at `data` now, if they were moved."""
+    return replace(verification, queue=_at(verification.queue, data))
+
+
+def _at(queue: Queue, data: str | None) -> Queue:
+    return queue if data is None else replace(queue, data=str(Path(data).absolute()))
+
+
+def open_data(queue: Queue) -> Rows:
+    """The data of a verification file; the first rows are compared with what they were.
+
+    Raises:
+        DataError: the data cannot be read, or are not those that the file was made of.
+    """
     try:
         rows = open_rows(queue.place, queue.read_options)
     except DataError as error:

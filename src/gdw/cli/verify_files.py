@@ -1,0 +1,68 @@
+"""What `gdw verify` does without a page: other tools' files, and the answers of several people."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from gdw.cli.app import note, say
+
+
+def merge_answers(files: Sequence[Path], output: Path, *, force: bool) -> None:
+    """Write the answers of several files into one, and say how far their annotators agree."""
+    from gdw.verify.closing import results
+    from gdw.verify.merging import conflicts, merge
+
+    verification, notes = merge(files, output, force=force)
+    for line in notes:
+        note(line)
+    for line in results(verification):
+        say(line)
+    if verification.conflicts:
+        say("in conflict:")
+        for line in conflicts(verification):
+            say(line)
+        queue = shlex.quote(str(verification.queue.path))
+        say(f"to settle the conflicts: gdw verify {queue} --conflicts")
+
+
+def export_rows(
+    file: Path, output: Path, data: str | None, *, show_given: bool, force: bool
+) -> None:
+    """Write the rows and the answers so far for another tool."""
+    from gdw.data.verification import read
+    from gdw.errors import ConfigError, counted, shown
+    from gdw.verify.exchange import export
+    from gdw.verify.serving import moved, open_data
+
+    if output.is_file() and not force:
+        raise ConfigError(
+            f"{shown(output)} exists already: name a new file, or overwrite it with --force"
+        )
+    verification = moved(read(file), data)
+    written = export(output, verification, open_data(verification.queue), show_given=show_given)
+    rows = counted(len(verification.queue), "row")
+    say(f"{', '.join(map(shown, written))}: {rows}, {verification.described()}")
+    say(f"to take the answers back: gdw verify {shlex.quote(str(file))} --import FILE")
+
+
+def import_answers(file: Path, source: Path, annotator: str) -> None:
+    """Add the answers that another tool has collected."""
+    from gdw.data.verification import read, read_queue
+    from gdw.errors import counted, shown
+    from gdw.verify.closing import results, training_command
+    from gdw.verify.exchange import imported
+    from gdw.verify.merging import add
+
+    queue = read_queue(file)
+    answers, unanswered = imported(source, queue, annotator=annotator)
+    new = add(answers, queue)
+    rest = f", {unanswered:,} rows without an answer" if unanswered else ""
+    known = f", {len(answers) - new:,} of them known before" if new < len(answers) else ""
+    say(f"{shown(source)}: {counted(len(answers), 'answer')}{known}{rest}")
+    verification = read(file)
+    for line in results(verification):
+        say(line)
+    if len(verification.index):
+        say(f"next: {training_command(verification)}")

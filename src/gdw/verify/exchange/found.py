@@ -1,0 +1,112 @@
+"""Answers found in the file of another tool, checked against a verification file."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gdw.data.verification import Answer, Queue
+from gdw.errors import DataError, listed, nearest
+
+CANNOT_TELL, SEVERAL = "(cannot tell)", "(several classes)"
+"""What other tools offer beside the classes."""
+
+_MARK = "sha:"
+
+
+def marked(digest: str) -> str:
+    """A checksum as other tools keep it: as text, which no spreadsheet takes for a number."""
+    return _MARK + digest
+
+
+@dataclass
+class Found:
+    """Collects answers.
+
+    Args:
+        queue: the verification file.
+        annotator: who answered where the file does not say it.
+
+    Attributes:
+        answers: the answers.
+        unanswered: the number of rows without an answer.
+    """
+
+    queue: Queue
+    annotator: str
+    answers: list[Answer] = field(default_factory=list)
+    unanswered: int = 0
+
+    def __post_init__(self) -> None:
+        self._rows = {row.index: row for row in self.queue.candidates}
+        self._names = {name: name for name in self.queue.label_names}
+
+    def add(
+        self,
+        place: str,
+        index: Any,
+        kind: str,
+        labels: Sequence[str],
+        *,
+        digest: Any = None,
+        annotator: str = "",
+        time: Any = None,
+        seconds: Any = None,
+    ) -> None:
+        """Add an answer; `place` says where it was found.
+
+        Raises:
+            DataError: the row is not one of the file, has changed, or a label is no class.
+        """
+        row = self._rows.get(_whole(index))
+        if row is None:
+            raise DataError(
+                f"{place}: row {index!r} is not in {self.queue.path.name}: the answers belong to another"
+            )
+        if digest is not None and digest != marked(row.digest):
+            raise DataError(
+                f"{place}: {row.where} is another one in {self.queue.path.name}: these answers belong to "
+                "other data"
+            )
+        for label in labels:
+            if label not in self._names:
+                raise DataError(
+                    f"{place}: {label!r} is no class.{nearest(label, self._names)} The classes: "
+                    f"{listed(self._names)}"
+                )
+        self.answers.append(
+            Answer(
+                row.index,
+                row.digest,
+                kind,
+                tuple(labels),
+                annotator or self.annotator,
+                str(time) if time else now(),
+                float(seconds) if isinstance(seconds, (int, float)) and seconds >= 0 else None,
+                blind=True,
+            )
+        )
+
+    def choices(self, chosen: Sequence[str]) -> tuple[str, list[str]]:
+        """The kind of answer and the classes that choices of another tool mean."""
+        labels = [c for c in chosen if c in self._names or c not in (CANNOT_TELL, SEVERAL)]
+        if len(labels) == 1 and len(chosen) == 1:
+            return "label", labels
+        if not labels and list(chosen) == [CANNOT_TELL]:
+            return "cannot_tell", []
+        return ("several", labels) if chosen else ("skip", [])
+
+
+def now() -> str:
+    """The present time in UTC."""
+    return dt.datetime.now(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _whole(index: Any) -> int:
+    try:
+        number = float(str(index))
+    except ValueError:
+        return -1
+    return int(number) if number.is_integer() else -1

@@ -1,0 +1,198 @@
+"""Tasks and annotations of Label Studio, as its documents describe them (JSON and JSON-MIN)."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+from gdw.data.rows import Rows
+from gdw.data.verification import Answer, Candidate, Verification
+from gdw.errors import DataError, shown
+from gdw.files.documents import write_text_atomically
+from gdw.verify.examples import Examples
+from gdw.verify.exchange.found import CANNOT_TELL, SEVERAL, Found, marked
+from gdw.verify.requests import RefusedError
+
+_FROM, _TO = "label", "example"
+_INDEX, _DIGEST, _WHO = "gdw_index", "gdw_digest", "gdw_annotator"
+_SIDE = 800
+_MANY = 20
+# What an exported task of JSON-MIN has beside the data and the choice.
+_OTHER = {
+    "id",
+    "annotator",
+    "annotation_id",
+    "created_at",
+    "updated_at",
+    "lead_time",
+    _INDEX,
+    _DIGEST,
+}
+
+
+def export(path: Path, verification: Verification, rows: Rows, *, show_given: bool) -> list[Path]:
+    """Write the rows as tasks, with the answers so far, and beside it the labeling interface.
+
+    Args:
+        path: the `.json` file.
+        verification: the rows and answers.
+        rows: the data.
+        show_given: give the label in the data as a prediction.
+
+    Returns:
+        The files written.
+    """
+    queue = verification.queue
+    examples = Examples(rows, queue, queue.candidates)
+    tasks = [
+        _task(n, outcome.candidate, outcome.answers, examples, show_given=show_given)
+        for n, outcome in enumerate(verification.outcomes)
+    ]
+    interface = path.with_suffix(".xml")
+    write_text_atomically(path, json.dumps(tasks, ensure_ascii=False, indent=1))
+    write_text_atomically(interface, _interface(verification))
+    return [path, interface]
+
+
+def read(path: Path, found: Found) -> None:
+    """Add the annotations in an export of Label Studio, in the form JSON or JSON-MIN.
+
+    Raises:
+        DataError: the file is no such export, or is about other rows.
+    """
+    try:
+        tasks = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"cannot read {shown(path)} as JSON: {error}") from None
+    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
+        raise DataError(f"{shown(path)} is no export of Label Studio: expected a list of tasks")
+    for number, task in enumerate(tasks):
+        _read(f"task {number} of {shown(path)}", task, found)
+
+
+def _read(place: str, task: Mapping[str, Any], found: Found) -> None:
+    try:
+        data = task.get("data", task)
+        if not isinstance(data, dict) or _INDEX not in data:
+            raise DataError(
+                f"{place} has no {_INDEX!r}, which says which row it is: import into Label Studio what gdw "
+                "verify --export has written"
+            )
+        before = len(found.answers)
+        for chosen, details in _annotations(task):
+            kind, labels = ("skip", []) if chosen is None else found.choices(chosen)
+            found.add(
+                place,
+                data[_INDEX],
+                kind,
+                labels,
+                digest=data.get(_DIGEST),
+                annotator=_annotator(details),
+                time=details.get("updated_at") or details.get("created_at"),
+                seconds=details.get("lead_time"),
+            )
+        found.unanswered += len(found.answers) == before
+    except (AttributeError, TypeError) as error:
+        raise DataError(f"{place} is no task of Label Studio: {error}") from error
+
+
+def _task(
+    n: int, row: Candidate, answers: tuple[Answer, ...], examples: Examples, *, show_given: bool
+) -> dict[str, Any]:
+    content = examples.content(n, blind=not show_given)
+    data: dict[str, Any] = {_INDEX: row.index, _DIGEST: marked(row.digest)}
+    if content.get("picture"):
+        data["image"] = _picture(n, examples)
+    elif "text" in content:
+        data["text"] = content["text"]
+    else:
+        data["row"] = dict(content.get("cells", ()))
+    task = {"data": data, "annotations": [_annotation(answer) for answer in answers]}
+    if show_given:
+        prediction = {"model_version": "label in the data", "result": _result([row.given_label])}
+        task["predictions"] = [prediction]
+    return task
+
+
+def _picture(n: int, examples: Examples) -> str:
+    try:
+        content, kind = examples.picture(n, None, _SIDE)
+    except (DataError, RefusedError):
+        return ""
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _annotation(answer: Answer) -> dict[str, Any]:
+    words = {"several": [SEVERAL, *answer.labels], "cannot_tell": [CANNOT_TELL], "skip": []}
+    return {
+        "result": _result(words.get(answer.answer, list(answer.labels))),
+        "was_cancelled": answer.answer == "skip",
+        "lead_time": answer.seconds,
+        "created_at": answer.time,
+        _WHO: answer.annotator,
+    }
+
+
+def _result(choices: list[str]) -> list[dict[str, Any]]:
+    if not choices:
+        return []
+    value = {"choices": choices}
+    return [{"from_name": _FROM, "to_name": _TO, "type": "choices", "value": value}]
+
+
+def _interface(verification: Verification) -> str:
+    queue = verification.queue
+    picture = queue.kind in ("image", "array")
+    tag, name = ("Image", "image") if picture else ("Text", "text")
+    if queue.kind == "table":
+        tag, name = "Table", "row"
+    layout = ' layout="select"' if len(queue.label_names) > _MANY else ""
+    choices = "\n".join(
+        f"    <Choice value={quoteattr(name)}/>"
+        for name in (*queue.label_names, CANNOT_TELL, SEVERAL)
+    )
+    return (
+        f'<View>\n  <{tag} name="{_TO}" value="${name}"/>\n  <Choices name="{_FROM}" toName="{_TO}" '
+        f'choice="single"{layout}>\n{choices}\n  </Choices>\n</View>\n'
+    )
+
+
+def _annotations(task: Mapping[str, Any]) -> Iterator[tuple[list[str] | None, Mapping[str, Any]]]:
+    """The choices of each annotation, None for a skipped one, and what else is known about it."""
+    if "data" not in task:
+        chosen = _choice_of_min(task)
+        if chosen:
+            yield chosen, task
+        return
+    # Early versions of Label Studio call annotations completions.
+    for annotation in task.get("annotations", task.get("completions")) or ():
+        if annotation.get("was_cancelled"):
+            yield None, annotation
+            continue
+        results = annotation.get("result") or ()
+        values = [result.get("value", {}) for result in results if result.get("type") == "choices"]
+        chosen = [str(choice) for value in values for choice in value.get("choices", ())]
+        if chosen:
+            yield chosen, annotation
+
+
+def _choice_of_min(task: Mapping[str, Any]) -> list[str]:
+    names = [_FROM, *(name for name in task if name not in (*_OTHER, "image", "text", "row"))]
+    for name in names:
+        value = task.get(name)
+        if isinstance(value, dict) and isinstance(value.get("choices"), list):
+            return list(map(str, value["choices"]))
+        if isinstance(value, str) and value:
+            return [value]
+    return []
+
+
+def _annotator(details: Mapping[str, Any]) -> str:
+    who = details.get(_WHO) or details.get("completed_by", details.get("annotator"))
+    if isinstance(who, dict):
+        who = who.get("email") or who.get("id")
+    return "" if who is None else who if isinstance(who, str) else f"Label Studio {who}"

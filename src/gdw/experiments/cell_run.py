@@ -18,8 +18,15 @@ from gdw.data.source import Source
 from gdw.errors import GDWError
 from gdw.experiments.contender_run import contender_figures
 from gdw.experiments.cost import Stopwatch, cost, describe_hardware
-from gdw.experiments.detection import auroc, average_precision, detection_score, wrong_labels
+from gdw.experiments.detection import (
+    auroc,
+    average_precision,
+    detection_score,
+    true_labels,
+    wrong_labels,
+)
 from gdw.experiments.grid_folder import DOCUMENT, RESULT, read_cell
+from gdw.experiments.weight_diary import WeightDiary, diary_of
 from gdw.files.documents import finite_or_null
 from gdw.runs import RunConfig, Training
 from gdw.runs.config import DataConfig
@@ -76,18 +83,30 @@ def train_cell(folder: Path) -> bool:
     training = Training(RunConfig.parse(task["config"]), folder, resume=(folder / CONFIG).is_file())
     prepared = training.prepare()
     model = training.build_model(prepared)
-    result = training.fit(prepared, model, callbacks=[stopwatch])
+    diary = _diary(task, training.config.data, prepared.source)
+    result = training.fit(prepared, model, callbacks=[stopwatch, *diary])
     if result.interrupted:
         return False
     of_run = {
         **_summary(task, training, prepared, model, result),
         **cost(result.history, stopwatch.sittings),
+        **diary_of(result.history),
     }
     DOCUMENT.write(folder / RESULT, finite_or_null(of_run))
     # Checkpoints serve only to continue; those of hundreds of cells would fill the disk.
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     # The cell is done, but a signal in its last epoch was meant for the whole grid.
     return not result.signalled
+
+
+def _diary(task: dict[str, Any], options: DataConfig, source: Source) -> list[WeightDiary]:
+    """What records the weights, if the protocol asks for it and true labels are known."""
+    if not task.get("records_weights"):
+        return []
+    label = source.rows.resolve_label(options.label)
+    noisy = options.noise is not None
+    found = true_labels(source, truth=task["truth"], label=label, noisy=noisy)
+    return [] if found is None else [WeightDiary(*found)]
 
 
 def _summary(

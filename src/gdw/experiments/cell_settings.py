@@ -30,6 +30,7 @@ class CellSettings:
         truth: the column of true labels, if there is one.
         contender: name and options of a method that trains no network, see `gdw.experiments.contenders`; the
             method in `config` then stands for nothing.
+        records_weights: whether the weights are recorded after each epoch, which changes no result.
         builder: makes the files of the data set before the first run, if they are not there as they are.
     """
 
@@ -38,6 +39,7 @@ class CellSettings:
     truth: str | None
     contender: dict[str, Any] | None
     builder: DatasetBuilder | None
+    records_weights: bool = False
 
 
 def cell_settings(
@@ -74,7 +76,8 @@ def cell_settings(
     written = {**_written(config, made), "prepare": prepare, "truth": entry.truth}
     if contender is not None:
         written["contender"] = contender
-    return CellSettings(resolved, written, entry.truth, contender, builder)
+    records = protocol.records_weights
+    return CellSettings(resolved, written, entry.truth, contender, builder, records)
 
 
 def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

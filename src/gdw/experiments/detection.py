@@ -21,10 +21,10 @@ def detection_score(evidence: Evidence, method: str) -> NDArray[np.float64]:
     return score(evidence)
 
 
-def wrong_labels(
+def true_labels(
     source: Source, *, truth: str | None, label: str, noisy: bool
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
-    """Which given labels are wrong, among the examples whose true label is known.
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """The true labels, where they are known.
 
     Args:
         source: the training examples with their given labels.
@@ -33,8 +33,8 @@ def wrong_labels(
         noisy: whether noise was added.
 
     Returns:
-        The positions of the examples `(K,)`, and whether the given label of each is wrong `(K,)`. None if the
-        true labels are unknown.
+        The positions of the examples `(K,)`, and the true class of each `(K,)`. None if the true labels are
+        unknown.
     """
     column = truth if truth is not None else label if noisy else None
     if column is None:
@@ -43,7 +43,21 @@ def wrong_labels(
     known = np.flatnonzero([value is not None and str(value).strip() != "" for value in values])
     examples = source.select(known)
     true = examples.codes(column, source.label_names, names_declared=source.names_declared)
-    return known, examples.known_labels != true
+    return known, true
+
+
+def wrong_labels(
+    source: Source, *, truth: str | None, label: str, noisy: bool
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
+    """The positions `(K,)` of the examples whose true label is known, and whether the given one is wrong.
+
+    For the arguments see `true_labels`.
+    """
+    found = true_labels(source, truth=truth, label=label, noisy=noisy)
+    if found is None:
+        return None
+    known, true = found
+    return known, source.select(known).known_labels != true
 
 
 def auroc(wrong: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None:

@@ -125,6 +125,7 @@ class GridFolder:
             "config": {section: config[section] for section in SECTIONS},
             "truth": settings.truth,
             "contender": settings.contender,
+            "records_weights": settings.records_weights,
             "threads": threads,
         }
         DOCUMENT.write(folder / CELL, content)

@@ -15,6 +15,13 @@ from gdw.experiments.rank_plot import rank_plot
 from gdw.experiments.rank_table import Ranking
 from gdw.experiments.result_tables import MOST_COLUMNS, measure_of
 from gdw.experiments.results import Group, Results
+from gdw.experiments.weight_plots import (
+    FUNCTIONS,
+    WEIGHTS,
+    functions_plot,
+    recorded,
+    weights_plot,
+)
 from gdw.files.svg import as_svg
 from gdw.report.style import is_wide
 
@@ -54,6 +61,21 @@ def pictures(results: Results, *, width: float = _WIDTH) -> Iterator[tuple[str, 
         styles = {method: _style(number) for number, method in enumerate(methods)}
         yield "clean-set", title, _drawn(clean_curve, results, styles)
     yield from learning_curves(results, width=width)
+    yield from _weight_pictures(results, width)
+
+
+def _weight_pictures(results: Results, width: float) -> Iterator[tuple[str, str, str]]:
+    """The pictures of the weights over the training, of the settings that recorded them."""
+    kinds = (
+        (WEIGHTS, "weights", "Mean weights of right and wrong labels", weights_plot),
+        (FUNCTIONS, "functions", "The weight as a function of the loss", functions_plot),
+    )
+    for group in results.groups():
+        for setting in group.settings:
+            for what, name, title, draw in kinds:
+                if recorded(results, group, setting, what):
+                    drawn = _drawn(draw, results, group, setting, width)
+                    yield f"{name}-{setting.slug}", f"{title}: {setting}", drawn
 
 
 def learning_curves(results: Results, *, width: float = _WIDTH) -> Iterator[tuple[str, str, str]]:

@@ -94,7 +94,8 @@ class Protocol(Options):
     for the reader. `reference` is the method that the tables compare all others with. `measure` is the
     metric of ranks and differences: use the balanced accuracy where the test data are unbalanced and the
     clean examples are not. `rows: validation` measures on rows of the training files in place of the test
-    files, to develop a method; every data set must then be made by `prepare`.
+    files, to develop a method; every data set must then be made by `prepare`. With `records_weights` the
+    weights of right and wrong labels are recorded over the training, and shown in pictures.
     """
 
     what: ClassVar[str] = "protocol "
@@ -106,6 +107,7 @@ class Protocol(Options):
     reference: str | None = None
     measure: Literal["accuracy", "balanced_accuracy"] = "accuracy"
     rows: Literal["test", "validation"] = "test"
+    records_weights: bool = False
     base: dict[str, dict[str, Any]] = Field(default_factory=dict)
     data: dict[str, dict[str, Any]]
     noise: list[str | None] = Field(default=[None])

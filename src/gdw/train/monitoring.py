@@ -66,6 +66,10 @@ class TrainingView(ShortRepr):
         """How models did on clean examples that they were trained without, see `Reweighter.clean_check`."""
         return self._reweighter.clean_check()
 
+    def weighting_network(self) -> Any | None:
+        """The method's network from losses `(n, 1)` to weights `(n, 1)`; None without one."""
+        return getattr(self._reweighter, "weighting_network", None)
+
     def predict(self, indices: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Predict training examples with the present model in evaluation mode, batch by batch.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,6 +19,15 @@ RUNS = [
     ("gdw", {"hypergradient": "head", "meta_features_every": 3}),
     ("gdw", {"retain_graph": True}),
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def only_new_objects() -> Iterator[None]:
+    """Leave out the million objects of the libraries: to look through them takes a second each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def alive() -> int:

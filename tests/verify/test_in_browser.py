@@ -132,6 +132,15 @@ def test_a_key_that_is_held_down_answers_one_row(page: Page) -> None:
     assert len(read(page.desk.queue.path).index) == 1
 
 
+@pytest.mark.parametrize(
+    ("key", "code", "row"), [("&", "Digit1", 1), ("ы", "KeyS", 1), ("!", "", 0)]
+)
+def test_keys_of_other_keyboards(page: Page, key: str, code: str, row: int) -> None:
+    event = f"new KeyboardEvent('keydown', {{key: '{key}', code: '{code}', bubbles: true}})"
+    page.browser.run(f"document.body.dispatchEvent({event}); 0")
+    page.wait(f"!busy && item.n === {row}")
+
+
 def test_at_the_end_it_says_what_was_answered_and_finishes(page: Page) -> None:
     page.press(*"1234567s9c")
     assert page.text("done-title") == "All 10 rows are answered"

@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from gdw.data import load
+from gdw.data.verification import write_queue
 from gdw.errors import ConfigError
 from gdw.verify.server import HOST, Server
+from tests.data.files import image_folder, png
 from tests.verify import made
 
 
@@ -204,6 +208,23 @@ def test_noise_on_the_line_does_not_stop_it(server: Server) -> None:
             with contextlib.suppress(ConnectionError):
                 assert server.token.encode() not in line.recv(65_536)
     assert ask(server, "/start", {}).status == 200
+
+
+def test_an_svg_in_the_place_of_a_picture_is_not_sent(tmp_path: Path) -> None:
+    svg = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+    image_folder(tmp_path / "x", {"a/1.png": svg, "b/2.png": png()})
+    source = load(tmp_path / "x", label="label")
+    queue = write_queue(
+        tmp_path / "v.jsonl", source, np.arange(2), label="label", data=tmp_path / "x"
+    )
+    desk = made.desk(queue)
+    server = Server(desk)
+    answer = ask(server, "/picture/0")
+    assert (answer.status, answer.headers["Content-Type"]) == (404, "text/plain; charset=utf-8")
+    assert b"svg" not in answer.body
+    assert ask(server, "/picture/1").status == 200
+    server.stop()
+    desk.close()
 
 
 def test_finish_ends_it(server: Server) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from gdw.data.rows import Rows
 from gdw.data.verification import Answer, Candidate, Journal, Queue
 from gdw.data.verification.queue_file import MOST_LIKELY
-from gdw.data.verification.verification import Outcome, Verification, combined
+from gdw.data.verification.verification import Verification, combined
 from gdw.errors import GDWError, OutputError, counted, shown
 from gdw.verify.examples import Examples
 from gdw.verify.progress import Progress, positions_of
@@ -55,11 +55,11 @@ class Desk:
         self._lock = threading.RLock()
         self._data = Path(queue.place)
         self._signature = _signature(self._data)
-        outcomes: list[Outcome] = self.verification().outcomes
+        conflicts = self.verification().conflicts if settings.conflicts else []
+        self._others = {found.candidate.index: found.answers for found in conflicts}
+        self.candidates: Sequence[Candidate] = queue.candidates
         if settings.conflicts:
-            outcomes = [found for found in outcomes if found.state == "conflict"]
-        self._others = {found.candidate.index: found.answers for found in outcomes}
-        self.candidates: Sequence[Candidate] = [found.candidate for found in outcomes]
+            self.candidates = [found.candidate for found in conflicts]
         self._code = {name: code for code, name in enumerate(queue.label_names)}
         self._examples = Examples(rows, queue, self.candidates)
         self.progress = self._progress()

@@ -27,6 +27,7 @@ class Progress:
         self._clock = clock
         self._state = bytearray(count)
         self._answers: dict[int, Answer] = {}
+        self._kinds: Counter[str] = Counter()
         self._revisions: Counter[int] = Counter()
         self._history: list[tuple[str, int]] = []
         self._shown: dict[str, tuple[int, float]] = {}
@@ -35,11 +36,14 @@ class Progress:
     def note(self, n: int, answer: Answer, *, window: str = "") -> None:
         """Take an answer to row `n` into account."""
         self._revisions[n] += 1
+        before = self._answers.pop(n, None)
+        if before is not None:
+            self._kinds[before.answer] -= 1
         if answer.answer == "undone":
-            self._answers.pop(n, None)
             self._state[n] = _OPEN
             return
         self._answers[n] = answer
+        self._kinds[answer.answer] += 1
         self._state[n] = _ANSWERED
         self._history.append((window, n))
         if answer.seconds is not None:
@@ -95,8 +99,7 @@ class Progress:
     @property
     def counts(self) -> dict[str, int]:
         """The number of rows with each kind of answer, and of those without, "open"."""
-        counts = Counter(answer.answer for answer in self._answers.values())
-        kinds = {kind: counts[kind] for kind in ("label", "several", "cannot_tell", "skip")}
+        kinds = {kind: self._kinds[kind] for kind in ("label", "several", "cannot_tell", "skip")}
         return {**kinds, "open": len(self._state) - len(self._answers)}
 
     @property

@@ -174,6 +174,8 @@ def _what_instead(path: Path) -> str:
 
 
 def _queue(path: Path, header: Mapping[str, Any], lines: Iterable[str]) -> Queue:
+    # One object for each name: a hundred thousand rows with nine names each would take much memory.
+    names = {name: name for name in map(str, header["label_names"])}
     return Queue(
         path=path,
         data=str(header["data"]),
@@ -182,7 +184,7 @@ def _queue(path: Path, header: Mapping[str, Any], lines: Iterable[str]) -> Queue
         label_names=tuple(map(str, header["label_names"])),
         columns=tuple(map(str, header["columns"])),
         rows_in_data=int(header["rows_in_data"]),
-        candidates=tuple(_candidate(path, k, line) for k, line in enumerate(lines, 2)),
+        candidates=tuple(_candidate(path, k, line, names) for k, line in enumerate(lines, 2)),
         read_options=ReadOptions(**header.get("read_options", {})),
         strategy=str(header.get("strategy", "")),
         seed=header.get("seed"),
@@ -191,14 +193,15 @@ def _queue(path: Path, header: Mapping[str, Any], lines: Iterable[str]) -> Queue
     )
 
 
-def _candidate(path: Path, number: int, line: str) -> Candidate:
+def _candidate(path: Path, number: int, line: str, names: Mapping[str, str]) -> Candidate:
     try:
         row = json.loads(line)
+        likely = row.get("likely", ())[:MOST_LIKELY]
         return Candidate(
             index=int(row["index"]),
             where=str(row["where"]),
             given_label=str(row["given_label"]),
-            likely=tuple((str(name), p) for name, p in row.get("likely", ())[:MOST_LIKELY]),
+            likely=tuple((names.get(name, str(name)), p) for name, p in likely),
             selection_probability=row.get("selection_probability"),
             reason=str(row.get("reason", "")),
             digest=str(row.get("digest", "")),

@@ -172,6 +172,8 @@ def combined(queue: Queue, answers: Sequence[Answer], *, torn: bool = False) -> 
 
 
 def _outcome(row: Candidate, answers: Sequence[Answer]) -> Outcome:
+    if not answers:
+        return Outcome(row, "open")
     kept = tuple(answers)
     settled = [answer for answer in answers if answer.resolves]
     answers = settled[-1:] or answers

@@ -217,8 +217,11 @@ function setZoom(on) {
   const view = byId("view"), image = view.querySelector("img"), width = image?.clientWidth ?? 0;
   view.classList.toggle("zoomed", on);
   byId("zoom").setAttribute("aria-pressed", on);
-  if (on) view.setAttribute("tabindex", "0");
-  else view.removeAttribute("tabindex");
+  // What is scrolled must be in reach of the keyboard, with a name for screen readers.
+  for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "The row, enlarged"]]) {
+    if (on) view.setAttribute(name, value);
+    else view.removeAttribute(name);
+  }
   if (on && image) {
     view.style.setProperty("--wide", `${Math.max(width * 2, Math.min(image.naturalWidth, 4096))}px`);
     image.dataset.large = "yes";
@@ -244,7 +247,7 @@ function classButton([key, code]) {
   const [kind, codes] = item.answer ?? [null, []];
   const chosen = (kind === "label" || kind === "several") && codes.includes(code), name = names[code];
   const button = element("button", { type: "button", "aria-keyshortcuts": key, "data-code": code, "aria-pressed": chosen },
-    key && element("kbd", { text: key }), bdi(name));
+    key && element("kbd", { text: key }), element("bdi", { text: name, title: name.length > 80 && name }));
   const tag = (text, letter) => button.append(element("span", { class: "tag", text }, element("kbd", { text: letter })));
   if (name === item.given) tag("in the data", "k");
   if (name === item.suggested) tag("suggested", "a");
@@ -261,7 +264,7 @@ function showAnswers() {
   byId("search").hidden = names.length <= item.keys.length;
   const said = item.answer && described(...item.answer);
   byId("question").textContent = said ? `Your answer: ${said}` : "Which class is it?";
-  byId("given").hidden = item.given === null || names.includes(item.given) === false;
+  byId("given").hidden = item.given === null || item.keys.some(([, code]) => names[code] === item.given);
   byId("given").replaceChildren("In the data: ", bdi(item.given ?? ""));
   byId("others").hidden = item.others.length === 0;
   byId("others").replaceChildren(...item.others.map(([who, kind, labels]) => element("li", {}, bdi(who || "somebody"), ": ",
@@ -344,11 +347,19 @@ function toggleBeside() {
   if (open) parts[0]?.scrollIntoView({ block: "nearest" });
 }
 
+// The key that is meant. French keyboards have other signs on the keys of digits, Russian ones other letters.
+function meant(event) {
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (key in ACTIONS || item?.keys.some(([own]) => own === key)) return key;
+  const [, digit, letter] = /^(?:Digit|Numpad)(\d)$|^Key([A-Z])$/.exec(event.code) ?? [];
+  return digit ?? (letter && key > "\x7f" ? letter.toLowerCase() : key);
+}
+
 function press(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || document.querySelector("dialog[open]")) return;
   if (ended || event.target.closest("input") || (zoomed && event.target === byId("view") && event.key.startsWith("Arrow"))) return;
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-  if (event.key.length === 1 && !byId("keys").checked) return;
+  const key = meant(event);
+  if (key.length === 1 && !byId("keys").checked) return;
   if (!item) {
     if (key === "u" && !event.repeat) undo();
     return;

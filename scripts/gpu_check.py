@@ -24,7 +24,7 @@ from gdw.data.examples import Examples
 from gdw.models import build_model
 from gdw.train import Callback, TrainConfig
 
-BATCH, WARMUP = 100, 40
+BATCH, WARMUP = 100, 30
 PIXELS = (3, 32, 32)
 
 

@@ -49,16 +49,22 @@ def checksums(sets: Mapping[str, Any]) -> dict[str, str]:
     Args:
         sets: data sets by name; None for one that is not used.
     """
-    found = {}
+    found: dict[str, str] = {}
     for name, dataset in sets.items():
-        if dataset is None:
-            continue
-        known = dataset.targets if isinstance(dataset, Examples) else dataset.known_targets
-        if known is not None:
-            found[f"{name} labels"] = digest(_of_one_type(known))
-        inputs = tree_leaves(dataset.inputs) if isinstance(dataset, Examples) else []
-        if inputs and all(isinstance(leaf, Tensor) and leaf.dim() for leaf in inputs):
-            found[f"{name} inputs"] = digest(*(part for leaf in inputs for part in _sampled(leaf)))
+        if dataset is not None:
+            labels = dataset.targets if isinstance(dataset, Examples) else dataset.known_targets
+            inputs = tree_leaves(dataset.inputs) if isinstance(dataset, Examples) else []
+            found |= _checksums_of(name, labels, inputs)
+    return found
+
+
+def _checksums_of(name: str, labels: Tensor | None, inputs: Sequence[Any]) -> dict[str, str]:
+    """The checksums of one data set: of its labels if they are known, of its inputs if all are tensors."""
+    found = {}
+    if labels is not None:
+        found[f"{name} labels"] = digest(_of_one_type(labels))
+    if inputs and all(isinstance(leaf, Tensor) and leaf.dim() for leaf in inputs):
+        found[f"{name} inputs"] = digest(*(part for leaf in inputs for part in _sampled(leaf)))
     return found
 
 

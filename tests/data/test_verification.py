@@ -227,19 +227,19 @@ def test_verified_rows_are_the_clean_set_and_are_not_trained_on(
 def test_data_that_changed_are_refused(
     source: Source, queue: Queue, tmp_path: Path, old: str, new: str, message: str
 ) -> None:
-    answered(queue, answer(queue, 0, "a"))
+    answered(queue, answer(queue, 0, "a"), answer(queue, 4, "a"))
     path = tmp_path / "d.csv"
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(DataError, match=f"{message}. Restore them, or make v.jsonl again"):
         verified_rows(load(path, label="label"), queue.path)
 
 
-def test_labels_that_change_in_the_data_do_not_matter(
+def test_labels_that_change_and_rows_that_are_added_do_not_matter(
     source: Source, queue: Queue, tmp_path: Path
 ) -> None:
     answered(queue, answer(queue, 0, "a"))
     path = tmp_path / "d.csv"
-    path.write_text(path.read_text().replace("7,b,", "7,a,"))
+    path.write_text(path.read_text().replace("7,b,", "7,a,") + "12,a,a row more\n")
     now = load(path, label="label", features=["size"])
     assert verified_rows(now, queue.path).row_numbers.tolist() == [7]
 

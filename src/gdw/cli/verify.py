@@ -224,6 +224,7 @@ def _has_screen() -> bool:
 
 
 def _conclude(desk: Desk, place: Path, answers: Path | None, *, issues: bool) -> None:
+    from gdw.data.verification import answers_of
     from gdw.verify.closing import closing, training_command
 
     more = [
@@ -233,9 +234,12 @@ def _conclude(desk: Desk, place: Path, answers: Path | None, *, issues: bool) ->
     for line in closing(desk, again=shlex.join(["gdw", "verify", str(place), *more])):
         say(line)
     verification = desk.verification()
-    if not len(verification.index) or answers is not None:
+    if not len(verification.index):
         return
-    if issues:
+    if answers is not None:
+        words = ["gdw", "verify", str(answers), "--merge", str(answers_of(desk.queue.path))]
+        say(f"to train with them, join them with those of others: {shlex.join(words)}")
+    elif issues:
         words = ["gdw", "audit", str(place), "--apply", "RELABEL", "--output", "FILE"]
         say(f"next, a copy of the data with your decisions: {shlex.join(words)}")
     else:

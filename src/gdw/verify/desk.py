@@ -15,7 +15,7 @@ from gdw.data.rows import Rows
 from gdw.data.verification import Answer, Candidate, Journal, Queue
 from gdw.data.verification.queue_file import MOST_LIKELY
 from gdw.data.verification.verification import Verification, combined
-from gdw.errors import GDWError, OutputError, counted, shown
+from gdw.errors import GDWError, OutputError, shown
 from gdw.verify.examples import Examples
 from gdw.verify.progress import Progress, positions_of
 from gdw.verify.requests import RefusedError, number_of, reply_of, window_of
@@ -176,11 +176,10 @@ class Desk:
 
     def _require_data(self) -> None:
         if _signature(self._data) != self._signature:
-            answers = counted(self.answered_now, "answer")
             raise RefusedError(
                 409,
-                f"{shown(self._data.name)} changed since gdw verify was started: this is not saved, the "
-                f"{answers} before are. Stop gdw verify with Ctrl-C and start it again: it checks the rows",
+                f"{shown(self._data.name)} changed since gdw verify was started: this is not saved, all "
+                "answers before it are. Stop gdw verify with Ctrl-C and start it again: it checks the rows",
                 stop=True,
             )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from gdw.data.rows import Rows, open_rows
 from gdw.data.verification import Journal, Queue, Verification, answers_of, read_queue
 from gdw.data.verification.verified_rows import require_same
-from gdw.errors import ConfigError, DataError, shown
+from gdw.errors import ConfigError, DataError, RunError, shown
 from gdw.verify.desk import Desk, Settings
 
 _CHECKED, _CHECKED_IMAGES = 2_000, 20
@@ -39,7 +39,10 @@ def open_desk(
     opened = queue if isinstance(queue, Queue) else _queue(Path(queue))
     opened = _at(opened, data)
     rows = open_data(opened)
-    journal = Journal(answers or answers_of(opened.path))
+    try:
+        journal = Journal(answers or answers_of(opened.path))
+    except RunError as error:
+        raise RunError(f"{error} (--answers FILE)") from None
     try:
         desk = Desk(opened, rows, journal, settings)
         if not desk.candidates:

@@ -86,8 +86,11 @@ def _notes(verification: Verification) -> tuple[str, ...]:
 
 
 def require_same(rows: Rows, queue: Queue, candidates: list[Candidate], *, of: str) -> None:
-    """Raise `DataError` if one of `candidates` is not in `rows` as it was when it was chosen."""
-    if len(rows) != queue.rows_in_data:
+    """Raise `DataError` if one of `candidates` is not in `rows` as it was when it was chosen.
+
+    Rows that were added at the end of the data do not matter.
+    """
+    if len(rows) <= max((row.index for row in candidates), default=-1):
         raise changed(
             queue, f"{of} has {counted(len(rows), 'row')} now, it had {queue.rows_in_data:,}"
         )

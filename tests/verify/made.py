@@ -23,16 +23,17 @@ def table_queue(
     rows: int = 12,
     classes: Sequence[str] = CLASSES,
     header: Sequence[str] = ("size", "label", "note"),
+    label: str = "label",
 ) -> Queue:
     """A table whose row i has the class i modulo the number of classes; to verify are rows 0, 1, 2, ..."""
     lines = [(i, classes[i % len(classes)], f"note {i}") for i in range(rows)]
     with (folder / "d.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *lines])
-    source = load(folder / "d.csv", label="label", features=[header[0]], label_as_classes=True)
+        csv.writer(file).writerows([[header[0], label, *header[2:]], *lines])
+    source = load(folder / "d.csv", label=label, features=[header[0]], label_as_classes=True)
     every = np.arange(rows)
     likely = [[(classes[-1], 0.5), (classes[0], 0.25)]] * rows
     return write_queue(
-        folder / "v.jsonl", source, every, label="label", data=folder / "d.csv", likely=likely
+        folder / "v.jsonl", source, every, label=label, data=folder / "d.csv", likely=likely
     )
 
 

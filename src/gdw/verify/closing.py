@@ -38,12 +38,32 @@ def results(verification: Verification) -> Iterator[str]:
     if pairs:
         other = sum(label != given for label, given in pairs)
         yield f"of {counted(len(pairs), 'verified row')}, {other:,} had another label in the data"
+    yield from _sway(verification)
     for pair in verification.agreements():
         kappa = "not defined, one class alone" if pair.kappa is None else f"{pair.kappa:.2f}"
         yield (
             f"{pair.one or 'somebody'} and {pair.other or 'somebody'} agree on {pair.agree:,} of "
             f"{counted(pair.rows, 'row')} that both labelled (Cohen's kappa {kappa})"
         )
+
+
+def _sway(verification: Verification) -> Iterator[str]:
+    """How often the answers agree with the data, where the label of the data was hidden and where not."""
+    given = {row.index: row.given_label for row in verification.queue.candidates}
+    shares = []
+    for blind in (True, False):
+        same = [
+            answer.label == given[answer.index]
+            for answer in verification.answers
+            if answer.label is not None and answer.blind == blind and not answer.resolves
+        ]
+        if not same:
+            return
+        shares.append(f"{sum(same) / len(same):.0%} of {len(same):,}")
+    yield (
+        f"answers that agree with the data: {shares[0]} where its label was hidden, {shares[1]} where it was "
+        "shown"
+    )
 
 
 def training_command(verification: Verification) -> str:

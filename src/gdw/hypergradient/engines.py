@@ -95,7 +95,7 @@ def directional(
     theta = MovableParameters(trainable, problem.copies[0])
     parameters = list(theta.parameters.values())
     # A backward pass too may run layers again (activation checkpointing) and so move statistics.
-    with training_pass.buffers_after.preserved():
+    with training_pass.repeatable.buffers_after.preserved():
         if weights is None:
             meta_loss, gradient = _meta_gradient(problem, parameters, meta_batch)
         else:
@@ -123,12 +123,13 @@ def _meta_gradient(
 @contextmanager
 def replaying(training_pass: TrainingPass) -> Iterator[None]:
     """Inside, a forward pass repeats the training pass: random numbers, buffers and kernels."""
+    before = training_pass.repeatable
     with (
-        training_pass.random_state.replayed() if training_pass.is_random else nullcontext(),
-        training_pass.buffers_after.preserved(),
+        before.random_state.replayed() if before.is_random else nullcontext(),
+        before.buffers_after.preserved(),
         without_inference_path(),
     ):
-        training_pass.buffers.restore()
+        before.buffers.restore()
         yield
 
 
@@ -152,14 +153,15 @@ def repeated(
     Raises:
         ModelError: it draws other numbers each time.
     """
-    devices, start = problem.devices(), training_pass.random_state.generators()
-    checked = training_pass.drawn is not None and (same_kernels or devices[0].type == "cpu")
+    devices, before = problem.devices(), training_pass.repeatable
+    start, drawn = before.random_state.generators(), before.drawn
+    checked = drawn is not None and (same_kernels or devices[0].type == "cpu")
     for _ in range(_ATTEMPTS):
         with replaying(training_pass):
             result = call()
             after = generator_states(devices) if checked else start
         # A pass that draws nothing was not disturbed, though some layers draw when they are first called.
-        if training_pass.drawn is None or equal(after, start) or equal(after, training_pass.drawn):
+        if drawn is None or equal(after, start) or equal(after, drawn):
             return result
         if not _is_random(problem, training_pass):
             return result

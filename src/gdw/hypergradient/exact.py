@@ -30,7 +30,7 @@ def reference(
     Slow, and needs much memory; but it is plain autograd, so the other engines are tested against it. The
     training pass is repeated, because fused attention kernels have no second derivative.
     """
-    with training_pass.buffers_after.preserved():
+    with training_pass.repeatable.buffers_after.preserved():
         return _double_backward(problem, training_pass, weights, meta_batch)
 
 

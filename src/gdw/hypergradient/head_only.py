@@ -182,7 +182,7 @@ def _meta_pass(problem: Problem, training_pass: TrainingPass, inputs: Any) -> Ca
     """Record what the head receives for the meta inputs, in one forward pass without gradient."""
     with (
         torch.no_grad(),
-        training_pass.buffers_after.preserved(),
+        training_pass.repeatable.buffers_after.preserved(),
         without_inference_path(),
         _head(problem).capturing(problem.devices()) as seen,
     ):

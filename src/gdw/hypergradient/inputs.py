@@ -245,6 +245,7 @@ class MemoryFormat:
     inputs unchanged.
 
     Attributes:
+        proven: whether a pass has succeeded, so that errors of later ones have other causes.
         channels_last: None (the default) leaves the choice to the first pass. False: never. True: always,
             on any device, in any precision and for any model.
     """
@@ -252,7 +253,7 @@ class MemoryFormat:
     def __init__(self) -> None:
         self.channels_last: bool | None = None
         self._suits_model: bool | None = None
-        self._changed = self._proven = False
+        self._changed = self.proven = False
 
     def apply(self, model: nn.Module, inputs: Any) -> Any:
         """Return `inputs` with images `(N, C, H, W)` in the format that suits `model`."""
@@ -261,13 +262,9 @@ class MemoryFormat:
         on = self._suits_model if self.channels_last is None else self.channels_last
         return map_tensors(inputs, self._converted) if on else inputs
 
-    def confirm(self) -> None:
-        """A pass succeeded, so errors of later passes have other causes."""
-        self._proven = True
-
     def give_up(self) -> bool:
         """A pass raised. Return whether to try it again with unchanged inputs, from now on."""
-        if self._proven or self.channels_last is not None or not self._changed:
+        if self.proven or self.channels_last is not None or not self._changed:
             return False
         self._suits_model = False
         return True

@@ -74,15 +74,19 @@ Rate: TypeAlias = "float | Tensor"
 
 @dataclass
 class Fixed:
-    """What a step reads from and writes to memory that stays where it is, while it is captured.
+    """What is fixed while a step is taken, and the memory that a captured one reads from and writes to.
 
     Attributes:
         rates: the learning rate of each parameter group, scalars on the device; None: plain numbers.
         gradients: takes the gradient of each parameter, in place of its `.grad`; None for unused ones.
+        devices: those of the model in this step.
+        repeats: whether passes follow that repeat the training pass.
     """
 
     rates: list[Tensor] | None = None
     gradients: list[tuple[nn.Parameter, Tensor | None]] | None = None
+    devices: list[torch.device] | None = None
+    repeats: bool = True
 
 
 def trained(

@@ -39,7 +39,7 @@ from gdw.hypergradient.preserve import (
     trained,
 )
 from gdw.hypergradient.random_state import RandomState
-from gdw.hypergradient.training_pass import TrainingPass
+from gdw.hypergradient.training_pass import Before, TrainingPass
 
 # A finite difference up to this size, relative to the parameters, is small beside an optimizer's step.
 _FINE = 1e-5
@@ -156,30 +156,14 @@ class Problem:
     def training_pass(self, batch: Batch) -> TrainingPass:
         """Run the one forward pass that moves BatchNorm's statistics, as in plain training.
 
-        Args:
-            batch: `(inputs, targets)`.
-
-        Returns:
-            Logits, losses and the class-level gradient `D1`, with what a repetition of the pass needs.
-
         Raises:
             ModelError: the model changes its inputs in place.
             DataError: the targets do not fit the logits.
         """
         inputs, targets = as_pair(batch, "the training batch")
-        _, before, after = self.copies
-        state, buffers = RandomState.capture(self.devices()), Buffers(self.model, before)
+        self.fixed.devices = None
         versions = tensor_versions(inputs)
-        try:
-            logits, captured = self._watched_pass(inputs)
-        except RuntimeError:
-            if not self.memory_format.give_up():
-                raise
-            state.restore()
-            buffers.restore()
-            logits, captured = self._watched_pass(inputs)
-        drawn, is_random = state.changed(), not state.is_current()
-        self.memory_format.confirm()
+        logits, captured, before = self._first_pass(inputs)
         if tensor_versions(inputs) != versions:
             raise ModelError(
                 "the model changes its inputs in place, but they are needed again in the same step: "
@@ -199,13 +183,28 @@ class Problem:
             class_gradient=gradient,
             mean_loss=losses.sum() / local_count,
             count=self.collective.sum_scalar(local_count),
-            random_state=state,
-            is_random=is_random,
-            drawn=drawn,
-            buffers=buffers,
-            buffers_after=Buffers(self.model, after),
+            before=before,
             captured=captured,
         )
+
+    def _first_pass(self, inputs: Any) -> tuple[Tensor, Captured | None, Before | None]:
+        """The logits, what the head received if there is one, and what a repetition needs."""
+        if not self.fixed.repeats and self.memory_format.proven:
+            return *self._watched_pass(inputs), None
+        _, copies, copies_after = self.copies
+        state, buffers = RandomState.capture(self.devices()), Buffers(self.model, copies)
+        try:
+            logits, captured = self._watched_pass(inputs)
+        except RuntimeError:
+            if not self.memory_format.give_up():
+                raise
+            state.restore()
+            buffers.restore()
+            logits, captured = self._watched_pass(inputs)
+        self.memory_format.proven = True
+        drawn, after = state.changed(), Buffers(self.model, copies_after)
+        is_random = drawn is not None or state.others_changed()
+        return logits, captured, Before(state, is_random, drawn, buffers, after)
 
     def _watched_pass(self, inputs: Any) -> tuple[Tensor, Captured | None]:
         """The logits, and what the head received if there is one."""
@@ -293,5 +292,7 @@ class Problem:
         return gradient.to(training_pass.logits.dtype)
 
     def devices(self) -> list[torch.device]:
-        """The devices of the model's parameters."""
-        return list({p.device for p in self.model.parameters()})
+        """The devices of the model's parameters, as they were at the start of the step."""
+        if self.fixed.devices is None:
+            self.fixed.devices = list({p.device for p in self.model.parameters()})
+        return self.fixed.devices

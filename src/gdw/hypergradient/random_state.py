@@ -71,11 +71,15 @@ class RandomState:
 
     def is_current(self) -> bool:
         """Whether no generator has drawn a number since."""
-        if self.changed() is not None or random.getstate() != self.python:
-            return False
+        return self.changed() is None and not self.others_changed()
+
+    def others_changed(self) -> bool:
+        """Whether Python's generator or that of NumPy has drawn a number since."""
+        if random.getstate() != self.python:
+            return True
         numpy = sys.modules.get("numpy")
         state = numpy.random.get_state() if numpy else None
-        return pickle.dumps(state) == pickle.dumps(self.numpy)
+        return pickle.dumps(state) != pickle.dumps(self.numpy)
 
     def generators(self) -> list[Tensor]:
         """This state of PyTorch's generators, as of `generator_states`."""

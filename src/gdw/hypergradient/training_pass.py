@@ -13,6 +13,25 @@ from gdw.hypergradient.random_state import RandomState
 
 
 @dataclass(frozen=True)
+class Before:
+    """What must be as it was, so that a later pass repeats a training pass.
+
+    Attributes:
+        random_state: the state of the random generators at the start of the pass.
+        is_random: whether the pass drew random numbers.
+        drawn: the states of PyTorch's generators at its end; None if it drew none of their numbers.
+        buffers: the buffers of the model at the start of the pass.
+        buffers_after: the buffers at its end: the passes that follow must leave them so.
+    """
+
+    random_state: RandomState
+    is_random: bool
+    drawn: list[Tensor] | None
+    buffers: Buffers
+    buffers_after: Buffers
+
+
+@dataclass(frozen=True)
 class TrainingPass:
     """The result of the forward pass of a training batch.
 
@@ -23,11 +42,7 @@ class TrainingPass:
         class_gradient: `D1`, `(N, C, ...)`, detached, float32 or wider.
         mean_loss: mean over the labelled examples of this process, a scalar.
         count: the number of labelled examples in the global batch, a scalar tensor.
-        random_state: the state of the random generators at the start of the pass.
-        is_random: whether the pass drew random numbers.
-        drawn: the states of PyTorch's generators at its end; None if it drew none of their numbers.
-        buffers: the buffers of the model at the start of the pass.
-        buffers_after: the buffers at its end: the passes that follow must leave them so.
+        before: what a repetition of the pass needs; None if no pass is to follow.
         captured: what the head received; None without a head.
     """
 
@@ -37,12 +52,14 @@ class TrainingPass:
     class_gradient: Tensor
     mean_loss: Tensor
     count: Tensor
-    random_state: RandomState
-    is_random: bool
-    drawn: list[Tensor] | None
-    buffers: Buffers
-    buffers_after: Buffers
+    before: Before | None = None
     captured: Captured | None = None
+
+    @property
+    def repeatable(self) -> Before:
+        """What a repetition of the pass needs."""
+        assert self.before is not None, "the problem was built with `repeats`"
+        return self.before
 
     def without_graph(self) -> TrainingPass:
         """The same pass with detached logits. The graph is freed when the last reference is gone."""

@@ -45,6 +45,8 @@ class Reweighter(ShortRepr, ABC):
     joins_clean: ClassVar[bool] = False
     """Whether training batches are drawn from the training set with the clean examples appended to it."""
 
+    repeats: ClassVar[bool] = True
+    """Whether a step runs the model again, in the state in which the training pass found it."""
     captures: ClassVar[bool] = False
     """Whether `gdw.reweight.captured` suits a step of this very class, not of a subclass."""
 
@@ -70,10 +72,10 @@ class Reweighter(ShortRepr, ABC):
             label_smoothing=self.options.label_smoothing,
             ignore_index=self.options.ignore_index,
         )
-        self._problem = Problem.of(
-            model, optimizer, resolved, self.options.forward, **self._problem_options()
-        )
+        parts = self._problem_options()
+        self._problem = Problem.of(model, optimizer, resolved, self.options.forward, **parts)
         self._problem.scale.watch(optimizer)
+        self._problem.fixed.repeats = self.repeats
         self._steps = 0
         self._sample_weight: Tensor | None = None
         self._batches: Any = None
@@ -194,7 +196,7 @@ class Reweighter(ShortRepr, ABC):
         """
         self._problem.scale.use(scaler)
         self._batches = batch, meta_batch = as_pairs(
-            batch, meta_batch, self._problem.loss.ignore_index, self._problem.devices()[0]
+            batch, meta_batch, self._problem.loss.ignore_index, next(self.model.parameters()).device
         )
         if indices is not None and self.names_rows:
             known: Tensor | None = as_indices(indices, batch, self._total)

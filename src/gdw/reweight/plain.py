@@ -29,6 +29,7 @@ class Plain(Reweighter):
     """
 
     needs_meta = needs_clean = False
+    repeats = False
     captures = True
 
     def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:

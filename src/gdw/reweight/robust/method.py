@@ -91,6 +91,7 @@ class Robust(Reweighter):
     """
 
     Options: ClassVar[type[MethodOptions]] = RobustOptions
+    repeats = False
     captures = True
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, **options: Any) -> None:

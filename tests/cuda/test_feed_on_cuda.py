@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -22,7 +23,11 @@ from gdw.train.device_streams import DeviceStreams
 from gdw.train.feed import BatchStreams, DataSets, as_dataset
 from tests.train.small import At, assert_same, config, ctrl_c, fit, network
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU"),
+    # What PyTorch says about itself.
+    pytest.mark.filterwarnings("ignore:.*(no current CUDA context|AccumulateGrad node's stream)"),
+]
 
 CUDA = "cuda:0"
 
@@ -30,7 +35,9 @@ CUDA = "cuda:0"
 @contextmanager
 def waits_refused() -> Iterator[None]:
     """Inside, an operation that makes the host wait for the GPU is an error."""
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch says that the check is a prototype
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from gdw.hypergradient.precision import Autocast, relative_step
 from gdw.hypergradient.preserve import MovableParameters, Rate, without_inference_path
 from gdw.hypergradient.problem import Problem
 from gdw.hypergradient.random_state import equal, generator_states
+from gdw.hypergradient.tf32 import exact_float32, may_use_tf32
 from gdw.hypergradient.training_pass import TrainingPass
 
 
@@ -190,12 +191,12 @@ def _difference_quotient(
     """`J d ≈ (z(θ + εd) − z(θ)) / ε`: one more forward pass.
 
     The error falls like the square root of the step (because of ReLU kinks) until rounding dominates, so
-    ε is chosen from the norms and the coarsest precision in use. Under autocast no step suits every model,
-    so both logits are computed without autocast, the unmoved ones in one more pass; a model that enters
-    autocast by itself gets a coarse step.
+    ε is chosen from the norms and the coarsest precision in use. Under autocast and with TF32 no step suits
+    every model, so both logits are computed without them, the unmoved ones in one more pass; a model that
+    enters autocast by itself gets a coarse step.
     """
     parameters, keeps_graph = list(theta.parameters.values()), problem.keeps_graph(training_pass)
-    base = _without_autocast(problem, training_pass)
+    base = _precise(problem, training_pass)
     autocast = Autocast() if problem.autocast.avoidable else problem.autocast
     # Scalars on the device: a number for Python would be waited for.
     direction, size = theta.norms(directions)
@@ -210,20 +211,20 @@ def _difference_quotient(
     return difference.mul_(direction / length), logits
 
 
-def _without_autocast(problem: Problem, training_pass: TrainingPass) -> Tensor:
+def _precise(problem: Problem, training_pass: TrainingPass) -> Tensor:
     """The training logits, detached; in the precision of the parameters where autocast can be avoided."""
-    autocast = problem.autocast
+    autocast, detached = problem.autocast, training_pass.logits.detach()
     with torch.no_grad():
         if autocast.avoidable:
             autocast.try_without(problem.model, lambda: _logits(problem, training_pass))
-        if autocast.avoidable:
+        if autocast.avoidable or may_use_tf32(detached):
             return _logits(problem, training_pass)
-    return training_pass.logits.detach()
+    return detached
 
 
 def _logits(problem: Problem, training_pass: TrainingPass) -> Tensor:
-    """Repeat the training pass, without autocast where that is possible."""
+    """Repeat the training pass, without autocast where that is possible, and without TF32."""
     autocast, device = problem.autocast, problem.devices()[0]
     plain = autocast.switched_off(problem.model, device) if autocast.avoidable else nullcontext()
-    with plain:
+    with plain, exact_float32() if device.type == "cuda" else nullcontext():
         return repeated(problem, training_pass, lambda: problem.logits(training_pass.inputs))

@@ -27,10 +27,9 @@ SIXTEEN_BITS = (torch.float16, torch.bfloat16)
 _STEPS = (
     (2.0**-40, 1e-10),  # float64
     (2.0**-15, 1e-6),  # float32
-    (2.0**-9, 1e-3),  # float16, and float32 through TF32 units
+    (2.0**-9, 1e-3),  # float16
     (1.0, 3e-3),  # bfloat16
 )
-_TF32 = 2.0**-10
 
 
 class Autocast:
@@ -282,11 +281,4 @@ def relative_step(parameters: Sequence[Tensor], logits: Tensor, autocast: Autoca
     """The step of a finite difference relative to the norm of the parameters, for the coarsest dtype used."""
     dtypes = {t.dtype for t in (*parameters, logits)} | autocast.dtypes
     spacing = max(torch.finfo(dtype).eps for dtype in dtypes)
-    if logits.device.type == "cuda" and _uses_tf32():
-        spacing = max(spacing, _TF32)
     return next(step for bound, step in _STEPS if spacing <= bound)
-
-
-def _uses_tf32() -> bool:
-    """Whether float32 convolutions or matrix products may use TF32 (the default on recent NVIDIA devices)."""
-    return torch.backends.cudnn.allow_tf32 or torch.get_float32_matmul_precision() != "highest"

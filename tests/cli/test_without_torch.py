@@ -36,6 +36,12 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "no weights": ((*TRAIN, "--weights", "w.pt"), "no weights file at w.pt"),
     "no label column": (("train", "data.csv", "--label", "lable", "--output", "run"), "no column 'lable'"),
     "no trusted column": ((*TRAIN, "--trusted", "okk"), "Did you mean 'ok'?"),
+    "help of suggest": (("suggest", "--help"), ""),
+    "suggest without data": (("suggest", "--output", "v.jsonl"), "name the data: gdw suggest DATA"),
+    "suggest from no data": (("suggest", "dta.csv", "--output", "v.jsonl"), "Did you mean 'data.csv'?"),
+    "unknown strategy": (
+        ("suggest", "data.csv", "--output", "v.jsonl", "--strategy", "mixd"), "Did you mean 'mixed'?"
+    ),
     "help of verify": (("verify", "--help"), ""),
     "no verification file": (("verify", "data.csv"), "data.csv is not a verification file"),
     "no meta file": ((*TRAIN, "--meta", "clean.csv"), "no file or folder 'clean.csv'"),

@@ -23,6 +23,7 @@ from gdw.errors import ConfigError, GDWError, nearest, one_line, printable
 # Each command is the function of this name in the module of this name, in the order of need.
 COMMANDS = (
     "demo",
+    "suggest",
     "verify",
     "train",
     "audit",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from gdw.runs.prepared_data import PreparedData
     from gdw.runs.training import Training
 
+# With the 200 rows that gdw suggest chooses by default, each of so many classes gets ten.
+_ENOUGH = 20
+_NOT_OF_SUGGEST = {
+    "path", "meta", "meta_label", "meta_size", "trusted", "test", "test_label", "add_clean", "noise",
+    "imbalance",
+}  # fmt: skip
 _EXAMPLES = {"image": ("image", "images"), "text": ("text", "texts")}
 
 
@@ -85,8 +92,23 @@ def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
         return []
     from gdw.train.chosen_clean import FOLDS, LIMITS
 
+    classes = len(prepared.schema.label_names)
     return [
         f"no verified examples: some whose labels look right stand in; {FOLDS} more trainings find them. "
         f"{LIMITS}",
-        advice,
+        f"to verify some: {suggest_command(training.config.data, classes)}; then gdw verify verify.jsonl",
+        "with 10 or more of each class verified, train again: the same command with --meta verify.jsonl",
     ]
+
+
+def suggest_command(data: DataConfig, classes: int) -> str:
+    """The command that suggests rows of the same data, ten or more of each class."""
+    words = ["gdw", "suggest", data.path]
+    for name in sorted(data.model_fields_set - _NOT_OF_SUGGEST):
+        value, flag = getattr(data, name), name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        elif value is not None and value != []:
+            words += [f"--{flag}", ",".join(value) if isinstance(value, list) else str(value)]
+    size = [] if classes <= _ENOUGH else ["-n", str(10 * classes)]
+    return shlex.join([*words, *size, "--output", "verify.jsonl"])

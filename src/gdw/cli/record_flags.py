@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
@@ -27,6 +27,8 @@ def add_record_flags(
     names: Mapping[str, str] | None = None,
     completions: Mapping[str, Iterable[str]] | None = None,
     defaults: Mapping[str, str] | None = None,
+    only: Collection[str] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a command so that it takes one keyword argument for each field of `records`.
 
@@ -40,8 +42,11 @@ def add_record_flags(
         names: by field, another flag than the name of the field, or the name of an argument: "DATA".
         completions: by field, what the shell completes, if the field is not a `Literal`.
         defaults: by field, what the help says of its default, if the command chooses it.
+        only: the fields that the command has; by default all.
+        texts: by field, another description than that of the record.
     """
     other_names, completed, shown = names or {}, completions or {}, defaults or {}
+    descriptions = texts or {}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
@@ -49,6 +54,8 @@ def add_record_flags(
         parameters = {parameter.name: parameter for parameter in own}
         for record in records:
             for name, field in record.model_fields.items():
+                if only is not None and name not in only:
+                    continue
                 if name in parameters:
                     raise TypeError(f"{record.__name__}.{name}: two options of this name")
                 parameters[name] = _parameter(
@@ -58,6 +65,7 @@ def add_record_flags(
                     other_names.get(name),
                     tuple(completed.get(name, ())),
                     shown.get(name, _shown_default(field)),
+                    descriptions.get(name, field.description),
                 )
         keywords = [
             parameter.replace(kind=parameter.KEYWORD_ONLY)
@@ -77,6 +85,7 @@ def _parameter(
     other_name: str | None,
     completed: Sequence[str],
     default: Any,
+    description: str | None,
 ) -> inspect.Parameter:
     """The parameter of a command for one field of a record."""
     kinds = plain_types(field.annotation)
@@ -86,9 +95,9 @@ def _parameter(
     if flag.startswith("--"):
         panel = next((m for m in field.metadata if isinstance(m, Group)), group)
         form = next((m for m in field.metadata if isinstance(m, Form)), None)
-        information = _option(flag, kind, field.description, panel, completed, form)
+        information = _option(flag, kind, description, panel, completed, form)
     else:
-        information = typer.Argument(help=field.description, metavar=flag)
+        information = typer.Argument(help=description, metavar=flag)
     return inspect.Parameter(
         field_name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -183,9 +183,14 @@ def _check_column(meta: Source, source: Source, name: str) -> None:
             )
 
 
+def trusted_rows(source: Source, column: str) -> NDArray[np.bool_]:
+    """Which rows a column says are verified, bool `(N,)`; `DataError` if it is neither true nor false."""
+    values = source.column(column)
+    return np.array([_truth(v, source.where, i, column) for i, v in enumerate(values)], dtype=bool)
+
+
 def _by_column(source: Source, trusted: str, meta_label: str | None) -> tuple[Source, Source]:
-    values = source.column(trusted)
-    mask = np.array([_truth(v, source.where, i, trusted) for i, v in enumerate(values)], dtype=bool)
+    mask = trusted_rows(source, trusted)
     if mask.all() or not mask.any():
         marked = "every row" if mask.all() else "no row"
         raise DataError(

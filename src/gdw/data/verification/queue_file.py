@@ -53,6 +53,7 @@ def write_queue(
     neighbours: Sequence[Sequence[int]] | None = None,
     strategy: str = "",
     seed: int | None = None,
+    before: Sequence[Candidate] = (),
 ) -> Queue:
     """Write a verification file, whole or not at all, and return it.
 
@@ -66,6 +67,7 @@ def write_queue(
         selection_probability, reasons: see `Candidate`, for each of them.
         neighbours: for each of them, positions in `source` of examples like it.
         strategy, seed: how they were chosen.
+        before: rows of an earlier file of the same data, which stay before these.
 
     Raises:
         OutputError: the file cannot be written.
@@ -80,7 +82,7 @@ def write_queue(
         label_names=source.label_names,
         columns=source.feature_columns,
         rows_in_data=len(source.rows),
-        candidates=candidates,
+        candidates=(*before, *candidates),
         read_options=source.rows.options,
         strategy=strategy,
         seed=seed,

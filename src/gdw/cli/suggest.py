@@ -1,0 +1,218 @@
+"""`gdw suggest`: which rows a person should verify first."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gdw.cli.app import note, say, waiting_on_terminal
+from gdw.cli.record_flags import add_record_flags, value_of_flag
+from gdw.errors import ConfigError, counted
+from gdw.runs.config import DataConfig, RunConfig
+from gdw.runs.model_config import ModelConfig
+from gdw.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from gdw.data.verification import Queue, Verification
+    from gdw.suggestion.known import Known
+    from gdw.suggestion.suggesting import Looked, Suggestion
+
+NEEDS_ARGUMENTS = True
+EXAMPLES = (
+    (
+        "200 rows to verify; gdw verify verify.jsonl then shows them",
+        "gdw suggest data.csv --label animal --output verify.jsonl",
+    ),
+    (
+        "100 rows more, for the same file",
+        "gdw suggest data.csv --label animal -n 100 --output verify.jsonl",
+    ),
+    ("by what a run has learned", "gdw suggest --run runs/animals --output verify.jsonl"),
+)
+
+SECONDS = 3
+"""How long an answer takes, about."""
+
+_CHOICE = "Which rows"
+_FIELDS = (
+    "path", "label", "label_as_classes", "merge_labels", "image", "text", "features", "drop", "limit",
+    "delimiter", "header", "quoting", "encoding", "image_size", "skip_broken", "max_words", "meta",
+    "meta_label", "trusted", "backbone",
+)  # fmt: skip
+_TEXTS = {
+    "path": "The data, in which some labels may be wrong: a folder that has one folder of images for each "
+    "class, or a file. With --run it need not be given.",
+    "meta": "Verified examples that you have: a file or folder in the same form as the data. They are "
+    "counted: classes that have few of them get more rows. If not given, none.",
+    "trusted": "The column of the data that is true in the rows whose labels you have verified. They are "
+    "counted, and not suggested. If not given, none.",
+}
+
+
+@add_record_flags(
+    (DataConfig, ModelConfig),
+    first=("output", "n", "label", "strategy", "verified", "run"),
+    panels=(_CHOICE, "Your data", "Verified examples", "Model"),
+    names={"path": "DATA"},
+    only=_FIELDS,
+    texts=_TEXTS,
+)
+def suggest(
+    ctx: typer.Context,
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="The verification file to write, .jsonl. If it exists, the rows are added to it.",
+            metavar="FILE",
+            rich_help_panel=_CHOICE,
+        ),
+    ],
+    n: Annotated[
+        int,
+        typer.Option(
+            "-n", help="Suggest this many rows.", min=1, metavar="N", rich_help_panel=_CHOICE
+        ),
+    ] = 200,
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="random: all rows are equally likely. balanced: equally many of each likely class, at "
+            "random. doubtful: the labels in most doubt. mixed: half of them balanced, half doubtful.",
+            metavar="mixed|balanced|doubtful|random",
+            autocompletion=lambda: ("mixed", "balanced", "doubtful", "random"),
+            rich_help_panel=_CHOICE,
+        ),
+    ] = "mixed",
+    verified: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A verification file of the same data; it can be repeated. Its verified rows are counted, "
+            "and not suggested again. If not given, those of --output.",
+            metavar="FILE",
+            rich_help_panel=_CHOICE,
+        ),
+    ] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="Choose by what this run has learned, of its training data. If not given, quick models are "
+            "trained.",
+            metavar="RUN",
+            rich_help_panel=_CHOICE,
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of the draw.", min=0, metavar="N", rich_help_panel=_CHOICE)
+    ] = 0,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Start the file of --output anew if it exists. Answers beside it stay.",
+            rich_help_panel=_CHOICE,
+        ),
+    ] = False,
+    **options: Any,
+) -> None:
+    """Suggest which rows of DATA to verify first: of all classes, and those whose labels are in doubt.
+
+    Writes a verification file for gdw verify. DATA are not changed.
+    """
+    from gdw.files.outputs import output_file
+    from gdw.suggestion.suggesting import earlier_file, suggestion
+    from gdw.suggestion.words import strategy_named
+
+    passed = {name: value_of_flag(name, options[name]) for name in options if _passed(ctx, name)}
+    wanted = strategy_named(strategy)
+    files = [path for path in verified or () if path.resolve() != output.resolve()]
+    reads = [*files, *(passed.get(name) for name in ("path", "meta"))]
+    earlier = None if force else earlier_file(output)
+    overwrites = force or earlier is not None
+    with output_file(output, suffixes=(".jsonl",), reads=reads, force=overwrites):
+        if run is None:
+            looked, known, config = _look(passed, files, earlier, seed)
+        else:
+            looked, known, config = _look_at_run(run, passed, files, earlier)
+        found = suggestion(looked, known, n, wanted, seed=seed)
+        queue = found.write(output, config, earlier)
+    for line in _words(found, queue, n, earlier):
+        say(line)
+
+
+def _passed(ctx: typer.Context, name: str) -> bool:
+    """Whether the user wrote the option."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _look(
+    passed: dict[str, Any], files: list[Path], earlier: Verification | None, seed: int
+) -> tuple[Looked, Known, DataConfig]:
+    """The data as quick models see them, and what is verified."""
+    from gdw.runs.network import backbone_for, require_possible_early
+    from gdw.suggestion.suggesting import known_rows, look, read_rows, verification_files
+
+    if "path" not in passed:
+        raise ConfigError(
+            "name the data: gdw suggest DATA --label COLUMN --output FILE, or a run: gdw suggest --run RUN"
+        )
+    model = {"backbone": passed.pop("backbone")} if "backbone" in passed else {}
+    config, found = verification_files(DataConfig(**passed), [*map(str, files)])
+    whole = RunConfig(config, ModelConfig(**model), TrainConfig())
+    require_possible_early(whole)
+    with waiting_on_terminal("reading the data"):
+        source, schema = read_rows(config, seed=seed)
+        known = known_rows(source, schema, config, files=found, earlier=earlier)
+        name, advice = backbone_for(whole, source, choose=True)
+    for line in (*source.notes, *known.notes, advice):
+        if line:
+            say(line)
+    chosen = whole.with_options(model={"backbone": name}).model
+    # Features have a display of their own.
+    with nullcontext() if chosen.frozen else waiting_on_terminal("comparing labels and examples"):
+        return look(source, schema, config, chosen, seed=seed), known, config
+
+
+def _look_at_run(
+    run: Path, passed: dict[str, Any], files: list[Path], earlier: Verification | None
+) -> tuple[Looked, Known, DataConfig]:
+    """The training data of a run as it sees them, and what is verified."""
+    from gdw.suggestion.from_run import look_at_run
+    from gdw.suggestion.suggesting import add_files, verification_files
+
+    others = sorted(passed.keys() - {"path"})
+    if others:
+        raise ConfigError(
+            "with --run the options of the data are those of the run: leave "
+            f"--{others[0].replace('_', '-')} out"
+        )
+    looked, known, config = look_at_run(run, data=passed.get("path"))
+    _, found = verification_files(DataConfig(path=config.path), [*map(str, files)])
+    add_files(known, looked.source, config, found, earlier)
+    for line in known.notes:
+        say(line)
+    return looked, known, config
+
+
+def _words(
+    found: Suggestion, queue: Queue, wanted: int, earlier: Verification | None
+) -> Iterator[str]:
+    from gdw.suggestion.words import classes_line, data_line, shortages
+
+    yield data_line(found)
+    yield found.looked.learning_from
+    more = "" if earlier is None else f" more, {len(queue):,} in all"
+    yield f"{counted(len(found.choice), 'row')}{more}: {queue.path} (strategy {found.strategy})"
+    yield classes_line(found)
+    for line in shortages(found, wanted):
+        note(line)
+    minutes = max(1, round(len(found.choice) * SECONDS / 60))
+    yield (
+        f"next: gdw verify {shlex.quote(str(queue.path))} (about {counted(minutes, 'minute')}, "
+        f"{SECONDS} s each)"
+    )

@@ -1,0 +1,34 @@
+"""Rows that are like the suggested ones, for comparison on the page."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.data.source import chunks
+
+COUNT = 4
+_CHUNK = 128
+_MOST = 2 * 10**10
+
+
+def neighbours(X: NDArray[np.float32], positions: NDArray[np.int64]) -> list[list[int]] | None:
+    """The four nearest other rows of each row, nearest first; None if finding them would take long.
+
+    Args:
+        X: float32 `(N, F)`.
+        positions: int64 `(R,)`, the rows.
+    """
+    count = min(COUNT, len(X) - 1)
+    if not count or len(positions) * X.size > _MOST:
+        return None
+    squares = (X * X).sum(1)
+    found: list[list[int]] = []
+    for chunk in chunks(len(positions), _CHUNK):
+        rows = positions[chunk]
+        distance = squares - 2 * (X[rows] @ X.T)
+        distance[np.arange(len(rows)), rows] = np.inf
+        nearest = np.argpartition(distance, count - 1, axis=1)[:, :count]
+        order = np.argsort(np.take_along_axis(distance, nearest, 1), axis=1, kind="stable")
+        found += np.take_along_axis(nearest, order, 1).tolist()
+    return found

@@ -1,0 +1,73 @@
+"""What the terminal says of suggested rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gdw.errors import ConfigError, counted, nearest, shortened
+from gdw.suggestion.strategies import STRATEGIES, Strategy
+
+if TYPE_CHECKING:
+    from gdw.suggestion.suggesting import Suggestion
+
+USEFUL = 10
+"""So many verified rows of each class are worth having, see docs/verified.md."""
+
+_SHOWN = 10
+
+
+def strategy_named(name: str) -> Strategy:
+    """The strategy of this name; `ConfigError` if there is none."""
+    for strategy in STRATEGIES:
+        if name == strategy:
+            return strategy
+    raise ConfigError(
+        f"unknown strategy {name!r}: expected one of {', '.join(STRATEGIES)}.{nearest(name, STRATEGIES)}"
+    )
+
+
+def data_line(found: Suggestion) -> str:
+    """The size of the data, and how much is verified."""
+    source = found.looked.source
+    verified = len(found.known.verified) + found.known.others
+    total = counted(len(source), "row")
+    classes = counted(len(source.label_names), "class", "classes")
+    counts = f"{verified:,} verified before" if verified else "none verified yet"
+    return f"{total} ({source.kind}), {classes}, {counts}"
+
+
+def classes_line(found: Suggestion) -> str:
+    """How many rows of each likely class are suggested."""
+    counts, names = found.per_class, found.looked.source.label_names
+    if len(names) <= _SHOWN:
+        each = (f"{names[k]!r} {counts[k]:,}" for k in range(len(names)))
+        return f"by likely class: {', '.join(each)}"
+    low, high = int(counts.min()), int(counts.max())
+    few = np.argsort(counts, kind="stable")[:3]
+    fewest = "" if low == high else f"; fewest: {shortened([repr(names[k]) for k in few], 3)}"
+    of = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"by likely class: {of} of each of {len(names):,} classes{fewest}"
+
+
+def shortages(found: Suggestion, wanted: int) -> Iterator[str]:
+    """What is missing: rows, or examples of classes."""
+    chosen, classes = len(found.choice), found.looked.opinions.num_classes
+    if chosen < wanted:
+        yield f"{wanted:,} rows were asked for; the data have {chosen:,} that are left"
+    total = found.known.counted + found.per_class
+    without = int((total == 0).sum())
+    if without:
+        has = counted(without, "class gets", "classes get")
+        yield (
+            f"{has} no row: training needs one verified row or more of each class, and {USEFUL} are "
+            f"better: -n {USEFUL * classes:,}"
+        )
+    sizes = np.bincount(found.looked.source.known_labels, minlength=classes)
+    scarce = np.flatnonzero((sizes > 0) & (sizes < USEFUL))
+    if len(scarce):
+        names = found.looked.source.label_names
+        rows = [f"{names[k]!r} {sizes[k]}" for k in scarce[np.argsort(sizes[scarce])]]
+        yield f"rare labels, of which there are few rows to verify: {shortened(rows, 5)}"

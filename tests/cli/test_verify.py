@@ -113,11 +113,11 @@ def test_to_label_studio_and_back_and_merged(tmp_path: Path, gdw: Run) -> None:
         (["v.jsonl", "--data", "x.csv"], "say where they are with --data"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_mistakes_are_one_line(
+    tmp_path: Path, gdw: Run, arguments: list[str], message: str
+) -> None:
     made.table_queue(tmp_path)
-    found = subprocess.run(
-        [*GDW, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert found.returncode == 2
+    found = gdw("verify", *arguments)
+    assert found.exit_code == 2
     assert message in found.stderr
     assert found.stderr.count("\n") == 1

@@ -35,7 +35,7 @@ class Page:
 
     def __init__(self, browser: Browser, queue: Queue, **settings: object) -> None:
         self.browser, self.desk = browser, made.desk(queue, **settings)
-        self.server = Server(self.desk)
+        self.server = Server(self.desk, closing=lambda: ["next: gdw train <b>", "the end"])
 
     def open(self, **size: object) -> None:
         self.browser.open(self.server.address, **size)  # type: ignore[arg-type]
@@ -154,6 +154,7 @@ def test_at_the_end_it_says_what_was_answered_and_finishes(page: Page) -> None:
     page.browser.run("byId('end').click()")
     assert page.server.ended.wait(10)
     page.wait("byId('done-title').innerText === 'Saved'")
+    assert page.text("lines") == "next: gdw train <b>\nthe end"
     assert len(read(page.desk.queue.path).index) == 9
 
 

@@ -6,6 +6,7 @@ import getpass
 import os
 import shlex
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -171,10 +172,11 @@ def _sit(
             note(
                 "the last line of the answers was cut off, as by a power cut; that answer is asked again"
             )
-        _serve(desk, port, browser=browser)
+        _serve(desk, port, lambda: _closing(desk, place, answers), browser=browser)
     finally:
         desk.close()
-    _conclude(desk, place, answers, issues=settings.suggest)
+    for line in _closing(desk, place, answers):
+        say(line)
 
 
 def _issues_of(run: Path, data: str | None) -> Path:
@@ -192,11 +194,11 @@ def _login() -> str:
         return "annotator"
 
 
-def _serve(desk: Desk, port: int, *, browser: bool) -> None:
+def _serve(desk: Desk, port: int, closing: Callable[[], Iterator[str]], *, browser: bool) -> None:
     """Serve the page until the person finishes it, or presses Ctrl-C."""
     from gdw.verify.server import Server
 
-    server = Server(desk, port=port)
+    server = Server(desk, port=port, closing=closing)
     try:
         say(f"{desk.verification().described()}; annotator {desk.settings.annotator}")
         say(f"open in a browser: {server.address}")
@@ -223,24 +225,25 @@ def _has_screen() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def _conclude(desk: Desk, place: Path, answers: Path | None, *, issues: bool) -> None:
+def _closing(desk: Desk, place: Path, answers: Path | None) -> Iterator[str]:
+    """What is saved, and the next commands to type."""
     from gdw.data.verification import answers_of
     from gdw.verify.closing import closing, training_command
 
+    issues = desk.settings.suggest
     more = [
         *(["--issues"] if issues else []),
         *([] if answers is None else ["--answers", str(answers)]),
     ]
-    for line in closing(desk, again=shlex.join(["gdw", "verify", str(place), *more])):
-        say(line)
+    yield from closing(desk, again=shlex.join(["gdw", "verify", str(place), *more]))
     verification = desk.verification()
     if not len(verification.index):
         return
     if answers is not None:
         words = ["gdw", "verify", str(answers), "--merge", str(answers_of(desk.queue.path))]
-        say(f"to train with them, join them with those of others: {shlex.join(words)}")
+        yield f"to train with them, join them with those of others: {shlex.join(words)}"
     elif issues:
         words = ["gdw", "audit", str(place), "--apply", "RELABEL", "--output", "FILE"]
-        say(f"next, a copy of the data with your decisions: {shlex.join(words)}")
+        yield f"next, a copy of the data with your decisions: {shlex.join(words)}"
     else:
-        say(f"next: {training_command(verification)}")
+        yield f"next: {training_command(verification)}"

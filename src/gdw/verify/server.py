@@ -7,6 +7,7 @@ import json
 import re
 import secrets
 import threading
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +24,7 @@ HOST = "127.0.0.1"
 
 _LARGEST_BODY = 65_536
 _PATIENCE = 30.0
+_POLL = 0.05
 _STATIC = {
     "/": ("verify.html", "text/html; charset=utf-8"),
     "/verify.css": ("verify.css", "text/css; charset=utf-8"),
@@ -53,6 +55,7 @@ class Server(ThreadingHTTPServer):
     Args:
         desk: answers the requests.
         port: to listen on; 0 for any that is free.
+        closing: the lines that say, at the end, what is saved and how to go on.
 
     Raises:
         ConfigError: the port cannot be used.
@@ -62,8 +65,10 @@ class Server(ThreadingHTTPServer):
     # Of Windows, where the option would let another program take the port over.
     allow_reuse_address = False
 
-    def __init__(self, desk: Desk, *, port: int = 0) -> None:
-        self.desk, self.token = desk, secrets.token_urlsafe(24)
+    def __init__(
+        self, desk: Desk, *, port: int = 0, closing: Callable[[], Iterable[str]] = tuple
+    ) -> None:
+        self.desk, self.token, self.closing = desk, secrets.token_urlsafe(24), closing
         self.ended, self.stopped = threading.Event(), False
         try:
             super().__init__((HOST, port), _Handler)
@@ -73,7 +78,7 @@ class Server(ThreadingHTTPServer):
                 f"cannot use port {port}: {reason}; choose another one with --port, or leave it out"
             ) from None
         self.cookie = f"gdw_verify_{self.server_port}"
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(_POLL,), daemon=True).start()
 
     @property
     def address(self) -> str:
@@ -192,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         content = self._body()
         if path == "/finish":
-            self._send_json(200, {})
+            self._send_json(200, {"lines": list(self.server.closing())})
             self.server.ended.set()
         elif path in actions:
             self._send_json(200, actions[path](content))

@@ -321,7 +321,9 @@ async function finish() {
   byId("done").hidden = false;
   byId("done").querySelector(".buttons").hidden = byId("finish").hidden = true;
   byId("done-title").textContent = "Saved";
-  byId("done-text").textContent = "You can close this page. The terminal shows how to go on.";
+  byId("done-text").textContent = "You can close this page. How to go on, also in the terminal:";
+  byId("lines").textContent = answer.lines.join("\n");
+  byId("lines").hidden = answer.lines.length === 0;
   return byId("done-title").focus();
 }
 

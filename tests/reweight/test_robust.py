@@ -271,11 +271,11 @@ def test_a_run_ends_when_a_signal_meets_the_last_epoch_of_its_preparation() -> N
     evaluate = Loop._close_epoch
     closed: list[int] = []
 
-    def close(self: Loop) -> Any:
+    def close(self: Loop, interrupt: Any) -> Any:
         closed.append(self.position.epoch)
         if len(closed) == 1 + preparing_epochs:
             os.kill(os.getpid(), signal.SIGINT)
-        return evaluate(self)
+        return evaluate(self, interrupt)
 
     preparing_epochs = 3
     with pytest.MonkeyPatch.context() as patch:

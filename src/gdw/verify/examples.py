@@ -83,13 +83,16 @@ class Examples:
             values = self._rows.arrays[self._queue.columns[0]][row.index]
             if values.ndim > 1:
                 return {"picture": True}
-            cells = [(f"x{k}", value) for k, value in enumerate(values.tolist())]
-            return {"picture": _as_square(values) is not None, "cells": _pairs(cells)}
+            return {"cells": _numbered(values)} if _as_square(values) is None else {"picture": True}
         hidden = self._telling if blind else set()
         columns = [name for name in self._queue.columns if name not in hidden]
         return {"cells": _pairs(self._cells(columns, row.index))}
 
     def _context(self, row: Candidate, blind: bool) -> list[tuple[str, str]]:
+        if isinstance(self._rows, ArrayRows):
+            values = self._rows.arrays[self._queue.columns[0]][row.index]
+            shown_as_picture = values.ndim == 1 and _as_square(values) is not None
+            return _numbered(values) if shown_as_picture else []
         hidden = self._telling if blind else set()
         columns = [name for name in self._others if name not in hidden]
         return _pairs(self._cells(columns, row.index))
@@ -101,8 +104,6 @@ class Examples:
     @cached_property
     def _others(self) -> list[str]:
         """The columns beside the inputs and the label."""
-        if isinstance(self._rows, ArrayRows):
-            return []
         return [c for c in self._rows.columns if c not in (*self._queue.columns, self._label)]
 
     @cached_property
@@ -142,6 +143,10 @@ class Examples:
 
 def _one(index: int) -> NDArray[np.int64]:
     return np.array([index], dtype=np.int64)
+
+
+def _numbered(values: NDArray[Any]) -> list[tuple[str, str]]:
+    return _pairs([(f"x{k}", value) for k, value in enumerate(values.tolist())])
 
 
 def _as_square(values: NDArray[Any]) -> NDArray[Any] | None:

@@ -145,3 +145,16 @@ def test_inputs_in_64_bits_and_models_without_convolutions_are_left_alone() -> N
     flat.body, flat.head = nn.Identity(), nn.Linear(3 * 6 * 6, 4)
     _step(flat)
     assert not any(flat.formats)
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32, torch.bfloat16, torch.float64])
+def test_on_a_gpu_bytes_are_converted_too(kind: torch.dtype) -> None:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    model = nn.Conv2d(3, 4, 3)
+    with FakeTensorMode():
+        images = torch.empty(2, 3, 5, 6, dtype=kind, device="cuda")
+        found = MemoryFormat().apply(model, images)
+        is_last = found.is_contiguous(memory_format=LAST)
+    assert is_last == (kind != torch.float64)
+    assert MemoryFormat().apply(model, torch.empty(2, 3, 5, 6, dtype=torch.uint8)).is_contiguous()

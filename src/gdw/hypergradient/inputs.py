@@ -237,7 +237,7 @@ def tensor_versions(inputs: Any) -> list[int]:
 
 
 class MemoryFormat:
-    """Passes images to convolutions channels-last where that is faster: in 32 or 16 bits, on a CPU.
+    """Passes images to convolutions channels-last where that is faster: in 32 or 16 bits.
 
     Only the order of the numbers in memory changes, not shapes or values; the layers that follow keep the
     order. (Dropout of images draws in that order, so the same seed drops other pixels.) A model that needs
@@ -270,15 +270,18 @@ class MemoryFormat:
         return True
 
     def _converted(self, tensor: Tensor) -> Tensor:
-        if tensor.dim() != 4 or not tensor.is_floating_point():
+        if tensor.dim() != 4 or not (self.channels_last or _is_faster_channels_last(tensor)):
             return tensor
-        if not self.channels_last and (
-            tensor.device.type != "cpu" or tensor.dtype == torch.float64
-        ):
+        if tensor.device.type == "cpu" and not tensor.is_floating_point():
             return tensor
         converted = tensor.contiguous(memory_format=torch.channels_last)
         self._changed |= converted is not tensor
         return converted
+
+
+def _is_faster_channels_last(images: Tensor) -> bool:
+    """In 32 or 16 bits; on an NVIDIA GPU also bytes, of which the model makes such numbers."""
+    return images.device.type in ("cpu", "cuda") and images.dtype != torch.float64
 
 
 def _has_convolutions(model: nn.Module) -> bool:

@@ -103,8 +103,8 @@ class Reweighter(ShortRepr, ABC):
     def channels_last(self) -> bool | None:
         """Whether the model gets images `(N, C, H, W)` channels-last; shapes and values do not change.
 
-        None, the default: on a CPU, in 32 or 16 bits, if the model has convolutions and its first pass
-        succeeds with it. True: always. Set it before the first `backward`.
+        None, the default: on a CPU or an NVIDIA GPU, in 32 or 16 bits, if the model has convolutions and its
+        first pass succeeds with it. True: always. Set it before the first `backward`.
         """
         return self._problem.memory_format.channels_last
 

@@ -246,15 +246,15 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
         raise ModelError(
             "the model has no trainable parameter: set requires_grad on those to train"
         )
+    options: Any = {"lr": config.lr, "weight_decay": config.weight_decay}
+    # On a GPU a step of the optimizer can be one operation, but not for sparse gradients.
+    if all(p.is_cuda for p in parameters) and not any(
+        vars(m).get("sparse") for m in model.modules()
+    ):
+        options["fused"] = True
     if config.optimizer == "adamw":
-        return AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
-    return SGD(
-        parameters,
-        lr=config.lr,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        weight_decay=config.weight_decay,
-    )
+        return AdamW(parameters, **options)
+    return SGD(parameters, momentum=config.momentum, nesterov=config.nesterov, **options)
 
 
 def make_streams(

@@ -192,11 +192,12 @@ def _keep(
 
 
 def _say_what_is_next(run: Path, frame: pd.DataFrame, assessment: Assessment) -> None:
+    folder = shlex.quote(str(run))
     if assessment.level == "poor":
-        say(f"next: {assessment.remedy[:1].lower()}{assessment.remedy[1:]}")
+        remedy = assessment.remedy.replace("RUN", folder)
+        say(f"next: {remedy[:1].lower()}{remedy[1:]}")
     elif frame["is_label_issue"].any() and (run / "label_issues.csv").exists():
         mode = "RELABEL" if assessment.allows("RELABEL") else "KEEP"
-        folder = shlex.quote(str(run))
         say(
             f"next: gdw verify {folder} --issues, where you decide on each label in the browser, or gdw "
             f"report {folder}, the page of the run; then gdw audit {folder} --apply {mode} --output FILE"

@@ -6,7 +6,7 @@ import getpass
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ import typer
 
 from gdw.cli.app import MovedData, note, say
 from gdw.cli.verify_files import export_rows, import_answers, merge_answers
+from gdw.errors import ConfigError
 
 if TYPE_CHECKING:
     from gdw.verify import Desk, Settings
@@ -132,11 +133,9 @@ def verify(
 
     The page is on this machine alone. Every answer is saved at once; the same command goes on later.
     """
-    from gdw.errors import ConfigError
-
-    ways = {"--export": export, "--import": import_, "--merge": merge, "--issues": issues or None}
-    if len(chosen := [name for name, value in ways.items() if value is not None]) > 1:
-        raise ConfigError(f"{' and '.join(chosen)} exclude each other: give one of them")
+    _require_one_way(
+        {"--export": export, "--import": import_, "--merge": merge, "--issues": issues or None}
+    )
     if merge is not None:
         return merge_answers(files, merge, force=force)
     if len(files) > 1:
@@ -151,6 +150,12 @@ def verify(
     share = 0.0 if show_given else blind_share
     settings = Settings(name, share, suggest=issues, conflicts=conflicts)
     return _sit(files[0], settings, data, answers, port, browser=not no_browser)
+
+
+def _require_one_way(ways: Mapping[str, object]) -> None:
+    chosen = [name for name, value in ways.items() if value is not None]
+    if len(chosen) > 1:
+        raise ConfigError(f"{' and '.join(chosen)} exclude each other: give one of them")
 
 
 def _sit(

@@ -63,6 +63,7 @@ class Desk:
         self._code = {name: code for code, name in enumerate(queue.label_names)}
         self._examples = Examples(rows, queue, self.candidates)
         self.progress = self._progress()
+        self._fixed_keys = _fixed_keys(queue.label_names)
         self._frequent = [
             self._code[name]
             for name, _ in Counter(row.given_label for row in queue.candidates).most_common()
@@ -234,15 +235,19 @@ class Desk:
         the most likely classes: in the order of the classes if the given label is hidden, so that the place
         of a class tells nothing.
         """
-        names = self.queue.label_names
-        if len(names) <= len(_KEYS):
-            own = all(name in _KEYS for name in names)
-            return [(names[k] if own else _KEYS[k], k) for k in range(len(names))]
-        likely = [row.given_label, *(name for name, _ in row.likely)]
-        if self.settings.conflicts:
-            likely = [name for one in self._others[row.index] for name in one.labels] + likely
-        codes = list(dict.fromkeys([*self._codes(likely), *self._frequent]))[:MOST_LIKELY]
+        if len(self._code) <= len(_KEYS):
+            return self._fixed_keys
+        said = [name for one in self._others.get(row.index, ()) for name in one.labels]
+        likely = self._codes([*said, row.given_label, *(name for name, _ in row.likely)])
+        codes = list(dict.fromkeys([*likely, *self._frequent]))[:MOST_LIKELY]
         return list(zip(_KEYS, sorted(codes) if blind else codes, strict=False))
+
+
+def _fixed_keys(names: Sequence[str]) -> list[tuple[str, int]]:
+    """A key for each class: its name, if the classes are digits, else its number."""
+    own = all(name in _KEYS for name in names)
+    keys = names if own else _KEYS
+    return [(key, code) for code, key in enumerate(keys[: len(names)])]
 
 
 def _signature(path: Path) -> tuple[int, int] | None:

@@ -35,22 +35,9 @@ def merge(paths: Sequence[Path], output: Path, *, force: bool) -> tuple[Verifica
         RunError: another process writes `output`.
         OutputError: it cannot be written.
     """
-    queue_path = output.with_name(output.name.removesuffix(_SUFFIX) + ".jsonl")
-    if not output.name.endswith(_SUFFIX) or not is_queue(queue_path):
-        raise ConfigError(
-            f"{shown(output)} should be named like the verification file beside it, as verify{_SUFFIX} "
-            "beside verify.jsonl"
-        )
-    taken = any(path.exists() and output.exists() and path.samefile(output) for path in paths)
-    if output.exists() and (taken or not force):
-        fix = "merge into a new file" if taken else "name a new file, or overwrite it with --force"
-        raise ConfigError(f"{shown(output)} exists already: {fix}")
-    queue, notes = read_queue(queue_path), []
-    parts: list[list[Answer]] = []
-    for path in paths:
-        answers, torn = read_answers(path)
-        parts.append(answers)
-        notes += [f"the last line of {shown(path)} was cut off, and is left out"] if torn else []
+    queue = read_queue(_queue_beside(output))
+    _require_free(output, paths, force=force)
+    parts, notes = _read_all(paths)
     parts, more = _told_apart(parts, [path.name.removesuffix(_SUFFIX) for path in paths])
     answers = [answer for part in parts for answer in part]
     lock = OutputLock(output, is_folder=False)
@@ -59,6 +46,36 @@ def merge(paths: Sequence[Path], output: Path, *, force: bool) -> tuple[Verifica
     finally:
         lock.release()
     return combined(queue, answers), [*notes, *more]
+
+
+def _queue_beside(output: Path) -> Path:
+    """The verification file that `output` is named like."""
+    queue = output.with_name(output.name.removesuffix(_SUFFIX) + ".jsonl")
+    if not output.name.endswith(_SUFFIX) or not is_queue(queue):
+        raise ConfigError(
+            f"{shown(output)} should be named like the verification file beside it, as verify{_SUFFIX} "
+            "beside verify.jsonl"
+        )
+    return queue
+
+
+def _require_free(output: Path, paths: Sequence[Path], *, force: bool) -> None:
+    if not output.exists():
+        return
+    if any(path.exists() and path.samefile(output) for path in paths):
+        raise ConfigError(f"{shown(output)} exists already: merge into a new file")
+    if not force:
+        raise ConfigError(
+            f"{shown(output)} exists already: name a new file, or overwrite it with --force"
+        )
+
+
+def _read_all(paths: Sequence[Path]) -> tuple[list[list[Answer]], list[str]]:
+    """The answers of each file, and notes on files whose last line was cut off."""
+    found = [read_answers(path) for path in paths]
+    cut_off = [path for path, (_, torn) in zip(paths, found, strict=True) if torn]
+    notes = [f"the last line of {shown(path)} was cut off, and is left out" for path in cut_off]
+    return [answers for answers, _ in found], notes
 
 
 def add(answers: Sequence[Answer], queue: Queue) -> int:
@@ -102,27 +119,30 @@ def _told_apart(
     parts: Sequence[list[Answer]], names: Sequence[str]
 ) -> tuple[list[list[Answer]], list[str]]:
     """The answers with names that differ if two files have the same name for answers to the same row."""
-    rows: dict[str, list[set[int]]] = defaultdict(list)
-    for part in parts:
-        own: dict[str, set[int]] = defaultdict(set)
-        for answer in part:
-            own[answer.annotator].add(answer.index)
-        for annotator, indices in own.items():
-            rows[annotator].append(indices)
-    shared = sorted(
-        name for name, found in rows.items() if len(set.union(*found)) < sum(map(len, found))
-    )
+    shared = _shared_names(parts)
     if not shared:
         return list(parts), []
     note = (
         f"several files have answers of {' and '.join(map(repr, shared))} to the same rows: they are told "
         "apart by the names of the files"
     )
-    told = [
-        [
-            replace(a, annotator=f"{a.annotator} ({name})") if a.annotator in shared else a
-            for a in part
-        ]
-        for part, name in zip(parts, names, strict=True)
-    ]
+    told = [_renamed(part, shared, name) for part, name in zip(parts, names, strict=True)]
     return told, [note]
+
+
+def _shared_names(parts: Sequence[list[Answer]]) -> list[str]:
+    """The names under which several files have answers to the same row."""
+    files: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for number, part in enumerate(parts):
+        for answer in part:
+            files[answer.annotator, answer.index].add(number)
+    return sorted({name for (name, _), numbers in files.items() if len(numbers) > 1})
+
+
+def _renamed(part: Sequence[Answer], shared: Sequence[str], file: str) -> list[Answer]:
+    return [
+        replace(answer, annotator=f"{answer.annotator} ({file})")
+        if answer.annotator in shared
+        else answer
+        for answer in part
+    ]

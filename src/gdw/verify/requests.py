@@ -52,22 +52,28 @@ def reply_of(content: Mapping[str, Any], *, rows: int, classes: int) -> Reply:
     kind = content.get("answer")
     if kind not in KINDS or kind == "undone":
         raise RefusedError(400, f"unknown answer {str(kind)[:40]!r}")
-    codes = content.get("labels", [])
+    return Reply(
+        number_of(content, "n", below=rows),
+        str(kind),
+        _codes(content.get("labels", []), str(kind), classes),
+        _seconds(content.get("seconds")),
+        number_of(content, "seen", below=1 << 31),
+        window_of(content),
+    )
+
+
+def _codes(codes: Any, kind: str, classes: int) -> tuple[int, ...]:
     if not isinstance(codes, list) or not all(_is_number(k) and 0 <= k < classes for k in codes):
         raise RefusedError(400, "labels must be numbers of classes")
     wanted = {"label": len(codes) == 1, "several": True}.get(kind, not codes)
     if not wanted:
         raise RefusedError(400, f"{len(codes)} classes do not fit the answer {kind!r}")
-    seconds = content.get("seconds")
+    return tuple(dict.fromkeys(codes))
+
+
+def _seconds(seconds: Any) -> float | None:
     fits = isinstance(seconds, (int, float)) and 0 <= seconds < _LONGEST_TIME
-    return Reply(
-        number_of(content, "n", below=rows),
-        str(kind),
-        tuple(dict.fromkeys(codes)),
-        round(float(seconds), 2) if fits and seconds is not None else None,
-        number_of(content, "seen", below=1 << 31),
-        window_of(content),
-    )
+    return round(float(seconds), 2) if fits else None
 
 
 def number_of(content: Mapping[str, Any], name: str, *, below: int) -> int:

@@ -138,14 +138,14 @@ class _Handler(BaseHTTPRequestHandler):
         host = self.headers.get_all("Host") or []
         if len(host) != 1 or not _OWN_NAME.fullmatch(host[0]):
             raise RefusedError(403, "this address is only for the machine itself")
-        origin = self.headers.get("Origin")
-        own = f"http://{host[0]}"
-        if origin not in (None, own) or (origin is None and self.command != "GET"):
-            raise RefusedError(403, "another web page may not ask this")
-        if self._asked_token() is None and self._is_cross_site():
+        if self._is_of_another_page(f"http://{host[0]}"):
             raise RefusedError(403, "another web page may not ask this")
         if not self._knows_token():
             raise RefusedError(403, _NO_TOKEN)
+
+    def _is_of_another_page(self, own: str) -> bool:
+        origin = self.headers.get("Origin", own if self.command == "GET" else None)
+        return origin != own or (self._asked_token() is None and self._is_cross_site())
 
     def _is_cross_site(self) -> bool:
         return self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")

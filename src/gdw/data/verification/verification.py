@@ -174,14 +174,17 @@ def combined(queue: Queue, answers: Sequence[Answer], *, torn: bool = False) -> 
 def _outcome(row: Candidate, answers: Sequence[Answer]) -> Outcome:
     if not answers:
         return Outcome(row, "open")
-    kept = tuple(answers)
     settled = [answer for answer in answers if answer.resolves]
-    answers = settled[-1:] or answers
-    said = [answer for answer in answers if answer.answer in ("label", "several")]
+    state, label = _together(settled[-1:] or answers)
+    return Outcome(row, state, label, tuple(answers))
+
+
+def _together(answers: Sequence[Answer]) -> tuple[str, str | None]:
+    """What some answers mean together: the state of the row, and its label."""
+    said = {(a.answer, a.label) for a in answers if a.answer in ("label", "several")}
+    if len(said) > 1:
+        return "conflict", None
     if said:
-        if len({(answer.answer, answer.label) for answer in said}) > 1:
-            return Outcome(row, "conflict", answers=kept)
-        return Outcome(row, said[0].answer, said[0].label, kept)
+        return said.pop()
     states = {answer.answer for answer in answers}
-    state = next((s for s in ("cannot_tell", "skip") if s in states), "open")
-    return Outcome(row, state, answers=kept)
+    return ("cannot_tell" if "cannot_tell" in states else "skip"), None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gdw.data.verification import Answer, Queue
+from gdw.data.verification import Answer, Candidate, Queue
 from gdw.errors import DataError, listed, nearest
 
 CANNOT_TELL, SEVERAL = "(cannot tell)", "(several classes)"
@@ -60,22 +60,9 @@ class Found:
         Raises:
             DataError: the row is not one of the file, has changed, or a label is no class.
         """
-        row = self._rows.get(_whole(index))
-        if row is None:
-            raise DataError(
-                f"{place}: row {index!r} is not in {self.queue.path.name}: the answers belong to another"
-            )
-        if digest is not None and digest != marked(row.digest):
-            raise DataError(
-                f"{place}: {row.where} is another one in {self.queue.path.name}: these answers belong to "
-                "other data"
-            )
+        row = self._row(place, index, digest)
         for label in labels:
-            if label not in self._names:
-                raise DataError(
-                    f"{place}: {label!r} is no class.{nearest(label, self._names)} The classes: "
-                    f"{listed(self._names)}"
-                )
+            self._require_class(place, label)
         self.answers.append(
             Answer(
                 row.index,
@@ -89,14 +76,33 @@ class Found:
             )
         )
 
+    def _row(self, place: str, index: Any, digest: Any) -> Candidate:
+        row = self._rows.get(_whole(index))
+        if row is None:
+            raise DataError(
+                f"{place}: row {index!r} is not in {self.queue.path.name}: the answers belong to another"
+            )
+        if digest is not None and digest != marked(row.digest):
+            raise DataError(
+                f"{place}: {row.where} is another one in {self.queue.path.name}: these answers belong to "
+                "other data"
+            )
+        return row
+
+    def _require_class(self, place: str, label: str) -> None:
+        if label not in self._names:
+            raise DataError(
+                f"{place}: {label!r} is no class.{nearest(label, self._names)} The classes: "
+                f"{listed(self._names)}"
+            )
+
     def choices(self, chosen: Sequence[str]) -> tuple[str, list[str]]:
         """The kind of answer and the classes that choices of another tool mean."""
         labels = [c for c in chosen if c in self._names or c not in (CANNOT_TELL, SEVERAL)]
-        if len(labels) == 1 and len(chosen) == 1:
+        if len(labels) == len(chosen) == 1:
             return "label", labels
-        if not labels and list(chosen) == [CANNOT_TELL]:
-            return "cannot_tell", []
-        return ("several", labels) if chosen else ("skip", [])
+        only = list(chosen) == [CANNOT_TELL] and not labels
+        return ("cannot_tell" if only else "several" if chosen else "skip"), labels
 
 
 def now() -> str:

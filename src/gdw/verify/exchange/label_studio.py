@@ -164,20 +164,20 @@ def _interface(verification: Verification) -> str:
 def _annotations(task: Mapping[str, Any]) -> Iterator[tuple[list[str] | None, Mapping[str, Any]]]:
     """The choices of each annotation, None for a skipped one, and what else is known about it."""
     if "data" not in task:
-        chosen = _choice_of_min(task)
-        if chosen:
-            yield chosen, task
-        return
-    # Early versions of Label Studio call annotations completions.
-    for annotation in task.get("annotations", task.get("completions")) or ():
-        if annotation.get("was_cancelled"):
-            yield None, annotation
-            continue
-        results = annotation.get("result") or ()
-        values = [result.get("value", {}) for result in results if result.get("type") == "choices"]
-        chosen = [str(choice) for value in values for choice in value.get("choices", ())]
-        if chosen:
-            yield chosen, annotation
+        found: list[tuple[list[str] | None, Mapping[str, Any]]] = [(_choice_of_min(task), task)]
+    else:
+        # Early versions of Label Studio call annotations completions.
+        annotations = task.get("annotations", task.get("completions")) or ()
+        found = [(_choices_of(annotation), annotation) for annotation in annotations]
+    yield from ((chosen, details) for chosen, details in found if chosen != [])
+
+
+def _choices_of(annotation: Mapping[str, Any]) -> list[str] | None:
+    if annotation.get("was_cancelled"):
+        return None
+    results = annotation.get("result") or ()
+    values = [result.get("value", {}) for result in results if result.get("type") == "choices"]
+    return [str(choice) for value in values for choice in value.get("choices", ())]
 
 
 def _choice_of_min(task: Mapping[str, Any]) -> list[str]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from gdw.errors import GDWError
     from gdw.estimator import GDWClassifier
+    from gdw.estimator.suggesting import suggest
     from gdw.reweight import GDW, L2RW, MetaWeightNet, Plain, Robust, StepResult
     from gdw.runs import load
     from gdw.train import TrainConfig, Trainer, prepare
@@ -43,6 +44,7 @@ _HOME = {
     "GDWClassifier": "gdw.estimator",
     "GDWError": "gdw.errors",
     "load": "gdw.runs.run",
+    "suggest": "gdw.estimator.suggesting",
 }
 _MODULES = (
     "audit",
@@ -81,6 +83,7 @@ __all__ = [
     "report",
     "reweight",
     "runs",
+    "suggest",
     "train",
     "verify",
 ]

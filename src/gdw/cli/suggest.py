@@ -124,8 +124,8 @@ def suggest(
     Writes a verification file for gdw verify. DATA are not changed.
     """
     from gdw.files.outputs import output_file
+    from gdw.suggestion.strategies import strategy_named
     from gdw.suggestion.suggesting import earlier_file, suggestion
-    from gdw.suggestion.words import strategy_named
 
     passed = {name: value_of_flag(name, options[name]) for name in options if _passed(ctx, name)}
     wanted = strategy_named(strategy)

@@ -19,11 +19,12 @@ from gdw.estimator.containers import unwrapped
 from gdw.estimator.given_labels import check_labels, known_spelling
 from gdw.estimator.network import Factory
 from gdw.estimator.pickling import PickledNetwork
+from gdw.estimator.suggested_rows import SuggestedRows
 from gdw.estimator.validation import check_features
 from gdw.train.evaluation import predict_probabilities
 
 
-class GDWClassifier(ClassifierMixin, PickledNetwork):  # type: ignore[misc]
+class GDWClassifier(ClassifierMixin, SuggestedRows, PickledNetwork):  # type: ignore[misc]
     """Neural network classifier for data whose labels may be wrong or whose classes are unbalanced.
 
     A few examples with verified labels ("clean" examples) tell the method how far to trust the others.

@@ -64,15 +64,16 @@ def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
         sample_weight=split.weights,
         callbacks=[recorder],
     )
-    evidence = recorder.evidence()
+    evidence = replace(recorder.evidence(), rows=data.rows[split.rows])
     estimator.classes_ = data.classes
     estimator.history_ = history
     estimator.module_ = network
     if not split.verified:
         evidence = replace(evidence, clean_check=None, clean_agreement=None)
-    _audit(estimator, evidence, data.rows[split.rows])
+    _audit(estimator, evidence)
     estimator.backbone_ = None if (used := data.encoder.backbone) is None else used.name
     estimator._encoder = data.encoder
+    estimator._learned = evidence, split.verified_of(len(data.classes))
     estimator._built_from = (model, estimator.module, wanted.given)
 
 
@@ -93,6 +94,12 @@ class _Split:
     rows: NDArray[np.int64]
     weights: Tensor | None
     verified: bool
+
+    def verified_of(self, classes: int) -> NDArray[np.int64]:
+        """The number of verified examples of each class, `(C,)`."""
+        if self.clean is None or not self.verified:
+            return np.zeros(classes, dtype=np.int64)
+        return np.bincount(self.clean.targets.numpy(), minlength=classes)
 
 
 def _split(
@@ -159,8 +166,8 @@ def _mean_one(weights: NDArray[np.float64] | None, rows: NDArray[np.int64]) -> T
     return torch.from_numpy((selected / selected.mean()).astype(np.float32))
 
 
-def _audit(estimator: Any, evidence: Evidence, rows: NDArray[np.int64]) -> None:
-    """Set the attributes of the audit: its table has the user's labels and the `rows` of `X`."""
+def _audit(estimator: Any, evidence: Evidence) -> None:
+    """Set the attributes of the audit: its table has the user's labels."""
     import pandas as pd
 
     from gdw.audit import ClassWeights, assess, label_issues, noise_matrix
@@ -169,7 +176,6 @@ def _audit(estimator: Any, evidence: Evidence, rows: NDArray[np.int64]) -> None:
 
     classes = estimator.classes_
     # Different classes may have the same text, such as 1 and "1"; their codes differ.
-    evidence = replace(evidence, rows=rows)
     table = label_issues(evidence, [str(k) for k in range(len(classes))])
     wrong = in_order_of_training(evidence, table, table["is_label_issue"], bool)
     estimator.assessment_ = assess(evidence, noise_cells(evidence), wrong)

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gdw.audit.evidence import Evidence
-from gdw.audit.issues import true_class_probabilities
 from gdw.runs.auditing import audit
 from gdw.runs.config import DataConfig
 from gdw.suggestion.known import Known
-from gdw.suggestion.opinions import Opinions
+from gdw.suggestion.of_evidence import opinions_of
 from gdw.suggestion.suggesting import Looked
 
 
@@ -42,19 +40,3 @@ def look_at_run(run: Path, *, data: str | None = None) -> tuple[Looked, Known, D
         config = config.model_copy(update={"path": data})
     looked = Looked(source, opinions_of(found.evidence), None, f"by what {run} has learned")
     return looked, known, config
-
-
-def opinions_of(evidence: Evidence) -> Opinions:
-    """The opinions of a training on its examples, which have seen their labels."""
-    known = true_class_probabilities(evidence)
-    others = np.where(known.classes == evidence.given[:, None], 0.0, known.probabilities)
-    gap = np.abs(known.of_given - others.max(1))
-    return Opinions(
-        given=evidence.given.astype(np.int64),
-        num_classes=evidence.num_classes,
-        classes=evidence.top_classes.astype(np.int64),
-        probabilities=evidence.top_probabilities,
-        of_given=known.of_given,
-        likely=known.classes[:, 0].astype(np.int64),
-        doubt=(1.0 - np.clip(gap, 0.0, 1.0)).astype(np.float32),
-    )

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from gdw.data.source import chunks
+from gdw.files.memory import usable_cores
 from gdw.suggestion.opinions import TOP, Floats, Opinions, opinions
+from gdw.suggestion.quick_features import quick_features
 from gdw.suggestion.quick_model import Matrix, QuickModel, softmax
 
 FOLDS = 4
@@ -43,6 +48,24 @@ def cross_check(
             of_given[rows] = p[np.arange(len(rows)), given[rows]]
             classes[rows], top[rows] = _top(p, width)
     return opinions(given, num_classes, classes, top, of_given)
+
+
+def first_look(
+    inputs: Any, given: NDArray[np.int64], num_classes: int, *, seed: int = 0
+) -> tuple[NDArray[np.float32], Opinions]:
+    """The `quick_features` of encoded inputs, and the opinions of `cross_check` on their labels."""
+    import sklearn  # noqa: F401 - libraries that are loaded later are not limited
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(_threads()):
+        X = quick_features(inputs, seed=seed)
+        return X, cross_check(X, given, num_classes, seed=seed)
+
+
+def _threads() -> int:
+    """The number of threads that the user gave, or of the cores that this process may use."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) else usable_cores()
 
 
 def _sharpness(model: QuickModel, X: Matrix, labels: NDArray[np.int64]) -> float:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gdw.errors import ConfigError, nearest
 from gdw.files.representation import ShortRepr
 from gdw.seeding import generator
 from gdw.suggestion.opinions import Opinions
@@ -83,6 +84,46 @@ def choose(
     rest = rest[np.argsort(-opinions.doubt[rest], kind="stable")]
     shares = quotas(n - half, _count(strata[rest], len(counted)), counted + quota).drawn(rng)
     return _alternating(balanced, _doubtful(_first(rest, strata, shares, rng)))
+
+
+def chosen(
+    opinions: Opinions,
+    n: int,
+    strategy: str,
+    *,
+    taken: NDArray[np.bool_] | None = None,
+    counted: NDArray[np.int64] | None = None,
+    seed: int = 0,
+) -> Choice:
+    """As `choose`, with the options of a user.
+
+    Raises:
+        ConfigError: an unknown strategy, less than one row, or a seed that is no whole number from 0.
+    """
+    named = require_options(n, strategy, seed)
+    return choose(opinions, int(n), named, taken=taken, counted=counted, seed=int(seed))
+
+
+def require_options(n: Any, strategy: str, seed: Any) -> Strategy:
+    """Check the options of `chosen`, before long work, and return the strategy."""
+    for name, value, least in (("n", n, 1), ("random_state", seed, 0)):
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if not whole or value < least:
+            raise ConfigError(
+                f"{name}: expected a whole number of {least} or more, found {value!r}"
+            )
+    return strategy_named(strategy)
+
+
+def strategy_named(name: str) -> Strategy:
+    """The strategy of this name; `ConfigError` if there is none."""
+    for strategy in STRATEGIES:
+        if name == strategy:
+            return strategy
+    raise ConfigError(
+        f"unknown strategy {name!r}: expected one of {', '.join(STRATEGIES)}."
+        f"{nearest(str(name), STRATEGIES)}"
+    )
 
 
 def _balanced(

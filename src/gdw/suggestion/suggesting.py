@@ -177,13 +177,11 @@ def look(
         seed: of the models.
         progress: what is shown while features are computed.
     """
-    from gdw.suggestion.left_out import cross_check
-    from gdw.suggestion.quick_features import quick_features
+    from gdw.suggestion.left_out import first_look
 
-    with _few_threads():
-        encoder = _encoder(source, config, model, seed=seed, progress=progress)
-        X = quick_features(encoder.encode(source), seed=seed)
-        opinions = cross_check(X, source.known_labels, len(source.label_names), seed=seed)
+    encoder = _encoder(source, config, model, seed=seed, progress=progress)
+    inputs = encoder.encode(source)
+    X, opinions = first_look(inputs, source.known_labels, len(source.label_names), seed=seed)
     form = replace(
         schema,
         categories=getattr(encoder, "categories", {}),
@@ -274,14 +272,3 @@ def _encoder(
     from gdw.data.encode.encoder import fit_encoder
 
     return fit_encoder(source, image_size=size, max_features=config.max_words)
-
-
-def _few_threads() -> Any:
-    """A context in which linear algebra uses no more threads than there are usable cores."""
-    import sklearn  # noqa: F401 - libraries that are loaded later are not limited
-    from threadpoolctl import threadpool_limits
-
-    from gdw.files.memory import usable_cores
-
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return threadpool_limits(int(given) if given.isdigit() else usable_cores())

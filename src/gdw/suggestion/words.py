@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gdw.errors import ConfigError, counted, nearest, shortened
-from gdw.suggestion.strategies import STRATEGIES, Strategy
+from gdw.errors import counted, shortened
 
 if TYPE_CHECKING:
     from gdw.suggestion.suggesting import Suggestion
@@ -17,16 +16,6 @@ USEFUL = 10
 """So many verified rows of each class are worth having, see docs/verified.md."""
 
 _SHOWN = 10
-
-
-def strategy_named(name: str) -> Strategy:
-    """The strategy of this name; `ConfigError` if there is none."""
-    for strategy in STRATEGIES:
-        if name == strategy:
-            return strategy
-    raise ConfigError(
-        f"unknown strategy {name!r}: expected one of {', '.join(STRATEGIES)}.{nearest(name, STRATEGIES)}"
-    )
 
 
 def data_line(found: Suggestion) -> str:

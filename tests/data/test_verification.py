@@ -146,9 +146,13 @@ def test_a_full_disk_adds_nothing_and_the_next_try_does(
     monkeypatch.setattr(os, "write", full)
     with pytest.raises(OutputError, match="No space left on device; make room"):
         journal.append(answer(queue, 1, "b"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", lambda descriptor, size: full(descriptor, b""))
+        with pytest.raises(OutputError, match="No space left"):
+            journal.append(answer(queue, 1, "b"))
     monkeypatch.setattr(os, "write", write)
     assert len(journal.answers) == 1
-    assert not read(queue.path).torn
+    assert read(queue.path).torn
     journal.append(answer(queue, 1, "b"))
     journal.close()
     assert read(queue.path).labels == ["a", "b"]

@@ -6,6 +6,7 @@ import hmac
 import json
 import re
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -15,7 +16,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, GDWError, one_line
 from gdw.verify.desk import Desk
 from gdw.verify.examples import LARGE, NEAR, USUAL
 from gdw.verify.requests import RefusedError
@@ -92,7 +93,9 @@ class Server(ThreadingHTTPServer):
         self.server_close()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that goes away in the middle of a request is nothing to report."""
+        """A browser that goes away in the middle of a request is nothing to report; a mistake of gdw is."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -117,21 +120,26 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name in the base class
         """Requests are not logged: the address has the token."""
 
-    def _respond(self, act: Any) -> None:
+    def _respond(self, act: Callable[[], None]) -> None:
         try:
             self._require_own_page()
             if self.server.stopped:
                 raise RefusedError(503, "gdw verify has ended")
             act()
         except RefusedError as refused:
-            self.close_connection = True
-            content = {"problem": refused.message, **refused.more}
-            if self.command == "GET":
-                self._send(
-                    refused.status, f"{refused.message}\n".encode(), "text/plain; charset=utf-8"
-                )
-            else:
-                self._send_json(refused.status, content)
+            self._refuse(refused)
+        except (ConnectionError, TimeoutError):
+            raise
+        except (GDWError, OSError) as error:  # the data cannot be read any more
+            self._refuse(RefusedError(409, f"this row cannot be read: {one_line(error)}"))
+
+    def _refuse(self, refused: RefusedError) -> None:
+        self.close_connection = True
+        if self.command == "GET":
+            text = f"{refused.message}\n".encode()
+            self._send(refused.status, text, "text/plain; charset=utf-8")
+        else:
+            self._send_json(refused.status, {"problem": refused.message, **refused.more})
 
     def _require_own_page(self) -> None:
         """Refuse who does not know the token, and what another page in the same browser asks for."""

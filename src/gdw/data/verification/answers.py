@@ -129,6 +129,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._unfinished = False
         self._lock = OutputLock(path, is_folder=False)
         try:
             self._open()
@@ -156,6 +157,8 @@ class Journal:
         Raises:
             OutputError: the disk is full, or the file was removed or changed; nothing was added.
         """
+        if self._unfinished:
+            self._remove_half_a_line()
         self._require_untouched()
         self._write(_written(answer))
         self.answers.append(answer)
@@ -181,6 +184,13 @@ class Journal:
                 str(self.path),
             )
 
+    def _remove_half_a_line(self) -> None:
+        """If it cannot be removed now, the next answer does it, and a reader leaves it out."""
+        self._unfinished = True
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._file, self._size)
+            self._unfinished = False
+
     def _write(self, content: dict[str, Any]) -> None:
         line = (json.dumps(content, allow_nan=False) + "\n").encode("ascii")
         try:
@@ -190,9 +200,7 @@ class Journal:
                 written += os.write(self._file, line[written:])
             os.fsync(self._file)
         except OSError as error:
-            # Half a line may be there. If it cannot be removed now, the next reader leaves it out.
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, self._size)
+            self._remove_half_a_line()
             raise OutputError.of(error, self.path) from error
         self._size += len(line)
 

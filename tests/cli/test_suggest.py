@@ -76,6 +76,9 @@ def test_the_same_command_adds_rows_and_counts_those_that_are_there(folder: Path
     assert found.queue.candidates[:12] == before
     assert len({row.index for row in found.queue.candidates}) == 18
     assert len(found.index) == 4
+    assert (
+        "what more rows are worth cannot be told yet, from 2 verified rows drawn at random" in said
+    )
     said = suggest("d.csv", "-n", "6", "--drop", "y", "--output", "v.jsonl", status=2)
     assert "rows cannot be added to v.jsonl, which has other columns" in said
     suggest("d.csv", "-n", "6", "--drop", "y", "--output", "v.jsonl", "--force")
@@ -100,6 +103,18 @@ def test_rows_verified_elsewhere_are_counted_and_not_suggested(folder: Path) -> 
     )
     assert "30 verified before" in said
     assert "by likely class: 'a' 0, 'b' 4, 'c' 4" in said
+
+
+def test_what_more_rows_are_worth_is_said(folder: Path) -> None:
+    options = ["d.csv", "--drop", "checked", "--strategy", "balanced", "--output", "v.jsonl"]
+    suggest(*options, "-n", "90")
+    rows = [row.index % 10 for row in read_queue(folder / "v.jsonl").candidates]
+    answer(folder / "v.jsonl", ["abc"[int(i > 6) + int(i > 8)] for i in rows])
+    said = suggest(*options, "-n", "10")
+    assert (
+        "with 100 more verified rows: 100 to 100 % balanced accuracy of quick models (now 100)"
+        in said
+    )
 
 
 def test_what_is_missing_is_said(folder: Path) -> None:

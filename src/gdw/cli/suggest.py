@@ -202,10 +202,12 @@ def _look_at_run(
 def _words(
     found: Suggestion, queue: Queue, wanted: int, earlier: Verification | None
 ) -> Iterator[str]:
-    from gdw.suggestion.words import classes_line, data_line, shortages
+    from gdw.suggestion.words import classes_line, data_line, shortages, worth
 
     yield data_line(found)
     yield found.looked.learning_from
+    if line := worth(found):
+        yield line
     more = "" if earlier is None else f" more, {len(queue):,} in all"
     yield f"{counted(len(found.choice), 'row')}{more}: {queue.path} (strategy {found.strategy})"
     yield classes_line(found)

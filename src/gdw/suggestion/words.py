@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gdw.errors import counted, shortened
+from gdw.suggestion.learning_curve import learning_curve
 
 if TYPE_CHECKING:
     from gdw.suggestion.suggesting import Suggestion
@@ -39,6 +40,29 @@ def classes_line(found: Suggestion) -> str:
     fewest = "" if low == high else f"; fewest: {shortened([repr(names[k]) for k in few], 3)}"
     of = f"{low:,}" if low == high else f"{low:,} to {high:,}"
     return f"by likely class: {of} of each of {len(names):,} classes{fewest}"
+
+
+def worth(found: Suggestion) -> str:
+    """What more verified rows would be worth, in a line; empty if nothing is verified."""
+    looked, known = found.looked, found.known
+    verified = known.verified
+    drawn = verified[~np.isnan(known.probability[verified])]
+    if not len(verified) or looked.features is None:
+        return ""
+    curve = learning_curve(
+        looked.opinions, looked.features, drawn, known.labels[drawn], known.probability[drawn]
+    )
+    if curve is None:
+        return (
+            f"what more rows are worth cannot be told yet, from {counted(len(drawn), 'verified row')} drawn "
+            "at random"
+        )
+    low, high = 100 * curve.low, 100 * curve.high
+    hardly = "; more are hardly worth it" if high - 100 * curve.now < 1 else ""
+    return (
+        f"with {curve.more} more verified rows: {low:.0f} to {high:.0f} % balanced accuracy of quick models "
+        f"(now {100 * curve.now:.0f}){hardly}"
+    )
 
 
 def shortages(found: Suggestion, wanted: int) -> Iterator[str]:

@@ -2,8 +2,9 @@
 
 Usage: python scripts/hypergradient_accuracy.py [--device cuda]
 
-One step of GDW on ResNet-32 after 20 steps on random images, batch 100 + 100, all from the same state. Prints the
-relative error `‖G − G64‖ / ‖G64‖` and the cosine. "TF32": PyTorch's default for convolutions on NVIDIA GPUs.
+One step of GDW on ResNet-32 after 20 steps on random images, batch 100 + 100, all from the same state. Prints
+the relative error `‖G − G64‖ / ‖G64‖` and the cosine. "TF32": the default of PyTorch for convolutions on NVIDIA
+GPUs.
 """
 
 from __future__ import annotations

@@ -77,6 +77,25 @@ def test_data_sets_of_a_series_give_a_curve(tmp_path: Path) -> None:
     )
 
 
+def test_a_curve_of_answers_is_over_the_minutes_of_a_person(tmp_path: Path) -> None:
+    accuracy: Accuracy = {(None, m, 0): 0.5 for m in "ab"}
+    data = {f"blobs_{size}": {"series": "x", "answers": size} for size in (50, 200)}
+    methods = {"a": {"method": "plain"}, "b": {"method": "l2rw", "answers": {"strategy": "mixed"}}}
+    results = made_up(
+        tmp_path,
+        accuracy,
+        data=data,
+        methods=methods,
+        seconds_per_answer=3,
+        data_options={"meta_size": None},
+    )
+    figure = clean_curve(results, {m: {"color": "k"} for m in results.protocol.methods})
+    top, bottom = figure.axes
+    assert np.asarray(top.lines[1].get_xydata())[:, 0].tolist() == [50, 200]
+    assert [label.get_text() for label in bottom.get_xticklabels()] == ["2.5", "10"]
+    assert bottom.get_xlabel() == "minutes of a person, 3 s an answer"
+
+
 def test_files_for_other_programs(tmp_path: Path) -> None:
     publish(made_up(tmp_path, {**TWO_BY_THREE, ("flip:0.2", "c", 1): None}))
     with (tmp_path / "results.csv").open(encoding="utf-8") as file:

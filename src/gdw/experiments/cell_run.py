@@ -81,7 +81,7 @@ def train_cell(folder: Path) -> bool:
         return True
     stopwatch = Stopwatch()
     training = Training(RunConfig.parse(task["config"]), folder, resume=(folder / CONFIG).is_file())
-    prepared = training.prepare()
+    prepared = _answered(task, training, training.prepare())
     model = training.build_model(prepared)
     diary = _diary(task, training.config.data, prepared.source)
     result = training.fit(prepared, model, callbacks=[stopwatch, *diary])
@@ -97,6 +97,17 @@ def train_cell(folder: Path) -> bool:
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     # The cell is done, but a signal in its last epoch was meant for the whole grid.
     return not result.signalled
+
+
+def _answered(task: dict[str, Any], training: Training, prepared: PreparedData) -> PreparedData:
+    """The data with what a person has verified, if the protocol has somebody verify."""
+    if task.get("answers") is None:
+        return prepared
+    from gdw.experiments.answers import Answers
+
+    config = training.config
+    seed = config.training.seed
+    return Answers(**task["answers"]).given(prepared, config.data, truth=task["truth"], seed=seed)
 
 
 def _diary(task: dict[str, Any], options: DataConfig, source: Source) -> list[WeightDiary]:

@@ -31,6 +31,7 @@ class CellSettings:
         contender: name and options of a method that trains no network, see `gdw.experiments.contenders`; the
             method in `config` then stands for nothing.
         records_weights: whether the weights are recorded after each epoch, which changes no result.
+        answers: what a person verifies, see `gdw.experiments.answers`; None for nothing.
         builder: makes the files of the data set before the first run, if they are not there as they are.
     """
 
@@ -40,6 +41,7 @@ class CellSettings:
     contender: dict[str, Any] | None
     builder: DatasetBuilder | None
     records_weights: bool = False
+    answers: dict[str, Any] | None = None
 
 
 def cell_settings(
@@ -76,8 +78,11 @@ def cell_settings(
     written = {**_written(config, made), "prepare": prepare, "truth": entry.truth}
     if contender is not None:
         written["contender"] = contender
+    answers = _answers(protocol, cell, entry)
+    if answers is not None:
+        written["answers"] = answers
     records = protocol.records_weights
-    return CellSettings(resolved, written, entry.truth, contender, builder, records)
+    return CellSettings(resolved, written, entry.truth, contender, builder, records, answers)
 
 
 def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -87,7 +92,7 @@ def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     """
     changed = [
         f"{name} (was {earlier.get(name)!r}, now {now.get(name)!r})"
-        for name in ("prepare", "truth", "contender")
+        for name in ("prepare", "truth", "contender", "answers")
         if earlier.get(name) != now.get(name)
     ]
     try:
@@ -136,6 +141,16 @@ def _contender(protocol: Protocol, cell: Cell) -> dict[str, Any] | None:
     with error_prefix(f"methods.{cell.method}"):
         parse_contender(method.method, method.method_options)
     return {"name": method.method, "options": method.method_options}
+
+
+def _answers(protocol: Protocol, cell: Cell, entry: DataEntry) -> dict[str, Any] | None:
+    options = protocol.method_entry(cell.method).answers
+    if options is None or entry.answers is None:
+        return None
+    from gdw.experiments.answers import Answers
+
+    with error_prefix(f"methods.{cell.method}.answers"):
+        return Answers(rows=entry.answers, **options).model_dump()
 
 
 def _written(config: RunConfig, made: Mapping[str, str]) -> dict[str, Any]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# The width of a name in the legend, in inches.
+_OF_NAME = 2.4
 _DETECTION = next(metric for metric in METRICS if metric.name == "detection_auroc")
 
 
@@ -49,14 +51,14 @@ def clean_curve(results: Results, colours: dict[str, dict[str, Any]]) -> Figure:
             if metric is metrics[0]:
                 axes.set_title(name.replace("$", r"\$"), fontsize="medium")
     for axes in panels[-1]:
-        axes.set_xlabel("clean examples")
+        axes.set_xlabel(_effort(results))
     handles = {
         h.get_label(): h for axes in panels.flat for h in axes.get_legend_handles_labels()[0]
     }
     figure.legend(
         handles=list(handles.values()),
         loc="outside lower center",
-        ncols=len(handles),
+        ncols=min(len(handles), max(2, int(figure.get_figwidth() / _OF_NAME))),
         frameon=False,
     )
     return figure
@@ -82,8 +84,19 @@ def _plot(
         axes.plot(sizes, mean, label=label, marker=".", **style)
         axes.fill_between(sizes, mean - spread, mean + spread, color=style["color"], alpha=0.12)
         axes.set_xscale("log")
-        axes.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize="small")
+        axes.set_xticks(sizes, [_tick(results, size) for size in sizes], fontsize="small")
         axes.minorticks_off()
+
+
+def _effort(results: Results) -> str:
+    seconds = results.protocol.seconds_per_answer
+    return "clean examples" if seconds is None else f"minutes of a person, {seconds:g} s an answer"
+
+
+def _tick(results: Results, size: int) -> str:
+    """The number of clean examples, or the minutes that it takes to verify them."""
+    seconds = results.protocol.seconds_per_answer
+    return f"{size:,}" if seconds is None else f"{size * seconds / 60:.3g}"
 
 
 def _points(
@@ -100,5 +113,8 @@ def _points(
 
 
 def _clean_examples(results: Results, setting: Setting, method: str) -> int:
+    answers = results.protocol.data_entry(setting.data).answers
+    if answers is not None:
+        return answers if results.protocol.method_entry(method).answers else 0
     cells = results.cells_of(setting, method)
     return max(int(results.results[c]["clean_examples"]) for c in cells if c in results.results)

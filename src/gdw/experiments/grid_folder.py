@@ -126,6 +126,7 @@ class GridFolder:
             "truth": settings.truth,
             "contender": settings.contender,
             "records_weights": settings.records_weights,
+            "answers": settings.answers,
             "threads": threads,
         }
         DOCUMENT.write(folder / CELL, content)

@@ -38,7 +38,8 @@ class MethodEntry(Options):
 
     `title` is its name in tables and pictures. `formerly` is the name of this entry in an earlier version of
     the protocol: runs that finished under that name count as runs of this entry. `data` is for `add_clean`,
-    which gives the clean examples to a method that does not use them otherwise.
+    which gives the clean examples to a method that does not use them otherwise. With `answers` a person
+    verifies rows, see `gdw.experiments.answers`: `strategy` chooses them, and the share `wrong` is wrong.
     """
 
     what: ClassVar[str] = "method "
@@ -49,6 +50,7 @@ class MethodEntry(Options):
     method_options: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
+    answers: dict[str, Any] | None = None
 
 
 class DataEntry(Options):
@@ -57,7 +59,8 @@ class DataEntry(Options):
     `truth` names the column with the true labels where that is not the label column before noise was added;
     an empty value means that the true label is unknown. Entries with the same `series` differ in the size of
     the clean set; a picture shows the results against it. `prepare` names how to make the files before the
-    first run, see `gdw.experiments.dataset_builders`.
+    first run, see `gdw.experiments.dataset_builders`. `answers` is the number of rows that a person verifies
+    for the methods that have `answers`.
     """
 
     what: ClassVar[str] = "data "
@@ -66,6 +69,7 @@ class DataEntry(Options):
     truth: str | None = None
     series: str | None = None
     prepare: dict[str, Any] | None = None
+    answers: int | None = None
     data: dict[str, Any] = Field(default_factory=dict)
     model: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
@@ -95,7 +99,8 @@ class Protocol(Options):
     metric of ranks and differences: use the balanced accuracy where the test data are unbalanced and the
     clean examples are not. `rows: validation` measures on rows of the training files in place of the test
     files, to develop a method; every data set must then be made by `prepare`. With `records_weights` the
-    weights of right and wrong labels are recorded over the training, and shown in pictures.
+    weights of right and wrong labels are recorded over the training, and shown in pictures. With
+    `seconds_per_answer` the picture of a `series` is over the minutes that a person needs to verify.
     """
 
     what: ClassVar[str] = "protocol "
@@ -108,6 +113,7 @@ class Protocol(Options):
     measure: Literal["accuracy", "balanced_accuracy"] = "accuracy"
     rows: Literal["test", "validation"] = "test"
     records_weights: bool = False
+    seconds_per_answer: Annotated[float, Field(gt=0)] | None = None
     base: dict[str, dict[str, Any]] = Field(default_factory=dict)
     data: dict[str, dict[str, Any]]
     noise: list[str | None] = Field(default=[None])

@@ -2,8 +2,8 @@
 
 Usage: python scripts/hypergradient_accuracy.py [--device cuda]
 
-One step of GDW on ResNet-32 after 20 steps on random images, batch 100 + 100, all from the same state. Prints
-the relative error `‖G − G64‖ / ‖G64‖` and the cosine. "TF32": the default of PyTorch for convolutions on NVIDIA
+One step of GDW on ResNet-32 after 20 steps on random images, batch 100 + 100, all from one state. Prints the
+relative error `‖G − G64‖ / ‖G64‖` and the cosine. TF32 is the default of PyTorch for convolutions on NVIDIA
 GPUs.
 """
 

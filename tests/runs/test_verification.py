@@ -11,7 +11,7 @@ from gdw.audit import Evidence
 from gdw.cli.train import _training
 from gdw.data import load
 from gdw.data.verification import Answer, Journal, answers_of, write_queue
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, DataError
 from gdw.runs import DataConfig
 from gdw.runs.prepare import prepare, read
 from gdw.runs.prepared_data import with_rows
@@ -72,3 +72,16 @@ def test_it_has_its_own_labels(data: Path, tmp_path: Path) -> None:
     config = DataConfig(path=str(data), meta=str(tmp_path / "v.jsonl"), meta_label="label")
     with pytest.raises(ConfigError, match="which has its own labels: leave --meta-label out"):
         read(config, seed=0)
+
+
+def test_a_class_that_nobody_verified_yet_is_told_with_the_command_that_adds_rows(
+    data: Path, tmp_path: Path
+) -> None:
+    journal = Journal(answers_of(tmp_path / "v.jsonl"))
+    row = journal.answers[0]
+    journal.append(Answer(row.index, row.digest, "label", ("a",)))
+    journal.close()
+    with pytest.raises(
+        DataError, match=r"1 class has no clean example: 'b'.*: gdw suggest with the same"
+    ):
+        read(DataConfig(path=str(data), meta=str(tmp_path / "v.jsonl")), seed=0)

@@ -64,7 +64,7 @@ def train_and_clean(
     else:
         assert meta_size is not None
         train, clean = _drawn(source, meta_size, meta_label, seed)
-    _check_classes(train, clean)
+    _check_classes(train, clean, of_file=meta is not None and meta.rows is source.rows)
     return replace(train, notes=train.notes + _few_clean(clean)), clean
 
 
@@ -232,7 +232,14 @@ def _truth(value: Any, where: Callable[[int], str], i: int, column: str) -> bool
     return verified
 
 
-def _check_classes(train: Source, clean: Source) -> None:
+def _check_classes(train: Source, clean: Source, *, of_file: bool) -> None:
+    """Check that both have examples of the same classes, two or more.
+
+    Args:
+        train: the training set.
+        clean: the clean set.
+        of_file: whether it is the rows of a verification file, to which rows can be added.
+    """
     names = train.label_names
     train_counts, clean_counts = _counts(train), _counts(clean)
     present = np.flatnonzero(train_counts)
@@ -250,9 +257,14 @@ def _check_classes(train: Source, clean: Source) -> None:
     uncovered = np.flatnonzero((train_counts > 0) & (clean_counts == 0))
     if len(uncovered):
         classes = counted(len(uncovered), "class has", "classes have")
+        more = (
+            ": gdw suggest with the same --output adds rows of such classes first"
+            if of_file
+            else ""
+        )
         raise DataError(
             f"{classes} no clean example: {listed(names[k] for k in uncovered)}. "
-            "Add at least one verified example of each"
+            f"Add at least one verified example of each{more}"
         )
 
 

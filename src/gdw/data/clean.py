@@ -77,7 +77,7 @@ def _require_one_way(count: int) -> None:
         raise ConfigError(
             "gdw needs some rows whose labels you have verified (10 or more per class), found none: "
             "give a file or folder (--meta, meta=) or a column that is true for them (--trusted, trusted=). "
-            "No verified rows yet? Check 10 to 20 rows of each class by hand and mark them in a column. "
+            "No verified rows yet? gdw suggest chooses some, and gdw verify shows them to you. "
             "(--meta-size, meta_size= draws them, but only from data whose labels are known to be right)"
         )
     if count > 1:

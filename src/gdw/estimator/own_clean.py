@@ -92,7 +92,8 @@ def _warn_of_chosen(chosen: int, size: int, problem: str | None) -> None:
     if problem is None:
         advice = (
             f"{LIMITS}. To find more wrong labels and to know how far to trust the result, verify 10 or more "
-            "examples of each class and give them as meta=(X, y) or trusted=mask"
+            "examples of each class (gdw.suggest(X, y) chooses some) and give them as meta=(X, y) or "
+            "trusted=mask"
         )
     warnings.warn(
         f"{problem or 'no clean examples'}: {chosen} of the {size} given ones are used instead, whose labels "

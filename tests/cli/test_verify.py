@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gdw.cli.verify import _closing
 from gdw.data.verification import read
 from tests.cli.conftest import Run
 from tests.verify import made
@@ -71,6 +73,18 @@ def test_it_ends_with_what_is_saved_and_what_to_type_next(tmp_path: Path) -> Non
     assert "to settle the conflicts: gdw verify v.jsonl --conflicts" in said
     assert read(tmp_path / "v.jsonl").counts["conflict"] == 1
     assert not list(tmp_path.glob(".*lock*"))
+
+
+def test_what_to_type_next_keeps_all_answers_and_is_not_refused(tmp_path: Path) -> None:
+    queue = made.table_queue(tmp_path)
+    desk, folder = made.desk(queue, suggest=True), shlex.quote(str(tmp_path))
+    desk.answer({**desk.start({})["item"], "answer": "label", "labels": [0]})
+    *_, said = _closing(desk, Path("run"), None)
+    assert said.endswith(f"gdw audit run --apply RELABEL --issues {folder}/v.jsonl --output FILE")
+    *_, said = _closing(desk, queue.path, Path("bob.jsonl"))
+    merged = f"{folder}/v.answers.jsonl"
+    assert said.endswith(f"gdw verify {merged} bob.jsonl --merge {merged}")
+    desk.close()
 
 
 def test_to_label_studio_and_back_and_merged(tmp_path: Path, gdw: Run) -> None:

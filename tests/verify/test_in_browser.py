@@ -217,6 +217,17 @@ def test_on_a_phone_everything_is_in_reach(page: Page, *, dark: bool) -> None:
     assert page.browser.run("byId('view').getBoundingClientRect().top") < 300
 
 
+def test_on_a_phone_what_an_audit_suggests_comes_first(browser: Browser, tmp_path: Path) -> None:
+    classes = tuple(f"class {k}" for k in range(10))
+    page = Page(browser, made.table_queue(tmp_path, rows=10, classes=classes), suggest=True)
+    page.open(width=390, height=844)
+    tops = "[...byId('classes').children].map((b) => b.getBoundingClientRect().top)"
+    top = page.browser.run(tops)
+    assert page.text("classes").count("suggested") == 1
+    assert top[0] == top[9] == min(top)
+    page.close()
+
+
 def test_a_picture_is_shown_and_zoomed(browser: Browser, tmp_path: Path) -> None:
     page = Page(browser, made.image_queue(tmp_path))
     page.open()

@@ -56,13 +56,21 @@ def test_one_person_with_two_files_stays_one(queue: Queue, tmp_path: Path) -> No
 def test_nothing_is_overwritten(queue: Queue, tmp_path: Path) -> None:
     one, two = file_of(queue, "one", "ann", "c"), file_of(queue, "v", "bob", "d")
     before = two.read_bytes()
-    for force, advice in ((False, "merge into a new file"), (True, "merge into a new file")):
-        with pytest.raises(ConfigError, match=f"exists already: {advice}"):
-            merge([one, two], two, force=force)
-    with pytest.raises(ConfigError, match="overwrite it with --force"):
+    with pytest.raises(
+        ConfigError, match=f"name it too .gdw verify {two} {one} --merge {two}.; --force"
+    ):
         merge([one], two, force=False)
     with pytest.raises(ConfigError, match="should be named like the verification file beside it"):
         merge([one], tmp_path / "x.answers.jsonl", force=False)
     assert two.read_bytes() == before
     merge([one], two, force=True)
     assert read(queue.path).annotators == ("ann",)
+
+
+def test_answers_are_added_to_a_file_that_has_some(queue: Queue, tmp_path: Path) -> None:
+    one, two = file_of(queue, "one", "ann", "cd"), file_of(queue, "v", "bob", "cf")
+    first, _ = merge([two, one], two, force=False)
+    again, notes = merge([two, one], two, force=False)
+    assert again.answers == first.answers
+    assert (first.annotators, notes) == (("ann", "bob"), [])
+    assert first.counts["conflict"] == 1

@@ -106,7 +106,7 @@ def verify(
         Path | None,
         typer.Option(
             help="Write the answers of all FILEs, which are files of answers, into this one, and say how far "
-            "they agree. If not given, FILE is one verification file.",
+            "they agree. It may be one of them. If not given, FILE is one verification file.",
             metavar="PATH",
         ),
     ] = None,
@@ -245,10 +245,12 @@ def _closing(desk: Desk, place: Path, answers: Path | None) -> Iterator[str]:
     if not len(verification.index):
         return
     if answers is not None:
-        words = ["gdw", "verify", str(answers), "--merge", str(answers_of(desk.queue.path))]
+        merged = answers_of(desk.queue.path)
+        both = (merged, answers) if merged.exists() else (answers,)
+        words = ["gdw", "verify", *map(str, both), "--merge", str(merged)]
         yield f"to train with them, join them with those of others: {shlex.join(words)}"
     elif issues:
-        words = ["gdw", "audit", str(place), "--apply", "RELABEL", "--output", "FILE"]
-        yield f"next, a copy of the data with your decisions: {shlex.join(words)}"
+        words = ["gdw", "audit", str(place), "--apply", "RELABEL", "--issues", str(desk.queue.path)]
+        yield f"next, a copy of the data with your decisions: {shlex.join(words)} --output FILE"
     else:
         yield f"next: {training_command(verification)}"

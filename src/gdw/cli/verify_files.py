@@ -58,7 +58,7 @@ def import_answers(file: Path, source: Path, annotator: str) -> None:
     queue = read_queue(file)
     answers, unanswered = imported(source, queue, annotator=annotator)
     new = add(answers, queue)
-    rest = f", {unanswered:,} rows without an answer" if unanswered else ""
+    rest = f", {counted(unanswered, 'row')} without an answer" if unanswered else ""
     known = f", {len(answers) - new:,} of them known before" if new < len(answers) else ""
     say(f"{shown(source)}: {counted(len(answers), 'answer')}{known}{rest}")
     verification = read(file)

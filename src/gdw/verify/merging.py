@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,7 +24,8 @@ def merge(paths: Sequence[Path], output: Path, *, force: bool) -> tuple[Verifica
 
     Args:
         paths: the files of answers.
-        output: the new file, named like the verification file beside it: `verify.answers.jsonl`.
+        output: the file, named like the verification file beside it: `verify.answers.jsonl`. If it exists,
+            it may be one of `paths`: its answers stay.
         force: overwrite it if it exists.
 
     Returns:
@@ -36,12 +38,12 @@ def merge(paths: Sequence[Path], output: Path, *, force: bool) -> tuple[Verifica
         OutputError: it cannot be written.
     """
     queue = read_queue(_queue_beside(output))
-    _require_free(output, paths, force=force)
-    parts, notes = _read_all(paths)
-    parts, more = _told_apart(parts, [path.name.removesuffix(_SUFFIX) for path in paths])
-    answers = [answer for part in parts for answer in part]
+    _require_kept(output, paths, force=force)
     lock = OutputLock(output, is_folder=False)
     try:
+        parts, notes = _read_all(paths)
+        parts, more = _told_apart(parts, [path.name.removesuffix(_SUFFIX) for path in paths])
+        answers = [answer for part in parts for answer in part]
         write_text_atomically(output, lines_of(answers))
     finally:
         lock.release()
@@ -59,23 +61,32 @@ def _queue_beside(output: Path) -> Path:
     return queue
 
 
-def _require_free(output: Path, paths: Sequence[Path], *, force: bool) -> None:
-    if not output.exists():
+def _require_kept(output: Path, paths: Sequence[Path], *, force: bool) -> None:
+    """Answers that exist are lost only if the user says so."""
+    if (
+        force
+        or not output.exists()
+        or any(path.exists() and path.samefile(output) for path in paths)
+    ):
         return
-    if any(path.exists() and path.samefile(output) for path in paths):
-        raise ConfigError(f"{shown(output)} exists already: merge into a new file")
-    if not force:
-        raise ConfigError(
-            f"{shown(output)} exists already: name a new file, or overwrite it with --force"
-        )
+    words = ["gdw", "verify", *map(str, (output, *paths)), "--merge", str(output)]
+    raise ConfigError(
+        f"{shown(output)} exists already: to keep its answers, name it too ({shlex.join(words)}); "
+        "--force overwrites it"
+    )
 
 
 def _read_all(paths: Sequence[Path]) -> tuple[list[list[Answer]], list[str]]:
-    """The answers of each file, and notes on files whose last line was cut off."""
+    """The answers of each file that no file before has, and notes on files whose last line was cut off."""
     found = [read_answers(path) for path in paths]
     cut_off = [path for path, (_, torn) in zip(paths, found, strict=True) if torn]
     notes = [f"the last line of {shown(path)} was cut off, and is left out" for path in cut_off]
-    return [answers for answers, _ in found], notes
+    known: set[Answer] = set()
+    parts = []
+    for answers, _ in found:
+        parts.append([answer for answer in answers if answer not in known])
+        known.update(answers)
+    return parts, notes
 
 
 def add(answers: Sequence[Answer], queue: Queue) -> int:

@@ -80,7 +80,8 @@ class Found:
         row = self._rows.get(_whole(index))
         if row is None:
             raise DataError(
-                f"{place}: row {index!r} is not in {self.queue.path.name}: the answers belong to another"
+                f"{place}: row {index!r} is not in {self.queue.path.name}: the answers belong to "
+                "another verification file"
             )
         if digest is not None and digest != marked(row.digest):
             raise DataError(

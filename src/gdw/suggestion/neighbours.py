@@ -9,11 +9,14 @@ from gdw.data.source import chunks
 
 COUNT = 4
 _CHUNK = 128
+_MANY = 64
 _MOST = 2 * 10**10
 
 
 def neighbours(X: NDArray[np.float32], positions: NDArray[np.int64]) -> list[list[int]] | None:
     """The four nearest other rows of each row, nearest first; None if finding them would take long.
+
+    In many columns the nearest by angle: by distance, a few rows near the middle are the nearest of most.
 
     Args:
         X: float32 `(N, F)`.
@@ -22,6 +25,8 @@ def neighbours(X: NDArray[np.float32], positions: NDArray[np.int64]) -> list[lis
     count = min(COUNT, len(X) - 1)
     if not count or len(positions) * X.size > _MOST:
         return None
+    if X.shape[1] > _MANY:
+        X = X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
     squares = (X * X).sum(1)
     found: list[list[int]] = []
     for chunk in chunks(len(positions), _CHUNK):

@@ -21,9 +21,10 @@ _CHUNK = 2048
 
 
 def quick_features(inputs: Any, *, seed: int = 0) -> NDArray[np.float32]:
-    """The inputs as a matrix whose columns have a mean of 0 and a standard deviation of 1.
+    """The inputs as a matrix whose columns have a mean of 0 and, on average, a variance of 1.
 
     Images are reduced to 16 pixels a side, views to their mean, and many columns to principal components.
+    Columns are scaled one by one, components together: small ones are mostly noise, and stay small.
 
     Args:
         inputs: of N examples, from an encoder: what `gdw.data.encode.encoder.Encoder.encode` returns.
@@ -34,9 +35,9 @@ def quick_features(inputs: Any, *, seed: int = 0) -> NDArray[np.float32]:
     """
     matrix = getattr(inputs, "matrix", None)
     if matrix is not None:
-        return _scaled(_components_of_terms(matrix, seed))
+        return _components_of_terms(matrix, seed)
     parts = [_flat(inputs[chunk]) for chunk in chunks(len(inputs), _CHUNK)]
-    return _scaled(_components(np.concatenate(parts), seed))
+    return _components(np.concatenate(parts), seed)
 
 
 def _flat(batch: Any) -> NDArray[np.float32]:
@@ -55,26 +56,26 @@ def _flat(batch: Any) -> NDArray[np.float32]:
 def _components(rows: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
     """The first principal components of many columns; few columns as they are."""
     if rows.shape[1] <= _WIDEST:
-        return rows
+        return _scaled(rows)
     from sklearn.decomposition import PCA
 
     sample = rows[_sample(len(rows), seed)]
     width = min(WIDTH, len(sample))
     fitted = PCA(width, svd_solver="randomized", random_state=seed).fit(sample)
     parts = [fitted.transform(rows[chunk]) for chunk in chunks(len(rows), _CHUNK)]
-    return np.concatenate(parts).astype(np.float32)
+    return _scaled(np.concatenate(parts).astype(np.float32), together=True)
 
 
 def _components_of_terms(matrix: Any, seed: int) -> NDArray[np.float32]:
     """Latent semantic analysis of a sparse matrix."""
     if matrix.shape[1] <= _OF_TERMS:
-        return np.asarray(matrix.toarray(), dtype=np.float32)
+        return _scaled(np.asarray(matrix.toarray(), dtype=np.float32))
     from sklearn.decomposition import TruncatedSVD
 
     # The vectorizer's terms are many, and the first components are all that is needed: one iteration.
     fitted = TruncatedSVD(_OF_TERMS, n_iter=1, random_state=seed)
     fitted.fit(matrix[_sample(matrix.shape[0], seed)])
-    return np.asarray(fitted.transform(matrix), dtype=np.float32)
+    return _scaled(np.asarray(fitted.transform(matrix), dtype=np.float32), together=True)
 
 
 def _sample(length: int, seed: int) -> NDArray[np.int64]:
@@ -83,9 +84,11 @@ def _sample(length: int, seed: int) -> NDArray[np.int64]:
     return np.sort(generator(seed, "components").choice(length, _SAMPLE, replace=False))
 
 
-def _scaled(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The columns with mean 0 and standard deviation 1; constant ones are 0."""
+def _scaled(rows: NDArray[np.float32], *, together: bool = False) -> NDArray[np.float32]:
+    """The columns with mean 0 and standard deviation 1, one by one or `together`; constant ones are 0."""
     mean, deviation = rows.mean(0, dtype=np.float64), rows.std(0, dtype=np.float64)
+    if together:
+        deviation = np.sqrt(np.mean(deviation**2, keepdims=True))
     scale = np.where(deviation > 1e-12, deviation, 1.0)
     rows -= mean.astype(np.float32)
     rows /= scale.astype(np.float32)

@@ -76,9 +76,7 @@ def test_the_same_command_adds_rows_and_counts_those_that_are_there(folder: Path
     assert found.queue.candidates[:12] == before
     assert len({row.index for row in found.queue.candidates}) == 18
     assert len(found.index) == 4
-    assert (
-        "what more rows are worth cannot be told yet, from 2 verified rows drawn at random" in said
-    )
+    assert "worth can be told from 60 verified rows drawn at random; there are 2" in said
     said = suggest("d.csv", "-n", "6", "--drop", "y", "--output", "v.jsonl", status=2)
     assert "rows cannot be added to v.jsonl, which has other columns" in said
     suggest("d.csv", "-n", "6", "--drop", "y", "--output", "v.jsonl", "--force")

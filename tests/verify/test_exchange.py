@@ -194,6 +194,15 @@ def test_a_json_file_that_is_no_export_is_refused(
     assert message in str(error.value)
 
 
+def test_a_label_of_a_table_that_is_no_class_is_refused(tmp_path: Path) -> None:
+    queue = made.table_queue(tmp_path)
+    (tmp_path / "x.csv").write_text("index,label\n3,cta\n")
+    with pytest.raises(
+        DataError, match=r"x\.csv: label 'cta' is not a class\. Did you mean 'cat'\?"
+    ):
+        imported(tmp_path / "x.csv", queue, annotator="me")
+
+
 def test_a_table_is_filled_in_and_saved_by_a_spreadsheet(tmp_path: Path) -> None:
     queue = made.table_queue(tmp_path, classes=("1.10", "2.5", "TRUE"))
     path = exported(queue, tmp_path / "out.csv")

@@ -81,7 +81,7 @@ class LabelReader:
                 "them apart: import the columns of labels as text, or edit the list with a text editor"
             )
         raise DataError(
-            f"{where} {cell!r} is not a class of the run.{nearest(cell, self._names)} Known classes: "
+            f"{where} {cell!r} is not a class.{nearest(cell, self._names)} Known classes: "
             f"{listed(self._names)}"
         )
 

@@ -35,6 +35,11 @@ class Curve:
     high: float
 
 
+def enough(labels: NDArray[np.int64]) -> int:
+    """How many verified rows of the classes in `labels` tell what more are worth."""
+    return max(LEAST, OF_EACH * max(2, len(np.unique(labels))))
+
+
 def learning_curve(
     opinions: Opinions,
     X: NDArray[np.float32],
@@ -62,7 +67,7 @@ def learning_curve(
         The curve; None if there are too few rows to tell.
     """
     present, codes = np.unique(labels, return_inverse=True)
-    if len(present) < 2 or len(positions) < max(LEAST, OF_EACH * len(present)):
+    if len(present) < 2 or len(positions) < enough(labels):
         return None
     p, rows = _probabilities(opinions, positions, present), X[positions]
     rng = generator(seed, "learning curve")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gdw.errors import counted, shortened
-from gdw.suggestion.learning_curve import learning_curve
+from gdw.suggestion.learning_curve import enough, learning_curve
 
 if TYPE_CHECKING:
     from gdw.suggestion.suggesting import Suggestion
@@ -54,8 +54,8 @@ def worth(found: Suggestion) -> str:
     )
     if curve is None:
         return (
-            f"what more rows are worth cannot be told yet, from {counted(len(drawn), 'verified row')} drawn "
-            "at random"
+            f"what more rows are worth can be told from {enough(known.labels[drawn])} verified rows drawn at "
+            f"random; there are {len(drawn)}"
         )
     low, high = 100 * curve.low, 100 * curve.high
     hardly = "; more are hardly worth it" if high - 100 * curve.now < 1 else ""

@@ -111,8 +111,8 @@ def _answer(cell: str, reader: LabelReader, place: str) -> tuple[str, list[int]]
     words = cell.split(_SEPARATOR)
     if words[0] in (CANNOT_TELL, SEVERAL) and not reader.candidates(cell):
         kind = "cannot_tell" if words[0] == CANNOT_TELL else "several"
-        return kind, [reader.code(word, place) for word in words[1:]]
-    return "label", [reader.code(cell, place)]
+        return kind, [reader.code(word, f"{place}: label") for word in words[1:]]
+    return "label", [reader.code(cell, f"{place}: label")]
 
 
 def _opened(path: Path) -> Rows:

@@ -32,3 +32,11 @@ def test_the_command_that_trains_names_what_is_not_the_default(tmp_path: Path) -
     assert found == (
         f"gdw train '{folder}/d.csv' --label 'kind of' --meta '{folder}/v.jsonl' --output RUN"
     )
+
+
+def test_the_command_names_the_data_without_detours(tmp_path: Path) -> None:
+    queue = made.table_queue(tmp_path)
+    (tmp_path / "lists").mkdir()
+    moved = tmp_path / "lists" / "v.jsonl"
+    moved.write_text(queue.path.read_text().replace('"data": "d.csv"', '"data": "../d.csv"'))
+    assert f"gdw train {tmp_path}/d.csv --meta" in training_command(read(moved))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,13 @@ def training_command(verification: Verification) -> str:
     """The command that trains with the verified rows."""
     queue = verification.queue
     label = [] if queue.label == "label" else ["--label", queue.label]
-    place = str(Path(queue.place))
+    place = _short(Path(queue.place))
     words = ["gdw", "train", place, *label, "--meta", str(queue.path), "--output", "RUN"]
     return shlex.join(words)
+
+
+def _short(path: Path) -> str:
+    """The path without its detours, `a/../b`, unless links make that another file."""
+    short = os.path.normpath(path)
+    same = os.path.exists(short) and path.exists() and os.path.samefile(short, path)
+    return short if same else str(path)

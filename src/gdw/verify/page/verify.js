@@ -261,6 +261,7 @@ function showAnswers() {
     if (!lines.some((line) => line[1] === code)) lines.push([null, code]);
   }
   byId("classes").replaceChildren(...lines.map(classButton));
+  byId("classes").classList.toggle("compared", item.suggested !== null);
   byId("search").hidden = names.length <= item.keys.length;
   const said = item.answer && described(...item.answer);
   byId("question").textContent = said ? `Your answer: ${said}` : "Which class is it?";

@@ -78,6 +78,6 @@ def training_command(verification: Verification) -> str:
 
 def _short(path: Path) -> str:
     """The path without its detours, `a/../b`, unless links make that another file."""
-    short = os.path.normpath(path)
-    same = os.path.exists(short) and path.exists() and os.path.samefile(short, path)
-    return short if same else str(path)
+    short = Path(os.path.normpath(path))
+    same = short.exists() and path.exists() and short.samefile(path)
+    return str(short if same else path)

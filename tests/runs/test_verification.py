@@ -62,6 +62,19 @@ def test_a_limit_does_not_lose_verified_rows(data: Path, tmp_path: Path) -> None
     assert not {4, 9, 2} & set(found.train.row_numbers.tolist())
 
 
+def test_the_rows_are_found_in_a_copy_in_another_order(data: Path, tmp_path: Path) -> None:
+    head, *lines = data.read_text().splitlines(keepends=True)
+    (tmp_path / "copy.csv").write_text("".join([head, *reversed(lines)]))
+    config = DataConfig(path=str(tmp_path / "copy.csv"), meta=str(tmp_path / "v.jsonl"))
+    found = read(config, seed=0)
+    assert found.clean is not None
+    assert found.clean.row_numbers.tolist() == [25, 20, 27]
+    assert "copy.csv: found by what is in them" in found.clean.notes[-1]
+    (tmp_path / "copy.csv").write_text("".join([head, *reversed(lines[5:])]))
+    with pytest.raises(DataError, match=r"the data are not those of v\.jsonl"):
+        read(config, seed=0)
+
+
 def test_as_the_trusted_rows_it_is_the_same(data: Path, tmp_path: Path) -> None:
     file = str(tmp_path / "v.jsonl")
     training = _training({"path": str(data), "trusted": file}, None, tmp_path / "run", resume=False)

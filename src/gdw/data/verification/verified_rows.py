@@ -43,8 +43,8 @@ def verified_rows(source: Source, path: str | os.PathLike[str]) -> Source:
             f"gdw verify {shown(path)}"
         )
     outcomes = [found for found in verification.outcomes if found.state == "label"]
-    require_same(source.rows, queue, [found.candidate for found in outcomes], of=source.origin)
-    index = verification.index
+    candidates = [found.candidate for found in outcomes]
+    index, moved = _places(source.rows, queue, candidates, of=source.origin)
     names = sorted_names(set(verification.labels))
     code_of = {name: code for code, name in enumerate(names)}
     codes = np.array([code_of[name] for name in verification.labels], dtype=np.int64)
@@ -55,7 +55,7 @@ def verified_rows(source: Source, path: str | os.PathLike[str]) -> Source:
         names_declared=source.names_declared,
         merged=source.labels_merged,
     )
-    return replace(source, row_numbers=index, labels=labels, notes=_notes(verification))
+    return replace(source, row_numbers=index, labels=labels, notes=(*_notes(verification), *moved))
 
 
 def verified_in(
@@ -83,6 +83,25 @@ def _notes(verification: Verification) -> tuple[str, ...]:
     if verification.torn:
         notes.append("the last line of the answers was cut off, and is left out")
     return tuple(notes)
+
+
+def _places(
+    rows: Rows, queue: Queue, candidates: list[Candidate], *, of: str
+) -> tuple[NDArray[np.int64], list[str]]:
+    """Where the rows of `candidates` are now, also in a copy in another order, and a note if they moved."""
+    try:
+        require_same(rows, queue, candidates, of=of)
+    except DataError:
+        if any(name not in rows.columns for name in queue.columns):
+            raise
+        now = digests(rows, queue.kind, queue.columns, np.arange(len(rows)))
+        place = {digest: n for n, digest in enumerate(now)}
+        found = [place.get(row.digest, -1) for row in candidates]
+        if -1 in found or len(set(found)) < len(found):
+            raise
+        moved = f"the rows of {shown(queue.path.name)} have moved in {of}: found by what is in them"
+        return np.array(found, dtype=np.int64), [moved]
+    return np.array([row.index for row in candidates], dtype=np.int64), []
 
 
 def require_same(rows: Rows, queue: Queue, candidates: list[Candidate], *, of: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -52,14 +51,8 @@ def kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
     `p_o` is the share of pairs that agree, and `p_e` the share that would agree by chance, from how often
     each of both annotators uses each label.
     """
-    count = len(pairs)
-    observed = sum(a == b for a, b in pairs) / count
-    first, second = _shares(a for a, _ in pairs), _shares(b for _, b in pairs)
-    chance = sum(share * second.get(label, 0.0) for label, share in first.items())
-    return None if chance >= 1.0 else (observed - chance) / (1.0 - chance)
+    if len({label for pair in pairs for label in pair}) == 1:
+        return None
+    from sklearn.metrics import cohen_kappa_score
 
-
-def _shares(labels: Iterable[str]) -> dict[str, float]:
-    counts = Counter(labels)
-    total = sum(counts.values())
-    return {label: count / total for label, count in counts.items()}
+    return float(cohen_kappa_score(*zip(*pairs, strict=True)))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +18,7 @@ from gdw.data.examples import Examples
 from gdw.train import Trainer, device_examples, evaluate
 from gdw.train.device_streams import DeviceStreams
 from gdw.train.feed import BatchStreams, DataSets, as_dataset
+from tests.cuda.waiting import waits_refused
 from tests.train.small import At, assert_same, config, ctrl_c, fit, network
 
 pytestmark = [
@@ -30,18 +28,6 @@ pytestmark = [
 ]
 
 CUDA = "cuda:0"
-
-
-@contextmanager
-def waits_refused() -> Iterator[None]:
-    """Inside, an operation that makes the host wait for the GPU is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch says that the check is a prototype
-        torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 def images(n: int = 60, size: int = 9) -> Examples:

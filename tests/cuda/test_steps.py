@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,6 +17,7 @@ from gdw.reweight import Reweighter, build, captured
 from gdw.reweight.captured import NotCapturedWarning, capture_steps
 from gdw.train import Trainer
 from gdw.train.monitoring import EpochSums
+from tests.cuda.waiting import waits_refused
 from tests.reweight.test_no_host import STEPS, make
 
 pytestmark = [
@@ -112,18 +111,6 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(captured, "_told", set())
 
 
-@contextmanager
-def no_waiting() -> Iterator[None]:
-    """Inside, an operation that waits for the GPU is an error."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch says that the check is a prototype
-        torch.cuda.set_sync_debug_mode("error")
-    try:
-        yield
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-
-
 @pytest.mark.parametrize(("step", "name"), CASES)
 def test_a_step_on_a_gpu_gives_what_it_gives_on_a_cpu(step: str, name: str) -> None:
     found, expected = (
@@ -163,14 +150,14 @@ def test_no_step_waits_for_the_gpu(step: str, capturing: bool) -> None:
     given = [(pair, indices.tolist()) for pair, indices in batches(6, GPU)]
     for pair, indices in given[:2]:
         step_on(pair, indices)
-    with no_waiting():
+    with waits_refused():
         for pair, indices in given[2:]:
             step_on(pair, indices)
     assert math.isfinite(sums.mean_loss())
 
 
 def test_the_check_for_waiting_works() -> None:
-    with no_waiting(), pytest.raises(RuntimeError, match="synchroniz"):
+    with waits_refused(), pytest.raises(RuntimeError, match="synchroniz"):
         torch.ones(3, device=GPU).sum().item()
 
 

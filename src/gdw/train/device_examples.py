@@ -14,7 +14,7 @@ from gdw.data.augment import AUGMENTATIONS, Augmentation, draws_of
 from gdw.data.examples import Examples
 from gdw.errors import warn_user
 from gdw.files.memory import free_memory, in_units
-from gdw.hypergradient.inputs import Batch
+from gdw.hypergradient.inputs import Batch, moved
 from gdw.train.evaluation import check_classes, require_finite
 
 # The part of the free memory that a data set may take: the model and the batches need the rest.
@@ -198,7 +198,7 @@ class DeviceBatches:
         numbers = torch.as_tensor(np.concatenate([np.asarray(i, np.int64) for i in block]))[None]
         if self._augmentation is not None:
             numbers = torch.cat([numbers, self._draws(sizes, stream, first)])
-        numbers = _sent(numbers, self._inputs.device)
+        numbers = moved(numbers, self._inputs.device)
         inputs = self._inputs.index_select(0, numbers[0])
         if self._augmentation is not None:
             inputs = self._augmentation.apply(inputs, numbers[1:])
@@ -221,10 +221,3 @@ def _parts(values: Tensor, sizes: list[int]) -> Iterator[Tensor]:
     for part in values.split(sizes):
         # For a view, kernels may be chosen by the address where it begins, and round in another way.
         yield part.clone() if part.is_floating_point() else part
-
-
-def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """`values` on `device`; the host does not wait for the copy."""
-    if device.type == "cuda":
-        values = values.pin_memory()
-    return values.to(device, non_blocking=True)

@@ -32,15 +32,13 @@ class DeviceStreams(BatchStreams):
     @cached_property
     def _kept(self) -> dict[str, DeviceBatches]:
         """The data sets on the device, by name."""
-        found = {}
-        for name, dataset in (("train", self._trained), ("meta", self.sets.meta)):
-            examples = None if dataset is None else self._on_device(dataset, name)
+        found, config = {}, self._config
+        for name, dataset in self._datasets.items():
+            examples = self._on_device(dataset, name)
             if examples is not None:
-                options: dict[str, Any] = {
-                    "augment": self._config.augment,
-                    "seed": self._config.seed,
-                }
-                found[name] = DeviceBatches(examples, rank=self._rank, **options)
+                found[name] = DeviceBatches(
+                    examples, augment=config.augment, seed=config.seed, rank=self._rank
+                )
         return found
 
     def _made(
@@ -56,8 +54,7 @@ class DeviceStreams(BatchStreams):
             return self._kept[name].batches(order, stream, first, targets)
         made = super()._made(name, order, stream, first, position, targets)
         # A data set of the user's own may draw random numbers, and a checkpoint must hold those of its step.
-        dataset = self._trained if name == "train" else self.sets.meta
-        ahead = isinstance(dataset, Examples) or self._config.workers > 0
+        ahead = isinstance(self._datasets[name], Examples) or self._config.workers > 0
         return copied(made, device=self._device, dtype=self._dtype, ahead=ahead)
 
     def _placed(self, batch: Batch) -> Batch:

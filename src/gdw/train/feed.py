@@ -175,7 +175,8 @@ class BatchStreams:
         joins_clean: bool = False,
     ) -> None:
         self.sets = sets
-        self._trained = join(sets.train, sets.meta) if joins_clean else sets.train
+        trained = join(sets.train, sets.meta) if joins_clean else sets.train
+        self._datasets: dict[str, Any] = {"train": trained, "meta": sets.meta}
         self._config = config
         self._rank, self._world_size = processes.rank, processes.size
         self._device, self._dtype = device, dtype
@@ -233,7 +234,7 @@ class BatchStreams:
 
     def _epoch(self, epoch: int, *, start: int) -> EpochBatches:
         return EpochBatches(
-            len(self._trained),
+            len(self._datasets["train"]),
             self._config.batch_size,
             seed=self._config.seed,
             epoch=epoch,
@@ -270,8 +271,7 @@ class BatchStreams:
             position: for the seeds of loader processes.
             targets: replace those of the data set.
         """
-        dataset = self._trained if name == "train" else self.sets.meta
-        loaded = self._load(dataset, order, *position)
+        loaded = self._load(self._datasets[name], order, *position)
         augment = self._augment()
         numbered = enumerate(zip(order, loaded, strict=True), start=first)
         for number, (indices, (inputs, original)) in numbered:

@@ -46,10 +46,6 @@ def test_a_clean_label_that_the_data_never_have(train: Run, here: Path) -> None:
     one_line(train(meta=name), r"row 1 of m.csv: the label 'cta'.*Did you mean 'cat'")
 
 
-def test_a_class_without_a_clean_example(train: Run, here: Path) -> None:
-    one_line(train(meta=write(here, "m.csv", ROW + "cat")), r"no clean example: 'dog, big'")
-
-
 def test_one_class_only(train: Run, here: Path) -> None:
     name = write(here, "one.csv", *[ROW + "cat"] * 9)
     one_line(train(data=name), r"one.csv has a single class, 'cat': expected at least two")

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from gdw.cli.app import app
 from gdw.cli.introduction import suggest_command
-from gdw.data.verification import Answer, Journal, answers_of, read, read_queue
+from gdw.data.verification import Answer, Candidate, Journal, answers_of, read, read_queue
 from gdw.runs import DataConfig
 from tests.data.files import image_folder, png
 
@@ -121,7 +121,7 @@ def test_what_is_missing_is_said(folder: Path) -> None:
     said = suggest("d.csv", "--output", "v.jsonl", status=2)
     assert "nothing is left to suggest: all 120 rows" in said
     said = suggest("d.csv", "-n", "2", "--output", "w.jsonl")
-    assert "1 class gets no row: training needs one verified row or more of each class" in said
+    assert "1 class gets no row, and 10 of each class are worth having: -n 30" in said
 
 
 @pytest.mark.parametrize(
@@ -188,3 +188,30 @@ def test_training_without_verified_rows_says_how_to_make_some(folder: Path) -> N
         "to verify some: gdw suggest d.csv --output verify.jsonl; then gdw verify" in result.output
     )
     assert "the same command with --meta verify.jsonl" in result.output
+
+
+def test_training_with_few_verified_rows_names_the_classes_and_how_to_verify_more(
+    folder: Path,
+) -> None:
+    suggest("d.csv", "-n", "20", "--output", "v.jsonl")
+    queue = read_queue(folder / "v.jsonl")
+    journal = Journal(answers_of(queue.path))
+    words = ["train", "d.csv", "--epochs", "1", "--model", "mlp:8", "--meta", "v.jsonl"]
+
+    def answer(rows: Sequence[Candidate], run: str) -> str:
+        for row in rows:
+            label = row.likely[0][0]
+            journal.append(Answer(row.index, row.digest, "label", (label,)))
+        return CliRunner().invoke(app, [*words, "--output", run]).output
+
+    said = answer(queue.candidates[:8], "few")
+    assert "3 of 3 classes have fewer than 5 verified rows ('" in said
+    assert "): others whose labels look right stand in; 3 more trainings find them\n" in said
+    assert "to verify more: gdw verify v.jsonl goes on with 12 rows\n" in said
+    for row in queue.candidates:
+        journal.append(Answer(row.index, row.digest, "label", ("a",)))
+    said = answer(queue.candidates[:0], "one")
+    assert "2 of 3 classes have fewer than 5 verified rows ('b' 0, 'c' 0)" in said
+    more = "gdw suggest d.csv --output v.jsonl adds rows of such classes; then gdw verify v.jsonl"
+    assert f"to verify more: {more}\n" in said
+    journal.close()

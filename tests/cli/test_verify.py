@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gdw.cli.verify import _closing
-from gdw.data.verification import read
+from gdw.data.verification import Answer, Journal, answers_of, read
 from tests.cli.conftest import Run
 from tests.verify import made
 
@@ -116,6 +116,37 @@ def test_to_label_studio_and_back_and_merged(tmp_path: Path, gdw: Run) -> None:
     assert "to settle the conflicts: gdw verify v.jsonl --conflicts" in said
     assert "exists already" in gdw(*merge).stderr
     assert "exclude each other" in gdw(*merge, "--export", "x.json").stderr
+
+
+def test_answers_without_a_name_are_those_of_the_one_who_has_answered(
+    tmp_path: Path, gdw: Run
+) -> None:
+    queue = made.table_queue(tmp_path)
+    journal = Journal(answers_of(queue.path))
+    row = queue.candidates[0]
+    journal.append(Answer(row.index, row.digest, "label", ("fox",), annotator="ann"))
+    journal.close()
+    (tmp_path / "x.csv").write_text(f"index,label\n{row.index},cat\n")
+    gdw("verify", "v.jsonl", "--import", "x.csv")
+    assert read(queue.path).described() == "1 of 12 rows verified, 11 not answered"
+    assert read(queue.path).labels == ["cat"]
+    gdw("verify", "v.jsonl", "--import", "x.csv", "--annotator", "bob")
+    assert read(queue.path).annotators == ("ann", "bob")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_signal_ends_the_page_as_ctrl_c_does(tmp_path: Path, name: str) -> None:
+    made.table_queue(tmp_path)
+    words = [*GDW, "v.jsonl", "--no-browser"]
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "Ctrl-C" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(getattr(signal, name))
+        said = process.communicate(timeout=60)[0]
+    assert "saved in v.answers.jsonl: 0 answers in this sitting" in said
+    assert "to go on: gdw verify v.jsonl\n" in said
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gdw.data import Source, from_arrays, load, train_and_clean
+from gdw.data.clean import lacking_clean
 from gdw.errors import ConfigError, DataError
 
 
@@ -44,17 +45,6 @@ def test_a_trusted_column(tmp_path: Path) -> None:
     assert train.row_numbers.tolist() == [2, 3, 4]
     assert clean.row_numbers.tolist() == [0, 1]
     assert train.feature_columns == clean.feature_columns == ("age",)
-
-
-@pytest.mark.parametrize(("verified", "named"), [(10, False), (9, True)])
-def test_few_clean_examples_of_a_class_are_named(
-    tmp_path: Path, verified: int, named: bool
-) -> None:
-    rows = " ".join(f"{i},{'ab'[i % 2]},{i < verified}" for i in range(20))
-    source = table(tmp_path / "x.csv", rows, header="age,label,ok")
-    train, _ = train_and_clean(source, trusted="ok", seed=0)
-    message = "fewer than 5 verified examples of 'b': "
-    assert any(note.startswith(message) for note in train.notes) == named
 
 
 def test_a_number_of_clean_examples_with_their_own_label_column(tmp_path: Path) -> None:
@@ -97,7 +87,6 @@ def test_exactly_one_way(tmp_path: Path) -> None:
     ("meta", "message"),
     [
         ("1,Ulm,a 2,Ulm,bb", r"row 1 of meta.csv: the label 'bb' is not a known class"),
-        ("1,Ulm,a 2,Ulm,a", r"class has no clean example: 'b'. Add at least one"),
         ("1,Ulm,a x,Ulm,b", r"row 1 of meta.csv: column 'age' is a number in .*, found 'x'"),
         (
             "1,7,a 2,8,b",
@@ -145,9 +134,31 @@ def test_classes_that_cannot_be_trained_on() -> None:
         DataError, match=r"row 2 of meta: the clean label 'c' never occurs in .* which has 'a', 'b'"
     ):
         train_and_clean(train, meta=meta, seed=0)
-    three = from_arrays(X, ["a", "b", "c", "a"], origin="train")
-    with pytest.raises(DataError, match="2 classes have no clean example: 'b', 'c'"):
-        train_and_clean(three, meta=from_arrays(X, ["a"] * 4, label_names=names), seed=0)
+
+
+def test_a_class_may_have_verified_examples_alone(tmp_path: Path) -> None:
+    source = table(tmp_path / "x.csv", "1,a,0 2,b,0 3,c,1 4,a,1", header="age,label,ok")
+    train, clean = train_and_clean(source, trusted="ok", seed=0)
+    assert train.known_labels.tolist() == [0, 1]
+    assert clean.known_labels.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("clean", "fewest", "lacking"),
+    [
+        ([], (1, 1), [4, 4, 4, 0]),
+        ([0] * 9 + [1] * 3, (1, 1), [0, 0, 5, 0]),
+        ([0] * 9 + [1] * 3, (4, 7), [0, 4, 7, 0]),
+        ([0, 1], (4, 1), [4, 4, 4, 0]),
+        ([0] * 5 + [1] * 5 + [2] * 5, (1, 5), [0, 0, 0, 0]),
+    ],
+)
+def test_which_classes_lack_clean_examples(
+    clean: list[int], fewest: tuple[int, int], lacking: list[int]
+) -> None:
+    labels = np.array([0, 1, 1, 2]), np.array(clean, dtype=np.int64)
+    found = lacking_clean(*labels, 4, fewest=fewest[0], fewest_of_class=fewest[1])
+    assert found.tolist() == lacking
 
 
 def test_trusted_columns_that_say_nothing(tmp_path: Path) -> None:

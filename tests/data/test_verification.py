@@ -209,7 +209,7 @@ def test_verified_rows_are_the_clean_set_and_are_not_trained_on(
     source: Source, queue: Queue
 ) -> None:
     answered(queue, *(answer(queue, k, NAMES[k % 3]) for k in range(4)))
-    clean = verified_rows(source, queue.path)
+    clean = verified_rows(source, queue.path).clean
     train, kept = train_and_clean(source, meta=clean, seed=0)
     assert kept.row_numbers.tolist() == [7, 2, 9, 0]
     assert [kept.label_names[k] for k in kept.known_labels] == ["a", "b", "c d", "a"]
@@ -217,7 +217,7 @@ def test_verified_rows_are_the_clean_set_and_are_not_trained_on(
     assert "4 of 5 rows verified, 1 not answered" in train.notes[0]
     assert list(kept.frame()["size"]) == [7, 2, 9, 0]
     part = source.select(np.arange(6))
-    assert verified_rows(part, queue.path).row_numbers.tolist() == [7, 2, 9, 0]
+    assert verified_rows(part, queue.path).clean.row_numbers.tolist() == [7, 2, 9, 0]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_labels_that_change_and_rows_that_are_added_do_not_matter(
     path = tmp_path / "d.csv"
     path.write_text(path.read_text().replace("7,b,", "7,a,") + "12,a,a row more\n")
     now = load(path, label="label", features=["size"])
-    assert verified_rows(now, queue.path).row_numbers.tolist() == [7]
+    assert verified_rows(now, queue.path).clean.row_numbers.tolist() == [7]
 
 
 def test_answers_count_for_a_new_file_about_the_same_rows(

@@ -80,8 +80,10 @@ def test_methods_without_need_of_clean_examples_do_without():
 def test_those_that_stand_in_are_agreed_on_and_of_every_class():
     given = np.repeat([0, 1, 2], [40, 40, 3])
     p, agreed = np.linspace(0.2, 0.8, 83, dtype=np.float32), np.arange(83) != 39
-    chosen = _most_certain(p, agreed, given, seed=0)
+    chosen = _most_certain(p, agreed, given, np.array([83, 83, 83]), seed=0)
     assert chosen.tolist() == [*range(35, 39), *range(76, 80), 82]
+    few = _most_certain(p, agreed, given, np.array([0, 2, 2]), seed=0)
+    assert few.tolist() == [78, 79, 82]
 
 
 def test_wrong_labels_seldom_stand_in(seen):
@@ -104,7 +106,6 @@ def test_wrong_labels_seldom_stand_in(seen):
             {"meta": (numbers(2), ["no", "yess"])},
             "'yess' in row 1 never occurs in y. Did you mean 'yes'",
         ),
-        ({"meta": (numbers(2), ["no", "no"])}, "1 class has no clean example: 'yes'"),
         ({"meta": (numbers(2)[:, :3], labels(2))}, "3 features, but GDWClassifier is expecting 4"),
         ({"trusted": mask()[:5]}, r"trusted: expected 90 times true or false.*shape \(5,\)"),
         ({"trusted": np.arange(90)}, "trusted: expected 90 times true or false.*int64"),
@@ -121,7 +122,7 @@ def test_clean_examples_that_cannot_be_used(options, message):
         (mask(0), "trusted: no row is verified: 10 of the 90 given ones", 90, [5, 5]),
         (
             codes() * mask(21) == 1,
-            r"1 class has no verified row \('no'\): 5 of the 80",
+            r"trusted: 1 class has no verified row \('no'\): 5 of the 80",
             80,
             [5, 10],
         ),
@@ -139,6 +140,17 @@ def test_classes_without_a_verified_row_get_some_that_look_right(
     assert len(seen["train"]) == trained
     assert np.bincount(seen["meta"].targets).tolist() == clean
     assert fitted.assessment_.level != "supported"
+
+
+def test_meta_may_lack_classes_and_have_few_of_others(seen):
+    X, y = numbers(6, seed=1), labels(6)
+    with pytest.warns(NoCleanExamplesWarning, match="meta: 1 class has no verified row .'no'"):
+        quick(**MWN).fit(numbers(), labels(), meta=(X[y == "yes"], y[y == "yes"]))
+    assert np.bincount(seen["meta"].targets).tolist() == [5, 3]
+    message = "meta: 2 of 2 classes have fewer than 5 verified rows .'no', 'yes'.: 4 of the 90"
+    with pytest.warns(NoCleanExamplesWarning, match=message):
+        fitted = quick(method="robust", epochs=1).fit(numbers(), labels(), meta=(X, y))
+    assert fitted._learned[1].tolist() == [3, 3], "verified"
 
 
 def test_too_few_verified_rows_for_the_method_get_some_of_every_class():

@@ -12,7 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 from gdw.cli.app import app
+from gdw.data.verification import Answer, Journal, answers_of
+from gdw.data.verification import read as verification
 from gdw.report import write_report
+from gdw.runs.auditing import audit
+from gdw.runs.decisions import issues_to_verify
 from tests.data.files import image_folder, png
 from tests.report import fabricated as made
 from tests.report.browser import Browser, find_chromium
@@ -224,3 +228,34 @@ def test_labels_changed_for_an_experiment_are_not_decided_on(
     assert browser.problems == []
     assert browser.run("document.getElementById('review')") is None
     assert "there is nothing to decide" in browser.run("document.body.innerText")
+
+
+def test_the_page_begins_with_the_decisions_of_gdw_verify(
+    browser: Browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    rows = [(f"{x:.3f}", "ab"[i % 2]) for i, x in enumerate(random.random(60))]
+    with Path("d.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("size", "kind"), *rows])
+    trained("d.csv", "--label", "kind")
+    queue = issues_to_verify(audit("run"))
+    candidates = verification(queue).queue.candidates
+    journal = Journal(answers_of(queue))
+    other = {"a": "b", "b": "a"}
+    for k, row in enumerate(candidates[:3]):
+        labels = [row.given_label, other[row.given_label], None]
+        kind, names = ("cannot_tell", ()) if k == 2 else ("label", (labels[k],))
+        journal.append(Answer(row.index, row.digest, kind, names, annotator="ann"))
+    journal.close()
+    gdw("report", "run")
+    page = Path("run/report.html")
+    assert f"3 of {len(candidates)} issues decided (ann 3)" in page.read_text()
+    browser.open(page, width=1280)
+    assert browser.run(DECIDED).endswith(" decided: 2 keep, 1 change, 0 remove.")
+    browser.run("document.querySelector('#issues tbody tr.decided button').click()")
+    browser.open(page, width=1280)
+    assert browser.run(DECIDED).endswith(" decided: 1 keep, 1 change, 0 remove."), "taken back"
+    _, *saved = saved_by(browser, tmp_path)
+    assert {int(row[0]) for row in saved if row[-1] == "change"} == {candidates[1].index}
+    assert browser.problems == []

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from gdw.audit.evidence import EVIDENCE
+from gdw.cli.app import app
 from gdw.cli.audit_copy import Copy
 from gdw.data import load as load_data
 from gdw.data.verification import Answer, Journal, answers_of, read, write_queue
@@ -16,11 +18,11 @@ from gdw.errors import ConfigError, RunError
 from gdw.runs import load
 from gdw.runs.auditing import RunAudit, audit
 from gdw.runs.decisions import (
-    all_decided,
     decided,
     decisions,
     described,
     issues_to_verify,
+    settled,
     verified_of_data,
 )
 from tests.audit.made import evidence
@@ -60,7 +62,7 @@ def say(queue: Path, labels: list[str | None]) -> None:
     for row, label in zip(read(queue).queue.candidates, labels, strict=False):
         kind = "cannot_tell" if label is None else "label"
         names = () if label is None else (label,)
-        journal.append(Answer(row.index, row.digest, kind, names))
+        journal.append(Answer(row.index, row.digest, kind, names, annotator="ann"))
     journal.close()
 
 
@@ -101,7 +103,12 @@ def test_relabel_takes_the_decisions_and_the_verified_rows(
         "decisions of gdw verify: 1 new label, 1 kept, 1 without a clear class, 1 not decided"
     )
     frame = judged.issues(problems=False)
-    assert not all_decided(frame, found)
+    on_issues = settled(judged.run, frame)
+    assert on_issues is not None
+    assert on_issues.described() == "3 of 4 issues decided (ann 3)"
+    assert [on_issues.label(row) for row in (first, second, third, fourth)] == [
+        before[first], other, "", None
+    ]  # fmt: skip
     judged.write_copy("RELABEL", decided(judged, frame, found), tmp_path / "new.csv")
     # Of the verified rows 20, 21 and 22, whose classes are fox, cat and dog, two are really cats.
     expected = {**before, second: other, fourth: suggested[fourth], 20: "cat", 22: "cat"}
@@ -133,6 +140,25 @@ def test_a_list_that_a_person_has_gone_through_is_applied_whatever_the_audit_is_
     copy()
     assert "decisions of gdw verify: " in capsys.readouterr().out
     assert labels_of(tmp_path / "new.csv")[12] == "cat"
+
+
+def test_the_audit_says_what_is_decided_and_what_is_next(judged: RunAudit) -> None:
+    run = judged.run.path
+
+    def said() -> str:
+        result = CliRunner().invoke(app, ["audit", str(run)])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    verify, apply = f"gdw verify {run} --issues", f"gdw audit {run} --apply RELABEL --output FILE"
+    assert "decided" not in said()
+    say(issues_to_verify(judged), ["cat", None])
+    assert "with gdw verify: 2 of 4 issues decided (ann 2)\n" in said()
+    assert f"next: {verify} goes on with the other 2; then {apply} writes" in said()
+    assert said().count("decided: cat") == said().count("decided: unclear") == 1
+    say(issues_to_verify(judged), ["cat"] * 4)
+    assert f"next: {apply} writes a copy of the data with your decisions\n" in said()
+    assert verify not in said()
 
 
 def test_rows_that_were_verified_after_the_training_are_not_verified_rows_of_the_run(

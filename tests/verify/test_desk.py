@@ -15,6 +15,7 @@ from gdw.data import load
 from gdw.data.verification import Queue, read, write_queue
 from gdw.errors import ConfigError, DataError, RunError
 from gdw.verify import Desk
+from gdw.verify.desk import _by_key, _with_keys
 from gdw.verify.progress import Progress
 from gdw.verify.requests import RefusedError
 from tests.verify import made
@@ -131,6 +132,14 @@ def test_of_many_classes_the_likely_ones_have_keys(tmp_path: Path) -> None:
     shown = reopened(desk, blind_share=0.0)
     assert [code for _, code in shown.item({"n": 7})["item"]["keys"]][:3] == [7, 39, 0]
     shown.journal.close()
+
+
+def test_a_class_that_is_called_like_a_key_has_it(tmp_path: Path) -> None:
+    names = ("3", "Ω", "a 1", "dog")
+    keys = [("1", 1), ("2", 2), ("3", 0), ("4", 3)]
+    assert _by_key(_with_keys(range(4), names), names) == keys
+    many = [str(k) for k in range(40)]
+    assert _with_keys([39, 7, 0], many) == [("1", 39), ("7", 7), ("0", 0)]
 
 
 def test_digits_have_their_own_keys(tmp_path: Path) -> None:

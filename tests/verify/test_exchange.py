@@ -258,6 +258,14 @@ def test_a_folder_of_fiftyone(tmp_path: Path) -> None:
     assert unanswered == 4
     (folder / "labels.json").write_text('{"classes": null, "labels": {"3": "b"}}')
     assert imported(folder, queue, annotator="me")[0][0].label == "b"
+    verified = {0: "b", 4: "b"}
+    (folder / "labels.json").write_text(json.dumps(content))
+    found, _ = imported(folder, queue, annotator="me", verified=verified)
+    assert [(a.index, a.label) for a in found] == [(4, "a")], (
+        "what is verified is nobody's new answer"
+    )
+    with pytest.raises(ConfigError, match="would come back as a verified one; leave --show-given"):
+        exported(queue, tmp_path / "other", show_given=True)
     for bad in ('{"classes": ["a"], "labels": {"3": 7}}', "{}", "["):
         (folder / "labels.json").write_text(bad)
         with pytest.raises(DataError, match=r"cannot read .*labels.json as labels of FiftyOne"):

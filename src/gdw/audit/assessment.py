@@ -95,7 +95,7 @@ def assess(evidence: Evidence, cells: Cells, wrong: NDArray[np.bool_]) -> Assess
     level: Level = "unproven"
     reason = (
         "nothing shows whether the suggested labels are better than the given ones, because the models were "
-        "not tried on verified examples"
+        "not tried on verified examples of all classes"
     )
     if evidence.clean_check is not None and evidence.clean_agreement is not None:
         account = _by_clean_examples(evidence.clean_check, float(evidence.clean_agreement[0]))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gdw.audit.assessment import Assessment
     from gdw.audit.matrix import Cells
     from gdw.runs import Run, RunAudit
+    from gdw.runs.decisions import Settled
 
 NEEDS_ARGUMENTS = True
 EXAMPLES = (
@@ -100,6 +101,7 @@ def audit(
     from gdw.audit.cleaning import mode_named
     from gdw.audit.pred_probs import write_pred_probs
     from gdw.errors import ConfigError
+    from gdw.runs.decisions import settled
     from gdw.runs.run import load
 
     if (apply is None) != (output is None):
@@ -115,7 +117,8 @@ def audit(
         assessment = run_audit.assessment(computed, cells)
         checked = issues is not None and not run_audit.is_unedited(issues)
         judged = time.perf_counter() - began
-        _show(run_audit, frame, cells, top, issues)
+        decided = settled(opened, frame) if issues is None else None
+        _show(run_audit, frame, cells, top, issues, decided)
         _show_assessment(run_audit, assessment, of_user=checked)
         if issues is None:
             _keep(run_audit, frame, cells, assessment, anyhow=output is None)
@@ -126,7 +129,7 @@ def audit(
             copy = Copy(mode, output, listed=issues, checked=checked, force=force)
             copy.write(run_audit, frame, assessment)
         elif issues is None:
-            _say_what_is_next(run, frame, assessment)
+            _say_what_is_next(run, frame, assessment, decided)
     rest = time.perf_counter() - began - judged
     say(f"time: finding label issues {judged:.1f} s, printing and writing copies {rest:.1f} s")
 
@@ -191,9 +194,17 @@ def _keep(
     say(f"written into {run_audit.run.path}: label_issues.csv, noise_matrix.csv, audit.json{more}")
 
 
-def _say_what_is_next(run: Path, frame: pd.DataFrame, assessment: Assessment) -> None:
+def _say_what_is_next(
+    run: Path, frame: pd.DataFrame, assessment: Assessment, decided: Settled | None
+) -> None:
     folder = shlex.quote(str(run))
-    if assessment.level == "poor":
+    if decided is not None:
+        copy = f"gdw audit {folder} --apply RELABEL --output FILE"
+        rest = f"gdw verify {folder} --issues goes on with the other {decided.left:,}; then "
+        say(
+            f"next: {rest if decided.left else ''}{copy} writes a copy of the data with your decisions"
+        )
+    elif assessment.level == "poor":
         remedy = assessment.remedy.replace("RUN", folder)
         say(f"next: {remedy[:1].lower()}{remedy[1:]}")
     elif frame["is_label_issue"].any() and (run / "label_issues.csv").exists():
@@ -205,13 +216,18 @@ def _say_what_is_next(run: Path, frame: pd.DataFrame, assessment: Assessment) ->
 
 
 def _show(
-    run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, top: int, issues: Path | None
+    run_audit: RunAudit,
+    frame: pd.DataFrame,
+    cells: Cells,
+    top: int,
+    issues: Path | None,
+    decided: Settled | None,
 ) -> None:
     if run_audit.missing:
         say(f"note: {' '.join(run_audit.missing.split())}", err=True)
     count, share = int(frame["is_label_issue"].sum()), frame["is_label_issue"].mean()
     if top:
-        _print_top(frame.head(top))
+        _print_top(frame.head(top), decided)
     confusions = list(cells.confusions(_CONFUSIONS))
     if confusions:
         _print_confusions(cells, run_audit.run.label_names, confusions)
@@ -220,6 +236,8 @@ def _show(
         say_wrapped(cells.how_to_read(names, verified))
     if issues is None:
         say(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
+        if decided is not None:
+            say(f"with gdw verify: {decided.described()}")
     else:
         rest = f"the other {len(frame) - count:,} training labels stay"
         say(f"{issues} has {count:,} label issues; {rest}")
@@ -238,7 +256,7 @@ def _show_assessment(run_audit: RunAudit, assessment: Assessment, *, of_user: bo
         )
 
 
-def _print_top(frame: pd.DataFrame) -> None:
+def _print_top(frame: pd.DataFrame, decided: Settled | None) -> None:
     columns = ("where", "given_label", "suggested_label", "suggested_probability", "score")
     rows = [
         (
@@ -247,14 +265,22 @@ def _print_top(frame: pd.DataFrame) -> None:
             suggested,
             "" if probability != probability else f"{probability:.2f}",
             f"{score:.3f}",
-            "yes" if wrong else "",
+            _issue(index, wrong, decided),
         )
-        for where, given, suggested, probability, score, wrong in frame[
-            [*columns, "is_label_issue"]
+        for where, given, suggested, probability, score, wrong, index in frame[
+            [*columns, "is_label_issue", "index"]
         ].itertuples(index=False)
     ]
     header = ("where", "given", "suggested", "probability", "score", "issue")
     print_table(header, rows, title="most suspicious labels", texts=3, paths=1)
+
+
+def _issue(row: int, wrong: bool, decided: Settled | None) -> str:
+    """Whether a row is an issue; the decision of a person takes the place of "yes"."""
+    label = None if decided is None else decided.label(row)
+    if label is None:
+        return "yes" if wrong else ""
+    return f"decided: {label or 'unclear'}"
 
 
 def _print_confusions(cells: Cells, names: tuple[str, ...], confusions: Sequence[int]) -> None:

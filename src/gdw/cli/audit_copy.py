@@ -47,12 +47,13 @@ class Copy:
         """
         from gdw.errors import ConfigError, shown
         from gdw.runs.cleaned_copy import require_sound
-        from gdw.runs.decisions import all_decided, decided, decisions, described
+        from gdw.runs.decisions import decided, decisions, described, settled
 
         found, checked = decisions(run_audit.run) if self.listed is None else None, self.checked
         if found is not None:
             say(described(found))
-            checked = all_decided(frame, found)
+            on_issues = settled(run_audit.run, frame)
+            checked = on_issues is not None and not on_issues.left
             frame = decided(run_audit, frame, found, leave_out_unclear=self.mode == "KEEP")
         if not self.force:
             try:

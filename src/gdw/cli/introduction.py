@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from gdw.cli.app import say
-from gdw.errors import counted
+from gdw.errors import counted, shortened
+from gdw.reweight.registry import METHODS
 
 if TYPE_CHECKING:
     from gdw.runs.config import DataConfig
@@ -78,20 +79,19 @@ def _about_data(config: DataConfig, prepared: PreparedData) -> Iterator[str]:
 
 
 def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
-    """What it means that nobody has verified the clean set, and what to do about it."""
-    advice = (
-        "verify 10 or more examples of each class and name them (--meta FILE or --trusted COLUMN)"
-    )
+    """What it means that nobody has verified the clean set, or few of a class, and what to do about it."""
     if prepared.meta is not None and not training.config.data.verified:
         return [
             f"nobody has verified the {len(prepared.meta):,} examples of --meta-size: if labels of the data "
             "are wrong, so are some of theirs, and nothing shows how far to trust the result",
-            advice,
+            "verify 10 or more examples of each class and name them (--meta FILE or --trusted COLUMN)",
         ]
     if not training.needs_choice(prepared):
         return []
     from gdw.train.chosen_clean import FOLDS, LIMITS
 
+    if prepared.meta is not None:
+        return _with_few_verified(training, prepared)
     classes = len(prepared.schema.label_names)
     return [
         f"no verified examples: some whose labels look right stand in; {FOLDS} more trainings find them. "
@@ -101,7 +101,44 @@ def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
     ]
 
 
-def suggest_command(data: DataConfig, classes: int) -> str:
+def _with_few_verified(training: Training, prepared: PreparedData) -> list[str]:
+    """That rows of classes with few verified ones stand in, and how to get more of them."""
+    import numpy as np
+
+    from gdw.train.chosen_clean import FOLDS, needs_models
+
+    assert prepared.clean is not None
+    lacking, labels = prepared.lacking(training.config), prepared.source.known_labels
+    verified = np.bincount(prepared.clean.known_labels, minlength=len(lacking))
+    short = np.flatnonzero(lacking)
+    short = short[np.argsort(verified[short], kind="stable")]
+    names = [f"{prepared.schema.label_names[k]!r} {verified[k]}" for k in short]
+    cost = f"; {FOLDS} more trainings find them" if needs_models(labels, lacking) else ""
+    classes = f"{len(short):,} of {len(lacking):,} classes {'has' if len(short) == 1 else 'have'}"
+    enough = METHODS[training.config.training.method].fewest_of_class
+    few = "no verified row" if enough == 1 else f"fewer than {enough} verified rows"
+    return [
+        f"{classes} {few} ({shortened(names, 5)}): others whose labels look right stand in{cost}",
+        f"to verify more: {_how_to_verify_more(training.config.data, len(lacking))}",
+    ]
+
+
+def _how_to_verify_more(data: DataConfig, classes: int) -> str:
+    from gdw.data.verification import is_queue, read
+
+    if data.meta is None or not is_queue(data.meta):
+        return "10 or more rows of each class"
+    file = data.meta
+    page, verification = f"gdw verify {shlex.quote(file)}", read(file)
+    if left := verification.counts["open"]:
+        return f"{page} goes on with {counted(left, 'row')}"
+    original = verification.queue.place
+    if original.exists() and not original.samefile(data.path):
+        data = data.model_copy(update={"path": str(original)})
+    return f"{suggest_command(data, classes, output=file)} adds rows of such classes; then {page}"
+
+
+def suggest_command(data: DataConfig, classes: int, *, output: str = "verify.jsonl") -> str:
     """The command that suggests rows of the same data, ten or more of each class."""
     words = ["gdw", "suggest", data.path]
     for name in sorted(data.model_fields_set - _NOT_OF_SUGGEST):
@@ -111,4 +148,4 @@ def suggest_command(data: DataConfig, classes: int) -> str:
         elif value is not None and value != []:
             words += [f"--{flag}", ",".join(value) if isinstance(value, list) else str(value)]
     size = [] if classes <= _ENOUGH else ["-n", str(10 * classes)]
-    return shlex.join([*words, *size, "--output", "verify.jsonl"])
+    return shlex.join([*words, *size, "--output", output])

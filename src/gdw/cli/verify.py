@@ -5,9 +5,13 @@ from __future__ import annotations
 import getpass
 import os
 import shlex
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -43,7 +47,9 @@ def verify(
     annotator: Annotated[
         str | None,
         typer.Option(
-            help="Who answers. If not given, the name that you are logged in with.", metavar="NAME"
+            help="Who answers. If not given, the name that you are logged in with; with --import, the one "
+            "who has answered before.",
+            metavar="NAME",
         ),
     ] = None,
     show_given: Annotated[
@@ -140,15 +146,14 @@ def verify(
         return merge_answers(files, merge, force=force)
     if len(files) > 1:
         raise ConfigError("expected one verification file; --merge takes several files of answers")
-    name = annotator or _login()
     if export is not None:
         return export_rows(files[0], export, data, show_given=show_given, force=force)
     if import_ is not None:
-        return import_answers(files[0], import_, name)
+        return import_answers(files[0], import_, annotator, _login())
     from gdw.verify import Settings
 
     share = 0.0 if show_given else blind_share
-    settings = Settings(name, share, suggest=issues, conflicts=conflicts)
+    settings = Settings(annotator or _login(), share, suggest=issues, conflicts=conflicts)
     return _sit(files[0], settings, data, answers, port, browser=not no_browser)
 
 
@@ -205,22 +210,44 @@ def _serve(desk: Desk, port: int, closing: Callable[[], Iterator[str]], *, brows
 
     server = Server(desk, port=port, closing=closing)
     try:
-        say(f"{desk.verification().described()}; annotator {desk.settings.annotator}")
-        say(f"open in a browser: {server.address}")
-        if "SSH_CONNECTION" in os.environ:
-            there = f"ssh -N -L {server.server_port}:127.0.0.1:{server.server_port} THIS_MACHINE"
-            say(f"from another machine, first: {there}")
-        say("every answer is saved at once; end with Finish on the page, or with Ctrl-C here")
-        sys.stdout.flush()
-        if browser and _has_screen():
-            import webbrowser
+        with _ended_by_signals():
+            say(f"{desk.verification().described()}; annotator {desk.settings.annotator}")
+            say(f"open in a browser: {server.address}")
+            if "SSH_CONNECTION" in os.environ:
+                there = (
+                    f"ssh -N -L {server.server_port}:127.0.0.1:{server.server_port} THIS_MACHINE"
+                )
+                say(f"from another machine, first: {there}")
+            say("every answer is saved at once; end with Finish on the page, or with Ctrl-C here")
+            sys.stdout.flush()
+            if browser and _has_screen():
+                import webbrowser
 
-            webbrowser.open(server.address)
-        server.ended.wait()
+                webbrowser.open(server.address)
+            server.ended.wait()
     except KeyboardInterrupt:
         say("", err=True)
     finally:
         server.stop()
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Inside, SIGTERM acts as Ctrl-C. So does SIGHUP, of a closed terminal, unless `nohup` ignores it."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    known = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))
+    heard = [one for one in known if one and signal.getsignal(one) is not signal.SIG_IGN]
+    if threading.current_thread() is not threading.main_thread():
+        heard = []  # only the main thread hears of signals
+    before = [signal.signal(one, stop) for one in heard]
+    try:
+        yield
+    finally:
+        for one, handler in zip(heard, before, strict=True):
+            signal.signal(one, handler)
 
 
 def _has_screen() -> bool:

@@ -47,16 +47,22 @@ def export_rows(
     say(f"to take the answers back: gdw verify {shlex.quote(str(file))} --import FILE")
 
 
-def import_answers(file: Path, source: Path, annotator: str) -> None:
-    """Add the answers that another tool has collected."""
-    from gdw.data.verification import read, read_queue
+def import_answers(file: Path, source: Path, annotator: str | None, login: str) -> None:
+    """Add the answers that another tool has collected.
+
+    If the tool does not say whose they are, and the user does not, they are those of the one person who has
+    answered before, or of the one who is logged in.
+    """
+    from gdw.data.verification import read
     from gdw.errors import counted, shown
     from gdw.verify.closing import results, training_command
     from gdw.verify.exchange import imported
     from gdw.verify.merging import add
 
-    queue = read_queue(file)
-    answers, unanswered = imported(source, queue, annotator=annotator)
+    before = read(file)
+    queue, verified = before.queue, dict(zip(before.index.tolist(), before.labels, strict=True))
+    name = annotator or (before.annotators[0] if len(before.annotators) == 1 else login)
+    answers, unanswered = imported(source, queue, annotator=name, verified=verified)
     new = add(answers, queue)
     rest = f", {counted(unanswered, 'row')} without an answer" if unanswered else ""
     known = f", {len(answers) - new:,} of them known before" if new < len(answers) else ""

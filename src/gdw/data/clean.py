@@ -14,10 +14,10 @@ from gdw.data.columns import ConversionError, column_type, to_pandas
 from gdw.data.labels import LabelColumn, recode
 from gdw.data.source import Source
 from gdw.data.split import split_clean
-from gdw.errors import ConfigError, DataError, counted, listed, nearest
+from gdw.errors import ConfigError, DataError, listed, nearest
 
-FEW = 5
-"""With fewer clean examples of a class, results can be worse than without any (docs/verified.md)."""
+STAND_INS = 5
+"""How many examples whose labels look right stand in for a class without a clean example."""
 
 _TRUE = frozenset(("true", "t", "yes", "y", "1", "1.0"))
 _FALSE = frozenset(
@@ -32,6 +32,7 @@ def train_and_clean(
     trusted: str | None = None,
     meta_size: int | None = None,
     meta_label: str | None = None,
+    meta_rows: NDArray[np.int64] | None = None,
     seed: int,
 ) -> tuple[Source, Source]:
     """The training set and the clean set (meta set). Both have the same class names and feature columns.
@@ -46,17 +47,21 @@ def train_and_clean(
         trusted: a column of `source`; its true rows are clean (true, yes or 1; an empty cell is false).
         meta_size: the number of rows of `source` to draw, balanced over the classes.
         meta_label: the column with the labels of the clean rows; default: the label column.
+        meta_rows: the rows of the file of `source` that are among those of `meta`, int64; default: all of
+            `meta` if it has the same `rows`, else none.
         seed: of the draw.
 
     Raises:
         ConfigError: none or several of the three ways are given.
-        DataError: the two sets do not fit: their columns differ, there is a single class, a class has no
-            clean example, or a clean label does not occur in the training set.
+        DataError: the two sets do not fit: their columns differ, there is a single class, or a clean label of
+            another source does not occur in the training set.
     """
     _require_one_way(sum(way is not None for way in (meta, trusted, meta_size)))
     source = source.without_features(*(c for c in (trusted, meta_label) if c is not None))
-    if meta is not None and meta.rows is source.rows:
-        train, clean = _without(source, meta), meta
+    if meta is not None and meta.rows is source.rows and meta_rows is None:
+        meta_rows = meta.row_numbers
+    if meta is not None and meta_rows is not None:
+        train, clean = _without(source, meta_rows, meta.notes), replace(meta, notes=())
     elif meta is not None:
         train, clean = source, _from_second_file(source, meta, meta_label)
     elif trusted is not None:
@@ -64,8 +69,8 @@ def train_and_clean(
     else:
         assert meta_size is not None
         train, clean = _drawn(source, meta_size, meta_label, seed)
-    _check_classes(train, clean, of_file=meta is not None and meta.rows is source.rows)
-    return replace(train, notes=train.notes + _few_clean(clean)), clean
+    _check_classes(train, clean, of_data=meta is None or meta_rows is not None)
+    return train, clean
 
 
 # The name in gdw 0.1.
@@ -88,14 +93,14 @@ def _require_one_way(count: int) -> None:
         )
 
 
-def _without(source: Source, meta: Source) -> Source:
-    """The rows of `source` that are not in `meta`."""
-    train = source.select(np.flatnonzero(~np.isin(source.row_numbers, meta.row_numbers)))
+def _without(source: Source, verified: NDArray[np.int64], notes: tuple[str, ...]) -> Source:
+    """The rows of `source` that are not `verified`, with `notes`."""
+    train = source.select(np.flatnonzero(~np.isin(source.row_numbers, verified)))
     if not len(train):
         raise DataError(
             f"every row of {source.origin} is verified: expected some that are not, to train on"
         )
-    return replace(train, notes=train.notes + meta.notes)
+    return replace(train, notes=train.notes + notes)
 
 
 def _from_second_file(source: Source, meta: Source, meta_label: str | None) -> Source:
@@ -232,13 +237,10 @@ def _truth(value: Any, where: Callable[[int], str], i: int, column: str) -> bool
     return verified
 
 
-def _check_classes(train: Source, clean: Source, *, of_file: bool) -> None:
-    """Check that both have examples of the same classes, two or more.
+def _check_classes(train: Source, clean: Source, *, of_data: bool) -> None:
+    """Check that there are two classes or more, and that a clean example of another file has one of them.
 
-    Args:
-        train: the training set.
-        clean: the clean set.
-        of_file: whether it is the rows of a verification file, to which rows can be added.
+    If the clean examples are `of_data`, a class may have no others.
     """
     names = train.label_names
     train_counts, clean_counts = _counts(train), _counts(clean)
@@ -248,35 +250,43 @@ def _check_classes(train: Source, clean: Source, *, of_file: bool) -> None:
             f"{train.origin} has a single class, {names[present[0]]!r}: expected at least two"
         )
     unknown = np.flatnonzero((clean_counts > 0) & (train_counts == 0))
-    if len(unknown):
+    if len(unknown) and not of_data:
         place = clean.where(int(np.flatnonzero(clean.known_labels == unknown[0])[0]))
         raise DataError(
             f"{place}: the clean label {names[unknown[0]]!r} never occurs in the training data "
             f"{train.origin}, which has {listed(names[k] for k in present)}"
         )
-    uncovered = np.flatnonzero((train_counts > 0) & (clean_counts == 0))
-    if len(uncovered):
-        classes = counted(len(uncovered), "class has", "classes have")
-        more = (
-            ": gdw suggest with the same --output adds rows of such classes first"
-            if of_file
-            else ""
-        )
-        raise DataError(
-            f"{classes} no clean example: {listed(names[k] for k in uncovered)}. "
-            f"Add at least one verified example of each{more}"
-        )
 
 
-def _few_clean(clean: Source) -> tuple[str, ...]:
-    counts = _counts(clean)
-    few = np.flatnonzero((counts > 0) & (counts < FEW))
-    if not len(few):
-        return ()
-    return (
-        f"fewer than {FEW} verified examples of {listed((clean.label_names[k] for k in few), 4)}: with so "
-        "few the result can be worse than with none; verify 10 or more of each class",
-    )
+def lacking_clean(
+    given: NDArray[np.int64],
+    clean: NDArray[np.int64],
+    classes: int,
+    *,
+    fewest: int = 1,
+    fewest_of_class: int = 1,
+) -> NDArray[np.int64]:
+    """How many more clean examples each class needs.
+
+    >>> lacking_clean(np.array([0, 0, 1, 1, 2]), np.array([0, 0, 0, 1]), 4, fewest_of_class=3)
+    array([0, 2, 3, 0])
+
+    Args:
+        given: the labels of the training examples, `(N,)`.
+        clean: those of the clean examples, `(M,)`.
+        classes: C.
+        fewest: with fewer clean examples in all, each class needs as many as it can get.
+        fewest_of_class: how many of each class are needed. A class without any needs at least `STAND_INS`.
+
+    Returns:
+        int64 `(C,)`; 0 for a class without a training example.
+    """
+    count = np.bincount(clean, minlength=classes)
+    needed = np.maximum(0, fewest_of_class - count)
+    needed[count == 0] = max(fewest_of_class, STAND_INS)
+    if len(clean) < fewest:
+        needed[:] = len(given)
+    return np.where(np.bincount(given, minlength=classes) > 0, needed, 0)
 
 
 def _counts(source: Source) -> NDArray[np.int64]:

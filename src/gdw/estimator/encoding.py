@@ -22,7 +22,7 @@ from gdw.estimator.given_labels import (
     merged_labels,
 )
 from gdw.estimator.validation import check_features, recognise_form, select_rows
-from gdw.estimator.verified_rows import check_trusted, require_each_class
+from gdw.estimator.verified_rows import check_trusted
 from gdw.estimator.wanted_backbone import WantedBackbone
 
 
@@ -176,5 +176,4 @@ def _encode_meta(
         raise DataError(
             f"meta: X has {len(inputs)} rows, y has {len(codes)}: the numbers must be equal"
         )
-    require_each_class(codes, classes, "meta")
     return Examples(inputs, torch.from_numpy(codes)), tuple(f"meta: {note}" for note in notes)

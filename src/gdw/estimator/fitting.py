@@ -20,6 +20,7 @@ from gdw.estimator.own_clean import BuildNetwork, choose_missing, warn_of_none_d
 from gdw.estimator.parameters import for_data, training_config, wanted_backbone
 from gdw.reweight import METHODS
 from gdw.train import TrainConfig
+from gdw.train.chosen_clean import with_stand_ins
 
 if TYPE_CHECKING:
     from gdw.audit import Evidence
@@ -68,8 +69,7 @@ def fit(estimator: Any, X: Any, y: Any, **arguments: Any) -> None:
     estimator.classes_ = data.classes
     estimator.history_ = history
     estimator.module_ = network
-    if not split.verified:
-        evidence = replace(evidence, clean_check=None, clean_agreement=None)
+    evidence = split.of_verified(evidence)
     _audit(estimator, evidence)
     estimator.backbone_ = None if (used := data.encoder.backbone) is None else used.name
     estimator._encoder = data.encoder
@@ -83,23 +83,32 @@ class _Split:
 
     Attributes:
         train: the training examples.
-        clean: the clean examples; None if there are none.
+        clean: the clean examples, the verified ones first; None if there are none.
         rows: the rows of the `EncodedData` whose labels are in doubt: the first of the training examples.
         weights: the sample weights of the training examples; None if all are equal.
-        verified: whether somebody has verified all clean examples.
+        verified: how many of the clean examples somebody has verified.
     """
 
     train: Examples
     clean: Examples | None
     rows: NDArray[np.int64]
     weights: Tensor | None
-    verified: bool
+    verified: int
+
+    @property
+    def _clean_labels(self) -> NDArray[np.int64]:
+        return np.array([], np.int64) if self.clean is None else self.clean.targets.numpy()
 
     def verified_of(self, classes: int) -> NDArray[np.int64]:
         """The number of verified examples of each class, `(C,)`."""
-        if self.clean is None or not self.verified:
-            return np.zeros(classes, dtype=np.int64)
-        return np.bincount(self.clean.targets.numpy(), minlength=classes)
+        return np.bincount(self._clean_labels[: self.verified], minlength=classes)
+
+    def of_verified(self, evidence: Evidence) -> Evidence:
+        """The evidence without what models did on clean examples that nobody has verified."""
+        from gdw.audit.verified_only import of_verified
+
+        verified, stand_ins = np.split(self._clean_labels, [self.verified])
+        return of_verified(evidence, verified, stand_ins) if len(stand_ins) else evidence
 
 
 def _split(
@@ -117,12 +126,15 @@ def _split(
         _check_addition(data, clean, config)
     if add_clean and clean is not None:
         weights = _mean_one(data.weights, np.concatenate([doubted, verified]))
-        return _Split(given.joined(clean), clean, doubted, weights, True)
+        return _Split(given.joined(clean), clean, doubted, weights, len(clean))
     weights = _mean_one(data.weights, doubted)
-    chosen = _missing(data, given, clean, config, build, weights)
+    chosen = None
+    if doubted is not verified:
+        chosen = _missing(data, given, clean, config, build, weights)
+    count = 0 if clean is None else len(clean)
     if chosen is not None:
-        clean = chosen if clean is None else clean.joined(chosen)
-    return _Split(given, clean, doubted, weights, chosen is None)
+        clean = with_stand_ins(clean, chosen)
+    return _Split(given, clean, doubted, weights, count)
 
 
 def _check_addition(data: EncodedData, clean: Examples | None, config: TrainConfig) -> None:
@@ -145,13 +157,13 @@ def _missing(
     weights: Tensor | None,
 ) -> Examples | None:
     """The clean examples that are chosen because nobody gave them; None if there are enough."""
-    if data.meta is not None or not METHODS[config.method].needs_clean:
+    if not METHODS[config.method].needs_clean:
         return None
     return choose_missing(
         given,
         clean,
         data.classes,
-        marked=data.trusted is not None,
+        name="trusted" if data.trusted is not None else "" if data.meta is None else "meta",
         config=config,
         build=build,
         sample_weight=weights,

@@ -1,4 +1,4 @@
-"""Clean examples of classes without a verified row: those whose labels look right."""
+"""Clean examples of classes with few verified rows: those whose labels look right."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gdw.data.clean import lacking_clean
 from gdw.data.examples import Examples
 from gdw.errors import listed
 from gdw.estimator.network import train_network
 from gdw.reweight import METHODS
 from gdw.train import TrainConfig
-from gdw.train.chosen_clean import FOLDS, LIMITS, choose_clean
+from gdw.train.chosen_clean import FOLDS, LIMITS, choose_clean, needs_models
 from gdw.train.evaluation import predict_probabilities
 
 BuildNetwork = Callable[[], nn.Module]
@@ -27,7 +28,7 @@ _SHUFFLE = (
 
 
 class NoCleanExamplesWarning(UserWarning):
-    """`GDWClassifier.fit` got no verified examples, or none of some classes, and chose clean ones itself."""
+    """`GDWClassifier.fit` got no verified examples, or few of some classes, and chose clean ones itself."""
 
 
 def choose_missing(
@@ -35,18 +36,18 @@ def choose_missing(
     clean: Examples | None,
     classes: NDArray[np.generic],
     *,
-    marked: bool,
+    name: str,
     config: TrainConfig,
     build: BuildNetwork,
     sample_weight: Tensor | None,
 ) -> Examples | None:
-    """Choose clean examples of the classes that have none among the `given` ones, and warn of it.
+    """Choose clean examples of the classes that have few of them, among the `given` ones, and warn of it.
 
     Args:
         given: the examples in doubt, which the chosen ones stay among.
         clean: the verified examples; None if there are none.
         classes: the names of the C classes.
-        marked: whether `trusted` said which rows are verified.
+        name: of the argument that says which rows are verified; empty if there is none.
         config: the options of the training; those that choose are trained plainly.
         build: makes a network.
         sample_weight: of the given examples; None if all are equal.
@@ -54,13 +55,12 @@ def choose_missing(
     Returns:
         The chosen examples; None if there are enough verified ones.
     """
-    count = np.zeros(len(classes), dtype=np.int64)
-    if clean is not None:
-        count = np.bincount(clean.targets.numpy(), minlength=len(classes))
-    missing, verified = np.flatnonzero(count == 0), int(count.sum())
-    if verified < METHODS[config.method].fewest_clean:
-        missing = np.arange(len(classes))
-    if not len(missing):
+    labels = given.targets.numpy()
+    verified = np.array([], dtype=np.int64) if clean is None else clean.targets.numpy()
+    method = METHODS[config.method]
+    fewest = {"fewest": method.fewest_clean, "fewest_of_class": method.fewest_of_class}
+    lacking = lacking_clean(labels, verified, len(classes), **fewest)
+    if not lacking.any():
         return None
     plain = config.model_copy(update={"method": "plain", "method_options": {}, "progress": "none"})
 
@@ -70,10 +70,9 @@ def choose_missing(
         train_network(network, plain, given.select(others), None, sample_weight=selected)
         return torch.cat([p for _, p in predict_probabilities(network, given.select(rows))])
 
-    rows = choose_clean(given.targets, predict, seed=config.seed)
-    rows = rows[np.isin(given.targets.numpy()[rows], missing)]
-    problem = _problem(classes[count == 0], len(classes), verified) if marked else None
-    _warn_of_chosen(len(rows), len(given), problem)
+    rows = choose_clean(given.targets, predict, seed=config.seed, most=lacking)
+    problem = _problem(name, classes, verified, lacking, **fewest) if name else None
+    _warn_of_chosen(len(rows), len(given), problem, trained=needs_models(labels, lacking))
     return given.select(rows)
 
 
@@ -87,7 +86,7 @@ def warn_of_none_doubted() -> None:
     )
 
 
-def _warn_of_chosen(chosen: int, size: int, problem: str | None) -> None:
+def _warn_of_chosen(chosen: int, size: int, problem: str | None, *, trained: bool) -> None:
     advice = f"Verify 10 or more rows of each class; {_SHUFFLE}"
     if problem is None:
         advice = (
@@ -95,19 +94,33 @@ def _warn_of_chosen(chosen: int, size: int, problem: str | None) -> None:
             "examples of each class (gdw.suggest(X, y) chooses some) and give them as meta=(X, y) or "
             "trusted=mask"
         )
+    cost = f" This takes {FOLDS} more trainings." if trained else ""
     warnings.warn(
-        f"{problem or 'no clean examples'}: {chosen} of the {size} given ones are used instead, whose labels "
-        f"look right to networks that were trained without them. This takes {FOLDS} more trainings. {advice}",
+        f"{problem or 'no clean examples'}: {chosen} of the {size} given ones stand in, whose labels look "
+        f"right to networks that were trained without them.{cost} {advice}",
         NoCleanExamplesWarning,
         stacklevel=7,  # the user's call of `fit`
     )
 
 
-def _problem(missing: NDArray[np.generic], classes: int, verified: int) -> str:
-    """What is wrong with the verified rows, of which the `missing` classes have none."""
-    if not verified:
-        return "trusted: no row is verified"
-    if not len(missing):
-        return f"trusted: {verified} verified rows are too few"
-    has = "class has" if len(missing) == 1 else f"of {classes} classes have"
-    return f"trusted: {len(missing)} {has} no verified row ({listed(missing.tolist(), 10)})"
+def _problem(
+    name: str,
+    classes: NDArray[np.generic],
+    verified: NDArray[np.int64],
+    lacking: NDArray[np.int64],
+    *,
+    fewest: int,
+    fewest_of_class: int,
+) -> str:
+    """What is wrong with the verified rows."""
+    if not len(verified):
+        return f"{name}: no row is verified"
+    if len(verified) < fewest:
+        return f"{name}: {len(verified)} verified rows are too few"
+    short = np.flatnonzero(lacking)
+    has = "class has" if len(short) == 1 else f"of {len(classes)} classes have"
+    names = listed(classes[short].tolist(), 10)
+    how_many = (
+        "no verified row" if fewest_of_class == 1 else f"fewer than {fewest_of_class} verified rows"
+    )
+    return f"{name}: {len(short)} {has} {how_many} ({names})"

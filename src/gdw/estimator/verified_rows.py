@@ -1,4 +1,4 @@
-"""Checking `trusted`, the mask of rows with verified labels, and that each class of `meta` has some."""
+"""Checking `trusted`, the mask of rows with verified labels."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from gdw.data.clean import truth
 from gdw.errors import DataError, counted
 from gdw.estimator.containers import as_array, is_pandas, unwrapped
-
-# How many classes an error message lists.
-_LISTED = 10
 
 
 def check_trusted(trusted: Any, length: int) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
@@ -66,15 +63,3 @@ def _truths(values: NDArray[Any], absent: NDArray[np.bool_]) -> NDArray[np.bool_
             )
         mask[row] = verified
     return mask
-
-
-def require_each_class(codes: NDArray[np.int64], classes: NDArray[Any], name: str) -> None:
-    """Raise `DataError` if a class has no clean example. `codes` are those of the clean examples."""
-    missing = np.flatnonzero(np.bincount(codes, minlength=len(classes)) == 0)
-    if len(missing):
-        word = counted(len(missing), "class has", "classes have")
-        first = ", ".join(repr(value) for value in classes[missing[:_LISTED]].tolist())
-        raise DataError(
-            f"{name}: {word} no clean example: {first}{', ...' if len(missing) > _LISTED else ''}. "
-            "Add at least one verified example of each"
-        )

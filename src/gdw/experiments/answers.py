@@ -18,15 +18,11 @@ from gdw.runs.config import DataConfig
 from gdw.runs.prepared_data import PreparedData
 from gdw.seeding import generator
 from gdw.suggestion.left_out import first_look
-from gdw.suggestion.opinions import Opinions
 from gdw.suggestion.strategies import Strategy, choose
 
 
 class Answers(Options):
-    """How many rows are verified, the strategy that chooses them, and the share of wrong answers.
-
-    A class without an answer gets the example whose label looks most right, as in `GDWClassifier`.
-    """
+    """How many rows are verified, the strategy that chooses them, and the share of wrong answers."""
 
     what: ClassVar[str] = "answers "
 
@@ -36,7 +32,7 @@ class Answers(Options):
 
     def given(
         self, prepared: PreparedData, data: DataConfig, *, truth: str | None, seed: int
-    ) -> PreparedData:
+    ) -> tuple[PreparedData, NDArray[np.bool_]]:
         """The data with the verified rows as the clean set; they are not trained on under their given labels.
 
         Args:
@@ -44,6 +40,9 @@ class Answers(Options):
             data: their options.
             truth: as `gdw.experiments.protocol.DataEntry.truth`.
             seed: of the choice and of the wrong answers.
+
+        Returns:
+            The data, and which of the clean examples have a wrong label, `(M,)`.
 
         Raises:
             ConfigError: true labels are not known, or there is a clean set.
@@ -59,32 +58,21 @@ class Answers(Options):
         given = prepared.train.targets.numpy()
         _, opinions = first_look(prepared.train.inputs, given, classes, seed=seed)
         chosen = choose(opinions, self.rows, self.strategy, seed=seed).positions
-        labels = self._spoiled(found[1][chosen], classes, seed)
-        stand_in = _most_certain(opinions, np.setdiff1d(np.unique(given), labels), chosen)
-        chosen = np.concatenate([chosen, stand_in])
-        labels = np.concatenate([labels, given[stand_in]])
+        true = found[1][chosen]
+        labels = self._spoiled(true, classes, seed)
         rest = np.setdiff1d(np.arange(len(source)), chosen)
         verified: Any = prepared.train.select(chosen)
-        return replace(
+        answered = replace(
             prepared,
             train=prepared.train.select(rest),
             meta=Examples(verified.inputs, torch.from_numpy(labels)),
             source=source.select(rest),
             clean=source.select(chosen).with_labels(labels),
         )
+        return answered, labels != true
 
     def _spoiled(self, labels: NDArray[np.int64], classes: int, seed: int) -> NDArray[np.int64]:
         """The answers of a person who is wrong now and then, and then says any other class."""
         rng = generator(seed, "answers")
         wrong = rng.random(len(labels)) < self.wrong
         return np.where(wrong, (labels + rng.integers(1, classes, len(labels))) % classes, labels)
-
-
-def _most_certain(
-    opinions: Opinions, classes: NDArray[np.int64], taken: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """The example of each of `classes` whose given label is most probable, of those that are not `taken`."""
-    certain = opinions.of_given.astype(np.float64)
-    certain[taken] = -1
-    rows = [np.where(opinions.given == k, certain, -2).argmax() for k in classes]
-    return np.array(rows, dtype=np.int64)

@@ -16,6 +16,7 @@ from torch import nn
 from gdw.audit.evidence import EVIDENCE, Evidence
 from gdw.data.source import Source
 from gdw.errors import GDWError
+from gdw.experiments.answer_check import AnswerCheck
 from gdw.experiments.contender_run import contender_figures
 from gdw.experiments.cost import Stopwatch, cost, describe_hardware
 from gdw.experiments.detection import (
@@ -81,16 +82,17 @@ def train_cell(folder: Path) -> bool:
         return True
     stopwatch = Stopwatch()
     training = Training(RunConfig.parse(task["config"]), folder, resume=(folder / CONFIG).is_file())
-    prepared = _answered(task, training, training.prepare())
+    prepared, checks = _answered(task, training, training.prepare())
     model = training.build_model(prepared)
     diary = _diary(task, training.config.data, prepared.source)
-    result = training.fit(prepared, model, callbacks=[stopwatch, *diary])
+    result = training.fit(prepared, model, callbacks=[stopwatch, *diary, *checks])
     if result.interrupted:
         return False
     of_run = {
         **_summary(task, training, prepared, model, result),
         **cost(result.history, stopwatch.sittings),
         **diary_of(result.history),
+        **{name: figure for check in checks for name, figure in check.figures.items()},
     }
     DOCUMENT.write(folder / RESULT, finite_or_null(of_run))
     # Checkpoints serve only to continue; those of hundreds of cells would fill the disk.
@@ -99,15 +101,18 @@ def train_cell(folder: Path) -> bool:
     return not result.signalled
 
 
-def _answered(task: dict[str, Any], training: Training, prepared: PreparedData) -> PreparedData:
-    """The data with what a person has verified, if the protocol has somebody verify."""
+def _answered(
+    task: dict[str, Any], training: Training, prepared: PreparedData
+) -> tuple[PreparedData, list[AnswerCheck]]:
+    """The data with what a person has verified, if the protocol has somebody verify, and what checks it."""
     if task.get("answers") is None:
-        return prepared
+        return prepared, []
     from gdw.experiments.answers import Answers
 
-    config = training.config
+    config, answers = training.config, Answers(**task["answers"])
     seed = config.training.seed
-    return Answers(**task["answers"]).given(prepared, config.data, truth=task["truth"], seed=seed)
+    answered, wrong = answers.given(prepared, config.data, truth=task["truth"], seed=seed)
+    return answered, [AnswerCheck(wrong)]
 
 
 def _diary(task: dict[str, Any], options: DataConfig, source: Source) -> list[WeightDiary]:

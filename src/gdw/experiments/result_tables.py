@@ -40,6 +40,10 @@ METRICS = (
         "out-of-fold probability of the given label.",
     ),
     Metric("detection_precision", "Detection of wrong labels, average precision", 1, 3, True),
+    Metric("wrong_answers_doubted", "Wrong answers of a person that are in doubt, %", 100, 0, True),
+    Metric(
+        "right_answers_doubted", "Right answers of a person that are in doubt, %", 100, 0, False
+    ),
     Metric("nll", "Negative log-likelihood on the test set", 1, 3, False),
     Metric("ece", "Calibration error (ECE) on the test set, %", 100, 1, False),
     Metric("seconds", "Seconds per run, with preparation and evaluation", 1, 0, None),

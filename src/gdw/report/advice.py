@@ -7,8 +7,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from gdw.errors import counted
 from gdw.options import Options
 from gdw.report.review import apply_command, cleaned_name
+from gdw.runs.decisions import Settled
 from gdw.runs.run import Run
 from gdw.train.recommended import CHOSEN
 
@@ -36,7 +38,14 @@ class Advice:
     command: str
 
 
-def advice(run: Run, *, measured: bool, compared: bool, data: str | None = None) -> list[Advice]:
+def advice(
+    run: Run,
+    *,
+    measured: bool,
+    compared: bool,
+    data: str | None = None,
+    decided: Settled | None = None,
+) -> list[Advice]:
     """The next steps, most useful first, without those that are done.
 
     Args:
@@ -44,6 +53,7 @@ def advice(run: Run, *, measured: bool, compared: bool, data: str | None = None)
         measured: figures on test data are known.
         compared: the figures of another run are known too.
         data: where the training data are now, if they were moved.
+        decided: what a person has decided with `gdw verify`.
     """
     folder = str(run.path)
     if len(run.history) < run.config.training.epochs:
@@ -58,7 +68,7 @@ def advice(run: Run, *, measured: bool, compared: bool, data: str | None = None)
         )
     elif run.data_config.noise is None and run.issues["is_label_issue"].any():
         # Labels that the run changed for an experiment are correct in the file.
-        steps += _cleaning(run, data)
+        steps += _cleaning(run, data) if decided is None else _decided(run, data, decided)
     if not measured:
         steps.append(
             Advice(
@@ -104,11 +114,34 @@ def _cleaning(run: Run, data: str | None) -> list[Advice]:
             _WITHOUT_DECISIONS[mode],
             _line("audit", folder, *moved, "--apply", mode, "--output", cleaned),
         ),
-        Advice(
-            "Train again on the copy, with the same options.",
-            _line("train", cleaned, *options, "--output", f"{folder}-cleaned"),
-        ),
+        _again_on(cleaned, folder),
     ]
+
+
+def _decided(run: Run, data: str | None, decided: Settled) -> list[Advice]:
+    """What follows the decisions of a person."""
+    folder, moved = str(run.path), ("--data", data) if data else ()
+    cleaned = cleaned_name(data or run.data_config.path)
+    rest = Advice(
+        f"Decide on the other {counted(decided.left, 'label issue')}.",
+        _line("verify", folder, "--issues", *moved),
+    )
+    return [
+        *([rest] if decided.left else []),
+        Advice(
+            "Write a copy of your data with the decisions of gdw verify. Your own data do not change. (If "
+            "you decide on this page too, use the command at its end instead.)",
+            _line("audit", folder, *moved, "--apply", "RELABEL", "--output", cleaned),
+        ),
+        _again_on(cleaned, folder),
+    ]
+
+
+def _again_on(cleaned: str, folder: str) -> Advice:
+    options = ("--config", f"{folder}/config.yaml", "--output", f"{folder}-cleaned")
+    return Advice(
+        "Train again on the copy, with the same options.", _line("train", cleaned, *options)
+    )
 
 
 def _comparison(run: Run, folder: str) -> list[Advice]:

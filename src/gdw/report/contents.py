@@ -26,6 +26,7 @@ from gdw.report.plots import MOST_BARS, plot_history, plot_issues_by_class, plot
 from gdw.report.previews import Preview, previews
 from gdw.report.review import review
 from gdw.report.style import NARROW, WIDE
+from gdw.runs.decisions import Settled, settled
 from gdw.runs.run import Run
 
 if TYPE_CHECKING:
@@ -51,8 +52,7 @@ def contents(
     measured = performance(run)
     compared = None if baseline is None else performance(baseline)
     classes = len(run.label_names)
-    top = None if run.issues is None else examples_of_page(run.issues, examples)
-    issues, problem = _issues(run, data or run.data_config.path, top)
+    decided = None if run.issues is None else settled(run, run.issues)
     return {
         "run": run.path,
         "baseline": None if baseline is None else baseline.path,
@@ -72,17 +72,31 @@ def contents(
         "most_classes_on_phone": most_classes(NARROW),
         "confusions": _confusions(run),
         "one_weight_per_example": _one_weight_per_example(run),
+        **_examples(run, data, examples, decided),
+        "advice": advice(
+            run,
+            measured=measured is not None,
+            compared=compared is not None,
+            data=data,
+            decided=decided,
+        ),
+    }
+
+
+def _examples(run: Run, data: str | None, examples: int, decided: Settled | None) -> dict[str, Any]:
+    """What the page says about the examples with the most suspicious labels, and about their decisions."""
+    top = None if run.issues is None else examples_of_page(run.issues, examples)
+    issues, problem = _issues(run, data or run.data_config.path, top, decided)
+    return {
         "issues": issues,
         "issue_labels": sorted({row["given"] for row in issues} | {r["suggested"] for r in issues}),
         **_problems(run, issues),
         "ranked_here": 0 if run.issues is None else min(examples, len(run.issues)),
         "preview_problem": problem,
         "flagged_here": sum(row["flagged"] for row in issues),
-        "review": None if top is None else review(run, top, data=data),
+        "decided": decided,
+        "review": None if top is None else review(run, top, data=data, decided=decided),
         "examples_ranked": None if run.issues is None else len(run.issues),
-        "advice": advice(
-            run, measured=measured is not None, compared=compared is not None, data=data
-        ),
     }
 
 
@@ -178,7 +192,7 @@ def _confusions(run: Run) -> list[dict[str, Any]] | None:
 
 
 def _issues(
-    run: Run, data: str, top: pd.DataFrame | None
+    run: Run, data: str, top: pd.DataFrame | None, decided: Settled | None
 ) -> tuple[list[dict[str, Any]], str | None]:
     """The first rows of the list of issues, and why their examples cannot be shown, or None."""
     if top is None:
@@ -193,6 +207,7 @@ def _issues(
             "probability": row["suggested_probability"],
             "score": row["score"],
             "flagged": bool(row["is_label_issue"]),
+            "decision": None if decided is None else decided.label(int(row["index"])),
             "preview": preview,
             "problems": problems_of(row),
             "image_problem": row["image_problem"],

@@ -11,7 +11,8 @@ function startReview(review) {
   const visible = () => [...list.querySelectorAll("tbody tr")].filter((line) => !line.hidden);
   const rankOf = (line) => Number(line.dataset.rank);
 
-  // An example as [index, place, given label, suggested label, score, whether the audit marked it].
+  // An example as [index, place, given label, suggested label, score, whether the audit marked it, the label
+  // that was decided on with gdw verify, or null].
   const example = (rank) => review.rows[rank - 1];
 
   function stored() {
@@ -24,12 +25,12 @@ function startReview(review) {
 
   // Reads first, because the page may be open twice. Labels are kept by name: another audit may number anew.
   function store(rank) {
-    const [index, where, given] = example(rank), choice = decisions.get(rank), all = stored();
+    const [index, where, given, , , , before] = example(rank), choice = decisions.get(rank), all = stored();
     delete all[index];
-    if (choice !== undefined) {
+    if (choice !== undefined || before !== null) {
       all[index] = { where, given: nameOf(given) };
       if (typeof choice === "number") all[index].label = nameOf(choice);
-      else all[index].choice = choice;
+      else all[index].choice = choice ?? "none";
     }
     try {
       localStorage.setItem(review.key, JSON.stringify(all));
@@ -42,11 +43,11 @@ function startReview(review) {
   function restore() {
     const all = stored();
     decisions.clear();
-    for (const [i, [index, where, given]] of review.rows.entries()) {
-      const kept = all[index];
-      if (!kept || kept.where !== where || kept.given !== nameOf(given)) continue;
-      const choice = kept.choice ?? review.names.indexOf(kept.label);
-      if (choice !== -1) decisions.set(i + 1, choice);
+    for (const [i, [index, where, given, , , , before]] of review.rows.entries()) {
+      const kept = all[index], known = kept && kept.where === where && kept.given === nameOf(given);
+      const verified = before === given ? "keep" : before ?? -1;
+      const choice = known ? kept.choice ?? review.names.indexOf(kept.label) : verified;
+      if (choice !== -1 && choice !== "none") decisions.set(i + 1, choice);
     }
     for (const rank of lines.keys()) show(rank);
     showCount();

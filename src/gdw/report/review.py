@@ -17,6 +17,8 @@ from gdw.runs.run import Run
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gdw.runs.decisions import Settled
+
 REVIEWED = "label_issues_reviewed.csv"
 """The file that the page saves, by default in the browser's folder of downloads."""
 
@@ -37,12 +39,15 @@ class Review:
     command: str
 
 
-def review(run: Run, top: pd.DataFrame, *, data: str | None) -> Review | None:
+def review(
+    run: Run, top: pd.DataFrame, *, data: str | None, decided: Settled | None = None
+) -> Review | None:
     """The decisions for the examples in `top`, the first rows of the list of issues.
 
     Args:
         run: the run.
         top: rows of `run.issues`.
+        decided: what a person has decided with `gdw verify`: the page begins with it.
         data: where the training data are now, if they were moved.
 
     Returns:
@@ -65,7 +70,7 @@ def review(run: Run, top: pd.DataFrame, *, data: str | None) -> Review | None:
         "file": REVIEWED,
         "names": names,
         "cells": [escaped(name) for name in names],
-        "rows": [_example(row, code) for row in top.to_dict("records")],
+        "rows": [_example(row, code, decided) for row in top.to_dict("records")],
     }
     # All characters are ASCII, so that no parser of HTML changes a line break in a name.
     return Review(json.dumps(content), REVIEWED, apply_command(run, data=data))
@@ -90,7 +95,10 @@ def _key(run: Run) -> str:
     return "gdw-review-" + hashlib.sha256(place.encode()).hexdigest()[:24]
 
 
-def _example(row: Mapping[Any, Any], code: Mapping[str, int]) -> list[Any]:
+def _example(row: Mapping[Any, Any], code: Mapping[str, int], decided: Settled | None) -> list[Any]:
+    label = None if decided is None else decided.label(int(row["index"]))
+    # A row without a clear class keeps its label, as in `gdw audit --apply RELABEL`.
+    choice = None if label is None else code.get(label or row["given_label"])
     return [
         int(row["index"]),
         escaped(str(row["where"])),
@@ -98,4 +106,5 @@ def _example(row: Mapping[Any, Any], code: Mapping[str, int]) -> list[Any]:
         code[row["suggested_label"]],
         f"{row['score']:.6g}",
         bool(row["is_label_issue"]),
+        choice,
     ]

@@ -35,12 +35,12 @@ class Reweighter(ShortRepr, ABC):
 
     needs_meta: ClassVar[bool] = True
     """Whether `backward` uses a meta batch."""
-
     needs_clean: ClassVar[bool] = True
     """Whether the method needs clean examples, in `backward` or elsewhere."""
-
     fewest_clean: ClassVar[int] = 1
     """How many clean examples the method needs, if it needs some."""
+    fewest_of_class: ClassVar[int] = 1
+    """With fewer clean examples of a class it gains from others whose labels only look right."""
 
     joins_clean: ClassVar[bool] = False
     """Whether training batches are drawn from the training set with the clean examples appended to it."""

@@ -60,9 +60,9 @@ def of_training_file(audit: RunAudit, numbers: Any, labels: Any) -> Source:
 def _verified(audit: RunAudit) -> Source | None:
     config, schema, rows = audit.run.data_config, audit.run.schema, audit.require_rows()
     if config.meta is not None:
-        found = verified_in(audit.training_source(), config.meta)
-        if found is not None:
-            return found
+        verified = verified_in(audit.training_source(), config.meta)
+        if verified is not None:
+            return verified.clean
         label = config.meta_label or config.label
         return schema.load(config.meta, label=label, options=config.read_options)
     taken = config.trusted is not None or config.meta_size is not None

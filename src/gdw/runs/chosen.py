@@ -1,4 +1,4 @@
-"""The examples that stand in for a clean set in a run without verified rows."""
+"""The examples that stand in for verified ones in a run that has none of them, or few of a class."""
 
 from __future__ import annotations
 
@@ -7,11 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gdw.files.documents import Document
 from gdw.runs.prepared_data import PreparedData
+from gdw.runs.run import ENCODER
+from gdw.train.run_folder import CHECKPOINTS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,25 +33,34 @@ def with_chosen(
     model: nn.Module,
     make_folder: Callable[[], RunFolder],
     *,
+    most: NDArray[np.int64],
     saved: Path | None,
 ) -> PreparedData:
-    """With training examples as the clean set, see `gdw.train.chosen_clean`. They are trained on as well.
+    """With training examples in the clean set, see `gdw.train.chosen_clean`. They are trained on as well.
 
     Args:
         prepared: the data.
         trainer, model: of the run.
+        most: how many of each class, `(C,)`.
         make_folder: makes the run folder, on the first process.
-        saved: where a resumed run may have saved its examples; None for a new run.
+        saved: the folder of a run that is resumed; None for a new run.
     """
-    chosen = None if saved is None else read_chosen(saved, len(prepared.train))
+    from gdw.train.chosen_clean import choose_for, with_stand_ins
+
+    size, doubtful = len(prepared.source), prepared.train
+    if size < len(doubtful):
+        doubtful = doubtful.select(np.arange(size))
+    chosen = None if saved is None else read_chosen(saved / ENCODER, size)
     if chosen is None:
-        from gdw.train.chosen_clean import choose_for
+        if saved is not None and (saved / CHECKPOINTS).exists():
+            return prepared  # an earlier version of gdw took few verified examples as they were
 
         def kept() -> Path:
             return trainer.processes.on_first(make_folder).preparation / "choice"
 
-        chosen = choose_for(trainer, model, prepared.train, kept)
-    return replace(prepared, meta=prepared.train.select(chosen), chosen=chosen)
+        chosen = choose_for(trainer, model, doubtful, prepared.meta, most, kept)
+    meta = with_stand_ins(prepared.meta, doubtful.select(chosen))
+    return replace(prepared, meta=meta, chosen=chosen)
 
 
 def save_chosen(chosen: Tensor, folder: Path) -> None:

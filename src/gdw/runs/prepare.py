@@ -64,7 +64,7 @@ def read(config: DataConfig, *, seed: int) -> Sources:
         label = held_out_label(config, config.test, option="--test-label")
         test = _load_like(schema, config, config.test, label)
     try:
-        train, clean = _split(config, source, schema, seed=seed)
+        train, clean, given = _split(config, source, schema, seed=seed)
     except (ConfigError, DataError) as error:
         undrawn = _undrawn(config, source)
         if not undrawn:
@@ -73,7 +73,7 @@ def read(config: DataConfig, *, seed: int) -> Sources:
     if source.kind == "image" and not config.skip_broken:
         for part in filter(None, (train, clean, test)):
             check_images(part, remedy=SKIP)
-    return Sources(train, clean, test, schema)
+    return Sources(train, clean, test, schema, given)
 
 
 def prepare(
@@ -102,7 +102,7 @@ def prepare(
     from gdw.data.examples import Examples
 
     noise, imbalance = spoilers(config)
-    train, clean, test, schema = sources or read(config, seed=seed)
+    train, clean, test, schema, clean_given = sources or read(config, seed=seed)
     if imbalance is not None:
         train = train.select(imbalance.apply(train.known_labels, len(train.label_names), seed))
     encoder, backbone = _fitted(config, train, model, seed=seed, progress=progress)
@@ -133,6 +133,7 @@ def prepare(
         fingerprint=fingerprint(source, clean),
         parts=tuple(filter(None, (source, clean, test))),
         backbone=backbone,
+        clean_given=clean_given,
     )
 
 
@@ -208,7 +209,8 @@ def _set_aside(config: DataConfig) -> list[str]:
 
 def _split(
     config: DataConfig, source: Source, schema: Schema, *, seed: int
-) -> tuple[Source, Source | None]:
+) -> tuple[Source, Source | None, tuple[str, ...]]:
+    """The training examples, the clean ones, and the labels that these had when they were verified."""
     ways = (config.meta, config.trusted, config.meta_size)
     if all(way is None for way in ways):
         if config.add_clean:
@@ -216,29 +218,26 @@ def _split(
                 "add_clean trains on the clean examples too, but there are none: name them with --meta, "
                 "--trusted or --meta-size, or leave --add-clean out"
             )
-        return source, None
-    meta = None
-    if config.meta is not None:
-        meta = _meta(config, config.meta, source, schema)
-    return train_and_clean(
+        return source, None, ()
+    verified = meta = None
+    if config.meta is not None and config.meta.endswith(".jsonl"):
+        from gdw.data.verification import verified_in
+
+        verified = verified_in(source, config.meta, column=config.meta_label)
+    if verified is not None:
+        meta = _readable(config, verified.clean)
+    elif config.meta is not None:
+        meta = _load_like(schema, config, config.meta, config.meta_label or config.label)
+    train, clean = train_and_clean(
         source,
         meta=meta,
         trusted=config.trusted,
         meta_size=config.meta_size,
         meta_label=None if meta is not None else config.meta_label,
+        meta_rows=None if verified is None else verified.numbers,
         seed=seed,
     )
-
-
-def _meta(config: DataConfig, path: str, source: Source, schema: Schema) -> Source:
-    """The clean examples of another file, or the rows that are verified in a verification file."""
-    if path.endswith(".jsonl"):
-        from gdw.data.verification import verified_in
-
-        verified = verified_in(source, path, column=config.meta_label)
-        if verified is not None:
-            return _readable(config, verified)
-    return _load_like(schema, config, path, config.meta_label or config.label)
+    return train, clean, () if verified is None else verified.given
 
 
 def held_out_label(config: DataConfig, path: str, *, option: str) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gdw.audit.evidence import Evidence
+from gdw.data.clean import lacking_clean
 from gdw.data.source import Source
 from gdw.files.documents import Document
-from gdw.runs.config import DataConfig
+from gdw.reweight.registry import METHODS
+from gdw.runs.config import DataConfig, RunConfig
 from gdw.runs.schema import Schema
 
 if TYPE_CHECKING:
@@ -28,12 +32,13 @@ CHECKSUMS = Document(format=1, remedy="start the run again")
 
 
 class Sources(NamedTuple):
-    """The rows of a run as they were read, with every image checked, and their form."""
+    """The rows of a run as they were read, with every image checked, and their form; see `PreparedData`."""
 
     train: Source
     clean: Source | None
     test: Source | None
     schema: Schema
+    clean_given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,14 +50,16 @@ class PreparedData:
         meta: the clean examples; None if the configuration names none.
         test: the test examples; None if the configuration names none.
         source: the rows of the training examples (without appended clean ones), with the labels in training.
-        clean: the rows of the clean examples.
+        clean: the rows of the clean examples, without those in `chosen`.
         schema: the form of the data.
         encoder: the preprocessing, fitted on `source`.
         spoiled: the share of labels that `noise` changed, from 0 to 1.
         fingerprint: checksums of the rows and labels, see `fingerprint`.
-        chosen: the training examples that `meta` consists of if nobody has named a clean set, int64 `(M,)`.
+        chosen: the training examples that stand in for clean ones that nobody has named, the last ones of
+            `meta`, int64 `(M,)`.
         parts: the rows of all files of the run: of training, clean and test examples.
         backbone: the backbone; None for none.
+        clean_given: the labels of the clean examples in the data when they were verified; empty if unknown.
     """
 
     train: Examples
@@ -66,7 +73,27 @@ class PreparedData:
     fingerprint: dict[str, str]
     parts: tuple[Source, ...]
     backbone: Backbone | None = None
+    clean_given: tuple[str, ...] = ()
     chosen: Tensor | None = None
+
+    def lacking(self, config: RunConfig) -> NDArray[np.int64]:
+        """How many more clean examples of each class the method of a run needs, int64 `(C,)`.
+
+        A clean set that was drawn from the data is as it was asked for.
+        """
+        classes, method = len(self.source.label_names), METHODS[config.training.method]
+        asked_for = config.data.meta_size is not None or self.chosen is not None
+        if asked_for or not method.needs_clean:
+            return np.zeros(classes, dtype=np.int64)
+        clean = np.array([], np.int64) if self.clean is None else self.clean.known_labels
+        given = self.source.known_labels
+        return lacking_clean(
+            given,
+            clean,
+            classes,
+            fewest=method.fewest_clean,
+            fewest_of_class=method.fewest_of_class,
+        )
 
 
 def with_rows(evidence: Evidence, prepared: PreparedData, data: DataConfig) -> Evidence:
@@ -77,11 +104,18 @@ def with_rows(evidence: Evidence, prepared: PreparedData, data: DataConfig) -> E
         return replace(evidence, rows=rows, clean_check=None, clean_agreement=None)
     given = None
     # Unverified labels of clean rows are known if these are rows of the data, and noise did not change them.
+    if prepared.chosen is not None:
+        from gdw.audit.verified_only import of_verified
+
+        stand_ins = prepared.source.known_labels[prepared.chosen.numpy()]
+        evidence = of_verified(evidence, clean.known_labels, stand_ins)
     of_data = clean.rows is prepared.source.rows
     known = of_data if data.meta is not None else data.meta_label is not None
     if known and data.noise is None:
         column = clean.rows.resolve_label(data.label)
         given = clean.codes(column, clean.label_names, names_declared=clean.names_declared)
+        if prepared.clean_given not in ((), tuple(clean.label_names[k] for k in given)):
+            given = None  # They were corrected, and are no sample of the labels in training.
     return replace(evidence, rows=rows, clean_true=clean.labels, clean_given=given)
 
 
@@ -94,9 +128,10 @@ def fingerprint(train: Source, clean: Source | None) -> dict[str, str]:
     return sums if clean is None else {**sums, "clean": _checksum(clean)}
 
 
-def save_fingerprint(sums: Mapping[str, str], folder: Path) -> None:
+def save_fingerprint(prepared: PreparedData, folder: Path) -> None:
     """Write `data.json` into `folder`."""
-    CHECKSUMS.write(folder / FINGERPRINT, {"sha256": dict(sums)})
+    clean = None if prepared.clean is None else len(prepared.clean)
+    CHECKSUMS.write(folder / FINGERPRINT, {"sha256": prepared.fingerprint, "clean_examples": clean})
 
 
 def _checksum(source: Source) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from gdw.audit.evidence import EVIDENCE
 from gdw.errors import RunError
 from gdw.files.documents import OutputLock
 from gdw.files.representation import ShortRepr
-from gdw.reweight.registry import METHODS
 from gdw.runs.config import RunConfig
 from gdw.runs.network import (
     backbone_for,
@@ -148,7 +147,7 @@ class Training(ShortRepr):
         if self._resume:
             from gdw.runs.resuming import require_same_data
 
-            on_first(lambda: require_same_data(prepared.fingerprint, self.output / ENCODER))
+            on_first(lambda: require_same_data(prepared, self.output / ENCODER, data.meta))
         elif self._choose:
             best = recommended_options(self.config, prepared)
             self.chosen = tuple(best["training"])
@@ -186,8 +185,8 @@ class Training(ShortRepr):
         """Train `model` and fill the run folder. A finished run also writes the evidence for an audit.
 
         Args:
-            prepared: the data, from `prepare`. Without a clean set for a method that needs one, examples
-                whose labels look right stand in, see `gdw.train.chosen_clean`.
+            prepared: the data, from `prepare`. For a method that needs a clean set, examples whose labels
+                look right are added to classes with few clean ones, see `PreparedData.lacking`.
             model: the network, trained in place.
             stop_after: stop when so many epochs are done, as in `gdw.Trainer.fit`.
             callbacks: see `gdw.train.Callback`.
@@ -220,16 +219,15 @@ class Training(ShortRepr):
         return result
 
     def needs_choice(self, prepared: PreparedData) -> bool:
-        """Whether the method needs a clean set and nobody has named one, so that `fit` chooses one."""
-        return prepared.meta is None and METHODS[self.config.training.method].needs_clean
+        """Whether nobody has named a clean set, or enough of a class, so that `fit` chooses some."""
+        return bool(prepared.lacking(self.config).any())
 
     def _with_chosen(self, prepared: PreparedData, model: nn.Module) -> PreparedData:
         from gdw.runs.chosen import with_chosen
 
-        saved = self.output / ENCODER if self._resume else None
-        return with_chosen(
-            prepared, self.trainer, model, lambda: self._folder(prepared), saved=saved
-        )
+        saved, make = self.output if self._resume else None, partial(self._folder, prepared)
+        most = prepared.lacking(self.config)
+        return with_chosen(prepared, self.trainer, model, make, most=most, saved=saved)
 
     def _claim(self) -> None:
         """Lock the output; a second call does nothing."""
@@ -270,7 +268,7 @@ class Training(ShortRepr):
         parts: dict[str, Callable[[Path], None]] = {
             SETTINGS: prepared.encoder.save,
             SCHEMA: prepared.schema.save,
-            FINGERPRINT: lambda folder: save_fingerprint(prepared.fingerprint, folder),
+            FINGERPRINT: lambda folder: save_fingerprint(prepared, folder),
         }
         parts |= network_files(self.config.model, prepared)
         chosen = prepared.chosen

@@ -111,8 +111,8 @@ def read_rows(config: DataConfig, *, seed: int = 0) -> tuple[Source, Schema]:
     changes = {"meta": None, "trusted": None, "meta_size": None, "meta_label": None, "test": None}
     options = {name: getattr(config, name) for name in config.model_fields_set - changes.keys()}
     alone = DataConfig(**options | {"drop": [*config.drop, *aside]})
-    train, _, _, schema = read_sources(alone, seed=seed)
-    return train, schema
+    sources = read_sources(alone, seed=seed)
+    return sources.train, sources.schema
 
 
 def known_rows(

@@ -75,8 +75,7 @@ def shortages(found: Suggestion, wanted: int) -> Iterator[str]:
     if without:
         has = counted(without, "class gets", "classes get")
         yield (
-            f"{has} no row: training needs one verified row or more of each class, and {USEFUL} are "
-            f"better: -n {USEFUL * classes:,}"
+            f"{has} no row, and {USEFUL} of each class are worth having: -n {USEFUL * classes:,}"
         )
     sizes = np.bincount(found.looked.source.known_labels, minlength=classes)
     scarce = np.flatnonzero((sizes > 0) & (sizes < USEFUL))

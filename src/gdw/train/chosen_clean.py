@@ -1,4 +1,4 @@
-"""Stand-ins for clean examples that nobody has given: those whose labels look right."""
+"""Stand-ins for clean examples that nobody has given, or too few: those whose labels look right."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ LIMITS = (
 """The limits of chosen examples, for every message about them."""
 
 
-def choose_clean(labels: Tensor, predict: Predict, *, seed: int) -> NDArray[np.int64]:
+def choose_clean(
+    labels: Tensor, predict: Predict, *, seed: int, most: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """The rows whose labels are most likely correct: about a tenth, each class equally often.
 
     For each of three folds a network is trained on the other two folds, so that no network predicts a label
@@ -64,31 +66,54 @@ def choose_clean(labels: Tensor, predict: Predict, *, seed: int) -> NDArray[np.i
         labels: the given labels, integers `(N,)`.
         predict: trains a network and predicts with it.
         seed: of the folds, and of the order of equal rows.
+        most: int64 `(C,)`, the largest number of each class, see `gdw.data.clean.lacking_clean`; by default
+            there is none.
 
     Returns:
         int64, sorted.
     """
-    if len(labels) < FEWEST:
-        return np.arange(len(labels))
+    given = labels.cpu().numpy()
+    if most is None:
+        most = np.full(int(given.max()) + 1, len(given))
+    if not needs_models(given, most):
+        return np.flatnonzero(most[given] > 0)
     confidence = np.empty(len(labels), dtype=np.float32)
     agrees = np.empty(len(labels), dtype=bool)
     for fold in stratified_folds(labels, FOLDS, seed=seed):
         p = predict(all_but(fold, len(labels)), fold).cpu()
-        given = labels[fold].cpu()
-        confidence[fold.numpy()] = p[torch.arange(len(p)), given].float().numpy()
-        agrees[fold.numpy()] = (p.argmax(1) == given).numpy()
-    return _most_certain(confidence, agrees, labels.cpu().numpy(), seed)
+        of_fold = labels[fold].cpu()
+        confidence[fold.numpy()] = p[torch.arange(len(p)), of_fold].float().numpy()
+        agrees[fold.numpy()] = (p.argmax(1) == of_fold).numpy()
+    return _most_certain(confidence, agrees, given, most, seed)
+
+
+def needs_models(labels: NDArray[np.int64], most: NDArray[np.int64]) -> bool:
+    """Whether there is a choice: `choose_clean` has more examples of a class than it may take.
+
+    Args:
+        labels: the given labels, `(N,)`.
+        most: the largest number of each class, `(C,)`.
+    """
+    counts = np.bincount(labels, minlength=len(most))
+    return len(labels) >= FEWEST and bool(((most > 0) & (counts > 1)).any())
 
 
 def choose_for(
-    trainer: Trainer, model: nn.Module, train: Examples, folder: Callable[[], Path]
+    trainer: Trainer,
+    model: nn.Module,
+    train: Examples,
+    clean: Examples | None,
+    most: NDArray[np.int64],
+    folder: Callable[[], Path],
 ) -> Tensor:
-    """Choose examples for a training without a clean set.
+    """Choose examples for a training without a clean set, or with few examples in it.
 
     Args:
         trainer: its options train copies of the model.
         model: the untrained model.
         train: the training examples, with class labels.
+        clean: the clean examples that there are.
+        most: the largest number of each class, `(C,)`.
         folder: makes the folder where predictions are kept; called when data and model are checked.
 
     Returns:
@@ -99,30 +124,43 @@ def choose_for(
     """
     sets, number = DataSets(train=train, meta=None, test=None), count(1)
     make_ready(model, sets, trainer.config, trainer.processes, trainer.forward)
-    fits, run = _after_choice(trainer, model, train)
+    fits, run = _after_choice(trainer, model, train, clean, most)
+    needed = needs_models(train.targets.cpu().numpy(), most)
+    why = "no clean set" if clean is None else "few verified examples"
     with trainer.preparing(model, sets, folder=folder()) as preparation:
-        own = fits_out_of_fold(preparation, FOLDS, clean=0) if len(train) >= FEWEST else []
+        own = fits_out_of_fold(preparation, FOLDS, clean=0) if needed else []
         preparation.plan([*own, *fits], run)
 
         def predict(others: Tensor, rows: Tensor) -> Tensor:
             fold = next(number)
-            what = (
-                f"no clean set: choosing examples whose labels look right (fold {fold} of {FOLDS})"
-            )
+            what = f"{why}: choosing examples whose labels look right (fold {fold} of {FOLDS})"
             predict = preparation.fit([Subset("given", others)], seed=_FIRST_SEED + fold, what=what)
             return predict(Subset("given", rows))
 
-        return torch.from_numpy(choose_clean(train.targets, predict, seed=trainer.config.seed))
+        rows = choose_clean(train.targets, predict, seed=trainer.config.seed, most=most)
+        return torch.from_numpy(rows)
+
+
+def with_stand_ins(clean: Examples | None, stand_ins: Examples) -> Examples:
+    """The clean examples that there are, and after them those that stand in."""
+    return stand_ins if clean is None else clean.joined(stand_ins)
 
 
 def _after_choice(
-    trainer: Trainer, model: nn.Module, train: Examples
+    trainer: Trainer,
+    model: nn.Module,
+    train: Examples,
+    clean: Examples | None,
+    most: NDArray[np.int64],
 ) -> tuple[Sequence[PlannedFit], Stage]:
     """The trainings that follow, for the time that is left: other examples stand in for the chosen ones."""
     labels, config = train.targets, trainer.config
-    equal = torch.ones(int(labels.max()) + 1)
-    some = choose_clean(labels, lambda _, rows: equal.expand(len(rows), -1), seed=config.seed)
-    sets = DataSets(train=train, meta=train.select(some), test=None)
+    equal = torch.ones(len(most))
+    rows = choose_clean(
+        labels, lambda _, rows: equal.expand(len(rows), -1), seed=config.seed, most=most
+    )
+    some = with_stand_ins(clean, train.select(rows))
+    sets = DataSets(train=train, meta=some, test=None)
     _, reweighter = trainer.method(model)
     with trainer.preparing(model, sets) as preparation:
         fits = reweighter.planned_fits(preparation)
@@ -132,7 +170,11 @@ def _after_choice(
 
 
 def _most_certain(
-    confidence: NDArray[np.float32], agrees: NDArray[np.bool_], labels: NDArray[np.int64], seed: int
+    confidence: NDArray[np.float32],
+    agrees: NDArray[np.bool_],
+    labels: NDArray[np.int64],
+    most: NDArray[np.int64],
+    seed: int,
 ) -> NDArray[np.int64]:
     """The same number of rows of each class, the most confident first, those that agree before others."""
     # Ties are broken at random, not by the order of the rows.
@@ -144,7 +186,7 @@ def _most_certain(
     for k in present:
         rows = shuffled[labels[shuffled] == k]
         # At most half of a class, unless it has a single example.
-        size = min(share, max(1, len(rows) // 2))
+        size = min(share, max(1, len(rows) // 2), int(most[k]))
         best = np.lexsort((-confidence[rows], ~agrees[rows]))
         chosen.append(rows[best[:size]])
     return np.sort(np.concatenate(chosen))

@@ -63,7 +63,6 @@ class Desk:
         self._code = {name: code for code, name in enumerate(queue.label_names)}
         self._examples = Examples(rows, queue, self.candidates)
         self.progress = self._progress()
-        self._fixed_keys = _fixed_keys(queue.label_names)
         self._frequent = [
             self._code[name]
             for name, _ in Counter(row.given_label for row in queue.candidates).most_common()
@@ -233,21 +232,29 @@ class Desk:
 
         If there are at most ten classes, each always has the same key. Else these are the given label and
         the most likely classes: in the order of the classes if the given label is hidden, so that the place
-        of a class tells nothing.
+        of a class tells nothing. A class that is called like a key has this key.
         """
-        if len(self._code) <= len(_KEYS):
-            return self._fixed_keys
+        names = self.queue.label_names
+        if len(names) <= len(_KEYS):
+            return _by_key(_with_keys(range(len(names)), names), names)
         said = [name for one in self._others.get(row.index, ()) for name in one.labels]
         likely = self._codes([*said, row.given_label, *(name for name, _ in row.likely)])
         codes = list(dict.fromkeys([*likely, *self._frequent]))[:MOST_LIKELY]
-        return list(zip(_KEYS, sorted(codes) if blind else codes, strict=False))
+        if blind:
+            return _by_key(_with_keys(sorted(codes), names), names)
+        return _with_keys(codes, names)
 
 
-def _fixed_keys(names: Sequence[str]) -> list[tuple[str, int]]:
-    """A key for each class: its name, if the classes are digits, else its number."""
-    own = all(name in _KEYS for name in names)
-    keys = names if own else _KEYS
-    return [(key, code) for code, key in enumerate(keys[: len(names)])]
+def _with_keys(codes: Sequence[int], names: Sequence[str]) -> list[tuple[str, int]]:
+    """Up to ten classes, each with its key: the digit that it is called, or the next one that is free."""
+    own = {names[code] for code in codes} & set(_KEYS)
+    free = iter([key for key in _KEYS if key not in own])
+    return [(names[code] if names[code] in own else next(free), code) for code in codes]
+
+
+def _by_key(keys: list[tuple[str, int]], names: Sequence[str]) -> list[tuple[str, int]]:
+    """In the order of the keys. The last one is 0, unless it is the name of the class."""
+    return sorted(keys, key=lambda pair: (pair[0] == "0" != names[pair[1]], pair[0]))
 
 
 def _signature(path: Path) -> tuple[int, int] | None:

@@ -5,7 +5,7 @@ from gdw.data.verification.answers import Answer, Journal, answers_of, read_answ
 from gdw.data.verification.queue import Candidate, Queue
 from gdw.data.verification.queue_file import is_queue, read_queue, write_queue
 from gdw.data.verification.verification import Verification, read
-from gdw.data.verification.verified_rows import verified_in, verified_rows
+from gdw.data.verification.verified_rows import VerifiedRows, verified_in, verified_rows
 
 __all__ = [
     "Agreement",
@@ -14,6 +14,7 @@ __all__ = [
     "Journal",
     "Queue",
     "Verification",
+    "VerifiedRows",
     "agreements",
     "answers_of",
     "is_queue",

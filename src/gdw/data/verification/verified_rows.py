@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gdw.data.labels import LabelColumn, recode, sorted_names
-from gdw.data.rows import Rows
+from gdw.data.rows import Rows, open_rows
 from gdw.data.source import Source
 from gdw.data.verification.contents import digests
 from gdw.data.verification.queue import Candidate, Queue
@@ -18,9 +20,30 @@ from gdw.data.verification.queue_file import is_queue
 from gdw.data.verification.verification import Verification, read
 from gdw.errors import ConfigError, DataError, counted, shown
 
+_MOST_GONE = 0.75
+"""If more of the verified rows are not in some data, these are other data, not a copy without some rows."""
 
-def verified_rows(source: Source, path: str | os.PathLike[str]) -> Source:
-    """The verified rows of the data of `source` with their verified labels, whether `source` has them or not.
+
+@dataclass(frozen=True, eq=False)
+class VerifiedRows:
+    """The M verified rows of a verification file, and where they are in some data.
+
+    Attributes:
+        clean: the M rows with their verified labels, of these data; or of those that the file was made of, if
+            some rows are not in these data any more, as in a copy that leaves rows out.
+        numbers: int64, the rows of these data that are among them.
+        labels: int64, their verified labels.
+        given: the labels that the M rows had when the file was made.
+    """
+
+    clean: Source
+    numbers: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    given: tuple[str, ...]
+
+
+def verified_rows(source: Source, path: str | os.PathLike[str]) -> VerifiedRows:
+    """The verified rows of the data of `source`, whether `source` has them or not.
 
     A note says how many rows were answered in which way.
 
@@ -29,7 +52,7 @@ def verified_rows(source: Source, path: str | os.PathLike[str]) -> Source:
         path: the verification file.
 
     Returns:
-        A source with the same `rows` and class names as `source`.
+        The rows, with the class names of `source`.
 
     Raises:
         DataError: nothing is verified yet, the rows are not those that were verified, or a verified label is
@@ -44,23 +67,41 @@ def verified_rows(source: Source, path: str | os.PathLike[str]) -> Source:
         )
     outcomes = [found for found in verification.outcomes if found.state == "label"]
     candidates = [found.candidate for found in outcomes]
-    index, moved = _places(source.rows, queue, candidates, of=source.origin)
+    places, rows, notes = _places(source.rows, queue, candidates, of=source.origin)
+    here = places >= 0
+    whole = bool(here.all())
+    index = places if whole else verification.index
+    codes = _codes(source, verification, lambda i: rows.where(int(index[i])))
+    clean = replace(
+        source,
+        rows=rows,
+        origin=source.origin if whole else str(queue.place),
+        row_numbers=index,
+        labels=codes,
+        notes=(*_notes(verification), *notes),
+    )
+    return VerifiedRows(clean, places[here], codes[here], tuple(verification.given))
+
+
+def _codes(
+    source: Source, verification: Verification, where: Callable[[int], str]
+) -> NDArray[np.int64]:
+    """The verified labels as codes into the class names of `source`."""
     names = sorted_names(set(verification.labels))
     code_of = {name: code for code, name in enumerate(names)}
     codes = np.array([code_of[name] for name in verification.labels], dtype=np.int64)
-    labels = recode(
+    return recode(
         LabelColumn(names, codes),
         source.label_names,
-        where=lambda i: f"{shown(path)}, {source.rows.where(int(index[i]))}",
+        where=lambda i: f"{shown(verification.queue.path)}, {where(i)}",
         names_declared=source.names_declared,
         merged=source.labels_merged,
     )
-    return replace(source, row_numbers=index, labels=labels, notes=(*_notes(verification), *moved))
 
 
 def verified_in(
     source: Source, path: str | os.PathLike[str], *, column: str | None = None
-) -> Source | None:
+) -> VerifiedRows | None:
     """As `verified_rows`; None if there is no verification file at `path`.
 
     Raises:
@@ -87,21 +128,51 @@ def _notes(verification: Verification) -> tuple[str, ...]:
 
 def _places(
     rows: Rows, queue: Queue, candidates: list[Candidate], *, of: str
-) -> tuple[NDArray[np.int64], list[str]]:
-    """Where the rows of `candidates` are now, also in a copy in another order, and a note if they moved."""
+) -> tuple[NDArray[np.int64], Rows, list[str]]:
+    """Where the rows of `candidates` are in some data, -1 for nowhere.
+
+    Also the rows that have all of them, which are those of the data or those that the file was made of, and
+    a note.
+    """
     try:
         require_same(rows, queue, candidates, of=of)
     except DataError:
         if any(name not in rows.columns for name in queue.columns):
             raise
-        now = digests(rows, queue.kind, queue.columns, np.arange(len(rows)))
-        place = {digest: n for n, digest in enumerate(now)}
-        found = [place.get(row.digest, -1) for row in candidates]
-        if -1 in found or len(set(found)) < len(found):
+        places = _by_content(rows, queue, candidates)
+        missing = int((places < 0).sum())
+        if missing > _MOST_GONE * len(places):
             raise
-        moved = f"the rows of {shown(queue.path.name)} have moved in {of}: found by what is in them"
-        return np.array(found, dtype=np.int64), [moved]
-    return np.array([row.index for row in candidates], dtype=np.int64), []
+        name = shown(queue.path.name)
+        if not missing:
+            note = f"the rows of {name} have moved in {of}: found by what is in them"
+            return places, rows, [note]
+        gone = f"{missing:,} of {counted(len(places), 'row')} verified in {name} are not in {of}"
+        original = _original(queue, candidates, gone)
+        return places, original, [f"{gone}: taken from {shown(queue.place)}"]
+    return np.array([row.index for row in candidates], dtype=np.int64), rows, []
+
+
+def _by_content(rows: Rows, queue: Queue, candidates: list[Candidate]) -> NDArray[np.int64]:
+    """Where each of `candidates` is by what is in it, also in another order; -1 for nowhere."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for number, digest in enumerate(digests(rows, queue.kind, queue.columns, np.arange(len(rows)))):
+        places[digest].append(number)
+    found = [places[row.digest].pop(0) if places[row.digest] else -1 for row in candidates]
+    return np.array(found, dtype=np.int64)
+
+
+def _original(queue: Queue, candidates: list[Candidate], gone: str) -> Rows:
+    """The data that a verification file was made of; `gone` says which rows are needed from there."""
+    try:
+        original = open_rows(queue.place, queue.read_options)
+        require_same(original, queue, candidates, of=shown(queue.place))
+    except DataError:
+        why = "has changed" if queue.place.exists() else "is not there"
+        raise DataError(
+            f"{gone}, and {shown(queue.place)}, which it was made of, {why}: restore it"
+        ) from None
+    return original
 
 
 def require_same(rows: Rows, queue: Queue, candidates: list[Candidate], *, of: str) -> None:

@@ -101,6 +101,8 @@ class Robust(Reweighter):
         self._placed: tuple[PosteriorTargets, PosteriorTargets] | None = None
 
     fewest_clean = FEWEST_CLEAN
+    # See docs/verified.md.
+    fewest_of_class = 5
 
     @classmethod
     def takes_clean(cls, options: Mapping[str, Any]) -> bool:

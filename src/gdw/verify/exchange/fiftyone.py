@@ -22,19 +22,24 @@ def export(path: Path, verification: Verification, rows: Rows, *, show_given: bo
         path: the folder, which must be new or empty.
         verification: the rows and answers.
         rows: the data.
-        show_given: rows without a verified label get the label in the data; by default they have none.
+        show_given: must be false: a label of the data would look like a verified one.
 
     Returns:
         The folder.
 
     Raises:
-        ConfigError: the rows are no pictures, or the folder has files.
+        ConfigError: the rows are no pictures, `show_given` is true, or the folder has files.
         DataError: a picture cannot be read.
     """
     queue = verification.queue
     if queue.kind != "image":
         raise ConfigError(
             f"FiftyOne shows images, and these rows are {queue.kind} data: export to a .json or .csv file"
+        )
+    if show_given:
+        raise ConfigError(
+            "FiftyOne keeps one label for each image: that of the data would come back as a verified one; "
+            "leave --show-given out, or export to a .json or .csv file"
         )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ConfigError(f"{shown(path)} exists already: name a new folder")
@@ -46,8 +51,7 @@ def export(path: Path, verification: Verification, rows: Rows, *, show_given: bo
         content, kind = examples.picture(n, None, LARGE)
         name = str(outcome.candidate.index)
         (path / "data" / f"{name}.{kind.rpartition('/')[2]}").write_bytes(content)
-        label = outcome.label or (outcome.candidate.given_label if show_given else None)
-        labels[name] = None if label is None else code[label]
+        labels[name] = None if outcome.label is None else code[outcome.label]
     content_of_file = {"classes": list(queue.label_names), "labels": labels}
     write_text_atomically(path / _LABELS, json.dumps(content_of_file, ensure_ascii=False, indent=1))
     return [path]
@@ -55,6 +59,8 @@ def export(path: Path, verification: Verification, rows: Rows, *, show_given: bo
 
 def read(path: Path, found: Found) -> None:
     """Add the labels of a folder in this form, whose pictures are named by rows of the data.
+
+    The folder does not say whose labels these are, so that only labels that `export` did not write are new.
 
     Raises:
         DataError: the folder is no such export, or is about other rows.
@@ -70,7 +76,8 @@ def read(path: Path, found: Found) -> None:
             label = (
                 str(target) if classes is None or isinstance(target, str) else str(classes[target])
             )
-            found.add(f"{name!r} of {shown(file)}", name, "label", [label])
+            if not found.is_known(name, label):
+                found.add(f"{name!r} of {shown(file)}", name, "label", [label])
     except (OSError, ValueError, LookupError, TypeError) as error:
         if isinstance(error, DataError):
             raise

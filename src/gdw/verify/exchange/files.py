@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,19 +40,22 @@ def export(path: Path, verification: Verification, rows: Rows, *, show_given: bo
     return _form(path).export(path, verification, rows, show_given=show_given)
 
 
-def imported(path: Path, queue: Queue, *, annotator: str) -> tuple[list[Answer], int]:
+def imported(
+    path: Path, queue: Queue, *, annotator: str, verified: Mapping[int, str] | None = None
+) -> tuple[list[Answer], int]:
     """The answers in the file of another tool, and the number of its rows without an answer.
 
     Args:
         path: the file or folder.
         queue: the verification file that they belong to.
         annotator: who answered where the file does not say it.
+        verified: the labels of the rows that are verified already, by row.
 
     Raises:
         ConfigError: no form has this suffix.
         DataError: the file cannot be read, or is about other rows.
     """
-    found = Found(queue, annotator)
+    found = Found(queue, annotator, verified or {})
     _form(path).read(path, found)
     return found.answers, found.unanswered
 

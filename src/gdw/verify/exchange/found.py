@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,8 @@ class Found:
     Args:
         queue: the verification file.
         annotator: who answered where the file does not say it.
+        verified: the labels of the rows that are verified already. Where the file cannot say whose a label
+            is, these are no new answers.
 
     Attributes:
         answers: the answers.
@@ -36,6 +38,7 @@ class Found:
 
     queue: Queue
     annotator: str
+    verified: Mapping[int, str] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     unanswered: int = 0
 
@@ -75,6 +78,10 @@ class Found:
                 blind=True,
             )
         )
+
+    def is_known(self, index: Any, label: str) -> bool:
+        """Whether a row is verified as `label` already."""
+        return self.verified.get(_whole(index)) == label
 
     def _row(self, place: str, index: Any, digest: Any) -> Candidate:
         row = self._rows.get(_whole(index))

@@ -68,7 +68,7 @@ def test_types_and_defaults_of_options(gdw: Run) -> None:
     assert "  zero_mean: true or false, default true\n" in shown
     assert "  weighting_network: default mlp\n" in shown
     assert "    short: weighting_network=none, outer_lr=1000.0, clip=1.0, min_weight=0.0\n" in shown
-    assert shown.endswith("--method gdw --set hypergradient=finite_difference\n")
+    assert shown.endswith("--method gdw --set hypergradient=head\n")
     assert "Presets" not in gdw("methods", "focal").output
     assert "It has no options." in gdw("methods", "plain").output
     one_line(gdw("methods", "fokal"), r"unknown method 'fokal'.*Did you mean 'focal'")

@@ -134,5 +134,5 @@ def make(name: str, *, n: int = 6, m: int = 5, seed: int = 0, lr: float = 0.3) -
         [{"params": trained[:1], "lr": lr / 3}, {"params": trained[1:]}], lr=lr
     )
     batches = [(inputs(k), torch.randint(classes, (k, *rest))) for k in (n, m)]
-    problem = Problem.of(model, optimizer, resolve_loss("cross_entropy"))
+    problem = Problem.of(model, optimizer, resolve_loss("cross_entropy"), closed_form=True)
     return Case(problem, batches[0], batches[1], classes)

@@ -20,7 +20,7 @@ from tests.hypergradient.cases import CASES, F64, Case, make
 WHOLE = [engine for engine in ENGINES if engine not in ("reference", HEAD)]
 """The engines that must agree with the reference; test_head.py tests the one that is restricted."""
 
-APPROXIMATE = {"finite_difference": 1e-5}
+APPROXIMATE = {"finite_difference": 1e-5, "auto": 1e-5}
 
 
 def hypergradient(case: Case, engine: str, weights: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -115,6 +115,10 @@ CONTESTANTS: dict[str, Contestant] = {
         "Meta-Weight-Net, package torchopt", other_packages.torchopt_step
     ),
     "mwn by betty-ml": Contestant("Meta-Weight-Net, package betty-ml", other_packages.betty_step),
+    "mwn by betty-ml, sama": Contestant(
+        "Meta-Weight-Net, package betty-ml, SAMA",
+        lambda workload: other_packages.betty_step(workload, "sama"),
+    ),
 }
 
 _COMPILED = ("plain", "gdw", "gdw, head only")

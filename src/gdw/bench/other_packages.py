@@ -20,9 +20,7 @@ from gdw.bench.workloads import LR, Workload, sgd
 from gdw.functional import second_stage_weights, zero_mean
 from gdw.reweight.learned_weights import WeightingNetwork
 
-BETTY = (
-    "pip install --no-deps betty-ml==0.1.1, by a pip before 24.1 (later ones refuse its metadata)"
-)
+BETTY = "pip install --no-deps --ignore-requires-python betty-ml==0.2.1"
 
 
 class UnavailableError(Exception):
@@ -114,19 +112,22 @@ def torchopt_step(workload: Workload) -> Callable[[], None]:
     return step
 
 
-def betty_step(workload: Workload) -> Callable[[], None]:
+def betty_step(workload: Workload, hypergradient: str = "darts") -> Callable[[], None]:
     """Meta-Weight-Net with `betty-ml`: two problems and an engine, as in its reweighting example.
 
-    Its hypergradient is a first-order finite difference at the parameters after the step ("darts").
+    Args:
+        workload: model and batches.
+        hypergradient: "darts", a first-order finite difference at the parameters after the step, or "sama",
+            the same along a direction that suits the optimizer (Choe et al., NeurIPS 2023).
     """
     engines = _imported("betty.engine", how=BETTY)
     configs = _imported("betty.configs", how=BETTY)
-    outer, inner = _betty_problems(workload, configs)
+    outer, inner = _betty_problems(workload, configs, hypergradient)
     logging.disable(logging.INFO)  # the package prints a banner
     try:
         engine = engines.Engine(
             problems=[outer, inner],
-            config=configs.EngineConfig(),
+            config=configs.EngineConfig(strategy="cpu"),
             dependencies={"u2l": {outer: [inner]}, "l2u": {inner: [outer]}},
         )
     finally:
@@ -140,7 +141,7 @@ def betty_step(workload: Workload) -> Callable[[], None]:
     return step
 
 
-def _betty_problems(workload: Workload, configs: Any) -> tuple[Any, Any]:
+def _betty_problems(workload: Workload, configs: Any, hypergradient: str) -> tuple[Any, Any]:
     """The outer problem, which trains the weighting network, and the inner one, which trains the model."""
     problems = _imported("betty.problems", how=BETTY)
     model = workload.build()
@@ -161,15 +162,13 @@ def _betty_problems(workload: Workload, configs: Any) -> tuple[Any, Any]:
         optimizer=network_optimizer,
         train_data_loader=[meta],
         config=configs.Config(retain_graph=True),
-        device="cpu",
     )
     inner = Inner(
         name="inner",
         module=model,
         optimizer=sgd(model),
         train_data_loader=[batch],
-        config=configs.Config(),
-        device="cpu",
+        config=configs.Config(type=hypergradient),
     )
     return outer, inner
 

@@ -93,9 +93,13 @@ def _in_words(option: str, field: FieldInfo) -> tuple[str, str]:
 
 
 def _example(name: str, options: Mapping[str, FieldInfo]) -> list[str]:
-    """How to set the first option that has a default."""
+    """How to set the first option that has a default: to that, or to the last of its choices."""
     defaults = {option: _default(field) for option, field in options.items()}
-    settings = [f"{o}={default}" for o, default in defaults.items() if default != _NOT_SET]
+    settings = [
+        f"{option}={get_args(options[option].annotation)[-1] if value == 'auto' else value}"
+        for option, value in defaults.items()
+        if value != _NOT_SET
+    ]
     return [f"Example: gdw train ... --method {name} --set {s}" for s in settings[:1]]
 
 

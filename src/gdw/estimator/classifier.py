@@ -65,8 +65,8 @@ class GDWClassifier(ClassifierMixin, SuggestedRows, PickledNetwork):  # type: ig
     label_smoothing : float, default=0.0
         The share of each label, from 0 to 1, that is spread over all classes.
     hypergradient : str, default=None
-        For methods with a hypergradient: `"finite_difference"`, `"forward"`, `"reference"` or `"head"`.
-        None: the default of the method.
+        For methods with a hypergradient: `"auto"`, `"finite_difference"`, `"forward"`, `"reference"` or
+        `"head"`. None: the default of the method.
     method_options : dict, default=None
         Further options of the method, see its class.
     add_clean : bool, default=False

@@ -21,12 +21,15 @@ from gdw.errors import ConfigError, GDWError, nearest
 from gdw.functional.binary import binary_cross_entropy
 from gdw.functional.weights import sums_to_zero
 from gdw.functional.wrong_loss import failed_loss, wrong_form, wrong_losses
-from gdw.functional.wrong_targets import unknown_class, wrong_device, wrong_shape, wrong_sums
+from gdw.functional.wrong_targets import (
+    DistributionCheck,
+    unknown_class,
+    wrong_device,
+    wrong_shape,
+)
 
 IGNORE_INDEX = -100
 """Targets with this index have no loss and no gradient and are not counted (as in `F.cross_entropy`)."""
-
-_SUM_TOLERANCE = 0.02  # of probabilities in bfloat16
 
 PerExample = Callable[[Tensor, Tensor], Tensor]
 _WithGradient = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -102,7 +105,7 @@ def cross_entropy_with_gradient(
     With many classes each `(N, C)` tensor costs as much as a layer, so this makes few of them. Arguments and
     errors: see the two functions.
     """
-    _check_targets(logits, targets)
+    all_counted = _check_targets(logits, targets)
     with torch.no_grad():
         wide = _at_least_float32(logits.detach())
         log_p = wide.log_softmax(1)
@@ -110,12 +113,15 @@ def cross_entropy_with_gradient(
             q = class_probabilities(wide, targets, label_smoothing=label_smoothing)
             losses = (q * log_p).sum(1).neg_()
             return losses, log_p.exp_().mul_(q.sum(1, keepdim=True)).sub_(q)
-        ignored = (targets == IGNORE_INDEX).unsqueeze(1)
-        label = targets.long().unsqueeze(1).masked_fill(ignored, 0)
-        losses = log_p.gather(1, label).masked_fill_(ignored, 0).neg_().squeeze(1)
-        gradient = log_p.exp_()
+        label = targets.long().unsqueeze(1)
+        if not all_counted:
+            ignored = (targets == IGNORE_INDEX).unsqueeze(1)
+            label = label.masked_fill(ignored, 0)
+        losses, gradient = log_p.gather(1, label).neg_().squeeze(1), log_p.exp_()
         gradient.scatter_add_(1, label, torch.full_like(label, -1, dtype=wide.dtype))
-        return losses, gradient.masked_fill_(ignored, 0)
+        if all_counted:
+            return losses, gradient
+        return losses.masked_fill_(ignored.squeeze(1), 0), gradient.masked_fill_(ignored, 0)
 
 
 def autograd_class_gradient(
@@ -190,7 +196,7 @@ def resolve_loss(
             PyTorch returns no loss of each example.
     """
     if loss == "cross_entropy":
-        meta, training = _DistributionCheck(), _DistributionCheck()
+        meta, training = DistributionCheck(), DistributionCheck()
         return Loss(
             lambda z, y: cross_entropy(z, meta(z, y), label_smoothing=label_smoothing),
             lambda z, y: cross_entropy_with_gradient(
@@ -217,7 +223,7 @@ def resolve_loss(
     is_softmax = isinstance(loss, nn.CrossEntropyLoss)
     if own == IGNORE_INDEX and not is_softmax:
         return Loss(loss, ignore_index=index)
-    check = _DistributionCheck()
+    check = DistributionCheck()
 
     def translated(logits: Tensor, targets: Tensor) -> Tensor:
         if _is_index(targets):
@@ -249,42 +255,8 @@ def _is_index(targets: Tensor) -> bool:
     return not targets.is_floating_point()
 
 
-class _DistributionCheck:
-    """Returns the targets after a look at them, see `require_distributions`."""
-
-    def __init__(self) -> None:
-        self._looked = False
-
-    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        # On an accelerator each look waits for the device: one batch shows the form of all.
-        look = targets.device.type == "cpu" or not self._looked
-        if (
-            look
-            and not _is_index(targets)
-            and targets.shape == logits.shape
-            and logits.shape[1] > 1
-        ):
-            self._looked = True
-            require_distributions(targets)
-        return targets
-
-
-def require_distributions(targets: Tensor, name: str = "") -> None:
-    """Check that class probabilities `(N, C, ...)` sum to one; class indices are not looked at.
-
-    `name` is that of the data set, for the error message.
-
-    Raises:
-        DataError: those of an example do not, as with several ones in a row.
-    """
-    if _is_index(targets):
-        return
-    sums = targets.sum(1, dtype=_at_least_float32(targets[:0]).dtype)
-    if ((sums - 1).abs() > _SUM_TOLERANCE).any():
-        raise wrong_sums(targets, sums, name)
-
-
-def _check_targets(logits: Tensor, targets: Tensor) -> None:
+def _check_targets(logits: Tensor, targets: Tensor) -> bool:
+    """Check that targets fit the logits. Return whether all are known to be counted: none is ignored."""
     index_shape = (logits.shape[0], *logits.shape[2:])
     expected = index_shape if _is_index(targets) else logits.shape
     if logits.dim() < 2 or logits.shape[1] == 1 or targets.shape != expected:
@@ -294,6 +266,10 @@ def _check_targets(logits: Tensor, targets: Tensor) -> None:
     # On an accelerator the comparison would wait for the device, which checks by itself.
     if _is_index(targets) and targets.device.type == "cpu" and targets.numel():
         classes = logits.shape[1]
+        least, most = torch.aminmax(targets)
+        if least >= 0 and most < classes:
+            return True
         wrong = ((targets < 0) & (targets != IGNORE_INDEX)) | (targets >= classes)
         if wrong.any():
             raise unknown_class(int(targets[wrong][0]), classes)
+    return False

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from gdw.errors import DataError
 
 _VOID = (255, 65535)
 """Class numbers that usually mean "no label", beside negative ones."""
+
+_SUM_TOLERANCE = 0.02  # of probabilities in bfloat16
 
 SEVERAL = (
     "for several classes per example (multi-label) use gdw.GDW(model, optimizer, "
@@ -89,3 +92,38 @@ def unknown_class(found: int, classes: int) -> DataError:
     return DataError(
         f"there are {classes} logits (classes 0 to {classes - 1}) but a target is class {found}: {fix}"
     )
+
+
+class DistributionCheck:
+    """Returns the targets after a look at them, see `require_distributions`."""
+
+    def __init__(self) -> None:
+        self._looked = False
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        # On an accelerator each look waits for the device: one batch shows the form of all.
+        look = targets.device.type == "cpu" or not self._looked
+        if (
+            look
+            and targets.is_floating_point()
+            and targets.shape == logits.shape
+            and logits.shape[1] > 1
+        ):
+            self._looked = True
+            require_distributions(targets)
+        return targets
+
+
+def require_distributions(targets: Tensor, name: str = "") -> None:
+    """Check that class probabilities `(N, C, ...)` sum to one; class indices are not looked at.
+
+    `name` is that of the data set, for the error message.
+
+    Raises:
+        DataError: those of an example do not, as with several ones in a row.
+    """
+    if not targets.is_floating_point():
+        return
+    sums = targets.sum(1, dtype=torch.promote_types(targets.dtype, torch.float32))
+    if ((sums - 1).abs() > _SUM_TOLERANCE).any():
+        raise wrong_sums(targets, sums, name)

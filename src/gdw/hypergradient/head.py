@@ -104,7 +104,9 @@ class Head:
         Raises:
             ModelError: on exit, if the pass did not call the head exactly once.
         """
-        captured, calls = Captured(at_start=RandomState.capture(devices)), 0
+        # In closed form the head is not run again.
+        replayed = not self.closed_form
+        captured, calls = Captured(at_start=RandomState.capture(devices) if replayed else None), 0
 
         def note(module: nn.Module, _: Any, output: Any) -> None:
             if not calls:
@@ -114,13 +116,13 @@ class Head:
             nonlocal calls
             calls += 1
             captured.inputs = _detached(inputs)
-            captured.random_state = RandomState.capture(devices)
+            captured.random_state = RandomState.capture(devices) if replayed else None
 
         def leave(_: nn.Module, __: Any, output: Any) -> None:
             captured.output = _detached(output)
 
         with ExitStack() as hooks:
-            for module in () if self.closed_form else self._outside:
+            for module in self._outside if replayed else ():
                 hooks.enter_context(_removed(module.register_forward_hook(note)))
             hooks.enter_context(_removed(self.module.register_forward_pre_hook(enter)))
             hooks.enter_context(_removed(self.module.register_forward_hook(leave)))

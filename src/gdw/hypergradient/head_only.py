@@ -20,7 +20,7 @@ from gdw.functional.losses import count_examples
 from gdw.hypergradient.engines import Hypergradient, Trainable, finite_difference, replaying
 from gdw.hypergradient.head import Captured, Head
 from gdw.hypergradient.inputs import Batch, Forward, as_pair, in_meta_batch
-from gdw.hypergradient.preserve import Rate, without_inference_path
+from gdw.hypergradient.preserve import Buffers, Rate, rates_of, without_inference_path
 from gdw.hypergradient.problem import Problem
 from gdw.hypergradient.random_state import RandomState
 from gdw.hypergradient.training_pass import TrainingPass
@@ -98,11 +98,15 @@ class _Linear(NamedTuple):
     def of(cls, problem: Problem, dtype: torch.dtype) -> _Linear:
         linear = _head(problem).module
         assert isinstance(linear, nn.Linear)
-        rates = {id(p): rate for p, rate in _trainable_in_head(problem).values()}
+        rates = rates_of(problem.optimizer, problem.fixed)
+        trained = {id(p) for p in linear.parameters() if p.requires_grad and id(p) in rates}
+        if not trained:
+            raise _untrained(problem)
         bias = None if linear.bias is None else linear.bias.detach().to(dtype)
-        rate_b = 0.0 if bias is None else rates.get(id(linear.bias), 0.0)
-        weight = linear.weight.detach().to(dtype)
-        return cls(weight, bias, rates.get(id(linear.weight), 0.0), rate_b)
+        rate_w, rate_b = (
+            rates[id(p)] if id(p) in trained else 0.0 for p in (linear.weight, linear.bias)
+        )
+        return cls(linear.weight.detach().to(dtype), bias, rate_w, rate_b)
 
 
 def _trainable_in_head(problem: Problem) -> Trainable:
@@ -114,11 +118,15 @@ def _trainable_in_head(problem: Problem) -> Trainable:
     head = _head(problem)
     in_head = {k: v for k, v in problem.trainable().items() if head.owns(v[0])}
     if not in_head:
-        raise ConfigError(
-            f"the optimizer trains no parameter of the head {head.name!r}: name a module "
-            "that is trained, or use hypergradient='finite_difference'"
-        )
+        raise _untrained(problem)
     return in_head
+
+
+def _untrained(problem: Problem) -> ConfigError:
+    return ConfigError(
+        f"the optimizer trains no parameter of the head {_head(problem).name!r}: name a module "
+        "that is trained, or use hypergradient='finite_difference'"
+    )
 
 
 def _few_examples(part: _Linear, a: Tensor, features: Tensor, q: Tensor | None) -> bool:
@@ -180,9 +188,11 @@ def _meta_features(
 
 def _meta_pass(problem: Problem, training_pass: TrainingPass, inputs: Any) -> Captured:
     """Record what the head receives for the meta inputs, in one forward pass without gradient."""
+    before = training_pass.before
+    buffers = before.buffers_after if before else Buffers(problem.model, problem.copies[2])
     with (
         torch.no_grad(),
-        training_pass.repeatable.buffers_after.preserved(),
+        buffers.preserved(),
         without_inference_path(),
         _head(problem).capturing(problem.devices()) as seen,
     ):

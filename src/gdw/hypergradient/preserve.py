@@ -97,14 +97,19 @@ def trained(
     Raises:
         ConfigError: the optimizer has no learning rates.
     """
-    groups = optimizer.param_groups
-    rates: Sequence[Rate] = fixed.rates or [_rate(group) for group in groups]
-    of = {id(p): rate for rate, group in zip(rates, groups, strict=True) for p in group["params"]}
+    of = rates_of(optimizer, fixed)
     return {
         name: (p, of[id(p)])
         for name, p in model.named_parameters()
         if p.requires_grad and id(p) in of
     }
+
+
+def rates_of(optimizer: Optimizer, fixed: Fixed) -> dict[int, Rate]:
+    """The current learning rate of each parameter of the optimizer, by its `id`."""
+    groups = optimizer.param_groups
+    rates: Sequence[Rate] = fixed.rates or [_rate(group) for group in groups]
+    return {id(p): rate for rate, group in zip(rates, groups, strict=True) for p in group["params"]}
 
 
 def _rate(group: Mapping[str, Any]) -> float:

@@ -6,9 +6,8 @@ Shapes: logits `(N, C, ...)`, targets as the loss takes them; a batch is the pai
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +18,7 @@ from gdw.errors import ConfigError, ModelError
 from gdw.functional import weighted_backward, weighted_class_gradient
 from gdw.functional.losses import Loss, count_examples
 from gdw.hypergradient.collective import Collective, dense
-from gdw.hypergradient.head import Captured, Head
+from gdw.hypergradient.head import Head
 from gdw.hypergradient.inputs import (
     Batch,
     Forward,
@@ -29,17 +28,17 @@ from gdw.hypergradient.inputs import (
     in_meta_batch,
     tensor_versions,
 )
-from gdw.hypergradient.precision import Autocast, LossScale, is_compiled, relative_step
+from gdw.hypergradient.precision import Autocast, LossScale, relative_step
 from gdw.hypergradient.preserve import (
-    Buffers,
     Copies,
     Fixed,
     Rate,
-    preserved_buffers,
     trained,
 )
-from gdw.hypergradient.random_state import RandomState
-from gdw.hypergradient.training_pass import Before, TrainingPass
+from gdw.hypergradient.training_pass import TrainingPass, first_pass
+
+if TYPE_CHECKING:
+    from gdw.hypergradient.chain import Chains
 
 # A finite difference up to this size, relative to the parameters, is small beside an optimizer's step.
 _FINE = 1e-5
@@ -55,6 +54,7 @@ class Problem:
         loss: the loss of one example.
         forward: `(model, inputs) -> logits`.
         head: the module that the hypergradient is restricted to; None for all parameters.
+        chains: what is known about an MLP that is computed in closed form; None: no model is.
         collective: sums over processes.
         autocast: whether the model runs under autocast.
         scale: the factor by which gradients are multiplied.
@@ -70,6 +70,7 @@ class Problem:
     loss: Loss
     forward: Forward = default_forward
     head: Head | None = None
+    chains: Chains | None = None
     collective: Collective = field(default_factory=Collective)
     autocast: Autocast = field(default_factory=Autocast)
     scale: LossScale = field(default_factory=LossScale)
@@ -91,6 +92,7 @@ class Problem:
         head: bool | str = False,
         retain_graph: bool | None = True,
         features_every: int = 1,
+        closed_form: bool = False,
     ) -> Problem:
         """Build the problem and check that its parts fit together.
 
@@ -102,6 +104,7 @@ class Problem:
             head: the name of the module to restrict the hypergradient to; True for the last linear layer.
             retain_graph: see the attribute.
             features_every: for how many steps the features of a meta batch are used, see `Head`.
+            closed_form: whether an MLP is to be recognised.
 
         Raises:
             ConfigError: the optimizer trains none of the model's parameters, or there is no such head.
@@ -116,9 +119,13 @@ class Problem:
         if head:
             name = head if isinstance(head, str) else None
             part = Head(inner, name, features_every=features_every)
-        problem = cls(
-            inner, optimizer, loss, forward or default_forward, part, retain_graph=retain_graph
-        )
+        chains = None
+        if closed_form:
+            from gdw.hypergradient.chain import Chains
+
+            chains = Chains()
+        parts = (inner, optimizer, loss, forward or default_forward, part, chains)
+        problem = cls(*parts, retain_graph=retain_graph)
         if not problem.trainable():
             raise ConfigError(
                 "the optimizer holds no trainable parameter of this model: build it from "
@@ -163,7 +170,7 @@ class Problem:
         inputs, targets = as_pair(batch, "the training batch")
         self.fixed.devices = None
         versions = tensor_versions(inputs)
-        logits, captured, before = self._first_pass(inputs)
+        logits, left = first_pass(self, inputs)
         if tensor_versions(inputs) != versions:
             raise ModelError(
                 "the model changes its inputs in place, but they are needed again in the same step: "
@@ -183,40 +190,8 @@ class Problem:
             class_gradient=gradient,
             mean_loss=losses.sum() / local_count,
             count=self.collective.sum_scalar(local_count),
-            before=before,
-            captured=captured,
+            **left,
         )
-
-    def _first_pass(self, inputs: Any) -> tuple[Tensor, Captured | None, Before | None]:
-        """The logits, what the head received if there is one, and what a repetition needs."""
-        if not self.fixed.repeats and self.memory_format.proven:
-            return *self._watched_pass(inputs), None
-        _, copies, copies_after = self.copies
-        state, buffers = RandomState.capture(self.devices()), Buffers(self.model, copies)
-        try:
-            logits, captured = self._watched_pass(inputs)
-        except RuntimeError:
-            if not self.memory_format.give_up():
-                raise
-            state.restore()
-            buffers.restore()
-            logits, captured = self._watched_pass(inputs)
-        self.memory_format.proven = True
-        drawn, after = state.changed(), Buffers(self.model, copies_after)
-        is_random = drawn is not None or state.others_changed()
-        return logits, captured, Before(state, is_random, drawn, buffers, after)
-
-    def _watched_pass(self, inputs: Any) -> tuple[Tensor, Captured | None]:
-        """The logits, and what the head received if there is one."""
-        device = self.devices()[0]
-        if self.autocast.is_new(device) and is_compiled(self.model):
-            with RandomState.capture(self.devices()).replayed(), preserved_buffers(self.model):
-                self.autocast.probe(device, lambda: self.logits(inputs))
-        with (
-            self.autocast.watching(device),
-            self.head.capturing(self.devices()) if self.head else nullcontext() as captured,
-        ):
-            return self.logits(inputs), captured
 
     def meta_loss(self, batch: Batch, forward: Callable[[Any], Tensor]) -> Tensor:
         """This process's share of the global mean loss of the meta batch; the caller restores the buffers."""

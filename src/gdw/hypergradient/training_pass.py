@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from gdw.hypergradient.head import Captured
-from gdw.hypergradient.preserve import Buffers
+from gdw.hypergradient.precision import is_compiled
+from gdw.hypergradient.preserve import Buffers, preserved_buffers
 from gdw.hypergradient.random_state import RandomState
+
+if TYPE_CHECKING:
+    from gdw.hypergradient.layers import Layer
+    from gdw.hypergradient.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class TrainingPass:
         count: the number of labelled examples in the global batch, a scalar tensor.
         before: what a repetition of the pass needs; None if no pass is to follow.
         captured: what the head received; None without a head.
+        chain: its layers, if it is to be read as a chain and is one.
     """
 
     inputs: Any
@@ -54,6 +61,7 @@ class TrainingPass:
     count: Tensor
     before: Before | None = None
     captured: Captured | None = None
+    chain: list[Layer] | None = None
 
     @property
     def repeatable(self) -> Before:
@@ -64,3 +72,43 @@ class TrainingPass:
     def without_graph(self) -> TrainingPass:
         """The same pass with detached logits. The graph is freed when the last reference is gone."""
         return replace(self, logits=self.logits.detach())
+
+
+def first_pass(problem: Problem, inputs: Any) -> tuple[Tensor, dict[str, Any]]:
+    """The logits of the training inputs, and `before`, `captured` and `chain` of `TrainingPass`."""
+    in_closed_form = problem.head is not None and problem.head.closed_form
+    if (in_closed_form or not problem.fixed.repeats) and problem.memory_format.proven:
+        logits, captured = watched_pass(problem, inputs)
+        return logits, {"captured": captured}
+    known = problem.chains and problem.chains.expected_pass(problem, inputs)
+    if known:
+        return known[0], {"chain": known[1]}
+    _, copies, copies_after = problem.copies
+    state, buffers = RandomState.capture(problem.devices()), Buffers(problem.model, copies)
+    try:
+        logits, captured = watched_pass(problem, inputs)
+    except RuntimeError:
+        if not problem.memory_format.give_up():
+            raise
+        state.restore()
+        buffers.restore()
+        logits, captured = watched_pass(problem, inputs)
+    problem.memory_format.proven = True
+    drawn, after = state.changed(), Buffers(problem.model, copies_after)
+    is_random = drawn is not None or state.others_changed()
+    before = Before(state, is_random, drawn, buffers, after)
+    chain = problem.chains and problem.chains.read(problem, logits, inputs)
+    return logits, {"before": before, "captured": captured, "chain": chain}
+
+
+def watched_pass(problem: Problem, inputs: Any) -> tuple[Tensor, Captured | None]:
+    """The logits, and what the head received if there is one."""
+    devices, autocast, head = problem.devices(), problem.autocast, problem.head
+    if autocast.is_new(devices[0]) and is_compiled(problem.model):
+        with RandomState.capture(devices).replayed(), preserved_buffers(problem.model):
+            autocast.probe(devices[0], lambda: problem.logits(inputs))
+    with (
+        autocast.watching(devices[0]),
+        head.capturing(devices) if head else nullcontext() as captured,
+    ):
+        return problem.logits(inputs), captured

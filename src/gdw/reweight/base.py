@@ -254,7 +254,7 @@ class Reweighter(ShortRepr, ABC):
             first_stage_weights=first_stage,
             weights=(weights if reported is None else reported).detach(),
         )
-        if logits is not None:
+        if logits is not None and logits is not training_pass.logits:
             training_pass = replace(training_pass, logits=logits)
         self._problem.accumulate(training_pass, weights)
         return result

@@ -33,11 +33,12 @@ NetworkChoice = Annotated[Any, AfterValidator(_checked_network)]
 class BilevelOptions(WeightingOptions):
     """The options of methods that compute a hypergradient."""
 
-    hypergradient: Literal["finite_difference", "forward", "reference", "head"] = Field(
-        "finite_difference",
+    hypergradient: Literal["auto", "finite_difference", "forward", "reference", "head"] = Field(
+        "auto",
         description=(
-            "How the hypergradient is computed: by one finite difference (any model), exactly in forward "
-            'mode or by double backward ("reference", slow), or restricted to the "head" (cheapest).'
+            'How the hypergradient is computed: by one finite difference (any model; "auto": MLPs on a CPU '
+            'exactly, in closed form), exactly in forward mode or by double backward ("reference", slow), '
+            'or restricted to the "head" (cheapest).'
         ),
     )
     head: str | None = Field(
@@ -47,8 +48,8 @@ class BilevelOptions(WeightingOptions):
     retain_graph: bool | None = Field(
         None,
         description=(
-            'With "finite_difference": keep the training graph during the meta pass (twice the memory). '
-            "By default only in coarser precision than float32."
+            'With "auto" or "finite_difference": keep the training graph in the meta pass, which doubles '
+            "the memory. By default only in coarser precision than float32."
         ),
     )
     meta_features_every: Count = Field(
@@ -68,7 +69,8 @@ class BilevelOptions(WeightingOptions):
             ("retain_graph", self.retain_graph is not None, "finite_difference", ": leave it out"),
         )
         for option, is_given, engine, fix in needed:
-            if is_given and self.hypergradient != engine:
+            found = "finite_difference" if self.hypergradient == "auto" else self.hypergradient
+            if is_given and found != engine:
                 raise ValueError(
                     f"{option}={getattr(self, option)!r} needs hypergradient={engine!r}, found "
                     f"{self.hypergradient!r}{fix}"
@@ -108,11 +110,12 @@ class BilevelReweighter(Reweighter):
 
     def _problem_options(self) -> dict[str, Any]:
         options = self.options
-        differs = options.hypergradient == "finite_difference"
+        differs = options.hypergradient in ("auto", "finite_difference")
         return {
             "head": options.head or options.hypergradient == HEAD,
             "retain_graph": options.retain_graph if differs else True,
             "features_every": options.meta_features_every,
+            "closed_form": options.hypergradient == "auto",
         }
 
     def state_dict(self) -> dict[str, Any]:

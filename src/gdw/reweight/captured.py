@@ -169,7 +169,7 @@ def obstacle(reweighter: Reweighter) -> str | None:
     problem, options = reweighter._problem, reweighter.options
     if "captures" not in vars(type(reweighter)):
         return f"{type(reweighter).__name__} may decide in Python what a step does"
-    if getattr(options, "hypergradient", "head") not in ("finite_difference", "head"):
+    if getattr(options, "hypergradient", "head") not in ("auto", "finite_difference", "head"):
         return f"hypergradient={options.hypergradient!r} computes in a way that a graph cannot hold"
     if getattr(options, "meta_features_every", 1) > 1:
         return "meta_features_every changes what a step does"

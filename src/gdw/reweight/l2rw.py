@@ -30,7 +30,7 @@ class L2RW(BilevelReweighter):
 
     def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
         training_pass = self._forward(batch, indices)
-        if not self._problem.keeps_graph(training_pass):
+        if training_pass.chain is None and not self._problem.keeps_graph(training_pass):
             # No virtual gradient will free the graph before the meta batch needs memory.
             training_pass = training_pass.without_graph()
         g, meta_loss, logits = self._hypergradient(training_pass, None, meta_batch)

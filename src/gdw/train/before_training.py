@@ -14,7 +14,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from gdw.data.examples import Examples
 from gdw.errors import ConfigError, ModelError, counted
-from gdw.functional.losses import require_distributions
+from gdw.functional.wrong_targets import require_distributions
 from gdw.hypergradient.inputs import Forward
 from gdw.hypergradient.preserve import preserved_buffers
 from gdw.reweight.base import Reweighter

@@ -183,12 +183,25 @@ def test_an_estimated_rate_takes_its_part_of_the_confidence() -> None:
         share_wrong(sample, verifier_error=VerifierError(0.0, 0.1, confidence=0.9))
 
 
-def test_several_draws_count_by_their_size() -> None:
-    probability = np.repeat([0.1, 0.1, 0.02], 10)
+def test_two_random_draws_are_one() -> None:
     sample = verified_sample(
-        500, np.arange(30), np.zeros(30, bool), probability, batch=np.repeat([0, 0, 1], 10)
+        500,
+        np.arange(30),
+        np.zeros(30),
+        np.repeat([0.02, 20 / 490], [10, 20]),
+        batch=[1] * 10 + [2] * 20,
     )
-    np.testing.assert_allclose(sample.probability, np.repeat([0.15, 0.15, 0.06], 10))
+    np.testing.assert_allclose(sample.probability, 30 / 500)
+
+
+def test_several_draws_are_a_mean_of_estimates() -> None:
+    probability = np.array([0.1] * 10 + [0.05, 0.1] * 10)
+    sample = verified_sample(
+        200, np.arange(30), np.zeros(30), probability, batch=np.repeat([1, 2], [10, 20])
+    )
+    # The first draw counts for a third, and its rows are known when the second one is made.
+    expected = [10 / 3 + 2 / 3] * 10 + [40 / 3, 20 / 3] * 10
+    np.testing.assert_allclose(1 / sample.probability, expected)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from gdw.certify.bounds import at_most, exact_p_value
 from gdw.certify.ranked import Change, Changed, Drop, Ranking, Relabel
-from gdw.certify.sample import require_enough
+from gdw.certify.sample import VerifiedSample, require_enough
 from gdw.certify.share import assumptions, require_confidence
 from gdw.errors import ConfigError
 from gdw.files.representation import ShortRepr
@@ -121,9 +122,9 @@ def decide(ranking: Ranking, what: str, *, target: float, confidence: float = 0.
     require_confidence(confidence)
     require_enough(ranking.sample)
     alpha, tally = 1 - confidence, _Tally.of(change)
-    accepted = None
+    accepted, p_value = None, tally.p_values(change, target)
     for i in tally.order(change.falls, target, alpha):
-        if tally.p_value(i, change, target) > alpha:
+        if p_value(i) > alpha:
             break
         accepted = int(i)
     more = None if accepted is not None else tally.more(target, alpha)
@@ -186,9 +187,7 @@ class _Tally:
     @classmethod
     def of(cls, change: Change) -> _Tally:
         samples = [change.sample(int(k)) for k in change.steps]
-        share = [
-            np.average(s.wrong, weights=1 / s.probability) if len(s) else np.nan for s in samples
-        ]
+        share = [_mean(s) for s in samples]
         verified, size = (
             np.array(v) for v in zip(*((len(s), s.size) for s in samples), strict=True)
         )
@@ -202,14 +201,15 @@ class _Tally:
         enough &= (self.size > 0) & (self.verified * _LEAST_PART >= self.verified.max())
         return indices[np.argmax(enough[indices]) :] if enough.any() else indices[:0]
 
-    def p_value(self, i: int, change: Change, target: float) -> float:
-        """Of "the share is above the target" at an index."""
-        if not self.verified[i]:
-            return 1.0
+    def p_values(self, change: Change, target: float) -> Callable[[int], float]:
+        """From an index to the p-value of "the share is above the target"."""
         if self.equal:
-            wrong = round(self.share[i] * self.verified[i])
-            return float(exact_p_value(wrong, self.verified[i], self.size[i], target))
-        return float(change.estimate(int(self.steps[i])).p_value(target))
+            wrong = np.round(np.where(self.verified > 0, self.share, 0) * self.verified)
+            exact = exact_p_value(wrong, self.verified, np.maximum(self.size, 1), target)
+            return lambda i: float(exact[i])
+        return lambda i: (
+            change.estimate(int(self.steps[i])).p_value(target) if self.verified[i] else 1.0
+        )
 
     def more(self, target: float, alpha: float) -> int | None:
         """About how many more verified rows would show the target; None if all rows would not."""
@@ -229,6 +229,14 @@ class _Tally:
             middle = np.sqrt(low * high)
             low, high = (low, middle) if shown(middle) else (middle, high)
         return max(1, int(np.ceil(most * (high - 1))))
+
+
+def _mean(sample: VerifiedSample) -> float:
+    """The observed share, weighted by the design; NaN without a verified row."""
+    if not len(sample):
+        return np.nan
+    weight = 1 / sample.probability
+    return float(weight @ sample.wrong / weight.sum())
 
 
 def _require_share(name: str, value: float) -> None:

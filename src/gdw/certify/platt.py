@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_STRENGTH = 2.0
-"""scikit-learn's `C`. It keeps the slope finite where the scores separate the outcomes."""
+_PENALTY = np.array([1e-6, 0.5])
+"""Of the squares of intercept and slope, twice. It keeps them finite where scores separate the outcomes."""
+_STEPS, _LONGEST, _CONVERGED = 100, 3.0, 1e-9
 _LEAST = 1e-3
 _LARGEST_LEVERAGE = 0.95
 
@@ -48,12 +49,10 @@ class Platt:
         scale = float(odds.std())
         if scale < _LEAST or wrong.all() or not wrong.any():
             return None
-        from sklearn.linear_model import LogisticRegression
-
-        centre = float(odds.mean())
-        z = (odds[rows] - centre) / scale
-        model = LogisticRegression(C=_STRENGTH).fit(z[:, None], wrong, weight / weight.mean())
-        return cls(centre, scale, float(model.intercept_[0]), float(model.coef_[0, 0]))
+        z = (odds[rows] - odds.mean()) / scale
+        design = np.stack([np.ones(len(z)), z], axis=1)
+        intercept, slope = _newton(design, wrong, weight / weight.mean())
+        return cls(float(odds.mean()), scale, intercept, slope)
 
     def __call__(self, doubt: Floats) -> Floats:
         """The probability of each score, in the shape of `doubt`."""
@@ -69,8 +68,7 @@ class Platt:
         """
         p, weight = self(doubt), weight / weight.mean()
         design = np.stack([np.ones(len(p)), self._standardised(doubt)], axis=1)
-        information = weight * p * (1 - p) + np.finfo(np.float64).eps
-        hessian = (design * information[:, None]).T @ design + np.diag([1e-6, 1 / _STRENGTH])
+        information, hessian = _hessian(design, p, weight)
         leverage = information * np.einsum("ij,jk,ik->i", design, np.linalg.inv(hessian), design)
         residual: Floats = (wrong - p) / (1 - np.minimum(leverage, _LARGEST_LEVERAGE))
         return residual
@@ -83,3 +81,27 @@ def _log_odds(doubt: Floats) -> Floats:
     p = np.clip(doubt, _LEAST, 1 - _LEAST)
     odds: Floats = np.log(p / (1 - p))
     return odds
+
+
+def _newton(design: Floats, wrong: NDArray[np.bool_], weight: Floats) -> tuple[float, float]:
+    """The coefficients of logistic regression with a ridge penalty, by Newton's method with bounded steps.
+
+    Two coefficients are found in a tenth of the time of a general solver, and a decision needs many fits.
+    """
+    from scipy.special import expit
+
+    found = np.zeros(2)
+    for _ in range(_STEPS):
+        p = expit(design @ found)
+        _, hessian = _hessian(design, p, weight)
+        step = np.linalg.solve(hessian, design.T @ (weight * (wrong - p)) - _PENALTY * found)
+        found += step * min(1.0, _LONGEST / max(_CONVERGED, float(np.abs(step).max())))
+        if np.abs(step).max() < _CONVERGED:
+            break
+    return float(found[0]), float(found[1])
+
+
+def _hessian(design: Floats, p: Floats, weight: Floats) -> tuple[Floats, Floats]:
+    """The information of each row `(m,)`, and the second derivative `(2, 2)` of the penalised loss."""
+    information = weight * p * (1 - p)
+    return information, (design * information[:, None]).T @ design + np.diag(_PENALTY)

@@ -16,7 +16,7 @@ from gdw.errors import DataError
 
 Floats = NDArray[np.float64]
 
-_STEPS, _STEPS_BY_WEIGHT = 200, 50
+_STEPS, _STEPS_BY_WEIGHT = 100, 50
 """How many k are looked at. With unequal probabilities each one needs a fit."""
 
 

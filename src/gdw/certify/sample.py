@@ -13,6 +13,7 @@ from gdw.files.representation import ShortRepr
 
 Floats = NDArray[np.float64]
 
+_ROUNDING = 1e-9
 FEWEST = 10
 """With fewer verified rows there is no certificate."""
 
@@ -39,7 +40,7 @@ class VerifiedSample(ShortRepr):
     @property
     def equal(self) -> bool:
         """Whether all rows were equally likely to be drawn."""
-        return len(self) == 0 or bool(np.ptp(self.probability) <= 1e-9 * self.probability.max())
+        return len(self) == 0 or bool(np.ptp(self.probability) <= _ROUNDING)
 
     def within(self, part: NDArray[np.bool_]) -> VerifiedSample:
         """The sample of the rows in `part` `(N,)` alone; positions count the rows of the part.
@@ -77,8 +78,8 @@ def verified_sample(
         rows: `(m,)`, the positions of the verified rows, from 0.
         wrong: `(m,)`, whether the given label of each is wrong.
         probability: `(m,)`, how likely each row was to be drawn; by default all rows were equally likely.
-        batch: `(m,)`, which of several draws each row comes from. The probability of a row is then that in
-            its own draw, among the rows that were left.
+        batch: `(m,)`, numbers that say in which of several draws each row came, in their order. The
+            probability of a row is then that in its own draw, among the rows that were left.
 
     Raises:
         DataError: shapes differ, a row is unknown or verified twice, or a probability is missing, not above
@@ -95,7 +96,7 @@ def verified_sample(
         drawn = np.full(len(positions), len(positions) / max(1, size))
     else:
         drawn = _checked_probability(np.asarray(probability, dtype=np.float64).ravel(), positions)
-        drawn = drawn if batch is None else _pooled(drawn, np.asarray(batch).ravel())
+        drawn = drawn if batch is None else _pooled(drawn, np.asarray(batch).ravel(), size)
     return VerifiedSample(int(size), positions, outcome, drawn)
 
 
@@ -139,12 +140,18 @@ def _checked_probability(probability: Floats, rows: NDArray[Any]) -> Floats:
     return probability
 
 
-def _pooled(probability: Floats, batch: NDArray[Any]) -> Floats:
-    """The probabilities of several draws as those of one: each draw counts by its number of rows.
+def _pooled(probability: Floats, batch: NDArray[Any], size: int) -> Floats:
+    """The probabilities of several draws as those of one: the weights are those of a mean of estimates.
 
-    The weighted mean of estimates without bias has none, even if a draw depends on what earlier ones found
-    (Zrnic and Candès, Active Statistical Inference, ICML 2024).
+    Each draw gives an estimate without bias of the rows that were left, and the rows of the draws before it
+    are known. The mean of the estimates, weighted by the number of rows, has no bias either, even if a draw
+    depends on what earlier ones found (Zrnic and Candès, Active Statistical Inference, ICML 2024).
     """
     _, of_row, count = np.unique(batch, return_inverse=True, return_counts=True)
-    pooled: Floats = np.minimum(1.0, probability * len(batch) / count[of_row])
+    spread = [np.ptp(probability[of_row == b]) for b in range(len(count))]
+    if max(spread) <= _ROUNDING:
+        return np.full(len(batch), len(batch) / size)
+    part = count / len(batch)
+    later = 1 - np.cumsum(part)
+    pooled: Floats = 1 / (part[of_row] / probability + later[of_row])
     return pooled

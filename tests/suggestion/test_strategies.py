@@ -16,7 +16,14 @@ def made(likely: list[int], doubt: list[float] | None = None, *, classes: int = 
     count = len(strata)
     doubts = np.linspace(0, 1, count) if doubt is None else np.array(doubt)
     return Opinions(
-        strata, classes, strata[:, None], np.ones((count, 1)), np.ones(count), strata, doubts
+        strata,
+        classes,
+        strata[:, None],
+        np.ones((count, 1)),
+        np.ones(count),
+        strata,
+        doubts,
+        np.zeros(count),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -152,17 +153,37 @@ def _summary(
 
 def _contender_summary(task: dict[str, Any]) -> dict[str, Any]:
     """The same for a method that trains no network: it has one epoch."""
-    config = RunConfig.parse(task["config"])
-    figures, prepared, doubt = contender_figures(task["contender"], config)
+    config, began = RunConfig.parse(task["config"]), time.perf_counter()
+    figures, prepared, left_out = contender_figures(task["contender"], config)
+    given = prepared.source.known_labels
+    doubt = 1 - left_out[np.arange(len(given)), given]
     return {
-        **{name: figures[name] for name in (*_TEST_METRICS, "training_seconds", "seconds")},
+        **{name: figures[name] for name in (*_TEST_METRICS, "training_seconds")},
         "averaged_epochs": 1,
         "curve": [figures["accuracy"]],
         **_of_data(task, prepared),
         **_detection(task, config.data, prepared.source, lambda: doubt),
+        **_certificates(task, config, prepared.source, left_out),
+        "seconds": time.perf_counter() - began,
         "parameters": 0,
         "model": task["contender"]["name"],
     }
+
+
+def _certificates(
+    task: dict[str, Any], config: RunConfig, source: Source, left_out: NDArray[np.float64]
+) -> dict[str, float]:
+    """How often certificates hold, if the protocol asks for it and all true labels are known."""
+    if task.get("certificates") is None:
+        return {}
+    from gdw.experiments.certificates import certificate_figures, scores_of
+
+    label, noisy = source.rows.resolve_label(config.data.label), config.data.noise is not None
+    found = true_labels(source, truth=task["truth"], label=label, noisy=noisy)
+    if found is None or len(found[0]) < len(source):
+        return {}
+    scores = scores_of(source.known_labels, found[1], left_out)
+    return certificate_figures(scores, task["certificates"], seed=config.training.seed)
 
 
 def _of_data(task: dict[str, Any], prepared: PreparedData) -> dict[str, Any]:

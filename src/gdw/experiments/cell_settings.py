@@ -32,6 +32,8 @@ class CellSettings:
             method in `config` then stands for nothing.
         records_weights: whether the weights are recorded after each epoch, which changes no result.
         answers: what a person verifies, see `gdw.experiments.answers`; None for nothing.
+        certificates: how many draws of rows to verify are tried, see `gdw.experiments.certificates`; None for
+            none.
         builder: makes the files of the data set before the first run, if they are not there as they are.
     """
 
@@ -42,6 +44,7 @@ class CellSettings:
     builder: DatasetBuilder | None
     records_weights: bool = False
     answers: dict[str, Any] | None = None
+    certificates: int | None = None
 
 
 def cell_settings(
@@ -81,8 +84,13 @@ def cell_settings(
     answers = _answers(protocol, cell, entry)
     if answers is not None:
         written["answers"] = answers
+    certificates = None if contender is None else protocol.certificates
+    if certificates is not None:
+        written["certificates"] = certificates
     records = protocol.records_weights
-    return CellSettings(resolved, written, entry.truth, contender, builder, records, answers)
+    return CellSettings(
+        resolved, written, entry.truth, contender, builder, records, answers, certificates
+    )
 
 
 def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -92,7 +100,7 @@ def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
     """
     changed = [
         f"{name} (was {earlier.get(name)!r}, now {now.get(name)!r})"
-        for name in ("prepare", "truth", "contender", "answers")
+        for name in ("prepare", "truth", "contender", "answers", "certificates")
         if earlier.get(name) != now.get(name)
     ]
     try:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gdw.experiments.cells import Setting
-from gdw.experiments.result_tables import METRICS, Metric, measure_of
+from gdw.experiments.metrics import METRICS, Metric
+from gdw.experiments.result_tables import measure_of
 from gdw.experiments.results import Results
 
 if TYPE_CHECKING:

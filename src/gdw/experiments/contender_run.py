@@ -31,9 +31,8 @@ def contender_figures(
         config: of the run; the model and the method in it are not used.
 
     Returns:
-        The figures on the test set and the seconds that fitting took; the data; and a score `(N,)` of each
-        training example that is higher where the given label is doubtful: one minus its probability,
-        predicted without this label.
+        The figures on the test set and the seconds that fitting took; the data; and the class probabilities
+        `(N, C)` of the training examples, each predicted without its label.
     """
     prepared = prepare(config.data, seed=config.training.seed)
     assert prepared.test is not None, "cell_settings refuses a cell without test data"
@@ -45,9 +44,11 @@ def contender_figures(
     fitting = time.perf_counter() - began
     logits = torch.from_numpy(fitted.predict(new)).clamp(min=_SMALLEST).log()
     figures = evaluate(torch.nn.Identity(), (logits, torch.from_numpy(true)))
-    seconds = {"training_seconds": fitting, "seconds": time.perf_counter() - began}
-    given = np.arange(len(prepared.source))
-    return {**figures, **seconds}, prepared, 1 - fitted.left_out[given, y[given]]
+    return (
+        {**figures, "training_seconds": fitting},
+        prepared,
+        fitted.left_out[: len(prepared.source)],
+    )
 
 
 def _arrays(examples: Examples) -> tuple[NDArray[np.float32], Labels]:

@@ -127,6 +127,7 @@ class GridFolder:
             "contender": settings.contender,
             "records_weights": settings.records_weights,
             "answers": settings.answers,
+            "certificates": settings.certificates,
             "threads": threads,
         }
         DOCUMENT.write(folder / CELL, content)

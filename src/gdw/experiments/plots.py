@@ -46,6 +46,8 @@ def pictures(results: Results, *, width: float = _WIDTH) -> Iterator[tuple[str, 
         results: the results of a grid.
         width: of the pictures, in inches. In narrow ones the legend is below the lines.
     """
+    if results.protocol.certificates is not None:
+        return  # one epoch, and accuracies that are not the point
     for number, group in enumerate(results.groups(), start=1):
         ranking = Ranking.of(results, group)
         if ranking is not None:
@@ -80,6 +82,8 @@ def _weight_pictures(results: Results, width: float) -> Iterator[tuple[str, str,
 
 def learning_curves(results: Results, *, width: float = _WIDTH) -> Iterator[tuple[str, str, str]]:
     """The same for the pictures of learning curves, one for each setting with results, unless many."""
+    if results.protocol.certificates is not None:
+        return
     started = [cell for cell, part in results.started.items() if part.curve]
     with_curves = {cell.setting for cell in (*results.results, *started)}
     for group in results.groups():

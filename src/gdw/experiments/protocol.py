@@ -100,7 +100,9 @@ class Protocol(Options):
     clean examples are not. `rows: validation` measures on rows of the training files in place of the test
     files, to develop a method; every data set must then be made by `prepare`. With `records_weights` the
     weights of right and wrong labels are recorded over the training, and shown in pictures. With
-    `seconds_per_answer` the picture of a `series` is over the minutes that a person needs to verify.
+    `seconds_per_answer` the picture of a `series` is over the minutes that a person needs to verify. With
+    `certificates`, rows to verify are drawn so many times for each contender, see
+    `gdw.experiments.certificates`.
     """
 
     what: ClassVar[str] = "protocol "
@@ -114,6 +116,7 @@ class Protocol(Options):
     rows: Literal["test", "validation"] = "test"
     records_weights: bool = False
     seconds_per_answer: Annotated[float, Field(gt=0)] | None = None
+    certificates: Annotated[int, Field(ge=1)] | None = None
     base: dict[str, dict[str, Any]] = Field(default_factory=dict)
     data: dict[str, dict[str, Any]]
     noise: list[str | None] = Field(default=[None])

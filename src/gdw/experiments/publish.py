@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from gdw.experiments.cells import AXES
 from gdw.experiments.grid_folder import DOCUMENT, PLOTS
+from gdw.experiments.metrics import METRICS
 from gdw.experiments.plots import learning_curves, pictures
 from gdw.experiments.rank_table import Ranking
 from gdw.experiments.result_pages import facts, markdown, write_page
-from gdw.experiments.result_tables import METRICS
 from gdw.experiments.results import Group, Results, Score, mean_ranks
 from gdw.experiments.significance import compare
 from gdw.files.documents import finite_or_null, write_atomically, write_text_atomically

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gdw.experiments.cells import Setting
+from gdw.experiments.certificate_tables import certificate_tables
+from gdw.experiments.metrics import METRICS, Metric
 from gdw.experiments.rank_table import rank_table
 from gdw.experiments.results import Group, Results, Score, mean_ranks, reference_of
 from gdw.experiments.significance import FEWEST, Comparison, compare, holm
@@ -15,50 +17,14 @@ MOST_COLUMNS = 20
 """With more settings a table has a row for each of them, and a column for each method."""
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A value of `result.json` and how tables show it."""
-
-    name: str
-    title: str
-    scale: float
-    digits: int
-    higher_is_better: bool | None
-    note: str = ""
-
-
-METRICS = (
-    Metric("accuracy", "Test accuracy, %", 100, 1, True),
-    Metric("balanced_accuracy", "Balanced accuracy, %", 100, 1, True),
-    Metric(
-        "detection_auroc",
-        "Detection of wrong labels, AUROC",
-        1,
-        3,
-        True,
-        "Each example has the score of gdw audit. With cleanlab pruning it has cleanlab's own score: 1 − the "
-        "out-of-fold probability of the given label.",
-    ),
-    Metric("detection_precision", "Detection of wrong labels, average precision", 1, 3, True),
-    Metric("wrong_answers_doubted", "Wrong answers of a person that are in doubt, %", 100, 0, True),
-    Metric(
-        "right_answers_doubted", "Right answers of a person that are in doubt, %", 100, 0, False
-    ),
-    Metric("nll", "Negative log-likelihood on the test set", 1, 3, False),
-    Metric("ece", "Calibration error (ECE) on the test set, %", 100, 1, False),
-    Metric("seconds", "Seconds per run, with preparation and evaluation", 1, 0, None),
-    Metric("step_milliseconds", "Milliseconds per training step", 1, 1, None),
-    Metric("peak_memory", "Most memory of tensors on the GPU, MB", 1e-6, 0, None),
-    Metric("sittings", "Sittings per run", 1, 0, None),
-)
-
-
 def group_tables(results: Results, group: Group) -> list[Table]:
     """The tables of a group: a table for each metric, then the comparisons with the reference.
 
     The table of the protocol's measure comes first and has the mean ranks. Where it is long, the table of the
-    ranks alone comes before it.
+    ranks alone comes before it. Grids that try certificates have tables of their own.
     """
+    if results.protocol.certificates is not None:
+        return certificate_tables(results, group)
     ranks, counted = mean_ranks(results, group)
     measure = measure_of(results)
     is_long = len(group.settings) > MOST_COLUMNS

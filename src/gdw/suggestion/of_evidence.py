@@ -22,4 +22,5 @@ def opinions_of(evidence: Evidence) -> Opinions:
         of_given=known.of_given,
         likely=known.classes[:, 0].astype(np.int64),
         doubt=(1.0 - np.clip(gap, 0.0, 1.0)).astype(np.float32),
+        wrong=np.clip(1.0 - known.of_given, 0.0, 1.0).astype(np.float32),
     )

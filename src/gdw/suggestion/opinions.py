@@ -32,6 +32,8 @@ class Opinions(ShortRepr):
         likely: int64 `(N,)`, the class that is most likely if the given label is known too.
         doubt: float32 `(N,)`, from 0 to 1: 1 if the given label and another class are equally likely, 0 if
             the label is surely right, or surely wrong.
+        wrong: float32 `(N,)`, how likely the given label is wrong, if it is known which labels are confused
+            with which.
     """
 
     given: NDArray[np.int64]
@@ -41,6 +43,7 @@ class Opinions(ShortRepr):
     of_given: Floats
     likely: NDArray[np.int64]
     doubt: Floats
+    wrong: Floats
 
     def __len__(self) -> int:
         return len(self.given)
@@ -77,7 +80,8 @@ def opinions(
     total = joint.sum(1)
     of_label = (joint * (candidates == given[:, None])).sum(1)
     other = np.where(candidates == given[:, None], 0.0, joint).max(1)
-    gap = np.abs(of_label - other) / np.where(total > 0, total, 1.0)
+    scale = np.where(total > 0, total, 1.0)
+    gap = np.abs(of_label - other) / scale
     likely = np.where(total > 0, candidates[rows, best], given)
     return Opinions(
         given,
@@ -87,6 +91,7 @@ def opinions(
         of_given.astype(np.float32),
         likely.astype(np.int64),
         (1.0 - np.clip(gap, 0.0, 1.0)).astype(np.float32),
+        np.where(total > 0, 1.0 - of_label / scale, 0.0).clip(0.0, 1.0).astype(np.float32),
     )
 
 

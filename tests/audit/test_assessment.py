@@ -68,6 +68,25 @@ def test_many_clean_examples_support_a_good_list() -> None:
     assert result.wrong_low < 0.3 < result.wrong_high
 
 
+def test_examples_chosen_for_the_doubt_in_their_labels_do_not_judge() -> None:
+    good, bad = checked(evidence(0.3), 300, wrong=0.3), checked(evidence(0.3), 300, wrong=0.3)
+    assert good.clean_check is not None
+    assert bad.clean_check is not None
+    bad.clean_check[:, 1], bad.clean_check[:, 3] = 0, 1  # the models fail on all of them
+    both = replace(
+        good,
+        clean_check=np.concatenate([good.clean_check, bad.clean_check]),
+        clean_true=np.tile(np.arange(C), 600)[:600],
+        clean_given=np.tile(np.arange(C), 600)[:600],
+        clean_drawn=np.repeat(np.float32([1, 0]), 300),
+    )
+    assert judged(both).level == "supported"
+    assert "by 300 verified examples, " in judged(both).reason
+    assert judged(replace(both, clean_drawn=None)).level != "supported"
+    assert both.clean is not None
+    assert len(both.clean[1]) == 300
+
+
 @pytest.mark.parametrize(
     ("of", "level", "reason"),
     [

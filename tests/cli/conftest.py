@@ -34,7 +34,7 @@ def write_table(path: Path, rows: int, *, seed: int) -> Path:
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working folder, with `data.csv` (80 rows), `clean.csv` and `test.csv`."""
     monkeypatch.chdir(tmp_path)
-    for name, rows, seed in (("data", 80, 0), ("clean", 12, 1), ("test", 40, 2)):
+    for name, rows, seed in (("data", 80, 0), ("clean", 24, 1), ("test", 40, 2)):
         write_table(tmp_path / f"{name}.csv", rows, seed=seed)
     return tmp_path
 

@@ -19,7 +19,7 @@ from tests.cli.conftest import Run
 def test_train_evaluate_predict(train: Run, gdw: Run, here: Path) -> None:
     done = train("--test", "test.csv", "--drop", "note", "--seed", 3)
     assert done.exit_code == 0, done.output
-    assert "80 training examples (table), 12 verified, 2 classes" in done.output
+    assert "80 training examples (table), 24 verified, 2 classes" in done.output
     assert "mean of the last 2 epochs" in done.output
     names = {path.name for path in (here / "run").iterdir()}
     assert names == {
@@ -112,7 +112,7 @@ def test_the_clean_examples_may_be_trained_on_by_any_method(train: Run, here: Pa
     for method in ("plain", "l2rw"):
         done = train("--method", method, "--add-clean", "--output", method)
         assert done.exit_code == 0, done.output
-        assert "92 training examples (table), 12 verified (included in" in done.output
+        assert "104 training examples (table), 24 verified (included in" in done.output
         config = yaml.safe_load((here / method / "config.yaml").read_text())
         assert config["data"]["add_clean"] is True
 

@@ -12,7 +12,10 @@ import typer
 from gdw.cli.app import COMMANDS, app
 from tests.cli.conftest import Run
 
-FORMS = r"(FOLDER|FILE|PATH|RUN|COLUMN(,\.\.\.)?|N|NUMBER|PIXELS|EPOCHS|TIME|CHARACTER|NAME(=VALUE)?|FACTOR)"
+FORMS = (
+    r"(FOLDER|FILE|PATH|RUN|COLUMN(,\.\.\.)?|N(,\.\.\.)?|NUMBER|PIXELS|EPOCHS|TIME|CHARACTER|NAME(=VALUE)?"
+    r"|FACTOR)"
+)
 OTHERS = r"(KIND:RATE|AXIS=GLOB|[A-Za-z0-9+-]+(\|[A-Za-z0-9+-]+)+)"
 TOLD = re.compile(
     r"\[default: [^\]]+\]$|\[required\]$|[Ii]f not given|Required|If [a-z ]+ are given"

@@ -155,6 +155,7 @@ def test_a_signal_ends_the_page_as_ctrl_c_does(tmp_path: Path, name: str) -> Non
         (["d.csv"], "d.csv is not a verification file: gdw suggest DATA --output FILE makes one"),
         (["w.jsonl"], "no file or folder 'w.jsonl'. Did you mean 'v.jsonl'?"),
         (["v.jsonl", "--blind-share", "2"], "Input should be less than or equal to 1"),
+        (["v.jsonl", "--rows", "3,x"], "expected row numbers separated by commas, such as 3,17"),
         (["v.jsonl", "--data", "x.csv"], "say where they are with --data"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from gdw.cli.audit_copy import Copy
 from gdw.data import load as load_data
 from gdw.data.verification import Answer, Journal, answers_of, read, write_queue
 from gdw.errors import ConfigError, RunError
-from gdw.runs import load
+from gdw.runs import doubted_verified, load
 from gdw.runs.auditing import RunAudit, audit
 from gdw.runs.decisions import (
     decided,
@@ -159,6 +160,29 @@ def test_the_audit_says_what_is_decided_and_what_is_next(judged: RunAudit) -> No
     say(issues_to_verify(judged), ["cat"] * 4)
     assert f"next: {apply} writes a copy of the data with your decisions\n" in said()
     assert verify not in said()
+
+
+def test_verified_labels_in_doubt_are_named_with_the_command_to_look_again(
+    judged: RunAudit, tmp_path: Path
+) -> None:
+    def doubted(*doubts: int) -> str:
+        check = np.full((3, 5), 0.5, dtype=np.float32)
+        check[:, 0], check[:, 3] = 1, doubts
+        known = {"clean_check": check, "clean_agreement": np.float32([0.8])}
+        known["clean_true"] = np.zeros(3, dtype=np.int64)
+        return replace(judged, evidence=replace(judged.evidence, **known)).verified_in_doubt
+
+    assert doubted(0, 0, 0) == ""
+    assert doubted(1, 1, 1) == "", "the models are too weak to tell"
+    monkey = pytest.MonkeyPatch()
+    with monkey.context() as patch:
+        patch.setattr(doubted_verified, "_MOST", 0.5)
+        assert doubted(0, 1, 0) == (
+            "look again at 1 of 3 verified labels, which models that were trained without them doubt (row 21 "
+            f"of d.csv ('cat')): gdw verify {tmp_path / 'v.jsonl'} --rows 21"
+        )
+        say(tmp_path / "v.jsonl", ["fox"])
+        assert doubted(0, 1, 0) == "", "answered again since"
 
 
 def test_rows_that_were_verified_after_the_training_are_not_verified_rows_of_the_run(

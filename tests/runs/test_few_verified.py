@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from gdw.audit.evidence import EVIDENCE, Evidence
-from gdw.audit.verified_only import of_verified
+from gdw.audit.part_of_check import checked_on
 from gdw.runs import DataConfig, RunConfig, Training
 from gdw.runs.chosen import CHOSEN, read_chosen
 from tests.runs.test_continuing import configuration, run
@@ -94,10 +94,11 @@ def test_the_check_is_of_verified_examples_alone() -> None:
         weight_given=one, weight_top=one, visits=np.ones(100, dtype=np.int32), clean_check=check,
         clean_agreement=np.float32([0.5]),
     )  # fmt: skip
-    found = of_verified(evidence, verified, others).clean_check
+    labels = np.concatenate([verified, others])
+    found = checked_on(evidence, labels, np.arange(9) < 5).clean_check
     assert found is not None
     np.testing.assert_allclose(found[:, 1:], 0.5)
     # Each class counts by its number of labels, the rare one without a verified example not at all.
     np.testing.assert_allclose(found[4, 0] / found[0, 0], 45 / (50 / 4), rtol=1e-5)
     assert found[:, 0].mean() == pytest.approx(1)
-    assert of_verified(evidence, verified[:4], others).clean_check is None
+    assert checked_on(evidence, labels, np.arange(9) < 4).clean_check is None

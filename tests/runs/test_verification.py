@@ -24,8 +24,9 @@ def data(tmp_path: Path) -> Path:
     (tmp_path / "d.csv").write_text(f"x,label\n{rows}")
     source = load(tmp_path / "d.csv", label="label")
     queue = write_queue(
-        tmp_path / "v.jsonl", source, np.array([4, 9, 2, 7]), label="label", data=tmp_path / "d.csv"
-    )
+        tmp_path / "v.jsonl", source, np.array([4, 9, 2, 7]), label="label", data=tmp_path / "d.csv",
+        selection_probability=[0.5, None, 0.5, None],
+    )  # fmt: skip
     journal = Journal(answers_of(queue.path))
     for row, label in zip(queue.candidates, "baa", strict=False):
         journal.append(Answer(row.index, row.digest, "label", (label,)))
@@ -54,6 +55,11 @@ def test_the_audit_knows_the_given_labels_of_verified_rows(data: Path, tmp_path:
     assert known.clean_given is not None
     assert known.clean_true.tolist() == [1, 0, 0]
     assert known.clean_given.tolist() == [0, 1, 0]
+    assert known.drawn.tolist() == [True, False, True], (
+        "row 9 was chosen for the doubt in its label"
+    )
+    assert known.clean is not None
+    assert [part.tolist() for part in known.clean] == [[0, 0], [1, 0]]  # type: ignore[union-attr]
     spoiled = with_rows(evidence, prepared, config.model_copy(update={"noise": "flip:0.2"}))
     assert spoiled.clean_given is None
 

@@ -305,3 +305,26 @@ def test_a_window_that_went_away_frees_its_row() -> None:
     assert progress.next_open(0, window="one") == 0
     now = 700.0
     assert progress.next_open(0, window="two") == 0
+
+
+def test_some_rows_are_answered_again(tmp_path: Path) -> None:
+    queue = made.table_queue(tmp_path)
+    first = made.desk(queue)
+    page = first.start({})
+    for _ in range(12):
+        page = say(first, page, "label", 0)
+    first.journal.close()
+    again = made.desk(queue, rows=(3, 7))
+    page = again.start({})
+    assert page["total"] == 2
+    assert page["item"]["answer"] is None, "the first answer does not sway"
+    say(again, page, "label", 2)
+    assert again.open_rows == [7]
+    assert [outcome.label for outcome in again.verification().outcomes][2:5] == [
+        "cat",
+        "fox",
+        "cat",
+    ]
+    again.journal.close()
+    with pytest.raises(ConfigError, match="has none of the rows 99: --rows takes row numbers of"):
+        made.desk(queue, rows=(99,))

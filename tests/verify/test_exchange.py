@@ -170,6 +170,42 @@ def test_an_export_of_label_studio_in_the_form_json_min(tmp_path: Path) -> None:
     assert (found[0].annotator, found[0].seconds, unanswered) == ("Label Studio 2", 3.5, 1)
 
 
+def test_records_of_argilla(tmp_path: Path) -> None:
+    """The form of `rg.Dataset.records.to_json` and `from_json`."""
+    queue = answered(made.table_queue(tmp_path), [("label", ("fox",)), ("skip", ())])
+    path = exported(queue, tmp_path / "rows.argilla.json", show_given=True)
+    records = json.loads(path.read_text())
+    assert len(records) == 11, "row 0 is verified"
+    first, row = records[0], queue.candidates[1]
+    assert first["id"] == f"1 sha:{row.digest}"
+    assert first["fields"]["row"].startswith("size: ")
+    assert first["suggestions"]["label"]["value"] == row.given_label
+    compile((tmp_path / "rows.argilla.py").read_text(), "script", "exec")
+    users = "3f0c8a4e-1111-4d2a-9a54-000000000001", "7b1de920-2222-4d2a-9a54-000000000002"
+    said = ["dog"], ["cat", "dog"], ["(cannot tell)"], []
+    for record, values in zip(records, said, strict=False):
+        pairs = zip(values, users, strict=False)
+        record["responses"] = {"label": [{"value": v, "user_id": u} for v, u in pairs]}
+        record["status"] = "completed" if values else "pending"
+    (tmp_path / "answers.json").write_text(json.dumps(records))
+    found, unanswered = imported(tmp_path / "answers.json", queue, annotator="me")
+    assert [(a.index, a.answer, a.label, a.annotator) for a in found] == [
+        (1, "label", "dog", "Argilla 3f0c8a4e"),
+        (2, "label", "cat", "Argilla 3f0c8a4e"),
+        (2, "label", "dog", "Argilla 7b1de920"),
+        (3, "cannot_tell", None, "Argilla 3f0c8a4e"),
+    ]
+    assert unanswered == 8
+    records[0]["id"] = "1 sha:0"
+    for bad, message in (
+        (records, "other data"),
+        ([{"fields": {}, "responses": 3}], "no record of"),
+    ):
+        (tmp_path / "answers.json").write_text(json.dumps(bad))
+        with pytest.raises(DataError, match=message):
+            imported(tmp_path / "answers.json", queue, annotator="me")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gdw.audit.evidence import Evidence, Floats, Ints
 from gdw.audit.matrix import Cells
+from gdw.audit.part_of_check import checked_on
 from gdw.files.representation import ShortRepr
 
 Level = Literal["supported", "unproven", "poor"]
@@ -97,6 +98,8 @@ def assess(evidence: Evidence, cells: Cells, wrong: NDArray[np.bool_]) -> Assess
         "nothing shows whether the suggested labels are better than the given ones, because the models were "
         "not tried on verified examples of all classes"
     )
+    if evidence.clean_true is not None:
+        evidence = checked_on(evidence, evidence.clean_true, evidence.drawn)
     if evidence.clean_check is not None and evidence.clean_agreement is not None:
         account = _by_clean_examples(evidence.clean_check, float(evidence.clean_agreement[0]))
         if account is None:

@@ -37,6 +37,7 @@ _FORMS = {
     "rows": ("N", "rows"),
     "clean_true": ("M", "classes"),
     "clean_given": ("M", "classes"),
+    "clean_drawn": ("M", "probabilities"),
     "clean_agreement": ("1", "probabilities"),
 }
 _WHOLE = ("classes", "counts", "rows")
@@ -79,6 +80,8 @@ class Evidence(ShortRepr):
             None if the examples are all its rows.
         clean_true: int64 `(M,)`, the verified labels of the clean examples; None if unknown.
         clean_given: int64 `(M,)`, the unverified labels of the clean examples; None if unknown.
+        clean_drawn: float32 `(M,)`, 1 for a clean example that was drawn at random, 0 for one that was chosen
+            for the doubt in its label and says nothing of others; None if all may count.
         clean_check: float32 `(M, 5)`, how models did on the clean examples that they were trained without:
             the columns are the tensors of `gdw.reweight.preparation.CleanCheck`; None if unknown.
         clean_agreement: float32 `(1,)`, the share of the given labels that these models predict.
@@ -105,6 +108,7 @@ class Evidence(ShortRepr):
     rows: Ints | None = None
     clean_true: Ints | None = None
     clean_given: Ints | None = None
+    clean_drawn: Floats | None = None
     clean_check: Floats | None = None
     clean_agreement: Floats | None = None
 
@@ -126,8 +130,18 @@ class Evidence(ShortRepr):
 
     @property
     def clean(self) -> tuple[Ints | None, Ints] | None:
-        """`(clean_given, clean_true)`, the default of `clean` in `noise_matrix`."""
-        return None if self.clean_true is None else (self.clean_given, self.clean_true)
+        """`(clean_given, clean_true)` of those drawn at random, the default of `clean` in `noise_matrix`."""
+        if self.clean_true is None:
+            return None
+        drawn = self.drawn
+        return None if self.clean_given is None else self.clean_given[drawn], self.clean_true[drawn]
+
+    @property
+    def drawn(self) -> NDArray[np.bool_]:
+        """`(M,)`, which clean examples may stand for others."""
+        if self.clean_drawn is None:
+            return np.ones(0 if self.clean_true is None else len(self.clean_true), dtype=bool)
+        return self.clean_drawn > 0
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """The attributes that are known arrays, by name."""

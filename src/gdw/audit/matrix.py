@@ -76,25 +76,28 @@ class Cells:
         chosen: list[int] = wrong[order].tolist()
         return chosen
 
-    def how_to_read(self, names: Sequence[str], verified: int) -> str:
+    def how_to_read(
+        self, names: Sequence[str], verified: int, *, rows: str = "verified rows"
+    ) -> str:
         """The most frequent confusion in words, and how precise its share is.
 
         Args:
             names: the names of the classes.
             verified: the number of verified examples.
+            rows: what they are called.
         """
         first = self.confusions(1)[0]
         share, low, high = (
             100 * float(values[first]) for values in (self.probability, self.low, self.high)
         )
         true, given = shown(names[self.true[first]]), shown(names[self.given[first]])
-        rows = f"about {share:.0f}% of the rows that are really {true} are labelled {given}"
-        reading = f"How to read it: {rows}."
+        meaning = f"about {share:.0f}% of the rows that are really {true} are labelled {given}"
+        reading = f"How to read it: {meaning}."
         margin = f"±{max(share - low, high - share):.0f} points"
         if not verified:
             return f"{reading} No verified rows confirm this; the sampling error alone is {margin}."
         return (
-            f"{reading} With {verified:,} verified rows this estimate is good to roughly {margin}; "
+            f"{reading} With {verified:,} {rows} this estimate is good to roughly {margin}; "
             "verify more to narrow it."
         )
 

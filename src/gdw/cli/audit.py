@@ -231,9 +231,9 @@ def _show(
     confusions = list(cells.confusions(_CONFUSIONS))
     if confusions:
         _print_confusions(cells, run_audit.run.label_names, confusions)
-        clean = run_audit.evidence.clean_true
-        names, verified = run_audit.run.label_names, 0 if clean is None else len(clean)
-        say_wrapped(cells.how_to_read(names, verified))
+        names, drawn = run_audit.run.label_names, run_audit.evidence.drawn
+        which = "verified rows" if drawn.all() else "verified rows drawn at random"
+        say_wrapped(cells.how_to_read(names, int(drawn.sum()), rows=which))
     if issues is None:
         say(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
         if decided is not None:
@@ -248,6 +248,8 @@ def _show_assessment(run_audit: RunAudit, assessment: Assessment, *, of_user: bo
     say(f"estimated share of wrong labels: {assessment.wrong_share:.1%} ({low:.1%} to {high:.1%})")
     whose = "the list that gdw computes" if of_user else "this list"
     say_wrapped(f"how far to trust {whose}: {assessment.level}; {assessment.reason}")
+    if line := run_audit.verified_in_doubt:
+        say_wrapped(line)
     if run_audit.learned_by_heart:
         say(
             "note: training predicted nearly every label surely: it has learned them by heart, and this list "

@@ -113,12 +113,14 @@ def _with_few_verified(training: Training, prepared: PreparedData) -> list[str]:
     short = np.flatnonzero(lacking)
     short = short[np.argsort(verified[short], kind="stable")]
     names = [f"{prepared.schema.label_names[k]!r} {verified[k]}" for k in short]
-    cost = f"; {FOLDS} more trainings find them" if needs_models(labels, lacking) else ""
+    stand_in = "their only rows in the data stand in"
+    if needs_models(labels, lacking):
+        stand_in = f"others whose labels look right stand in; {FOLDS} more trainings find them"
     classes = f"{len(short):,} of {len(lacking):,} classes {'has' if len(short) == 1 else 'have'}"
     enough = METHODS[training.config.training.method].fewest_of_class
     few = "no verified row" if enough == 1 else f"fewer than {enough} verified rows"
     return [
-        f"{classes} {few} ({shortened(names, 5)}): others whose labels look right stand in{cost}",
+        f"{classes} {few} ({shortened(names, 5)}): {stand_in}",
         f"to verify more: {_how_to_verify_more(training.config.data, len(lacking))}",
     ]
 

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import getpass
-import os
 import shlex
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gdw.cli.app import MovedData, note, say
 from gdw.cli.verify_files import export_rows, import_answers, merge_answers
+from gdw.cli.verify_page import serve
 from gdw.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -84,6 +79,14 @@ def verify(
             help="Show the rows on which annotators differ, with their answers, and settle them.",
         ),
     ] = False,
+    rows: Annotated[
+        str | None,
+        typer.Option(
+            help="Show only these rows of the data, from 0, to answer them again. If not given, all rows of "
+            "FILE.",
+            metavar="N,...",
+        ),
+    ] = None,
     answers: Annotated[
         Path | None,
         typer.Option(
@@ -95,8 +98,9 @@ def verify(
     export: Annotated[
         Path | None,
         typer.Option(
-            help="Write the rows and the answers so far for another tool: .json for Label Studio, .csv for a "
-            "spreadsheet, a folder for FiftyOne. If not given, the page is shown.",
+            help="Write the rows and the answers so far for another tool: .json for Label Studio, "
+            ".argilla.json for Argilla, .csv for a spreadsheet, a folder for FiftyOne. If not given, the "
+            "page is shown.",
             metavar="PATH",
         ),
     ] = None,
@@ -153,8 +157,20 @@ def verify(
     from gdw.verify import Settings
 
     share = 0.0 if show_given else blind_share
-    settings = Settings(annotator or _login(), share, suggest=issues, conflicts=conflicts)
+    again = _numbers(rows) if rows is not None else ()
+    settings = Settings(
+        annotator or _login(), share, suggest=issues, conflicts=conflicts, rows=again
+    )
     return _sit(files[0], settings, data, answers, port, browser=not no_browser)
+
+
+def _numbers(rows: str) -> tuple[int, ...]:
+    words = [word.strip() for word in rows.split(",")]
+    if not all(word.isdecimal() for word in words):
+        raise ConfigError(
+            f"--rows: expected row numbers separated by commas, such as 3,17, found {rows!r}"
+        )
+    return tuple(map(int, words))
 
 
 def _require_one_way(ways: Mapping[str, object]) -> None:
@@ -182,7 +198,7 @@ def _sit(
             note(
                 "the last line of the answers was cut off, as by a power cut; that answer is asked again"
             )
-        _serve(desk, port, lambda: _closing(desk, place, answers), browser=browser)
+        serve(desk, port, lambda: _closing(desk, place, answers), browser=browser)
     finally:
         desk.close()
     for line in _closing(desk, place, answers):
@@ -204,59 +220,6 @@ def _login() -> str:
         return "annotator"
 
 
-def _serve(desk: Desk, port: int, closing: Callable[[], Iterator[str]], *, browser: bool) -> None:
-    """Serve the page until the person finishes it, or presses Ctrl-C."""
-    from gdw.verify.server import Server
-
-    server = Server(desk, port=port, closing=closing)
-    try:
-        with _ended_by_signals():
-            say(f"{desk.verification().described()}; annotator {desk.settings.annotator}")
-            say(f"open in a browser: {server.address}")
-            if "SSH_CONNECTION" in os.environ:
-                there = (
-                    f"ssh -N -L {server.server_port}:127.0.0.1:{server.server_port} THIS_MACHINE"
-                )
-                say(f"from another machine, first: {there}")
-            say("every answer is saved at once; end with Finish on the page, or with Ctrl-C here")
-            sys.stdout.flush()
-            if browser and _has_screen():
-                import webbrowser
-
-                webbrowser.open(server.address)
-            server.ended.wait()
-    except KeyboardInterrupt:
-        say("", err=True)
-    finally:
-        server.stop()
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Inside, SIGTERM acts as Ctrl-C. So does SIGHUP, of a closed terminal, unless `nohup` ignores it."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    known = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))
-    heard = [one for one in known if one and signal.getsignal(one) is not signal.SIG_IGN]
-    if threading.current_thread() is not threading.main_thread():
-        heard = []  # only the main thread hears of signals
-    before = [signal.signal(one, stop) for one in heard]
-    try:
-        yield
-    finally:
-        for one, handler in zip(heard, before, strict=True):
-            signal.signal(one, handler)
-
-
-def _has_screen() -> bool:
-    """Whether a browser would have a window. Without one, Linux offers browsers that take the terminal."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
 def _closing(desk: Desk, place: Path, answers: Path | None) -> Iterator[str]:
     """What is saved, and the next commands to type."""
     from gdw.data.verification import answers_of
@@ -265,6 +228,7 @@ def _closing(desk: Desk, place: Path, answers: Path | None) -> Iterator[str]:
     issues = desk.settings.suggest
     more = [
         *(["--issues"] if issues else []),
+        *(["--rows", ",".join(map(str, desk.open_rows))] if desk.settings.rows else []),
         *([] if answers is None else ["--answers", str(answers)]),
     ]
     yield from closing(desk, again=shlex.join(["gdw", "verify", str(place), *more]))

@@ -105,10 +105,10 @@ class _Split:
 
     def of_verified(self, evidence: Evidence) -> Evidence:
         """The evidence without what models did on clean examples that nobody has verified."""
-        from gdw.audit.verified_only import of_verified
+        from gdw.audit.part_of_check import checked_on
 
-        verified, stand_ins = np.split(self._clean_labels, [self.verified])
-        return of_verified(evidence, verified, stand_ins) if len(stand_ins) else evidence
+        labels = self._clean_labels
+        return checked_on(evidence, labels, np.arange(len(labels)) < self.verified)
 
 
 def _split(

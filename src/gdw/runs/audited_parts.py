@@ -25,7 +25,7 @@ def examples_of_parts(audit: RunAudit) -> tuple[dict[str, Source], tuple[str, ..
     config = audit.run.data_config
     sources, notes = {TRAINING: audit.training_source()}, []
     clean = VERIFIED if config.verified else CLEAN
-    for name, part in ((clean, _verified), (TEST, _test)):
+    for name, part in ((clean, verified_examples), (TEST, _test)):
         try:
             found = part(audit)
             if found is not None and config.skip_broken:
@@ -57,7 +57,8 @@ def of_training_file(audit: RunAudit, numbers: Any, labels: Any) -> Source:
     return Source(kind, shown(rows.path), names, codes, places, columns, rows.rows, types)
 
 
-def _verified(audit: RunAudit) -> Source | None:
+def verified_examples(audit: RunAudit) -> Source | None:
+    """The clean examples of a run, or None if they are not known; `DataError` if they cannot be read."""
     config, schema, rows = audit.run.data_config, audit.run.schema, audit.require_rows()
     if config.meta is not None:
         verified = verified_in(audit.training_source(), config.meta)

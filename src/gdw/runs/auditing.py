@@ -151,6 +151,13 @@ class RunAudit:
         return assess(self.evidence, cells, self.wrong(frame))
 
     @property
+    def verified_in_doubt(self) -> str:
+        """A line on verified labels that look wrong, see `gdw.runs.doubted_verified`; empty for none."""
+        from gdw.runs.doubted_verified import verified_in_doubt
+
+        return verified_in_doubt(self)
+
+    @property
     def learned_by_heart(self) -> bool:
         """Whether the model memorised the training labels, see `gdw.audit.assessment.learned_by_heart`."""
         return learned_by_heart(self.evidence)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gdw.backbones.backbone import Backbone
     from gdw.data.encode import Encoder
     from gdw.data.examples import Examples, Inputs
+    from gdw.data.verification import VerifiedRows
     from gdw.runs.model_config import ModelConfig
 
 
@@ -64,7 +65,7 @@ def read(config: DataConfig, *, seed: int) -> Sources:
         label = held_out_label(config, config.test, option="--test-label")
         test = _load_like(schema, config, config.test, label)
     try:
-        train, clean, given = _split(config, source, schema, seed=seed)
+        train, clean, verified = _split(config, source, schema, seed=seed)
     except (ConfigError, DataError) as error:
         undrawn = _undrawn(config, source)
         if not undrawn:
@@ -73,7 +74,7 @@ def read(config: DataConfig, *, seed: int) -> Sources:
     if source.kind == "image" and not config.skip_broken:
         for part in filter(None, (train, clean, test)):
             check_images(part, remedy=SKIP)
-    return Sources(train, clean, test, schema, given)
+    return Sources(train, clean, test, schema, verified)
 
 
 def prepare(
@@ -102,7 +103,7 @@ def prepare(
     from gdw.data.examples import Examples
 
     noise, imbalance = spoilers(config)
-    train, clean, test, schema, clean_given = sources or read(config, seed=seed)
+    train, clean, test, schema, verified = sources or read(config, seed=seed)
     if imbalance is not None:
         train = train.select(imbalance.apply(train.known_labels, len(train.label_names), seed))
     encoder, backbone = _fitted(config, train, model, seed=seed, progress=progress)
@@ -133,7 +134,7 @@ def prepare(
         fingerprint=fingerprint(source, clean),
         parts=tuple(filter(None, (source, clean, test))),
         backbone=backbone,
-        clean_given=clean_given,
+        verified=verified,
     )
 
 
@@ -209,8 +210,8 @@ def _set_aside(config: DataConfig) -> list[str]:
 
 def _split(
     config: DataConfig, source: Source, schema: Schema, *, seed: int
-) -> tuple[Source, Source | None, tuple[str, ...]]:
-    """The training examples, the clean ones, and the labels that these had when they were verified."""
+) -> tuple[Source, Source | None, VerifiedRows | None]:
+    """The training examples, the clean ones, and the verification file that these are from."""
     ways = (config.meta, config.trusted, config.meta_size)
     if all(way is None for way in ways):
         if config.add_clean:
@@ -218,7 +219,7 @@ def _split(
                 "add_clean trains on the clean examples too, but there are none: name them with --meta, "
                 "--trusted or --meta-size, or leave --add-clean out"
             )
-        return source, None, ()
+        return source, None, None
     verified = meta = None
     if config.meta is not None and config.meta.endswith(".jsonl"):
         from gdw.data.verification import verified_in
@@ -237,7 +238,7 @@ def _split(
         meta_rows=None if verified is None else verified.numbers,
         seed=seed,
     )
-    return train, clean, () if verified is None else verified.given
+    return train, clean, verified
 
 
 def held_out_label(config: DataConfig, path: str, *, option: str) -> str:

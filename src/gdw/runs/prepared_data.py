@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gdw.backbones.backbone import Backbone
     from gdw.data.encode import Encoder
     from gdw.data.examples import Examples
+    from gdw.data.verification import VerifiedRows
 
 
 FINGERPRINT = "data.json"
@@ -38,7 +39,7 @@ class Sources(NamedTuple):
     clean: Source | None
     test: Source | None
     schema: Schema
-    clean_given: tuple[str, ...] = ()
+    verified: VerifiedRows | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class PreparedData:
             `meta`, int64 `(M,)`.
         parts: the rows of all files of the run: of training, clean and test examples.
         backbone: the backbone; None for none.
-        clean_given: the labels of the clean examples in the data when they were verified; empty if unknown.
+        verified: the rows of the verification file that `clean` consists of; None for other clean examples.
     """
 
     train: Examples
@@ -73,7 +74,7 @@ class PreparedData:
     fingerprint: dict[str, str]
     parts: tuple[Source, ...]
     backbone: Backbone | None = None
-    clean_given: tuple[str, ...] = ()
+    verified: VerifiedRows | None = None
     chosen: Tensor | None = None
 
     def lacking(self, config: RunConfig) -> NDArray[np.int64]:
@@ -105,18 +106,24 @@ def with_rows(evidence: Evidence, prepared: PreparedData, data: DataConfig) -> E
     given = None
     # Unverified labels of clean rows are known if these are rows of the data, and noise did not change them.
     if prepared.chosen is not None:
-        from gdw.audit.verified_only import of_verified
+        from gdw.audit.part_of_check import checked_on
 
         stand_ins = prepared.source.known_labels[prepared.chosen.numpy()]
-        evidence = of_verified(evidence, clean.known_labels, stand_ins)
+        labels = np.concatenate([clean.known_labels, stand_ins])
+        evidence = checked_on(evidence, labels, np.arange(len(labels)) < len(clean))
     of_data = clean.rows is prepared.source.rows
     known = of_data if data.meta is not None else data.meta_label is not None
     if known and data.noise is None:
         column = clean.rows.resolve_label(data.label)
         given = clean.codes(column, clean.label_names, names_declared=clean.names_declared)
-        if prepared.clean_given not in ((), tuple(clean.label_names[k] for k in given)):
+    drawn, verified = None, prepared.verified
+    if verified is not None and len(verified.drawn) == len(clean):
+        drawn = verified.drawn.astype(np.float32)
+        if given is not None and [clean.label_names[k] for k in given] != list(verified.given):
             given = None  # They were corrected, and are no sample of the labels in training.
-    return replace(evidence, rows=rows, clean_true=clean.labels, clean_given=given)
+    return replace(
+        evidence, rows=rows, clean_true=clean.labels, clean_given=given, clean_drawn=drawn
+    )
 
 
 def fingerprint(train: Source, clean: Source | None) -> dict[str, str]:

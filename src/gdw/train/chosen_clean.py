@@ -123,8 +123,9 @@ def choose_for(
         StoppedInPreparation: a signal stopped it; a `KeyboardInterrupt`.
     """
     sets, number = DataSets(train=train, meta=None, test=None), count(1)
-    make_ready(model, sets, trainer.config, trainer.processes, trainer.forward)
-    fits, run = _after_choice(trainer, model, train, clean, most)
+    others = _with_any(train, clean, most, seed=trainer.config.seed)
+    make_ready(model, others, trainer.config, trainer.processes, trainer.forward)
+    fits, run = _after_choice(trainer, model, others)
     needed = needs_models(train.targets.cpu().numpy(), most)
     why = "no clean set" if clean is None else "few verified examples"
     with trainer.preparing(model, sets, folder=folder()) as preparation:
@@ -146,25 +147,26 @@ def with_stand_ins(clean: Examples | None, stand_ins: Examples) -> Examples:
     return stand_ins if clean is None else clean.joined(stand_ins)
 
 
-def _after_choice(
-    trainer: Trainer,
-    model: nn.Module,
-    train: Examples,
-    clean: Examples | None,
-    most: NDArray[np.int64],
-) -> tuple[Sequence[PlannedFit], Stage]:
-    """The trainings that follow, for the time that is left: other examples stand in for the chosen ones."""
-    labels, config = train.targets, trainer.config
+def _with_any(
+    train: Examples, clean: Examples | None, most: NDArray[np.int64], *, seed: int
+) -> DataSets:
+    """The data sets of the run, in which any examples are in the place of the chosen ones."""
     equal = torch.ones(len(most))
     rows = choose_clean(
-        labels, lambda _, rows: equal.expand(len(rows), -1), seed=config.seed, most=most
+        train.targets, lambda _, rows: equal.expand(len(rows), -1), seed=seed, most=most
     )
-    some = with_stand_ins(clean, train.select(rows))
-    sets = DataSets(train=train, meta=some, test=None)
+    return DataSets(train=train, meta=with_stand_ins(clean, train.select(rows)), test=None)
+
+
+def _after_choice(
+    trainer: Trainer, model: nn.Module, sets: DataSets
+) -> tuple[Sequence[PlannedFit], Stage]:
+    """The trainings that follow, for the time that is left."""
+    config = trainer.config
     _, reweighter = trainer.method(model)
     with trainer.preparing(model, sets) as preparation:
         fits = reweighter.planned_fits(preparation)
-    size = len(train) + (len(some) if reweighter.joins_clean else 0)
+    size = len(sets.train) + (len(sets.meta or ()) if reweighter.joins_clean else 0)
     batches = size // min(size, config.batch_size)
     return fits, run_stage(config, sets, config.epochs, batches=batches)
 

@@ -32,12 +32,14 @@ class Settings:
         blind_share: the share of rows whose given label is hidden, from 0 to 1.
         suggest: show the likely classes as suggestions, as for a list of label issues.
         conflicts: show only the rows on which annotators differ, with their answers, and settle them.
+        rows: show only these rows of the data, to answer them again; empty for all.
     """
 
     annotator: str
     blind_share: float = 1.0
     suggest: bool = False
     conflicts: bool = False
+    rows: tuple[int, ...] = ()
 
 
 class Desk:
@@ -60,6 +62,8 @@ class Desk:
         self.candidates: Sequence[Candidate] = queue.candidates
         if settings.conflicts:
             self.candidates = [found.candidate for found in conflicts]
+        elif settings.rows:
+            self.candidates = [row for row in queue.candidates if row.index in settings.rows]
         self._code = {name: code for code, name in enumerate(queue.label_names)}
         self._examples = Examples(rows, queue, self.candidates)
         self.progress = self._progress()
@@ -78,6 +82,12 @@ class Desk:
     def verification(self) -> Verification:
         """The file with all answers so far."""
         return combined(self.queue, self.journal.answers)
+
+    @property
+    def open_rows(self) -> list[int]:
+        """The rows of the data that are not answered yet."""
+        shown = enumerate(self.candidates)
+        return [row.index for n, row in shown if self.progress.answer(n) is None]
 
     def start(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """What a window shows first: the names of the classes, and the next row without an answer."""
@@ -158,7 +168,7 @@ class Desk:
             if n is None or not mine or answer.digest != self.candidates[n].digest:
                 continue
             # An answer that led to a conflict does not settle it.
-            if answer.resolves or not self.settings.conflicts:
+            if not self.settings.rows and (answer.resolves or not self.settings.conflicts):
                 progress.note(n, answer)
         return progress
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from gdw.data.rows import Rows, open_rows
 from gdw.data.verification import Journal, Queue, Verification, answers_of, read_queue
 from gdw.data.verification.verified_rows import require_same
-from gdw.errors import ConfigError, DataError, RunError, shown
+from gdw.errors import ConfigError, DataError, RunError, shortened, shown
 from gdw.verify.desk import Desk, Settings
 
 _CHECKED, _CHECKED_IMAGES = 2_000, 20
@@ -45,6 +45,12 @@ def open_desk(
         raise RunError(f"{error} (--answers FILE)") from None
     try:
         desk = Desk(opened, rows, journal, settings)
+        if not desk.candidates and settings.rows:
+            numbers = shortened([str(row) for row in settings.rows], 5)
+            raise ConfigError(
+                f"{shown(opened.path)} has none of the rows {numbers}: --rows takes row numbers of the data, "
+                "from 0"
+            )
         if not desk.candidates:
             raise ConfigError(
                 f"no two annotators differ in {shown(journal.path)}: there is nothing to settle; leave "

@@ -34,12 +34,14 @@ class VerifiedRows:
         numbers: int64, the rows of these data that are among them.
         labels: int64, their verified labels.
         given: the labels that the M rows had when the file was made.
+        drawn: bool `(M,)`, whether each was drawn at random, and not for the doubt in its label.
     """
 
     clean: Source
     numbers: NDArray[np.int64]
     labels: NDArray[np.int64]
     given: tuple[str, ...]
+    drawn: NDArray[np.bool_]
 
 
 def verified_rows(source: Source, path: str | os.PathLike[str]) -> VerifiedRows:
@@ -80,7 +82,8 @@ def verified_rows(source: Source, path: str | os.PathLike[str]) -> VerifiedRows:
         labels=codes,
         notes=(*_notes(verification), *notes),
     )
-    return VerifiedRows(clean, places[here], codes[here], tuple(verification.given))
+    drawn = ~np.isnan(verification.selection_probability)
+    return VerifiedRows(clean, places[here], codes[here], tuple(verification.given), drawn)
 
 
 def _codes(

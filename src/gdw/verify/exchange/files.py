@@ -9,8 +9,9 @@ from pathlib import Path
 from gdw.data.rows import Rows
 from gdw.data.verification import Answer, Queue, Verification
 from gdw.errors import ConfigError, shown
-from gdw.verify.exchange import fiftyone, label_studio, spreadsheet
+from gdw.verify.exchange import argilla, fiftyone, label_studio, spreadsheet
 from gdw.verify.exchange.found import Found
+from gdw.verify.exchange.json_objects import json_objects
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,19 @@ class Form:
     read: Callable[[Path, Found], None]
 
 
+def _read_json(path: Path, found: Found) -> None:
+    objects = json_objects(path)
+    tool = argilla if objects and argilla.is_record(objects[0]) else label_studio
+    tool.read(path, objects, found)
+
+
 FORMS = {
-    ".json": Form("Label Studio", label_studio.export, label_studio.read),
+    ".argilla.json": Form("Argilla", argilla.export, _read_json),
+    ".json": Form("Label Studio", label_studio.export, _read_json),
     ".csv": Form("a spreadsheet", spreadsheet.export, spreadsheet.read),
     "": Form("FiftyOne", fiftyone.export, fiftyone.read),
 }
-"""The forms by the suffix of the file; a folder has none."""
+"""The forms by the end of the file's name; a folder has none."""
 
 
 def export(path: Path, verification: Verification, rows: Rows, *, show_given: bool) -> list[Path]:
@@ -61,10 +69,12 @@ def imported(
 
 
 def _form(path: Path) -> Form:
-    form = FORMS.get("" if path.is_dir() else path.suffix.lower())
-    if form is None:
-        raise ConfigError(
-            f"cannot tell the form of {shown(path)}: expected .json (Label Studio), .csv, or a folder "
-            "(FiftyOne)"
-        )
-    return form
+    if path.is_dir() or not path.suffix:
+        return FORMS[""]
+    for end, form in FORMS.items():
+        if end and path.name.lower().endswith(end):
+            return form
+    raise ConfigError(
+        f"cannot tell the form of {shown(path)}: expected .json (Label Studio), .argilla.json, .csv, or a "
+        "folder (FiftyOne)"
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,11 +14,10 @@ from gdw.errors import DataError, shown
 from gdw.files.documents import write_text_atomically
 from gdw.verify.examples import Examples
 from gdw.verify.exchange.found import CANNOT_TELL, SEVERAL, Found, marked
-from gdw.verify.requests import RefusedError
+from gdw.verify.exchange.pictures import embedded
 
 _FROM, _TO = "label", "example"
 _INDEX, _DIGEST, _WHO = "gdw_index", "gdw_digest", "gdw_annotator"
-_SIDE = 800
 _MANY = 20
 # What an exported task of JSON-MIN has beside the data and the choice.
 _OTHER = {
@@ -58,18 +56,12 @@ def export(path: Path, verification: Verification, rows: Rows, *, show_given: bo
     return [path, interface]
 
 
-def read(path: Path, found: Found) -> None:
+def read(path: Path, tasks: list[dict[str, Any]], found: Found) -> None:
     """Add the annotations in an export of Label Studio, in the form JSON or JSON-MIN.
 
     Raises:
         DataError: the file is no such export, or is about other rows.
     """
-    try:
-        tasks = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"cannot read {shown(path)} as JSON: {error}") from None
-    if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
-        raise DataError(f"{shown(path)} is no export of Label Studio: expected a list of tasks")
     for number, task in enumerate(tasks):
         _read(f"task {number} of {shown(path)}", task, found)
 
@@ -106,7 +98,7 @@ def _task(
     content = examples.content(n, blind=not show_given)
     data: dict[str, Any] = {_INDEX: row.index, _DIGEST: marked(row.digest)}
     if content.get("picture"):
-        data["image"] = _picture(n, examples)
+        data["image"] = embedded(n, examples)
     elif "text" in content:
         data["text"] = content["text"]
     else:
@@ -116,14 +108,6 @@ def _task(
         prediction = {"model_version": "label in the data", "result": _result([row.given_label])}
         task["predictions"] = [prediction]
     return task
-
-
-def _picture(n: int, examples: Examples) -> str:
-    try:
-        content, kind = examples.picture(n, None, _SIDE)
-    except (DataError, RefusedError):
-        return ""
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
 def _annotation(answer: Answer) -> dict[str, Any]:

@@ -1,0 +1,246 @@
+"""How many rows to change so that a target is sure to be met: fixed-sequence testing over a ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.certify.bounds import at_most, exact_p_value
+from gdw.certify.ranked import Change, Changed, Drop, Ranking, Relabel
+from gdw.certify.sample import VerifiedSample, require_enough
+from gdw.certify.share import assumptions, require_confidence
+from gdw.errors import ConfigError
+from gdw.files.representation import ShortRepr
+
+Floats = NDArray[np.float64]
+
+_LEAST_PART = 3
+"""The sequence begins where one in so many verified rows is looked at, or more."""
+_CHANGES: dict[str, type[Change]] = {"drop": Drop, "relabel": Relabel, "changed": Changed}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Curve(ShortRepr):
+    """A share over the number of changed rows, with a band.
+
+    Attributes:
+        rows: int64 `(K,)`, the numbers of changed rows.
+        share: float64 `(K,)`, the estimates; NaN where no row was verified.
+        low, high: float64 `(K,)`, the confidence interval of each share by itself, not of all together.
+    """
+
+    rows: NDArray[np.int64]
+    share: Floats
+    low: Floats
+    high: Floats
+
+
+@dataclass(frozen=True, repr=False)
+class Decision(ShortRepr):
+    """The number of rows to change so that a share is at most the target, with confidence.
+
+    Attributes:
+        what: "drop", "relabel" or "changed", see `decide`.
+        target: the largest share.
+        confidence: such as 0.95.
+        rows: k, how many of the most suspicious rows to change; None if no number is sure to meet the target.
+        share: the estimated share at k; without a k the smallest one of the curve.
+        more: about how many more verified rows it would take, drawn as these were; None if `rows` is known,
+            or if all rows would not do.
+        verified: how many rows were verified.
+        total: N.
+        assumptions: what must hold, as sentences.
+    """
+
+    what: str
+    target: float
+    confidence: float
+    rows: int | None
+    share: float
+    more: int | None
+    verified: int
+    total: int
+    assumptions: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence, with its basis."""
+        goal = _GOALS[self.what].format(target=self.target, total=self.total)
+        sure = f"with {self.confidence:.0%} confidence (from {self.verified:,} verified rows)"
+        if self.rows is not None:
+            return f"{_DEEDS[self.what].format(rows=self.rows)}: {goal}, {sure}"
+        if self.more is None:
+            return (
+                f"no number of rows meets the target that {goal}: at best about {self.share:.1%} are, by "
+                f"{self.verified:,} verified rows. Choose a higher target"
+            )
+        return (
+            f"{self.verified:,} verified rows do not show that {goal}, {sure.split(' (')[0]}: it takes about "
+            f"{self.more:,} more, drawn at random"
+        )
+
+
+_DEEDS = {
+    "drop": "leave out the {rows:,} most suspicious rows",
+    "relabel": "relabel the {rows:,} most suspicious rows",
+    "changed": "change up to {rows:,} of the most suspicious rows",
+}
+_GOALS = {
+    "drop": "at most {target:.1%} of the remaining labels are wrong",
+    "relabel": "at most {target:.1%} of all {total:,} labels are wrong then",
+    "changed": "at most {target:.1%} of the changed labels were right",
+}
+
+
+def decide(ranking: Ranking, what: str, *, target: float, confidence: float = 0.95) -> Decision:
+    """How many of the most suspicious rows to change.
+
+    The hypothesis that the share is above the target is tested for one k after the other, and the first one
+    that is not rejected ends the sequence. The order does not depend on the verified labels. So the chance
+    that any k is accepted whose share is above the target is at most 1 − confidence (fixed-sequence testing:
+    Angelopoulos et al., Learn then Test, arXiv 2110.01052). If all rows were equally likely to be drawn, the
+    p-values are exact (hypergeometric).
+
+    Args:
+        ranking: of all rows, from `gdw.certify.ranking`.
+        what: "drop": the smallest k such that the rows after the first k have few wrong labels. "relabel":
+            the smallest k such that all rows have, if the first k get the suggested label. "changed": the
+            largest k such that few of the first k labels were right.
+        target: the largest share, above 0 and below 1.
+        confidence: above 0 and below 1. It holds for one decision; of two decisions with 95 %, both hold with
+            90 %.
+
+    Raises:
+        ConfigError: an unknown `what`, or a target or confidence out of range.
+        DataError: there are fewer than 10 verified rows.
+    """
+    change = _change(ranking, what)
+    _require_share("target", target)
+    require_confidence(confidence)
+    require_enough(ranking.sample)
+    alpha, tally = 1 - confidence, _Tally.of(change)
+    accepted, p_value = None, tally.p_values(change, target)
+    for i in tally.order(change.falls, target, alpha):
+        if p_value(i) > alpha:
+            break
+        accepted = int(i)
+    more = None if accepted is not None else tally.more(target, alpha)
+    share = tally.share if accepted is None else tally.share[accepted]
+    return Decision(
+        what=what,
+        target=target,
+        confidence=confidence,
+        rows=None if accepted is None else int(tally.steps[accepted]),
+        share=float(np.nanmin(share)),
+        more=more,
+        verified=len(ranking.sample),
+        total=ranking.sample.size,
+        assumptions=assumptions(helped=True),
+    )
+
+
+def curve(ranking: Ranking, what: str, *, confidence: float = 0.95) -> Curve:
+    """The share over the number of changed rows, as `decide` counts it.
+
+    The band is pointwise: each interval holds with the confidence, not all of them together. For the choice
+    of a k from the curve use `decide`.
+    """
+    change = _change(ranking, what)
+    steps = change.steps
+    values = np.full((len(steps), 3), np.nan)
+    for i, k in enumerate(steps.tolist()):
+        if len(change.sample(k)):
+            estimate = change.estimate(k)
+            values[i] = estimate.share, *estimate.interval(confidence)
+    return Curve(steps, *values.T)
+
+
+def _change(ranking: Ranking, what: str) -> Change:
+    if what not in _CHANGES:
+        raise ConfigError(f"expected one of {', '.join(_CHANGES)}, found {what!r}")
+    return _CHANGES[what](ranking)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tally:
+    """What the verified rows say for each of K numbers of changed rows, as arrays `(K,)`.
+
+    Attributes:
+        steps: the numbers of changed rows.
+        share: the observed share; NaN where no row was verified.
+        verified: how many verified rows it is of.
+        size: how many rows the share is about.
+        total: N.
+        equal: whether all rows were equally likely to be drawn.
+    """
+
+    steps: NDArray[np.int64]
+    share: Floats
+    verified: NDArray[np.int64]
+    size: NDArray[np.int64]
+    total: int
+    equal: bool
+
+    @classmethod
+    def of(cls, change: Change) -> _Tally:
+        samples = [change.sample(int(k)) for k in change.steps]
+        share = [_mean(s) for s in samples]
+        verified, size = (
+            np.array(v) for v in zip(*((len(s), s.size) for s in samples), strict=True)
+        )
+        sample = change.ranking.sample
+        return cls(change.steps, np.array(share), verified, size, sample.size, sample.equal)
+
+    def order(self, falls: bool, target: float, alpha: float) -> NDArray[np.int64]:
+        """The indices in the order in which they are tested: a function of the ranks alone."""
+        indices = np.arange(len(self.steps))[:: -1 if falls else 1]
+        enough = exact_p_value(0, self.verified, np.maximum(self.size, 1), target) <= alpha
+        enough &= (self.size > 0) & (self.verified * _LEAST_PART >= self.verified.max())
+        return indices[np.argmax(enough[indices]) :] if enough.any() else indices[:0]
+
+    def p_values(self, change: Change, target: float) -> Callable[[int], float]:
+        """From an index to the p-value of "the share is above the target"."""
+        if self.equal:
+            wrong = np.round(np.where(self.verified > 0, self.share, 0) * self.verified)
+            exact = exact_p_value(wrong, self.verified, np.maximum(self.size, 1), target)
+            return lambda i: float(exact[i])
+        return lambda i: (
+            change.estimate(int(self.steps[i])).p_value(target) if self.verified[i] else 1.0
+        )
+
+    def more(self, target: float, alpha: float) -> int | None:
+        """About how many more verified rows would show the target; None if all rows would not."""
+        # Without a wrong row among them, the share is not 0.
+        guess = (self.share * self.verified + 0.5) / (self.verified + 1)
+        possible = (guess < target) & (self.verified > 0)
+        share, verified, most = guess[possible], self.verified[possible], self.verified.max()
+        low, high = 1.0, self.total / most
+
+        def shown(factor: float) -> bool:
+            n = verified * factor
+            return bool((at_most(share * n, n, target) <= alpha).any())
+
+        if not shown(high):
+            return None
+        for _ in range(30):
+            middle = np.sqrt(low * high)
+            low, high = (low, middle) if shown(middle) else (middle, high)
+        return max(1, int(np.ceil(most * (high - 1))))
+
+
+def _mean(sample: VerifiedSample) -> float:
+    """The observed share, weighted by the design; NaN without a verified row."""
+    if not len(sample):
+        return np.nan
+    weight = 1 / sample.probability
+    return float(weight @ sample.wrong / weight.sum())
+
+
+def _require_share(name: str, value: float) -> None:
+    if not 0 < value < 1:
+        raise ConfigError(
+            f"{name}: expected a share above 0 and below 1, such as 0.03, found {value:g}"
+        )

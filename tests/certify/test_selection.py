@@ -1,0 +1,77 @@
+"""Which rows are drawn next, with which probability, and what they are expected to bring."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gdw.certify import expected_widths, next_rows, share_wrong, verified_sample
+from gdw.certify.selection import selection_probability
+from gdw.errors import ConfigError
+from tests.certify.populations import population
+
+
+def test_rows_in_doubt_are_more_likely_and_all_are_possible() -> None:
+    p = np.array([0.0, 0.5, 1.0, 0.1] * 100)
+    likely = selection_probability(p, 60)
+    assert likely.sum() == pytest.approx(60)
+    assert likely[1] > likely[3] > likely[0] == likely[2] > 0
+    assert likely[0] >= 0.4 * 60 / 400 * 0.999
+
+
+def test_no_probability_is_above_one() -> None:
+    p = np.where(np.arange(100) < 5, 0.5, 1e-9)
+    likely = selection_probability(p, 40)
+    assert likely.max() == 1
+    assert likely.sum() == pytest.approx(40)
+    assert (selection_probability(p, 200) == 1).all()
+    np.testing.assert_allclose(selection_probability(np.zeros(10), 5), 0.5)
+
+
+def test_rows_are_drawn_with_their_probability_and_not_twice() -> None:
+    scores, wrong = population(60, 0.3)
+    done = verified_sample(60, np.arange(8), wrong[:8])
+    count, expected = np.zeros(60), np.zeros(60)
+    for seed in range(2000):
+        found = next_rows(scores, 15, verified=done, seed=seed)
+        assert len(np.unique(found.rows)) == 15
+        count[found.rows] += 1
+        expected[found.rows] = found.probability
+    assert not count[:8].any()
+    np.testing.assert_allclose(count[8:] / 2000, expected[8:], atol=0.045)
+
+
+def test_two_draws_together_are_unbiased_and_as_narrow_as_promised() -> None:
+    scores, wrong = population(3000, 0.2, slope=4.0)
+    found, promised, widths = [], [], []
+    for seed in range(60):
+        first = np.random.default_rng(seed).choice(3000, 60, replace=False)
+        sample = verified_sample(3000, first, wrong[first])
+        promised.append(expected_widths(scores, sample)[100])
+        more = next_rows(scores, 100, verified=sample, seed=seed)
+        both = verified_sample(
+            3000,
+            np.concatenate([first, more.rows]),
+            wrong[np.concatenate([first, more.rows])],
+            np.concatenate([sample.probability, more.probability]),
+            batch=np.repeat([0, 1], [60, 100]),
+        )
+        share = share_wrong(both, scores)
+        found.append(share.estimate)
+        widths.append(share.high - share.low)
+    assert np.mean(found) == pytest.approx(wrong.mean(), abs=3 * np.std(found) / np.sqrt(60))
+    assert np.mean(promised) == pytest.approx(np.mean(widths), rel=0.15)
+
+
+def test_more_rows_are_expected_to_bring_more() -> None:
+    scores, wrong = population(1000, 0.2)
+    widths = expected_widths(scores, verified_sample(1000, np.arange(30), wrong[:30]))
+    assert list(widths) == [0, 50, 100, 200]
+    assert widths[0] > widths[50] > widths[100] > widths[200] > 0
+    all_of_them = expected_widths(scores, verified_sample(1000, np.arange(30), wrong[:30]), (970,))
+    assert all_of_them[970] == 0
+
+
+def test_bad_input() -> None:
+    with pytest.raises(ConfigError, match="n: expected a number of rows of 1 or more, found 0"):
+        next_rows(np.linspace(0, 1, 20), 0)

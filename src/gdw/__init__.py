@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gdw import (
         audit,
         backbones,
+        certify,
         data,
         functional,
         hypergradient,
@@ -49,6 +50,7 @@ _HOME = {
 _MODULES = (
     "audit",
     "backbones",
+    "certify",
     "data",
     "functional",
     "hypergradient",
@@ -74,6 +76,7 @@ __all__ = [
     "__version__",
     "audit",
     "backbones",
+    "certify",
     "data",
     "functional",
     "hypergradient",

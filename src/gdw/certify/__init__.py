@@ -8,6 +8,7 @@ from gdw._lazy import lazy
 
 if TYPE_CHECKING:
     from gdw.certify.calibration import Calibrated, calibrated
+    from gdw.certify.certificate import Certificate, certify_labels
     from gdw.certify.decision import Curve, Decision, curve, decide
     from gdw.certify.groups import ClassShare, shares_by_class
     from gdw.certify.ranked import Ranking, ranking
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Calibrated": "gdw.certify.calibration",
+    "Certificate": "gdw.certify.certificate",
     "ClassShare": "gdw.certify.groups",
     "Curve": "gdw.certify.decision",
     "Decision": "gdw.certify.decision",
@@ -27,6 +29,7 @@ _HOME = {
     "VerifiedSample": "gdw.certify.sample",
     "VerifierError": "gdw.certify.verifier_error",
     "calibrated": "gdw.certify.calibration",
+    "certify_labels": "gdw.certify.certificate",
     "curve": "gdw.certify.decision",
     "decide": "gdw.certify.decision",
     "expected_widths": "gdw.certify.selection",
@@ -41,6 +44,7 @@ _HOME = {
 
 __all__ = [
     "Calibrated",
+    "Certificate",
     "ClassShare",
     "Curve",
     "Decision",
@@ -50,6 +54,7 @@ __all__ = [
     "VerifiedSample",
     "VerifierError",
     "calibrated",
+    "certify_labels",
     "curve",
     "decide",
     "expected_widths",

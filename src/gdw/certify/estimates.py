@@ -45,13 +45,22 @@ class Estimate:
 
 
 def classical(sample: VerifiedSample) -> Estimate:
-    """The estimate from the verified rows alone. Rows that were less likely to be drawn count more."""
+    """The estimate from the verified rows alone. Rows that were less likely to be drawn count more.
+
+    The effective number of rows is then the smaller one of those by Kish (1965), from the weights, and by
+    Korn and Graubard (1998), from the variance.
+    """
     if sample.equal:
         return Estimate(float(sample.wrong.mean()), effective_size(len(sample), sample.size))
     weight = 1 / sample.probability
-    spread = float((weight**2 * (1 - sample.probability)).sum())
     share = float(weight @ sample.wrong / weight.sum())
-    return Estimate(share, np.inf if spread <= 0 else float(weight.sum()) ** 2 / spread)
+    of_design = weight**2 * (1 - sample.probability) / weight.sum() ** 2
+    if not of_design.any():
+        return Estimate(share, np.inf)
+    size = 1 / float(of_design.sum())
+    squares = (sample.wrong - share) ** 2
+    variance = float(of_design @ squares) * len(sample) / max(1, len(sample) - 1)
+    return Estimate(share, size if variance <= 0 else min(size, share * (1 - share) / variance))
 
 
 def assisted(doubt: Floats, sample: VerifiedSample) -> Estimate | None:
@@ -85,20 +94,35 @@ def assisted(doubt: Floats, sample: VerifiedSample) -> Estimate | None:
     return Estimate(share, np.inf if variance <= 0 else share * (1 - share) / variance)
 
 
+def weighted(doubt: Floats | None, sample: VerifiedSample) -> Estimate:
+    """The estimate where rows were not equally likely: assisted, if the scores can help.
+
+    A choice between both estimates after a look at them would make the interval too narrow, because here
+    they may be far apart. The assisted one is worth at least as many rows as the classical one.
+    """
+    plain = classical(sample)
+    helped = None if doubt is None or np.isinf(plain.size) else assisted(doubt, sample)
+    return plain if helped is None else Estimate(helped.share, max(helped.size, plain.size))
+
+
 def best(
     doubt: Floats | None, sample: VerifiedSample, confidence: float
 ) -> tuple[Estimate, Limits, Limits]:
-    """The assisted estimate where its interval is the narrower one, else the classical estimate.
+    """The estimate with the narrower interval, of the assisted and the classical one.
+
+    Where rows were not equally likely, it is `weighted`.
 
     Returns:
         The estimate, the limits of its interval, and those of the classical estimate.
     """
     plain = classical(sample)
     limits = plain.interval(confidence)
-    helped = None if doubt is None or np.isinf(plain.size) else assisted(doubt, sample)
-    if helped is None or helped.size <= plain.size:
-        return plain, limits, limits
-    low, high = helped.interval(confidence)
-    if high - low < limits[1] - limits[0]:
-        return helped, (low, high), limits
+    if not sample.equal:
+        helped = weighted(doubt, sample)
+        return helped, (limits if helped == plain else helped.interval(confidence)), limits
+    found = None if doubt is None or np.isinf(plain.size) else assisted(doubt, sample)
+    if found is not None and found.size > plain.size:
+        low, high = found.interval(confidence)
+        if high - low < limits[1] - limits[0]:
+            return found, (low, high), limits
     return plain, limits, limits

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdw.certify.estimates import Estimate, assisted, classical
+from gdw.certify.estimates import Estimate, classical, weighted
 from gdw.certify.sample import VerifiedSample
 from gdw.certify.share import checked_scores
 from gdw.errors import DataError
@@ -115,9 +115,7 @@ class Change(ABC):
     def estimate(self, k: int) -> Estimate:
         """The estimate of the share; the scores are used where rows were not equally likely to be drawn."""
         sample = self.sample(k)
-        plain = classical(sample)
-        helped = None if sample.equal else assisted(self.doubt(k), sample)
-        return plain if helped is None or helped.size < plain.size else helped
+        return classical(sample) if sample.equal else weighted(self.doubt(k), sample)
 
 
 class Drop(Change):

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gdw.certify.estimates import best
 from gdw.certify.sample import VerifiedSample, require_enough
-from gdw.certify.verifier_error import RIGHT, VerifierError
+from gdw.certify.verifier_error import NO_ERROR, VerifierError
 from gdw.errors import ConfigError, DataError, counted
 from gdw.files.representation import ShortRepr
 
@@ -18,7 +18,6 @@ Floats = NDArray[np.float64]
 
 DRAWN = "The verified rows were drawn from all rows at random, with known probabilities."
 BLIND = "The scores of the verified rows do not depend on their verified labels."
-_NO_ERROR = VerifierError(0.0, 0.0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,12 +73,13 @@ def share_wrong(
     doubt: ArrayLike | None = None,
     *,
     confidence: float = 0.95,
-    verifier_error: VerifierError = _NO_ERROR,
+    verifier_error: VerifierError = NO_ERROR,
 ) -> Share:
     """The share of wrong labels of all N rows, with a confidence interval.
 
-    The interval uses the scores of all rows where they help (`gdw.certify.estimates.assisted`), and is never
-    wider than without them. `docs/certificate.md` shows how often it contains the truth.
+    The interval uses the scores of all rows where they help (`gdw.certify.estimates.assisted`). If all rows
+    were equally likely to be drawn, it is never wider than without them. `docs/certificate.md` shows how
+    often it contains the truth.
 
     Args:
         sample: the verified rows, 10 or more.
@@ -117,7 +117,7 @@ def of_sample(
     sample: VerifiedSample,
     doubt: Floats | None,
     confidence: float,
-    verifier_error: VerifierError = _NO_ERROR,
+    verifier_error: VerifierError = NO_ERROR,
 ) -> Share:
     """As `share_wrong`, for any number of verified rows above 0."""
     left = verifier_error.confidence_left(confidence)
@@ -139,10 +139,9 @@ def of_sample(
     )
 
 
-def assumptions(helped: bool, verifier_error: VerifierError = _NO_ERROR) -> tuple[str, ...]:
+def assumptions(helped: bool, verifier_error: VerifierError = NO_ERROR) -> tuple[str, ...]:
     """What must hold, as sentences; `helped` if scores were used."""
-    of_people = RIGHT if verifier_error is _NO_ERROR else verifier_error.assumption
-    return (DRAWN, of_people, *((BLIND,) if helped else ()))
+    return (DRAWN, verifier_error.assumption, *((BLIND,) if helped else ()))
 
 
 def checked_scores(doubt: ArrayLike, size: int) -> Floats:

@@ -65,6 +65,9 @@ class VerifierError:
         )
 
 
+NO_ERROR = VerifierError(0.0, 0.0)
+
+
 def known_rate(rate: float) -> VerifierError:
     """Verifiers who are wrong in the share `rate` of the rows; `ConfigError` if it is not below a half."""
     return VerifierError(rate, rate)

@@ -46,8 +46,8 @@ def _of_intervals(title: str, rows: list[tuple[str, dict[str, Any]]], draws: str
         tuple(header),
         tuple(lines),
         f"Holds: in how many of {draws} the 95 % interval contains the share of wrong labels, in %, from 30, "
-        "100 and 300 rows drawn at random, and from 100 rows that next_rows chose. Width: the mean width "
-        "divided by that of Wilson's interval from as many random rows.",
+        "100 and 300 rows drawn at random, and from 50 random rows and 50 that next_rows chose then. Width: "
+        "the mean width divided by that of Wilson's interval from as many random rows.",
     )
 
 

@@ -182,9 +182,9 @@ class GDWClassifier(ClassifierMixin, SuggestedRows, PickledNetwork):  # type: ig
     ) -> GDWClassifier:
         """Train on `X` with labels `y` that may be wrong.
 
-        Give clean examples as `meta` or as `trusted`. Without either, and for classes of which `trusted` has
-        no row, examples whose labels look right to networks that were trained without them are used instead,
-        with a `NoCleanExamplesWarning`; methods that need no clean examples do without.
+        Give clean examples as `meta` or as `trusted`. Without either, and for classes that have none of them
+        (for robust, fewer than five), examples stand in whose labels look right to networks that were trained
+        without them, with a `NoCleanExamplesWarning`; methods that need no clean examples do without.
 
         Parameters
         ----------
@@ -201,7 +201,7 @@ class GDWClassifier(ClassifierMixin, SuggestedRows, PickledNetwork):  # type: ig
             Factors of the gradients of the examples, not negative. They multiply the learned weights.
             Examples of weight zero are left out.
         meta : tuple (X, y), default=None
-            Clean examples that are not in `X`, at least one of each class.
+            Clean examples that are not in `X`.
         trusted : array-like of bool of shape (n_samples,), default=None
             True for the rows of `X` whose labels are verified. Their labels are not in doubt. A missing
             value is false; yes/no and 1/0 mean true and false too.

@@ -8,11 +8,47 @@ Ren et al., "Learning to Reweight Examples for Robust Deep Learning", ICML 2018 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from gdw.errors import DataError
+
+_LARGE = 2**20
+
+
+def is_large(values: Tensor) -> bool:
+    """Whether a tensor `(N, C, ...)` is so large that results of its size are made in parts."""
+    return are_many(values.numel())
+
+
+def are_many(entries: int) -> bool:
+    """Whether results with so many entries are made in parts."""
+    return entries >= _LARGE
+
+
+def by_rows(compute: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """`compute(*tensors)`, where each row `(C, ...)` of the result depends on the same rows alone.
+
+    Large tensors are given to it in parts, so that what it makes on the way stays small.
+
+    >>> by_rows(torch.sub, torch.ones(2, 3), torch.ones(2, 3)).sum()
+    tensor(0.)
+
+    Args:
+        compute: returns a tensor of the shape and dtype of the first one.
+        tensors: `(N, C, ...)`.
+    """
+    first = tensors[0]
+    if not is_large(first):
+        return compute(*tensors)
+    result = torch.empty_like(first, memory_format=torch.contiguous_format)
+    rows = max(1, _LARGE // 4 * len(first) // first.numel())
+    for part, *parts in zip(result.split(rows), *(t.split(rows) for t in tensors), strict=True):
+        part.copy_(compute(*parts))
+    return result
 
 
 def zero_mean(weights: Tensor, class_gradient: Tensor, *, cap: float = 0.999) -> Tensor:
@@ -130,24 +166,31 @@ def weighted_rows(class_gradient: Tensor, weights: Tensor, indices: Tensor) -> T
 
 
 def weighted_class_gradient(
-    weights: Tensor, class_gradient: Tensor, count: Tensor | float
+    weights: Tensor, class_gradient: Tensor, count: Tensor | float, *, overwrite: bool = False
 ) -> Tensor:
     """`(ω ⊙ D1) / n`: the gradient at the logits that a weighted mean loss sends down, `(N, C, ...)`.
 
-    `count` is n, the number of examples of the (global) batch.
+    `count` is n, the number of examples of the (global) batch. With `overwrite` the result takes the memory
+    of `class_gradient`.
     """
-    return (weights * class_gradient).div_(count)
+    product = class_gradient.mul_(weights) if overwrite else weights * class_gradient
+    return product.div_(count)
 
 
 def weighted_backward(
-    logits: Tensor, weights: Tensor, class_gradient: Tensor, count: Tensor | float
+    logits: Tensor,
+    weights: Tensor,
+    class_gradient: Tensor,
+    count: Tensor | float,
+    *,
+    overwrite: bool = False,
 ) -> None:
     """Accumulate `(1/n) Σ_i (ω_i ⊙ D1_i) D2_i` into the `.grad` of the leaves behind the logits.
 
     This is the training gradient of the paper's section 3.1; it frees the graph of `logits`
-    `(N, C, ...)`, as `loss.backward()` would.
+    `(N, C, ...)`, as `loss.backward()` would. With `overwrite`, `class_gradient` is lost.
     """
-    gradient = weighted_class_gradient(weights, class_gradient, count)
+    gradient = weighted_class_gradient(weights, class_gradient, count, overwrite=overwrite)
     logits.backward(gradient.to(logits.dtype))
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from gdw.errors import ModelError
+from gdw.functional.weights import is_large
 from gdw.hypergradient.collective import dense
 from gdw.hypergradient.inputs import Batch
 from gdw.hypergradient.precision import Autocast, relative_step
@@ -102,6 +103,7 @@ def directional(
         else:
             virtual = problem.weighted_gradient(training_pass, weights, parameters)
             with theta.moved(virtual, -1.0):
+                virtual.clear()  # it takes as much memory as the parameters
                 meta_loss, gradient = _meta_gradient(problem, parameters, meta_batch)
     u, logits = product(problem, training_pass, theta, gradient)
     # In place: with thousands of classes each tensor of this size costs as much as a layer.
@@ -113,9 +115,16 @@ def _meta_gradient(
     problem: Problem, parameters: Sequence[nn.Parameter], meta_batch: Batch
 ) -> tuple[Tensor, list[Tensor]]:
     """The meta loss and its gradient at the current parameters, summed over the processes."""
-    loss = problem.meta_loss(meta_batch, problem.logits)
-    scale = problem.scale
-    gradient = torch.autograd.grad(scale.scaled(loss), parameters, materialize_grads=True)
+    scale, (inputs, targets) = problem.scale, meta_batch
+    with torch.enable_grad():
+        logits = problem.logits(inputs)
+    if is_large(logits):
+        loss, cotangent = problem.meta_cotangent(logits, targets)
+        root = logits
+    else:
+        loss = problem.meta_loss(meta_batch, lambda _: logits)
+        root, cotangent = scale.scaled(loss), None
+    gradient = torch.autograd.grad(root, parameters, cotangent, materialize_grads=True)
     local = [scale.divided(dense(t)) for t in gradient]
     total, *summed = problem.collective.sum([loss.detach(), *local])
     return total, summed
@@ -206,9 +215,25 @@ def _difference_quotient(
         theta.moved(directions, torch.where(direction > 0, length / direction, 0.0)),
     ):
         shifted = _logits(problem, training_pass)
-    difference = shifted.detach().to(training_pass.class_gradient.dtype, copy=True).sub_(base)
+    dtype = training_pass.class_gradient.dtype
+    if is_large(shifted) and shifted.dtype == dtype and _is_read_by_none(shifted):
+        difference = shifted.data  # autograd must not see the change: only the graph is used later
+    else:
+        difference = shifted.detach().to(dtype, copy=True)
+    difference.sub_(base)
     logits = training_pass.logits if keeps_graph else shifted
     return difference.mul_(direction / length), logits
+
+
+_VIEWS = ("ViewBackward0", "UnsafeViewBackward0", "ReshapeAliasBackward0")
+
+
+def _is_read_by_none(logits: Tensor) -> bool:
+    """Whether logits with a graph are the output of a linear layer, which no backward pass reads."""
+    node: Any = logits.grad_fn
+    while node is not None and node.name() in _VIEWS:
+        node = node.next_functions[0][0]
+    return node is not None and node.name() in ("MmBackward0", "AddmmBackward0")
 
 
 def _precise(problem: Problem, training_pass: TrainingPass) -> Tensor:

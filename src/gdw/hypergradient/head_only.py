@@ -7,23 +7,26 @@ pass without gradient. Any other head is run alone, on the recorded outputs of t
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gdw.errors import ConfigError, ModelError
+from gdw.errors import ConfigError
 from gdw.functional import weighted_class_gradient
 from gdw.functional.losses import count_examples
-from gdw.hypergradient.engines import Hypergradient, Trainable, finite_difference, replaying
+from gdw.functional.weights import are_many, is_large
+from gdw.hypergradient.engines import Hypergradient, Trainable
 from gdw.hypergradient.head import Captured, Head
-from gdw.hypergradient.inputs import Batch, Forward, as_pair, in_meta_batch
+from gdw.hypergradient.inputs import Batch, as_pair, in_meta_batch
 from gdw.hypergradient.preserve import Buffers, Rate, rates_of, without_inference_path
 from gdw.hypergradient.problem import Problem
-from gdw.hypergradient.random_state import RandomState
 from gdw.hypergradient.training_pass import TrainingPass
+
+# The meta logits of a large head are made for so many rows at a time.
+_PART = 128
 
 
 def head_only(
@@ -38,7 +41,7 @@ def head_only(
         ModelError: the model cannot be split at the head.
         ConfigError: the optimizer trains no parameter of the head.
     """
-    head, captured = _head(problem), training_pass.captured
+    head, captured = head_of(problem), training_pass.captured
     assert captured is not None
     if head.closed_form is None:
         head.closed_form = _returns_the_logits(captured, training_pass.logits)
@@ -49,17 +52,23 @@ def head_only(
         )
     if head.closed_form:
         return _closed_form(problem, training_pass, captured, weights, meta_batch)
-    return _replayed(problem, training_pass, captured, weights, meta_batch)
+    from gdw.hypergradient.replayed_head import replayed
+
+    return replayed(problem, training_pass, captured, weights, meta_batch)
 
 
-def _head(problem: Problem) -> Head:
+def head_of(problem: Problem) -> Head:
     assert problem.head is not None, "the problem was built with a head"
     return problem.head
 
 
 def _returns_the_logits(captured: Captured, logits: Tensor) -> bool:
+    """Whether the head's output `(..., C)` is the logits `(N, C)`, one row for each position."""
     output = captured.output
-    if not isinstance(output, Tensor) or output.dim() != 2 or output.shape != logits.shape:
+    if not isinstance(output, Tensor) or logits.dim() != 2 or output.shape[-1:] != logits.shape[1:]:
+        return False
+    output = output.flatten(0, -2)
+    if output.shape != logits.shape:
         return False
     if output.untyped_storage()._cdata == logits.untyped_storage()._cdata:
         return output.stride() == logits.stride()  # they are the same memory
@@ -74,16 +83,40 @@ def _closed_form(
     meta_batch: Batch,
 ) -> Hypergradient:
     part = _Linear.of(problem, training_pass.class_gradient.dtype)
-    a = captured.inputs[0].to(part.weight.dtype)
-    q = None
-    if weights is not None:
-        q = weighted_class_gradient(weights, training_pass.class_gradient, training_pass.count)
-    features, targets = _meta_features(problem, training_pass, meta_batch, part.weight.dtype)
+    a, q = _rows(captured, part), _virtual_gradient(training_pass, weights)
+    features, targets = _meta_features(problem, training_pass, meta_batch, part)
     few = problem.collective.world_size == 1 and _few_examples(part, a, features, q)
     product = _through_examples if few else _through_weights
     u, total, count = product(problem, part, a, q, features, targets)
     values = u.mul_(training_pass.class_gradient).div_(-training_pass.count * count)
     return Hypergradient(values, total / count, training_pass.logits)
+
+
+class _Gradient(NamedTuple):
+    """A gradient at the logits `(N, C)`: `factors ⊙ values` with `factors` `(N, 1)`, or `values` alone."""
+
+    values: Tensor
+    factors: Tensor | None = None
+
+    def times(self, rows: Tensor) -> Tensor:
+        """The factors times `rows` `(N, ...)`."""
+        return rows if self.factors is None else self.factors * rows
+
+
+def _virtual_gradient(training_pass: TrainingPass, weights: Tensor | None) -> _Gradient | None:
+    """`ω ⊙ D1 / n`; without memory of its own if it is large and each row of ω is one number."""
+    if weights is None:
+        return None
+    d1, count = training_pass.class_gradient, training_pass.count
+    if is_large(d1) and weights.stride(1) == 0:
+        return _Gradient(d1, weights[:, :1] / count)
+    return _Gradient(weighted_class_gradient(weights, d1, count))
+
+
+def _rows(captured: Captured, part: _Linear) -> Tensor:
+    """The features `(N, F)` that the head received, one row for each position."""
+    features: Tensor = captured.inputs[0]
+    return features.flatten(0, -2).to(part.weight.dtype)
 
 
 class _Linear(NamedTuple):
@@ -96,7 +129,7 @@ class _Linear(NamedTuple):
 
     @classmethod
     def of(cls, problem: Problem, dtype: torch.dtype) -> _Linear:
-        linear = _head(problem).module
+        linear = head_of(problem).module
         assert isinstance(linear, nn.Linear)
         rates = rates_of(problem.optimizer, problem.fixed)
         trained = {id(p) for p in linear.parameters() if p.requires_grad and id(p) in rates}
@@ -109,13 +142,13 @@ class _Linear(NamedTuple):
         return cls(linear.weight.detach().to(dtype), bias, rate_w, rate_b)
 
 
-def _trainable_in_head(problem: Problem) -> Trainable:
+def trainable_in_head(problem: Problem) -> Trainable:
     """The part of `problem.trainable()` that belongs to the head.
 
     Raises:
         ConfigError: the optimizer trains no parameter of the head.
     """
-    head = _head(problem)
+    head = head_of(problem)
     in_head = {k: v for k, v in problem.trainable().items() if head.owns(v[0])}
     if not in_head:
         raise _untrained(problem)
@@ -124,12 +157,12 @@ def _trainable_in_head(problem: Problem) -> Trainable:
 
 def _untrained(problem: Problem) -> ConfigError:
     return ConfigError(
-        f"the optimizer trains no parameter of the head {_head(problem).name!r}: name a module "
+        f"the optimizer trains no parameter of the head {head_of(problem).name!r}: name a module "
         "that is trained, or use hypergradient='finite_difference'"
     )
 
 
-def _few_examples(part: _Linear, a: Tensor, features: Tensor, q: Tensor | None) -> bool:
+def _few_examples(part: _Linear, a: Tensor, features: Tensor, q: _Gradient | None) -> bool:
     """Whether products of examples with examples cost less than products of examples with weights.
 
     With several processes they do not: each process would need the features of all.
@@ -140,7 +173,12 @@ def _few_examples(part: _Linear, a: Tensor, features: Tensor, q: Tensor | None) 
 
 
 def _through_examples(
-    problem: Problem, part: _Linear, a: Tensor, q: Tensor | None, features: Tensor, targets: Tensor
+    problem: Problem,
+    part: _Linear,
+    a: Tensor,
+    q: _Gradient | None,
+    features: Tensor,
+    targets: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return `u` `(N, C)`, the summed meta loss and the number of meta examples.
 
@@ -148,45 +186,73 @@ def _through_examples(
     `u = Kᵀ d1`, with `K = η_W f aᵀ + η_b` `(M, N)`. No tensor of the size of the layer `(C, F)` is made.
     """
     kernel = (part.rate_w * (features @ a.T)).add_(part.rate_b)
-    logits = F.linear(features, part.weight, part.bias)
-    if q is not None:
-        logits.addmm_(kernel, q, alpha=-1)
-    with in_meta_batch():
-        losses, d1 = problem.loss.with_gradient(logits, targets)
-    return kernel.T @ d1, losses.sum(), count_examples(losses, targets)
+    u, losses = None, []
+    for f, k, y in _parts(features, part, kernel, targets):
+        logits = F.linear(f, part.weight, part.bias)
+        if q is not None:
+            logits.addmm_(q.times(k.T).T, q.values, alpha=-1)
+        with in_meta_batch():
+            some, d1 = problem.loss.with_gradient(logits, y)
+        losses.append(some)
+        u = k.T @ d1 if u is None else u.addmm_(k.T, d1)
+    assert u is not None
+    every = torch.cat(losses)
+    return u, every.sum(), count_examples(every, targets)
+
+
+def _parts(features: Tensor, part: _Linear, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Features and others `(M, ...)`, in parts of rows whose logits take little memory."""
+    rows = len(features)
+    if are_many(rows * len(part.weight)):
+        rows = min(rows, _PART)
+    return zip(*(tensor.split(rows) for tensor in (features, *others)), strict=True)
 
 
 def _through_weights(
-    problem: Problem, part: _Linear, a: Tensor, q: Tensor | None, features: Tensor, targets: Tensor
+    problem: Problem,
+    part: _Linear,
+    a: Tensor,
+    q: _Gradient | None,
+    features: Tensor,
+    targets: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same from the virtual weights `(C, F)` and their gradient, summed over the processes."""
     w, b = part.weight, part.bias
     if q is not None:
-        step_w, step_b = problem.collective.sum([q.T @ a, q.sum(0)])
+        of_bias = q.values.sum(0) if q.factors is None else (q.values.T @ q.factors).squeeze(1)
+        step_w, step_b = problem.collective.sum([q.values.T @ q.times(a), of_bias])
         w = w - part.rate_w * step_w
         b = None if b is None else b - part.rate_b * step_b
-    with in_meta_batch():
-        losses, d1 = problem.loss.with_gradient(F.linear(features, w, b), targets)
+    g_w, g_b, losses = None, None, []
+    for f, y in _parts(features, part, targets):
+        with in_meta_batch():
+            some, d1 = problem.loss.with_gradient(F.linear(f, w, b), y)
+        losses.append(some)
+        g_w = d1.T @ f if g_w is None else g_w.addmm_(d1.T, f)
+        g_b = d1.sum(0) if g_b is None else g_b.add_(d1.sum(0))
+    assert g_w is not None
+    assert g_b is not None
+    every = torch.cat(losses)
     total, count, g_w, g_b = problem.collective.sum(
-        [losses.sum(), count_examples(losses, targets), d1.T @ features, d1.sum(0)]
+        [every.sum(), count_examples(every, targets), g_w, g_b]
     )
-    return (part.rate_w * (a @ g_w.T)).add_(part.rate_b * g_b), total, count
+    return (a @ g_w.T).mul_(part.rate_w).add_(part.rate_b * g_b), total, count
 
 
 def _meta_features(
-    problem: Problem, training_pass: TrainingPass, meta_batch: Batch, dtype: torch.dtype
+    problem: Problem, training_pass: TrainingPass, meta_batch: Batch, part: _Linear
 ) -> tuple[Tensor, Tensor]:
     """Features `(M, F)` and targets of the meta batch, or of an earlier one that was kept."""
-    head = _head(problem)
+    head = head_of(problem)
     kept = head.kept_features()
     if kept is None:
         inputs, targets = as_pair(meta_batch, "the meta batch")
-        kept = _meta_pass(problem, training_pass, inputs).inputs[0].to(dtype), targets
+        kept = _rows(meta_pass(problem, training_pass, inputs), part), targets
         head.keep_features(kept)
     return kept
 
 
-def _meta_pass(problem: Problem, training_pass: TrainingPass, inputs: Any) -> Captured:
+def meta_pass(problem: Problem, training_pass: TrainingPass, inputs: Any) -> Captured:
     """Record what the head receives for the meta inputs, in one forward pass without gradient."""
     before = training_pass.before
     buffers = before.buffers_after if before else Buffers(problem.model, problem.copies[2])
@@ -194,61 +260,7 @@ def _meta_pass(problem: Problem, training_pass: TrainingPass, inputs: Any) -> Ca
         torch.no_grad(),
         buffers.preserved(),
         without_inference_path(),
-        _head(problem).capturing(problem.devices()) as seen,
+        head_of(problem).capturing(problem.devices()) as seen,
     ):
         problem.logits(inputs)
     return seen
-
-
-def _replayed(
-    problem: Problem,
-    training_pass: TrainingPass,
-    captured: Captured,
-    weights: Tensor | None,
-    meta_batch: Batch,
-) -> Hypergradient:
-    head = _head(problem)
-    inputs, targets = meta_batch
-    seen = _meta_pass(problem, training_pass, inputs)
-    afterwards = RandomState.capture(problem.devices())
-    part = replace(problem, forward=_replay(problem))
-    alone = replace(training_pass, inputs=(captured, training_pass.inputs))
-    try:
-        _check_split(part, alone)
-        if head.shared:
-            # The graph of the training pass leads to the weight's earlier places as well.
-            with replaying(alone):
-                alone = replace(alone, logits=part.logits(alone.inputs))
-        part_batch = ((seen, inputs), targets)
-        trainable = _trainable_in_head(problem)
-        values, loss, _ = finite_difference(part, alone, weights, part_batch, trainable=trainable)
-        return Hypergradient(values, loss, training_pass.logits)
-    finally:
-        afterwards.restore()
-
-
-def _replay(problem: Problem) -> Forward:
-    head = _head(problem)
-
-    def forward(model: nn.Module, inputs: tuple[Captured, Any]) -> Tensor:
-        captured, original = inputs
-        with head.replaying(captured, widen=problem.autocast.off):
-            return problem.forward(model, original)
-
-    return forward
-
-
-def _check_split(part: Problem, alone: TrainingPass) -> None:
-    """Check once that the head alone, with unmoved parameters, returns the logits of the whole model."""
-    head = _head(part)
-    if head.split_checked:
-        return
-    with replaying(alone), torch.no_grad():
-        again = part.logits(alone.inputs)
-    if not torch.allclose(again, alone.logits.detach(), rtol=1e-3, atol=1e-4):
-        raise ModelError(
-            f"the model cannot be split at {head.name!r}: on the recorded outputs of the modules before it, "
-            "it returns other logits (they may be changed in place, or be random outside of a module). "
-            "Name another module with head=, or use hypergradient='finite_difference'"
-        )
-    head.split_checked = True

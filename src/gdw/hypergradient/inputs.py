@@ -98,13 +98,21 @@ def as_pair(
 
 
 def as_pairs(
-    batch: Batch, meta_batch: Batch | None, ignore_index: int, device: torch.device
+    batch: Batch,
+    meta_batch: Batch | None,
+    ignore_index: int,
+    device: torch.device,
+    forward: Any = None,
 ) -> tuple[Batch, Batch | None]:
-    """A training and a meta batch as pairs, see `as_pair`."""
-    pair = as_pair(batch, "the training batch", ignore_index=ignore_index, device=device)
-    if meta_batch is None:
-        return pair, None
-    return pair, as_pair(meta_batch, "the meta batch", ignore_index=ignore_index, device=device)
+    """A training and a meta batch as pairs, see `as_pair`; those of `TokenForward` for each token."""
+    targets_of = getattr(forward, "token_targets", lambda targets, _: targets)
+
+    def pair_of(batch: Batch, name: str) -> Batch:
+        inputs, targets = as_pair(batch, name, ignore_index=ignore_index, device=device)
+        return inputs, targets_of(targets, inputs)
+
+    pair = pair_of(batch, "the training batch")
+    return pair, None if meta_batch is None else pair_of(meta_batch, "the meta batch")
 
 
 @contextmanager

@@ -53,8 +53,11 @@ def _has_diverged(problem: Problem) -> bool:
 
 
 def _require_finite_losses(problem: Problem, pair: Batch, name: str) -> None:
-    bad = _rows(_losses(problem, pair).isnan())
-    if 0 < len(bad) < len(pair[1]):
+    bad_losses = _losses(problem, pair).isnan()
+    if hasattr(problem.forward, "token_targets"):
+        bad_losses = bad_losses.view(len(next(tensors_in(pair[0]))), -1)
+    bad = _rows(bad_losses)
+    if 0 < len(bad) < len(bad_losses):
         raise ModelError(
             f"the model returns NaN for {_listed(bad)} of the {name}, though the inputs are finite: look "
             "for a division by zero, a logarithm or a fully masked row in the model"

@@ -5,6 +5,7 @@ Shapes: logits `(N, C, ...)`, targets as the loss takes them; a batch is the pai
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -119,6 +120,10 @@ class Problem:
         if head:
             name = head if isinstance(head, str) else None
             part = Head(inner, name, features_every=features_every)
+        if forward is None and "transformers" in sys.modules:
+            from gdw.hypergradient.tokens import token_forward
+
+            forward = token_forward(inner)
         chains = None
         if closed_form:
             from gdw.hypergradient.chain import Chains
@@ -203,6 +208,14 @@ class Problem:
         count = self.collective.sum_scalar(count_examples(losses.detach(), targets))
         return losses.sum() / count
 
+    def meta_cotangent(self, logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of `meta_loss` and its gradient at the logits, times the scale, with one copy of them."""
+        with in_meta_batch():
+            losses, gradient = self.loss.with_gradient(logits, targets)
+        count = self.collective.sum_scalar(count_examples(losses, targets))
+        cotangent = self.scale.scaled(gradient.div_(count)).to(logits.dtype)
+        return losses.sum() / count, cotangent
+
     def weighted_gradient(
         self, training_pass: TrainingPass, weights: Tensor, parameters: Sequence[nn.Parameter]
     ) -> list[Tensor]:
@@ -233,7 +246,9 @@ class Problem:
             ) from error
         return self.collective.sum([self.scale.divided(dense(t)) for t in gradient])
 
-    def accumulate(self, training_pass: TrainingPass, weights: Tensor) -> None:
+    def accumulate(
+        self, training_pass: TrainingPass, weights: Tensor, *, overwrite: bool = False
+    ) -> None:
         """Add `(1/n) Σ_i (ω_i ⊙ D1_i) D2_i` over the global batch to `.grad`; frees the training graph.
 
         It is multiplied by the scale.
@@ -241,11 +256,13 @@ class Problem:
         Args:
             training_pass: its `logits` have the graph and its `class_gradient` is `D1`.
             weights: ω, `(N, C, ...)`.
+            overwrite: whether the memory of `D1` may be used.
         """
         taken = self.fixed.gradients
         if self.collective.world_size == 1 and taken is None:
             count = self.scale.divided(training_pass.count)
-            weighted_backward(training_pass.logits, weights, training_pass.class_gradient, count)
+            d1 = training_pass.class_gradient
+            weighted_backward(training_pass.logits, weights, d1, count, overwrite=overwrite)
         else:
             parameters = [p for p, _ in self.trainable().values()]
             local = torch.autograd.grad(
@@ -265,6 +282,12 @@ class Problem:
         count = self.scale.divided(training_pass.count)
         gradient = weighted_class_gradient(weights, training_pass.class_gradient, count)
         return gradient.to(training_pass.logits.dtype)
+
+    def positions(self, indices: Tensor, rows: Tensor) -> Tensor:
+        """`indices` `(N,)` of examples for each of `rows` `(N·T, ...)` where every token is one."""
+        if not hasattr(self.forward, "token_targets"):
+            return indices
+        return indices.repeat_interleave(len(rows) // len(indices))
 
     def devices(self) -> list[torch.device]:
         """The devices of the model's parameters, as they were at the start of the step."""

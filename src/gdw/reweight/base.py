@@ -195,9 +195,9 @@ class Reweighter(ShortRepr, ABC):
                 no positions in the training set.
         """
         self._problem.scale.use(scaler)
-        self._batches = batch, meta_batch = as_pairs(
-            batch, meta_batch, self._problem.loss.ignore_index, next(self.model.parameters()).device
-        )
+        ignored, device = self._problem.loss.ignore_index, next(self.model.parameters()).device
+        pairs = as_pairs(batch, meta_batch, ignored, device, self._problem.forward)
+        self._batches = batch, meta_batch = pairs
         if indices is not None and self.names_rows:
             known: Tensor | None = as_indices(indices, batch, self._total)
         else:
@@ -254,9 +254,8 @@ class Reweighter(ShortRepr, ABC):
             first_stage_weights=first_stage,
             weights=(weights if reported is None else reported).detach(),
         )
-        if logits is not None and logits is not training_pass.logits:
-            training_pass = replace(training_pass, logits=logits)
-        self._problem.accumulate(training_pass, weights)
+        used = training_pass if logits is None else replace(training_pass, logits=logits)
+        self._problem.accumulate(used, weights, overwrite=hypergradient is not None)
         return result
 
     def _require_finite(self, loss: Tensor, meta_loss: Tensor | None) -> None:
@@ -283,7 +282,8 @@ class Reweighter(ShortRepr, ABC):
                 "backward(batch, indices=...)"
             )
         self._sample_weight = weights = weights.to(class_gradient)
-        gradient = weighted_rows(class_gradient, weights, moved(indices, weights.device))
+        each = moved(self._problem.positions(indices, class_gradient), weights.device)
+        gradient = weighted_rows(class_gradient, weights, each)
         return replace(training_pass, class_gradient=gradient)
 
     def state_dict(self) -> dict[str, Any]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
+import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from gdw.errors import warn_user
 from gdw.functional import second_stage_weights, zero_mean
+from gdw.functional.weights import by_rows, is_large
 from gdw.hypergradient.inputs import Batch
 from gdw.options import NotNegative, Number
 from gdw.reweight.bilevel import NetworkChoice, NetworkOptions, NetworkReweighter
@@ -126,18 +128,16 @@ class GDW(NetworkReweighter):
 
     def _second_stage(self, first: Tensor, g: Tensor, class_gradient: Tensor) -> Tensor:
         """`ω − clip(η_ω G / Σ|G|)`, bounded, then the zero-mean constraint."""
-        options = self.options
-        weights = second_stage_weights(
-            first,
-            g,
-            outer_lr=options.outer_lr,
-            clip=options.clip,
-            min_weight=options.min_weight,
-            norm=self._problem.collective.sum_scalar(g.abs().sum()),
-        )
-        if options.zero_mean and self._has_zero_sum(class_gradient):
-            return zero_mean(weights, class_gradient)
-        return weights
+        norm = self._problem.collective.sum_scalar(_absolute_sum(g))
+        constrained = self.options.zero_mean and self._has_zero_sum(class_gradient)
+        names = ("outer_lr", "clip", "min_weight")
+        options = {name: getattr(self.options, name) for name in names}
+
+        def second(first: Tensor, g: Tensor, d1: Tensor) -> Tensor:
+            weights = second_stage_weights(first, g, norm=norm, **options)
+            return zero_mean(weights, d1) if constrained else weights
+
+        return by_rows(second, first, g, class_gradient)
 
     def _has_zero_sum(self, class_gradient: Tensor) -> bool:
         """Whether `D1` of the loss sums to zero. Checked once, because it is a property of the loss."""
@@ -158,6 +158,11 @@ class GDW(NetworkReweighter):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         self._zero_sum = state["zero_sum"]
+
+
+def _absolute_sum(g: Tensor) -> Tensor:
+    """`Σ|G|`; of many entries without a copy of them."""
+    return torch.linalg.vector_norm(g, ord=1) if is_large(g) else g.abs().sum()
 
 
 class UnconstrainedGDWOptions(GDWOptions):

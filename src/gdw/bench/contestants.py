@@ -62,7 +62,8 @@ def _gdw_package(
     **options: Any,
 ) -> Contestant:
     """The step of a method of this package; the meta batch is `meta_share` times the training batch."""
-    steps_per_call = max(options.get(name, 1) for name in ("meta_every", "meta_features_every"))
+    rounds = ("meta_every", "meta_features_every", "meta_gradient_every")
+    steps_per_call = max(options.get(name, 1) for name in rounds)
 
     def make_step(workload: Workload) -> Step:
         model = workload.build()
@@ -103,6 +104,9 @@ CONTESTANTS: dict[str, Contestant] = {
         "gdw",
         hypergradient="head",
         meta_features_every=2,
+    ),
+    "gdw, gradient for 4 steps": _gdw_package(
+        "GDW, meta gradient kept for 4 steps", "gdw", meta_gradient_every=4
     ),
     "gdw, every 5th step": _gdw_package("GDW, every 5th step", "gdw", meta_every=5),
     "mwn": _gdw_package("Meta-Weight-Net", "mwn"),

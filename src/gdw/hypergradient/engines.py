@@ -30,12 +30,12 @@ class Hypergradient(NamedTuple):
 
     Attributes:
         values: `G = ∂L/∂ω` for the examples of this process, `(N, C, ...)`.
-        meta_loss: `L`, the mean over the global meta batch, a scalar.
+        meta_loss: `L`, the mean over the global meta batch, a scalar; None in a step without a meta pass.
         logits: `(N, C, ...)`, with the graph to take the model's gradient through.
     """
 
     values: Tensor
-    meta_loss: Tensor
+    meta_loss: Tensor | None
     logits: Tensor
 
 
@@ -78,7 +78,7 @@ def finite_difference(
     """
     if trainable is None:
         trainable = problem.trainable()
-    return directional(_difference_quotient, problem, training_pass, weights, meta_batch, trainable)
+    return directional(difference_quotient, problem, training_pass, weights, meta_batch, trainable)
 
 
 def directional(
@@ -99,19 +99,19 @@ def directional(
     # A backward pass too may run layers again (activation checkpointing) and so move statistics.
     with training_pass.repeatable.buffers_after.preserved():
         if weights is None:
-            meta_loss, gradient = _meta_gradient(problem, parameters, meta_batch)
+            meta_loss, gradient = meta_gradient(problem, parameters, meta_batch)
         else:
             virtual = problem.weighted_gradient(training_pass, weights, parameters)
             with theta.moved(virtual, -1.0):
                 virtual.clear()  # it takes as much memory as the parameters
-                meta_loss, gradient = _meta_gradient(problem, parameters, meta_batch)
+                meta_loss, gradient = meta_gradient(problem, parameters, meta_batch)
     u, logits = product(problem, training_pass, theta, gradient)
     # In place: with thousands of classes each tensor of this size costs as much as a layer.
     values = u.mul_(training_pass.class_gradient).div_(-training_pass.count)
     return Hypergradient(values, meta_loss, logits)
 
 
-def _meta_gradient(
+def meta_gradient(
     problem: Problem, parameters: Sequence[nn.Parameter], meta_batch: Batch
 ) -> tuple[Tensor, list[Tensor]]:
     """The meta loss and its gradient at the current parameters, summed over the processes."""
@@ -191,7 +191,7 @@ def _is_random(problem: Problem, training_pass: TrainingPass) -> bool:
     return not torch.allclose(logits, training_pass.logits.detach(), rtol=1e-4, atol=1e-6)
 
 
-def _difference_quotient(
+def difference_quotient(
     problem: Problem,
     training_pass: TrainingPass,
     theta: MovableParameters,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import AfterValidator, Field, model_validator
@@ -15,10 +15,13 @@ from gdw.functional import broadcast_instance_weights
 from gdw.hypergradient import ENGINES, HEAD, TrainingPass
 from gdw.hypergradient.engines import Engine, Hypergradient
 from gdw.hypergradient.inputs import Batch
-from gdw.options import Count, NotNegative
+from gdw.options import Count, NotNegative, Number
 from gdw.reweight.base import Reweighter
 from gdw.reweight.learned_weights import LearnedWeights, WeightingNetwork
 from gdw.reweight.options import MethodOptions, WeightingOptions
+
+if TYPE_CHECKING:
+    from gdw.hypergradient.kept_gradient import KeptGradient
 
 
 def _checked_network(choice: Any) -> Any:
@@ -56,6 +59,21 @@ class BilevelOptions(WeightingOptions):
         1, description='With "head": the features of one meta batch are used for this many steps.'
     )
 
+    meta_gradient_every: Count = Field(
+        1,
+        description=(
+            "Compute the gradient of the meta loss at every k-th step only, without a virtual step, and keep "
+            "it in between: each step still has weights for its own batch, for 1.33 + 1/k plain steps."
+        ),
+    )
+    meta_gradient_momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description=(
+            "Average the gradients of the meta loss over the steps: share of the earlier ones. Above 0 there "
+            "is no virtual step."
+        ),
+    )
+
     @model_validator(mode="after")
     def _engine_options_fit(self) -> BilevelOptions:
         needed = (
@@ -67,6 +85,10 @@ class BilevelOptions(WeightingOptions):
                 ": leave it out, or use meta_every",
             ),
             ("retain_graph", self.retain_graph is not None, "finite_difference", ": leave it out"),
+            *(
+                (name, getattr(self, name) > least, "finite_difference", ": leave it out")
+                for name, least in (("meta_gradient_every", 1), ("meta_gradient_momentum", 0))
+            ),
         )
         for option, is_given, engine, fix in needed:
             found = "finite_difference" if self.hypergradient == "auto" else self.hypergradient
@@ -107,6 +129,12 @@ class BilevelReweighter(Reweighter):
     def __init__(self, model: nn.Module, optimizer: Optimizer, **options: Any) -> None:
         super().__init__(model, optimizer, **options)
         self._engine: Engine = ENGINES[self.options.hypergradient]
+        self._kept: KeptGradient | None = None
+        if _keeps_gradient(self.options):
+            from gdw.hypergradient.kept_gradient import KeptGradient
+
+            every, momentum = self.options.meta_gradient_every, self.options.meta_gradient_momentum
+            self._kept = KeptGradient(every, momentum)
 
     def _problem_options(self) -> dict[str, Any]:
         options = self.options
@@ -115,17 +143,23 @@ class BilevelReweighter(Reweighter):
             "head": options.head or options.hypergradient == HEAD,
             "retain_graph": options.retain_graph if differs else True,
             "features_every": options.meta_features_every,
-            "closed_form": options.hypergradient == "auto",
+            "closed_form": options.hypergradient == "auto" and not _keeps_gradient(options),
         }
 
     def state_dict(self) -> dict[str, Any]:
-        head = self._problem.head
-        return {**super().state_dict(), "head": None if head is None else head.state_dict()}
+        head, kept = self._problem.head, self._kept
+        return {
+            **super().state_dict(),
+            "head": None if head is None else head.state_dict(),
+            "kept_gradient": None if kept is None else kept.state_dict(),
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         super().load_state_dict(state)
         if self._problem.head is not None and state["head"] is not None:
             self._problem.head.load_state_dict(state["head"])
+        if self._kept is not None and state.get("kept_gradient") is not None:
+            self._kept.load_state_dict(state["kept_gradient"])
 
     def _hypergradient(
         self, training_pass: TrainingPass, weights: Tensor | None, meta_batch: Batch | None
@@ -137,7 +171,14 @@ class BilevelReweighter(Reweighter):
                 "backward(batch, meta_batch), for instance in a loop over "
                 "gdw.data.pair(train_loader, meta_loader)"
             )
+        if self._kept is not None:
+            return self._kept.hypergradient(self._problem, training_pass, meta_batch)
         return self._engine(self._problem, training_pass, weights, meta_batch)
+
+
+def _keeps_gradient(options: Any) -> bool:
+    """Whether the gradient of the meta loss is kept over steps, or averaged."""
+    return bool(options.meta_gradient_every > 1 or options.meta_gradient_momentum > 0)
 
 
 class NetworkReweighter(BilevelReweighter):

@@ -171,8 +171,9 @@ def obstacle(reweighter: Reweighter) -> str | None:
         return f"{type(reweighter).__name__} may decide in Python what a step does"
     if getattr(options, "hypergradient", "head") not in ("auto", "finite_difference", "head"):
         return f"hypergradient={options.hypergradient!r} computes in a way that a graph cannot hold"
-    if getattr(options, "meta_features_every", 1) > 1:
-        return "meta_features_every changes what a step does"
+    for name in ("meta_features_every", "meta_gradient_every", "meta_gradient_momentum"):
+        if name in type(options).model_fields and getattr(options, name) not in (0, 1):
+            return f"{name} changes what a step does"
     devices, gradients = problem.devices(), sum(p.requires_grad for p in problem.model.parameters())
     if len(devices) > 1 or devices[0].index not in (None, _current_device()):
         return "the model is not on the current device alone (torch.cuda.set_device)"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from gdw.functional import broadcast_instance_weights
 from gdw.hypergradient.inputs import Batch
 from gdw.reweight.bilevel import NetworkOptions, NetworkReweighter
 from gdw.reweight.options import MethodOptions
@@ -38,11 +36,10 @@ class MetaWeightNet(NetworkReweighter):
             return self._backward(training_pass, first, first_stage=first)
         g, meta_loss, logits = self._hypergradient(training_pass, first, meta_batch)
         self._learn(proposed, g)
-        with torch.no_grad():
-            updated, _ = self._first_stage(training_pass)
+        _, updated = self._first_stage(training_pass)
         return self._backward(
             training_pass,
-            broadcast_instance_weights(updated, g),
+            updated,
             first_stage=first,
             hypergradient=g,
             meta_loss=meta_loss,

@@ -63,6 +63,8 @@ def test_rows_that_were_not_drawn_are_left_out() -> None:
 def test_no_target_and_no_suggestions() -> None:
     found, *_ = certified(target=None)
     assert found.decisions == ()
+    found, *_ = certified(target=None, most_right=0.5)
+    assert [(d.what, d.target) for d in found.decisions] == [("changed", 0.5)]
     found, *_ = certified(suggested=None)
     assert found.curve is None
     assert [d.what for d in found.decisions] == ["drop"]

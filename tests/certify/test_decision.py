@@ -33,6 +33,12 @@ def test_of_a_perfect_ranking_nearly_all_wrong_labels_are_dropped() -> None:
     )
 
 
+def test_nothing_has_to_be_changed() -> None:
+    found = decide(perfect(), "relabel", target=0.3)
+    assert found.rows == 0
+    assert found.sentence.startswith("no row has to be changed: at most 30.0% of all 2,000 labels")
+
+
 def test_relabelling_takes_the_suggestions_into_account() -> None:
     found = decide(perfect(), "relabel", target=0.05)
     assert (

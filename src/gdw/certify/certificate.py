@@ -28,7 +28,7 @@ class Certificate(ShortRepr):
     Attributes:
         share: the share of wrong labels.
         classes: the same for each given label, then for each true class.
-        decisions: how many rows to leave out, or to relabel, for the target; empty without a target.
+        decisions: how many rows to leave out, to relabel and to change, for the targets that were given.
         curve: the share of wrong labels over the number of relabelled rows; None without suggestions.
         calibrated: the probability that each label is wrong.
         widths: about how wide the interval of the share will be after more verified rows.
@@ -66,6 +66,7 @@ def certify_labels(
     probability: ArrayLike | None = None,
     batch: ArrayLike | None = None,
     target: float | None = None,
+    most_right: float | None = None,
     confidence: float = 0.95,
     verifier_error: VerifierError = NO_ERROR,
 ) -> Certificate:
@@ -83,6 +84,7 @@ def certify_labels(
             random, which are left out. By default all rows were equally likely.
         batch: `(m,)`, the draw in which each row came, as for `verified_sample`.
         target: the largest share of wrong labels for decisions, such as 0.03.
+        most_right: the largest share of right labels among the changed ones, such as 0.2: one more decision.
         confidence: of each statement.
         verifier_error: how often the verified labels are wrong. It widens the interval of the share;
             decisions assume that verifiers are right.
@@ -97,7 +99,6 @@ def certify_labels(
     by_class = shares_by_class(
         sample, classes, verified[drawn], label_names, scores, confidence=confidence
     )
-    decisions: tuple[Decision, ...] = ()
     relabelled, kinds = None, ["drop"]
     if suggested is None:
         ranked = ranking(sample, scores)
@@ -113,14 +114,15 @@ def certify_labels(
         )
         kinds.append("relabel")
         relabelled = curve(ranked, "relabel", confidence=confidence)
-    if target is not None:
-        decisions = tuple(
-            decide(ranked, kind, target=target, confidence=confidence) for kind in kinds
-        )
+    goals = [(kind, target) for kind in kinds] + [("changed", most_right)]
     return Certificate(
         share=share_wrong(sample, scores, confidence=confidence, verifier_error=verifier_error),
         classes=tuple(by_class),
-        decisions=decisions,
+        decisions=tuple(
+            decide(ranked, kind, target=goal, confidence=confidence)
+            for kind, goal in goals
+            if goal is not None
+        ),
         curve=relabelled,
         calibrated=calibrated(sample, scores),
         widths=expected_widths(scores, sample, confidence=confidence),

@@ -70,6 +70,8 @@ class Decision(ShortRepr):
         """The result in one sentence, with its basis."""
         goal = _GOALS[self.what].format(target=self.target, total=self.total)
         sure = f"with {self.confidence:.0%} confidence (from {self.verified:,} verified rows)"
+        if self.rows == 0:
+            return f"no row has to be changed: {goal}, {sure}"
         if self.rows is not None:
             return f"{_DEEDS[self.what].format(rows=self.rows)}: {goal}, {sure}"
         if self.more is None:

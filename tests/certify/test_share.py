@@ -183,6 +183,20 @@ def test_an_estimated_rate_takes_its_part_of_the_confidence() -> None:
         share_wrong(sample, verifier_error=VerifierError(0.0, 0.1, confidence=0.9))
 
 
+@pytest.mark.parametrize("unequal", [False, True])
+def test_rows_without_an_answer_are_not_counted(*, unequal: bool) -> None:
+    scores, wrong = population(2000, 0.2)
+    rng = np.random.default_rng(0)
+    likely = 0.1 + 0.3 * scores if unequal else np.full(2000, 0.2)
+    held = []
+    for _ in range(100):
+        drawn_rows = rng.permutation(np.flatnonzero(rng.random(2000) < likely))
+        rows = drawn_rows[:60]  # a person stops after 60 rows
+        share = share_wrong(verified_sample(2000, rows, wrong[rows], likely[rows]), scores)
+        held.append(share.low <= wrong.mean() <= share.high)
+    assert np.mean(held) > 0.92
+
+
 def test_two_random_draws_are_one() -> None:
     sample = verified_sample(
         500,
@@ -195,12 +209,12 @@ def test_two_random_draws_are_one() -> None:
 
 
 def test_several_draws_are_a_mean_of_estimates() -> None:
-    probability = np.array([0.1] * 10 + [0.05, 0.1] * 10)
+    probability = 1 / np.array([20] * 10 + [9, 10] * 10)
     sample = verified_sample(
         200, np.arange(30), np.zeros(30), probability, batch=np.repeat([1, 2], [10, 20])
     )
     # The first draw counts for a third, and its rows are known when the second one is made.
-    expected = [10 / 3 + 2 / 3] * 10 + [40 / 3, 20 / 3] * 10
+    expected = [20 / 3 + 2 / 3] * 10 + [6, 20 / 3] * 10
     np.testing.assert_allclose(1 / sample.probability, expected)
 
 
@@ -236,6 +250,10 @@ def test_bad_options() -> None:
         share_wrong(few)
     with pytest.raises(DataError, match="found none: verify 60"):
         share_wrong(verified_sample(100, [], []))
+    with pytest.raises(DataError, match="found none: verify 60"):
+        share_wrong(verified_sample(100, [], [], []))
+    with pytest.raises(DataError, match="a batch for each of the 2 verified rows, found 1"):
+        verified_sample(100, [1, 2], [0, 1], [0.1, 0.2], batch=[1])
     with pytest.raises(ConfigError, match="confidence: expected a number above 0 and below 1"):
         share_wrong(sample, confidence=95)
     with pytest.raises(DataError, match=r"a score for each of the 100 rows, found \(3,\)"):

@@ -78,6 +78,7 @@ def verified_sample(
         rows: `(m,)`, the positions of the verified rows, from 0.
         wrong: `(m,)`, whether the given label of each is wrong.
         probability: `(m,)`, how likely each row was to be drawn; by default all rows were equally likely.
+            Rows that were drawn and not answered may be missing, if that does not depend on their labels.
         batch: `(m,)`, numbers that say in which of several draws each row came, in their order. The
             probability of a row is then that in its own draw, among the rows that were left.
 
@@ -96,7 +97,12 @@ def verified_sample(
         drawn = np.full(len(positions), len(positions) / max(1, size))
     else:
         drawn = _checked_probability(np.asarray(probability, dtype=np.float64).ravel(), positions)
-        drawn = drawn if batch is None else _pooled(drawn, np.asarray(batch).ravel(), size)
+        draw = np.zeros(len(drawn)) if batch is None else np.asarray(batch).ravel()
+        if len(draw) != len(drawn):
+            raise DataError(
+                f"expected a batch for each of the {len(drawn)} verified rows, found {len(draw)}"
+            )
+        drawn = _pooled(drawn, draw, size)
     return VerifiedSample(int(size), positions, outcome, drawn)
 
 
@@ -141,17 +147,23 @@ def _checked_probability(probability: Floats, rows: NDArray[Any]) -> Floats:
 
 
 def _pooled(probability: Floats, batch: NDArray[Any], size: int) -> Floats:
-    """The probabilities of several draws as those of one: the weights are those of a mean of estimates.
+    """The probabilities of all draws as those of one: the weights are those of a mean of estimates.
 
-    Each draw gives an estimate without bias of the rows that were left, and the rows of the draws before it
-    are known. The mean of the estimates, weighted by the number of rows, has no bias either, even if a draw
-    depends on what earlier ones found (Zrnic and Candès, Active Statistical Inference, ICML 2024).
+    If some of the drawn rows were not answered, the others stand for them: the rows of a draw stand for all
+    rows that were left. So each draw gives an estimate of these rows, and the rows of the draws before it are
+    known. The mean of the estimates, weighted by the number of rows, has no bias if they have none, even if
+    a draw depends on what earlier ones found (Zrnic and Candès, Active Statistical Inference, ICML 2024).
     """
+    if not len(batch):
+        return probability
     _, of_row, count = np.unique(batch, return_inverse=True, return_counts=True)
     spread = [np.ptp(probability[of_row == b]) for b in range(len(count))]
     if max(spread) <= _ROUNDING:
         return np.full(len(batch), len(batch) / size)
     part = count / len(batch)
     later = 1 - np.cumsum(part)
-    pooled: Floats = 1 / (part[of_row] / probability + later[of_row])
+    left = size - np.concatenate([[0], np.cumsum(count)[:-1]])
+    stands_for = 1 / probability
+    stands_for *= (left / np.bincount(of_row, stands_for))[of_row]
+    pooled: Floats = 1 / np.maximum(1.0, part[of_row] * stands_for + later[of_row])
     return pooled

@@ -53,8 +53,10 @@ def test_a_grid_of_certificates(make_grid: MakeGrid) -> None:
     results = Results(grid.folder)
     (group,) = results.groups()
     intervals, decisions = group_tables(results, group)
-    assert intervals.header[:4] == ("setting", "wrong, %", "AUROC", "holds, 30")
-    assert 0 <= float(intervals.rows[0][3].text) <= 100
+    assert intervals.header[:4] == ("setting", "wrong, %", "AUROC", "30 rows")
+    holds, width = map(float, intervals.rows[0][3].text.split(" / "))
+    assert 0 <= holds <= 100
+    assert width > 0
     assert intervals.rows[0][4].text == "·"  # 80 rows are too few for 100 verified ones
     assert decisions.rows[0][1].text.count("/") == 1
     assert "in how many of 4 draws" in intervals.note

@@ -9,6 +9,8 @@ from gdw.experiments.results import Group, Results
 from gdw.experiments.tables import Entry, Table
 
 _NAMES = (*map(str, SIZES), "chosen")
+_NOTHING = "·"
+_ROWS = {**{str(m): f"{m} rows" for m in SIZES}, "chosen": "50 + 50 rows"}
 
 
 def certificate_tables(results: Results, group: Group) -> list[Table]:
@@ -29,8 +31,6 @@ def certificate_tables(results: Results, group: Group) -> list[Table]:
 
 
 def _of_intervals(title: str, rows: list[tuple[str, dict[str, Any]]], draws: str) -> Table:
-    header = ["setting", "wrong, %", "AUROC"]
-    header += [f"holds, {name}" for name in _NAMES] + [f"width, {name}" for name in _NAMES]
     lines = []
     for setting, result in rows:
         texts = [
@@ -38,15 +38,17 @@ def _of_intervals(title: str, rows: list[tuple[str, dict[str, Any]]], draws: str
             _text(result, "wrong_labels", 100),
             _text(result, "detection_auroc", 1, 3),
         ]
-        texts += [_text(result, f"coverage_{name}", 100) for name in _NAMES]
-        texts += [_text(result, f"width_{name}", 1, 2) for name in _NAMES]
+        texts += [
+            _pair(_text(result, f"coverage_{name}", 100), _text(result, f"width_{name}", 1, 2))
+            for name in _NAMES
+        ]
         lines.append(tuple(map(Entry, texts)))
     return Table(
         f"The share of wrong labels, with the scores of {title}",
-        tuple(header),
+        ("setting", "wrong, %", "AUROC", *(_ROWS[name] for name in _NAMES)),
         tuple(lines),
-        f"Holds: in how many of {draws} the 95 % interval contains the share of wrong labels, in %, from 30, "
-        "100 and 300 rows drawn at random, and from 50 random rows and 50 that next_rows chose then. Width: "
+        f"First: in how many of {draws} the 95 % interval contains the share of wrong labels, in %, from 30, "
+        "100 and 300 rows drawn at random, and from 50 random rows and 50 that next_rows chose then. Second: "
         "the mean width divided by that of Wilson's interval from as many random rows.",
     )
 
@@ -56,7 +58,7 @@ def _of_decisions(title: str, rows: list[tuple[str, dict[str, Any]]], draws: str
     lines = []
     for setting, result in rows:
         texts = [
-            f"{_text(result, f'{case}_found', 100, 0)} / {_text(result, f'{case}_failed', 100)}"
+            _pair(_text(result, f"{case}_found", 100, 0), _text(result, f"{case}_failed", 100))
             for case in cases
         ]
         lines.append((Entry(setting), *map(Entry, texts)))
@@ -71,6 +73,10 @@ def _of_decisions(title: str, rows: list[tuple[str, dict[str, Any]]], draws: str
     )
 
 
+def _pair(first: str, second: str) -> str:
+    return first if first == second == _NOTHING else f"{first} / {second}"
+
+
 def _text(result: dict[str, Any], name: str, scale: float, digits: int = 1) -> str:
     value = result.get(name)
-    return "·" if value is None else f"{scale * value:.{digits}f}"
+    return _NOTHING if value is None else f"{scale * value:.{digits}f}"

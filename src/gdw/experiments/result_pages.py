@@ -162,7 +162,7 @@ def _time(results: Results) -> str:
 
 
 def _accuracy_fact(results: Results) -> list[Fact]:
-    if not results.results:
+    if not results.results or results.protocol.certificates is not None:
         return []
     counts: set[Any] = {result["averaged_epochs"] for result in results.results.values()}
     epochs = " or ".join(map(str, sorted(counts)))

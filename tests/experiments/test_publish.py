@@ -180,6 +180,13 @@ def test_a_torn_line_of_sittings_stops_no_results_and_not_the_next_line(tmp_path
     assert "; 1 damaged line(s) of sittings.jsonl not counted" in text
 
 
+def test_time_by_the_clock_says_what_it_lacks(tmp_path: Path) -> None:
+    grid = made_up(tmp_path, {(None, "a", 0): 0.5, (None, "a", 1): 0.5}).folder
+    grid.add_sitting({"seconds": 3600, "jobs": 2, "cores": 2, "cells": 1})
+    text = markdown(Results(grid))
+    assert "at a time); the clock lacks sittings that were killed, with 1 runs" in text
+
+
 def test_numbers_that_are_not_finite_are_null_in_files(tmp_path: Path) -> None:
     results = made_up(tmp_path, {(None, "a", 0): 0.5, (None, "a", 1): 0.5})
     for cell in results.cells:

@@ -158,6 +158,10 @@ def _time(results: Results) -> str:
     jobs = sorted({sitting["jobs"] for sitting in sittings})
     at_a_time = f", {' or '.join(map(str, jobs))} at a time" if jobs else ""
     missing = f"; {unreadable} damaged line(s) of sittings.jsonl not counted" if unreadable else ""
+    runs = len(results.results)
+    killed = runs - sum(sitting.get("cells", runs) for sitting in sittings)
+    if killed > 0:
+        missing += f"; the clock lacks sittings that were killed, with {killed:,} runs"
     return f"{_hours(hours)} (sum over runs {_hours(run_hours)}{at_a_time}){missing}"
 
 

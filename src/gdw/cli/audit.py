@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gdw.cli.app import MovedData, RunFolder, note, notes_of_warnings, say, waiting_on_terminal
+from gdw.cli.audit_certificate import Certified, Wanted
 from gdw.cli.audit_copy import Copy
-from gdw.cli.tables import print_table, say_wrapped
+from gdw.cli.audit_lines import show_assessment, show_list
+from gdw.cli.tables import say_wrapped
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from gdw.audit.assessment import Assessment
+    from gdw.audit.cleaning import Mode
     from gdw.audit.matrix import Cells
     from gdw.runs import Run, RunAudit
     from gdw.runs.decisions import Settled
@@ -32,8 +35,6 @@ EXAMPLES = (
         "gdw audit runs/animals --issues edited.csv --apply RELABEL --output new.csv",
     ),
 )
-
-_CONFUSIONS = 10
 
 
 def audit(
@@ -76,6 +77,25 @@ def audit(
             metavar="PATH",
         ),
     ] = None,
+    verified: Annotated[
+        Path | None,
+        typer.Option(
+            help="A verification file of the data, with rows that gdw suggest --strategy random drew: the "
+            "share of wrong labels is certified by them. If not given, that of the training.",
+            metavar="FILE",
+        ),
+    ] = None,
+    target_error: Annotated[
+        float | None,
+        typer.Option(
+            help="Say how many rows to leave out or to relabel so that at most this share of the labels is "
+            "wrong, such as 0.03; --apply changes exactly these rows. If not given, there is no such number.",
+            metavar="NUMBER",
+        ),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(help="Of what is certified.", metavar="NUMBER")
+    ] = 0.95,
     pred_probs: Annotated[
         Path | None,
         typer.Option(
@@ -98,15 +118,12 @@ def audit(
     Also near-duplicates, outliers, and blank or dark images. Writes label_issues.csv, duplicates.csv,
     noise_matrix.csv and audit.json into the run folder. The data are not changed.
     """
-    from gdw.audit.cleaning import mode_named
     from gdw.audit.pred_probs import write_pred_probs
-    from gdw.errors import ConfigError
     from gdw.runs.decisions import settled
     from gdw.runs.run import load
 
-    if (apply is None) != (output is None):
-        raise ConfigError("--apply and --output belong together, as in --apply KEEP --output FILE")
-    mode = None if apply is None else mode_named(apply)
+    wanted = Wanted(verified, target_error, confidence, _mode(apply, output), listed=issues)
+    wanted.check()
     opened = load(run)
     files = ((pred_probs, (".npy",)), (output, ()))
     with _outputs(opened, files, reads=[data, issues], force=force):
@@ -118,20 +135,33 @@ def audit(
         checked = issues is not None and not run_audit.is_unedited(issues)
         judged = time.perf_counter() - began
         decided = settled(opened, frame) if issues is None else None
-        _show(run_audit, frame, cells, top, issues, decided)
-        _show_assessment(run_audit, assessment, of_user=checked)
+        certified = wanted.certified(run_audit)
+        show_list(run_audit, frame, cells, top, issues, decided)
+        shares = certified.found is not None
+        show_assessment(run_audit, assessment, of_user=checked, certified=shares)
+        certified.show(run)
         if issues is None:
-            _keep(run_audit, frame, cells, assessment, anyhow=output is None)
+            _keep(run_audit, frame, cells, assessment, certified, anyhow=output is None)
         if pred_probs is not None:
             write_pred_probs(run_audit.evidence, pred_probs)
             say(f"predicted probabilities for cleanlab: {pred_probs}")
-        if mode is not None and output is not None:
-            copy = Copy(mode, output, listed=issues, checked=checked, force=force)
-            copy.write(run_audit, frame, assessment)
+        if wanted.mode is not None and output is not None:
+            sure = wanted.target is not None
+            copy = Copy(wanted.mode, output, issues, checked=checked, force=force, certified=sure)
+            copy.write(run_audit, certified.to_apply(frame), assessment)
         elif issues is None:
             _say_what_is_next(run, frame, assessment, decided)
     rest = time.perf_counter() - began - judged
     say(f"time: finding label issues {judged:.1f} s, printing and writing copies {rest:.1f} s")
+
+
+def _mode(apply: str | None, output: Path | None) -> Mode | None:
+    from gdw.audit.cleaning import mode_named
+    from gdw.errors import ConfigError
+
+    if (apply is None) != (output is None):
+        raise ConfigError("--apply and --output belong together, as in --apply KEEP --output FILE")
+    return None if apply is None else mode_named(apply)
 
 
 @contextmanager
@@ -174,7 +204,13 @@ def _judge(
 
 
 def _keep(
-    run_audit: RunAudit, frame: pd.DataFrame, cells: Cells, assessment: Assessment, *, anyhow: bool
+    run_audit: RunAudit,
+    frame: pd.DataFrame,
+    cells: Cells,
+    assessment: Assessment,
+    certified: Certified,
+    *,
+    anyhow: bool,
 ) -> None:
     """Write the list into the run folder; unless `anyhow`, only if it does not have it."""
     from gdw.errors import OutputError
@@ -184,7 +220,8 @@ def _keep(
     for line in [] if run_audit.problems is None else run_audit.problems.lines():
         say_wrapped(line)
     try:
-        run_audit.write(frame, cells, assessment)
+        listed = certified.with_probabilities(frame)
+        run_audit.write(listed, cells, assessment, certified.plain())
     except OutputError as error:
         note(
             f"{error.fact}; the result is shown here but not kept: copy the run to where you can write"
@@ -213,88 +250,3 @@ def _say_what_is_next(
             f"next: gdw verify {folder} --issues, where you decide on each label in the browser, or gdw "
             f"report {folder}, the page of the run; then gdw audit {folder} --apply {mode} --output FILE"
         )
-
-
-def _show(
-    run_audit: RunAudit,
-    frame: pd.DataFrame,
-    cells: Cells,
-    top: int,
-    issues: Path | None,
-    decided: Settled | None,
-) -> None:
-    if run_audit.missing:
-        say(f"note: {' '.join(run_audit.missing.split())}", err=True)
-    count, share = int(frame["is_label_issue"].sum()), frame["is_label_issue"].mean()
-    if top:
-        _print_top(frame.head(top), decided)
-    confusions = list(cells.confusions(_CONFUSIONS))
-    if confusions:
-        _print_confusions(cells, run_audit.run.label_names, confusions)
-        names, drawn = run_audit.run.label_names, run_audit.evidence.drawn
-        which = "verified rows" if drawn.all() else "verified rows drawn at random"
-        say_wrapped(cells.how_to_read(names, int(drawn.sum()), rows=which))
-    if issues is None:
-        say(f"{count:,} of {len(frame):,} training labels look wrong ({share:.1%})")
-        if decided is not None:
-            say(f"with gdw verify: {decided.described()}")
-    else:
-        rest = f"the other {len(frame) - count:,} training labels stay"
-        say(f"{issues} has {count:,} label issues; {rest}")
-
-
-def _show_assessment(run_audit: RunAudit, assessment: Assessment, *, of_user: bool) -> None:
-    low, high = assessment.wrong_low, assessment.wrong_high
-    say(f"estimated share of wrong labels: {assessment.wrong_share:.1%} ({low:.1%} to {high:.1%})")
-    whose = "the list that gdw computes" if of_user else "this list"
-    say_wrapped(f"how far to trust {whose}: {assessment.level}; {assessment.reason}")
-    if line := run_audit.verified_in_doubt:
-        say_wrapped(line)
-    if run_audit.learned_by_heart:
-        say(
-            "note: training predicted nearly every label surely: it has learned them by heart, and this list "
-            "misses most wrong labels. Use another method, such as robust, or fewer epochs",
-            err=True,
-        )
-
-
-def _print_top(frame: pd.DataFrame, decided: Settled | None) -> None:
-    columns = ("where", "given_label", "suggested_label", "suggested_probability", "score")
-    rows = [
-        (
-            where,
-            given,
-            suggested,
-            "" if probability != probability else f"{probability:.2f}",
-            f"{score:.3f}",
-            _issue(index, wrong, decided),
-        )
-        for where, given, suggested, probability, score, wrong, index in frame[
-            [*columns, "is_label_issue", "index"]
-        ].itertuples(index=False)
-    ]
-    header = ("where", "given", "suggested", "probability", "score", "issue")
-    print_table(header, rows, title="most suspicious labels", texts=3, paths=1)
-
-
-def _issue(row: int, wrong: bool, decided: Settled | None) -> str:
-    """Whether a row is an issue; the decision of a person takes the place of "yes"."""
-    label = None if decided is None else decided.label(row)
-    if label is None:
-        return "yes" if wrong else ""
-    return f"decided: {label or 'unclear'}"
-
-
-def _print_confusions(cells: Cells, names: tuple[str, ...], confusions: Sequence[int]) -> None:
-    header = ("true class", "given label", "share of the true class", "95 % interval", "examples")
-    rows = [
-        (
-            names[cells.true[e]],
-            names[cells.given[e]],
-            f"{cells.probability[e]:.1%}",
-            f"{cells.low[e]:.1%} to {cells.high[e]:.1%}",
-            f"{cells.count[e]:,.0f}",
-        )
-        for e in confusions
-    ]
-    print_table(header, rows, title="most frequent confusions", texts=2)

@@ -25,6 +25,7 @@ class Copy:
         output: the copy.
         listed: the file of the issues, if the user named one. Otherwise decisions of `gdw verify` count.
         checked: a person has checked `listed`.
+        certified: the issues are those of a certified decision.
         force: write it also if nothing shows that it is better than the data.
     """
 
@@ -33,6 +34,7 @@ class Copy:
     listed: Path | None
     checked: bool
     force: bool
+    certified: bool = False
 
     def write(self, run_audit: RunAudit, frame: pd.DataFrame, assessment: Assessment) -> None:
         """Write the copy and say what is in it.
@@ -49,11 +51,14 @@ class Copy:
         from gdw.runs.cleaned_copy import require_sound
         from gdw.runs.decisions import decided, decisions, described, settled
 
-        found, checked = decisions(run_audit.run) if self.listed is None else None, self.checked
+        found, checked = (
+            decisions(run_audit.run) if self.listed is None else None,
+            self.checked or self.certified,
+        )
         if found is not None:
             say(described(found))
             on_issues = settled(run_audit.run, frame)
-            checked = on_issues is not None and not on_issues.left
+            checked = self.certified or (on_issues is not None and not on_issues.left)
             frame = decided(run_audit, frame, found, leave_out_unclear=self.mode == "KEEP")
         if not self.force:
             try:

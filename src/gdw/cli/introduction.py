@@ -142,12 +142,24 @@ def _how_to_verify_more(data: DataConfig, classes: int) -> str:
 
 def suggest_command(data: DataConfig, classes: int, *, output: str = "verify.jsonl") -> str:
     """The command that suggests rows of the same data, ten or more of each class."""
+    size = [] if classes <= _ENOUGH else ["-n", str(10 * classes)]
+    return shlex.join([*_suggest(data), *size, "--output", output])
+
+
+def random_rows_command(data: DataConfig, rows: int, output: str) -> str:
+    """The command that draws random rows of the same data."""
+    draw = ["--strategy", "random", "-n", str(rows)]
+    return shlex.join([*_suggest(data), *draw, "--output", output])
+
+
+def _suggest(data: DataConfig) -> list[str]:
     words = ["gdw", "suggest", data.path]
     for name in sorted(data.model_fields_set - _NOT_OF_SUGGEST):
         value, flag = getattr(data, name), name.replace("_", "-")
+        if value == type(data).model_fields[name].default:
+            continue
         if isinstance(value, bool):
             words.append(f"--{flag}" if value else f"--no-{flag}")
         elif value is not None and value != []:
             words += [f"--{flag}", ",".join(value) if isinstance(value, list) else str(value)]
-    size = [] if classes <= _ENOUGH else ["-n", str(10 * classes)]
-    return shlex.join([*words, *size, "--output", output])
+    return words

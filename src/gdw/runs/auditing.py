@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,7 +178,11 @@ class RunAudit:
         return bool(is_unedited(issues, self.run.folder.file(AUDIT)))
 
     def write(
-        self, frame: pd.DataFrame, cells: Cells, assessment: Assessment | None = None
+        self,
+        frame: pd.DataFrame,
+        cells: Cells,
+        assessment: Assessment | None = None,
+        certificate: dict[str, Any] | None = None,
     ) -> None:
         """Write the files of the audit into the run folder, see `gdw.audit.audit_files`.
 
@@ -186,6 +190,7 @@ class RunAudit:
             frame: the table of `issues`.
             cells: the entries of `noise_cells`.
             assessment: of them, if it is known already.
+            certificate: the figures of a certificate, if there is one.
         """
         names, file = self.run.label_names, self.run.folder.file
         write_noise_matrix(cells, names, file(NOISE_MATRIX))
@@ -202,7 +207,7 @@ class RunAudit:
             problems=self.problems,
         )
         try:
-            SUMMARY.write(file(AUDIT), content)
+            SUMMARY.write(file(AUDIT), content | {"certificate": certificate})
         except OutputError:
             # By an earlier summary the new list would look edited.
             file(AUDIT).unlink(missing_ok=True)

@@ -96,7 +96,16 @@ class Suggestion(ShortRepr):
             strategy=self.strategy,
             seed=self.seed,
             before=() if earlier is None else earlier.queue.candidates,
+            draw=self._draw(config, earlier),
         )
+
+    def _draw(self, config: DataConfig, earlier: Verification | None) -> int:
+        """The number of this draw, see `gdw.data.verification.Candidate`."""
+        before = () if earlier is None else earlier.queue.candidates
+        left_out = int(self.known.taken.sum()) - len(before)
+        if left_out > 0 or self.known.others or config.limit is not None:
+            return 0
+        return 1 + max((row.draw or 0 for row in before), default=0)
 
 
 def read_rows(config: DataConfig, *, seed: int = 0) -> tuple[Source, Schema]:

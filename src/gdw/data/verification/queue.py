@@ -23,6 +23,8 @@ class Candidate:
         reason: why it was chosen, such as "random", "balanced", "doubtful".
         digest: a checksum of what is in the row.
         neighbours: other rows that are like it, each with its label, for comparison.
+        draw: the number of the draw that chose it, from 1, if that was from all rows of the data that are not
+            earlier in the file; 0 if it was from a part of them; None if unknown.
     """
 
     index: int
@@ -33,6 +35,7 @@ class Candidate:
     reason: str = ""
     digest: str = ""
     neighbours: tuple[tuple[int, str], ...] = ()
+    draw: int | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ def write_queue(
     strategy: str = "",
     seed: int | None = None,
     before: Sequence[Candidate] = (),
+    draw: int | None = None,
 ) -> Queue:
     """Write a verification file, whole or not at all, and return it.
 
@@ -68,12 +69,14 @@ def write_queue(
         neighbours: for each of them, positions in `source` of examples like it.
         strategy, seed: how they were chosen.
         before: rows of an earlier file of the same data, which stay before these.
+        draw: see `Candidate`.
 
     Raises:
         OutputError: the file cannot be written.
         ConfigError: the source has no labels.
     """
-    candidates = _candidates(source, positions, likely, selection_probability, reasons, neighbours)
+    chosen = _candidates(source, positions, likely, selection_probability, reasons, neighbours)
+    candidates = (replace(row, draw=draw) for row in chosen)
     queue = Queue(
         path=Path(path),
         data=_written_place(Path(data), Path(path).parent),
@@ -208,6 +211,7 @@ def _candidate(path: Path, number: int, line: str, names: Mapping[str, str]) -> 
             reason=str(row.get("reason", "")),
             digest=str(row.get("digest", "")),
             neighbours=tuple((int(k), str(name)) for k, name in row.get("neighbours", ())),
+            draw=None if row.get("draw") is None else int(row["draw"]),
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(f"{shown(path)} is damaged in line {number}: {_REMEDY}") from error

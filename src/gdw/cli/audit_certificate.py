@@ -1,0 +1,176 @@
+"""The certificate that `gdw audit` shows, and the copy with its guarantee."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gdw.cli.app import waiting_on_terminal
+from gdw.cli.tables import say_wrapped
+from gdw.errors import ConfigError, DataError, GDWError, shown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gdw.audit.cleaning import Mode
+    from gdw.runs import RunAudit
+    from gdw.suggestion.run_certificate import RunCertificate
+
+_RANDOM_ROWS = 60
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user wants to have certified.
+
+    Attributes:
+        verified: a verification file; None for that of the training.
+        target: the largest share of wrong labels; None for no decision.
+        confidence: of each statement.
+        mode: of the copy; None for none.
+        listed: the list of issues that the user gave; None for none.
+    """
+
+    verified: Path | None
+    target: float | None
+    confidence: float
+    mode: Mode | None
+    listed: Path | None = None
+
+    def check(self) -> None:
+        """Check the options, before long work.
+
+        Raises:
+            ConfigError: they are out of range, or do not go together.
+            DataError: there is no verification file.
+        """
+        from gdw.data.verification import is_queue
+
+        for flag, value in (("--target-error", self.target), ("--confidence", self.confidence)):
+            if value is not None and not 0 < value < 1:
+                example = "0.03" if flag == "--target-error" else "0.95"
+                raise ConfigError(
+                    f"{flag}: expected a share above 0 and below 1, such as {example}, found {value:g}"
+                )
+        if self._asked and self.listed is not None:
+            flag = "--verified" if self.target is None else "--target-error"
+            raise ConfigError(
+                f"{flag} is about the rows that gdw chooses, and --issues about your list: leave one of them "
+                "out"
+            )
+        if self.verified is not None and not is_queue(self.verified):
+            raise DataError(
+                f"--verified: expected a verification file that gdw suggest wrote, found "
+                f"{shown(self.verified)}"
+            )
+
+    def certified(self, run_audit: RunAudit) -> Certified:
+        """The certificate, or why there is none; for a list of the user there is none.
+
+        Raises:
+            GDWError: there is none, and the user asked for it.
+            ConfigError: the copy that the user wants would not meet the target.
+        """
+        from gdw.suggestion.run_certificate import certify_run
+
+        if self.listed is not None:
+            return Certified(self, run_audit, None)
+        try:
+            with waiting_on_terminal("comparing labels and examples"):
+                found = certify_run(
+                    run_audit,
+                    verified=self.verified,
+                    target=self.target,
+                    confidence=self.confidence,
+                )
+        except GDWError as error:
+            if self._asked:
+                raise DataError(f"no certificate: {error}") from None
+            return Certified(self, run_audit, None, str(error))
+        certified = Certified(self, run_audit, found)
+        certified.require_possible()
+        return certified
+
+    @property
+    def _asked(self) -> bool:
+        return self.verified is not None or self.target is not None
+
+
+@dataclass(frozen=True)
+class Certified:
+    """A certificate, or why there is none.
+
+    Attributes:
+        wanted: what the user wanted.
+        run_audit: of the run.
+        found: the certificate.
+        reason: why there is none.
+    """
+
+    wanted: Wanted
+    run_audit: RunAudit
+    found: RunCertificate | None
+    reason: str = ""
+
+    def show(self, run: Path) -> None:
+        """Print what is certain, its basis and what must hold; or why nothing is, and what to do."""
+        if self.found is None:
+            if self.reason and self._can_be_had:
+                say_wrapped(f"no certificate of the share of wrong labels: {self.reason}")
+                say_wrapped(f"to get one: {self._way_to_one(run)}")
+            return
+        certificate = self.found.certificate
+        say_wrapped(f"certified: {certificate.share.sentence}")
+        for decision in certificate.decisions:
+            say_wrapped(f"certified: {decision.sentence}")
+        say_wrapped(f"this holds if: {' '.join(certificate.share.assumptions)}")
+        for line in certificate.notes:
+            say_wrapped(f"note: {line}")
+
+    def plain(self) -> dict[str, Any] | None:
+        """The figures, for `audit.json`."""
+        return None if self.found is None else self.found.plain()
+
+    def with_probabilities(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The table of issues with the calibrated probabilities, where they are known."""
+        if self.found is None:
+            return frame
+        probability = self.found.probability_wrong(frame["index"].to_numpy())
+        with_them: pd.DataFrame = frame.assign(probability_wrong=probability)
+        return with_them
+
+    def to_apply(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The table of issues for the copy: with a target, exactly the rows of the decision."""
+        decision = self._decision
+        if self.found is None or decision is None or decision.rows is None:
+            return frame
+        return self.found.applied(frame, decision.what, decision.rows)
+
+    def require_possible(self) -> None:
+        """`ConfigError` if the copy that the user wants would not be sure to meet the target."""
+        decision = self._decision
+        if decision is not None and not decision.rows:
+            raise ConfigError(f"no copy is written: {decision.sentence}")
+
+    @property
+    def _decision(self) -> Any:
+        """The decision that the copy is to apply; None for none."""
+        if self.found is None or self.wanted.mode is None:
+            return None
+        what = "drop" if self.wanted.mode == "KEEP" else "relabel"
+        decisions = {decision.what: decision for decision in self.found.certificate.decisions}
+        return decisions.get(what)
+
+    @property
+    def _can_be_had(self) -> bool:
+        config = self.run_audit.run.data_config
+        return config.noise is None and config.imbalance is None and config.limit is None
+
+    def _way_to_one(self, run: Path) -> str:
+        from gdw.cli.introduction import random_rows_command
+
+        command = random_rows_command(self.run_audit.run.data_config, _RANDOM_ROWS, "random.jsonl")
+        audit = shlex.join(["gdw", "audit", str(run), "--verified", "random.jsonl"])
+        return f"{command}; then gdw verify random.jsonl; then {audit}"

@@ -1,0 +1,58 @@
+"""Which verified rows are a random sample of all rows of the data, and in which draw each one came."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.data.verification import Candidate, Verification
+
+_FROM_A_PART = 0
+
+
+def draws_of(verification: Verification) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How likely each of the M verified rows was to be drawn, and in which draw.
+
+    Rows that were not drawn at random have no probability. Nor have those of a draw from a part of the data:
+    one that was made after others chose rows for the doubt in their labels, or that left rows out.
+
+    Returns:
+        float64 `(M,)`, NaN for rows that are no sample; float64 `(M,)`, numbers in the order of the draws.
+    """
+    candidates = verification.queue.candidates
+    sample, draw = _sample(candidates), _numbers(candidates)
+    position = {row.index: i for i, row in enumerate(candidates)}
+    verified = [position[row] for row in verification.index.tolist()]
+    probability = np.where(sample[verified], verification.selection_probability, np.nan)
+    return probability, draw[verified]
+
+
+def _sample(candidates: tuple[Candidate, ...]) -> NDArray[np.bool_]:
+    """`(R,)`, which rows were drawn from all rows, or from those that random draws had left."""
+    chosen = np.array([row.selection_probability is None for row in candidates], dtype=bool)
+    draw = np.array([-1 if row.draw is None else row.draw for row in candidates], dtype=np.int64)
+    sample: NDArray[np.bool_] = ~chosen & (draw != _FROM_A_PART)
+    if chosen.any():
+        first = int(np.argmax(chosen))
+        later = np.flatnonzero(draw[first:] != draw[first])
+        if len(later):
+            sample[first + int(later[0]) :] = False
+        if (
+            draw[first] < 0
+        ):  # It is not known whether the rows after it were drawn together with it.
+            sample[first:] = False
+            sample[:first] &= draw[:first] >= 0
+    return sample
+
+
+def _numbers(candidates: tuple[Candidate, ...]) -> NDArray[np.float64]:
+    """`(R,)`, the draw of each row. Rows of unknown draws came together if they were equally likely."""
+    numbers: dict[tuple[int | None, float | None], int] = {}
+    keys = [
+        (
+            row.draw,
+            row.selection_probability if row.draw is None and row.reason == "random" else None,
+        )
+        for row in candidates
+    ]
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.float64)

@@ -1,0 +1,233 @@
+"""The certificate of a finished run: how many labels of its data are wrong, from rows drawn at random."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdw.certify.certificate import Certificate, certify_labels
+from gdw.data.source import Source
+from gdw.data.verification import VerifiedRows, is_queue, read, verified_rows
+from gdw.errors import DataError, counted, shown
+from gdw.files.representation import ShortRepr
+from gdw.runs.decisions import verified_of_data
+from gdw.runs.model_config import ModelConfig
+from gdw.suggestion.draws import draws_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gdw.runs.auditing import RunAudit
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class RunCertificate(ShortRepr):
+    """What is known about the labels of the data of a run.
+
+    Attributes:
+        certificate: of N rows: the training examples, and the verified rows of the data.
+        source: the N rows, with the labels that they have in the data.
+        doubt: float64 `(N,)`, how likely each label is wrong, by models that were trained without the row.
+        suggested: int64 `(N,)`, the classes that these models suggest.
+        verified: the verified class of each verified row of the data.
+        changeable: the rows that were no training examples and get their verified class in a copy.
+    """
+
+    certificate: Certificate
+    source: Source
+    doubt: NDArray[np.float64]
+    suggested: Ints
+    verified: dict[int, int]
+    changeable: dict[int, int]
+
+    def plain(self) -> dict[str, Any]:
+        """The figures as plain values, for `audit.json`."""
+        curve = self.certificate.curve
+        assert curve is not None
+        points = {
+            "rows": curve.rows.tolist(),
+            **{name: _known(getattr(curve, name)) for name in ("share", "low", "high")},
+        }
+        share = {**self.certificate.share.plain(), "sentence": self.certificate.share.sentence}
+        return {**self.certificate.plain(), "share": share, "relabelled": points}
+
+    def probability_wrong(self, numbers: Ints) -> NDArray[np.float64]:
+        """The calibrated probability `(B,)` that the labels of these rows of the data are wrong."""
+        place = {row: i for i, row in enumerate(self.source.row_numbers.tolist())}
+        calibrated: NDArray[np.float64] = self.certificate.calibrated.probability
+        return calibrated[[place[row] for row in numbers.tolist()]]
+
+    def applied(self, frame: pd.DataFrame, what: str, rows: int) -> pd.DataFrame:
+        """A table of issues in which exactly the rows of a decision are issues, and the verified wrong ones.
+
+        Args:
+            frame: the table of `RunAudit.issues`.
+            what: "drop" or "relabel", as in `gdw.certify.Decision`.
+            rows: how many of the most suspicious rows.
+
+        Raises:
+            DataError: one of these rows is not a training example, and not verified by a verification file.
+        """
+        order = np.argsort(-self.doubt, kind="stable")
+        if what == "relabel":
+            order = np.lexsort((-self.doubt, self.suggested == self.source.known_labels))
+        chosen = order[:rows]
+        numbers = self.source.row_numbers[chosen].tolist()
+        new = dict(zip(numbers, self.suggested[chosen].tolist(), strict=True)) | self.verified
+        names = self.source.label_names
+        index, given = frame["index"].tolist(), frame["given_label"].tolist()
+        others = set(numbers) - set(index) - self.changeable.keys()
+        if others:
+            raise DataError(
+                f"no copy is written: {counted(len(others), 'row')} to change were not trained on, so "
+                "a copy would not change them: give the verified rows as a verification file (--meta "
+                "verify.jsonl), and train again"
+            )
+        wrong = [
+            row in new and (row not in self.verified or names[new[row]] != label)
+            for row, label in zip(index, given, strict=True)
+        ]
+        suggested = [
+            names[new[row]] if row in new else label
+            for row, label in zip(index, frame["suggested_label"], strict=True)
+        ]
+        applied: pd.DataFrame = frame.assign(is_label_issue=wrong, suggested_label=suggested)
+        return applied
+
+
+def certify_run(
+    audit: RunAudit,
+    *,
+    verified: str | os.PathLike[str] | None = None,
+    target: float | None = None,
+    confidence: float = 0.95,
+) -> RunCertificate:
+    """Certify the labels of the data of a run.
+
+    The scores come from quick models of the given labels, out of fold, as in `gdw suggest`: verified labels
+    are not used, and no model has learned from the row that it predicts. So they are a function of the data
+    alone.
+
+    Args:
+        audit: of the run.
+        verified: the verification file with rows drawn at random. By default that of the training.
+        target: the largest share of wrong labels for decisions, such as 0.03; by default there are none.
+        confidence: of each statement.
+
+    Raises:
+        ConfigError: the target or the confidence is no share.
+        DataError: there is no certificate, with the reason.
+    """
+    path = os.fspath(verified) if verified is not None else _file_of_run(audit)
+    _require_whole(audit)
+    found = _of_data(audit, path)
+    probability, draw = draws_of(read(path))
+    source = _population(audit, found)
+    place = {row: i for i, row in enumerate(source.row_numbers.tolist())}
+    doubt, suggested = _scores(audit, source)
+    certificate = certify_labels(
+        source.known_labels,
+        doubt,
+        np.array([place[row] for row in found.numbers.tolist()], dtype=np.int64),
+        found.labels,
+        source.label_names,
+        suggested=suggested,
+        probability=probability,
+        batch=draw,
+        target=target,
+        confidence=confidence,
+    )
+    known = dict(zip(found.numbers.tolist(), found.labels.tolist(), strict=True))
+    return RunCertificate(
+        certificate, source, doubt, suggested, known, changeable=verified_of_data(audit)
+    )
+
+
+def _file_of_run(audit: RunAudit) -> str:
+    """The verification file that the run was trained with."""
+    config = audit.run.data_config
+    for path in (config.meta, config.trusted):
+        if path is not None and is_queue(path):
+            return path
+    if config.meta is not None:
+        raise DataError(f"nothing says that {shown(config.meta)} was drawn from the data at random")
+    if config.trusted is not None:
+        raise DataError(
+            f"nothing says that the rows that {config.trusted!r} marks were drawn at random"
+        )
+    raise DataError("no row of the data was drawn at random and verified")
+
+
+def _require_whole(audit: RunAudit) -> None:
+    """`DataError` if the run was not trained on the labels and rows of its data as they are."""
+    config = audit.run.data_config
+    for name in ("noise", "imbalance", "limit"):
+        if getattr(config, name) is not None:
+            raise DataError(
+                f"the run was not trained on all the data as they are, because of --{name}"
+            )
+
+
+def _of_data(audit: RunAudit, path: str) -> VerifiedRows:
+    """The verified rows, all of which are in the data with the labels that they were verified with."""
+    found, name = verified_rows(audit.training_source(), path), shown(path)
+    gone = len(found.given) - len(found.numbers)
+    if gone:
+        raise DataError(
+            f"{counted(gone, 'row that was', 'rows that were')} verified in {name} are not in the data now"
+        )
+    names, codes = audit.run.label_names, audit.require_rows().codes
+    now = [names[code] for code in codes[found.numbers].tolist()]
+    corrected = sum(a != b for a, b in zip(now, found.given, strict=True))
+    if corrected:
+        raise DataError(
+            f"the labels of {counted(corrected, 'row')} of {name} have changed since it was made, so "
+            "its rows are no sample of the labels now"
+        )
+    return found
+
+
+def _population(audit: RunAudit, found: VerifiedRows) -> Source:
+    """The training examples and all verified rows, in the order of the data."""
+    from gdw.runs.audited_parts import of_training_file
+
+    numbers = np.union1d(audit.evidence.numbers, found.numbers)
+    numbers = np.union1d(numbers, _clean_rows(audit)).astype(np.int64)
+    return of_training_file(audit, numbers, audit.require_rows().codes[numbers])
+
+
+def _clean_rows(audit: RunAudit) -> Ints:
+    """The rows of the data that the run was given as verified."""
+    config, rows = audit.run.data_config, audit.require_rows().rows
+    for path in (config.meta, config.trusted):
+        if path is not None and is_queue(path):
+            return verified_rows(audit.training_source(), path).numbers
+    if config.trusted is None and config.meta_size is None:
+        return np.array([], dtype=np.int64)
+    return np.setdiff1d(np.arange(len(rows)), audit.evidence.numbers)
+
+
+def _scores(audit: RunAudit, source: Source) -> tuple[NDArray[np.float64], Ints]:
+    """How likely each label is wrong, and the likely classes."""
+    from gdw.suggestion.suggesting import look
+
+    run = audit.run
+    looked = look(
+        source,
+        run.schema,
+        run.data_config,
+        ModelConfig(
+            backbone=run.model_config.backbone if run.model_config.uses_backbone else "none"
+        ),
+    )
+    return looked.opinions.wrong.astype(np.float64), looked.opinions.likely
+
+
+def _known(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]

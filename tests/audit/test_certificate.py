@@ -1,0 +1,219 @@
+"""`gdw audit` certifies the share of wrong labels, and its copies keep what they promise."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from gdw.cli.app import app
+from gdw.data.verification import Answer, Journal, answers_of, read_queue
+
+Run = Callable[..., Result]
+ROWS = 400
+TRUE = np.where(np.arange(ROWS) % 2, "dog", "cat")
+WRONG = np.arange(ROWS) % 9 == 0
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data of which 11 % are wrong, a run without verified rows, and files of random and of mixed rows."""
+    folder = tmp_path_factory.mktemp("certified")
+    x = np.random.default_rng(0).normal(8 * (TRUE == "dog"), 1)
+    given = np.where(WRONG, np.where(TRUE == "dog", "cat", "dog"), TRUE)
+    pd.DataFrame({"x": x.round(3), "label": given}).to_csv(folder / "d.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        _suggest("random.jsonl", 150, "random")
+        _suggest("mixed.jsonl", 80, "mixed")
+        _call(*_TRAIN, "run")
+        _call(*_TRAIN, "run_mixed", "--meta", "mixed.jsonl")
+    return folder
+
+
+_TRAIN = (
+    "train", "d.csv", "--label", "label", "--method", "plain", "--epochs", "2", "--model", "mlp:4",
+    "--accelerator", "cpu", "--progress", "none", "--output",
+)  # fmt: skip
+
+
+def _call(*words: object) -> Result:
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code in (0, 2), done.output
+    return done
+
+
+def _suggest(output: str, n: int, strategy: str) -> None:
+    words = ("suggest", "d.csv", "--label", "label", "-n", n, "--strategy", strategy)
+    assert _call(*words, "--output", output).exit_code == 0
+    _answer(output)
+
+
+def _answer(path: str) -> None:
+    journal = Journal(answers_of(path))
+    answered = {answer.index for answer in journal.answers}
+    for row in read_queue(path).candidates:
+        if row.index not in answered:
+            journal.append(Answer(row.index, row.digest, "label", (str(TRUE[row.index]),)))
+    journal.close()
+
+
+@pytest.fixture
+def gdw(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command, in a copy of the folder."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return _call
+
+
+def _refused(done: Result, *parts: str) -> None:
+    assert done.exit_code == 2, done.output
+    (line,) = done.stderr.splitlines()
+    for part in parts:
+        assert part in line, line
+
+
+def _shown(done: Result) -> str:
+    assert done.exit_code == 0, done.output
+    return " ".join(done.output.split())
+
+
+def test_without_random_rows_it_says_what_to_do(gdw: Run) -> None:
+    said = _shown(gdw("audit", "run", "--top", 0))
+    assert "no certificate of the share of wrong labels: no row of the data was drawn at" in said
+    command = "gdw suggest d.csv --strategy random -n 60 --output random.jsonl"
+    assert f"to get one: {command}; then gdw verify random.jsonl; then gdw audit run --ver" in said
+    assert "estimated share of wrong labels: " in said
+    assert json.loads(Path("run/audit.json").read_text())["certificate"] is None
+    assert "probability_wrong" not in pd.read_csv("run/label_issues.csv")
+    asked = gdw("audit", "run", "--target-error", 0.03)
+    _refused(asked, "no certificate: no row of the data was drawn at random and verified")
+
+
+def test_random_rows_certify_the_share_with_its_basis(gdw: Run) -> None:
+    said = _shown(gdw("audit", "run", "--verified", "random.jsonl", "--top", 0))
+    report = json.loads(Path("run/audit.json").read_text())["certificate"]
+    share = report["share"]
+    assert f"certified: {share['sentence']}" in said
+    assert "estimated share" not in said
+    assert (share["rows"], share["verified"], share["confidence"]) == (ROWS, 150, 0.95)
+    assert share["low"] <= WRONG.mean() <= share["high"]
+    assert share["high"] - share["low"] < 0.08, "the scores of all rows help"
+    for sentence in share["assumptions"]:
+        assert sentence in said
+    assert len(report["relabelled"]["rows"]) == len(report["relabelled"]["high"])
+    frame = pd.read_csv("run/label_issues.csv").set_index("index").sort_index()
+    likely = frame["probability_wrong"]
+    assert likely[WRONG].min() > 0.5 > likely[~WRONG].max()
+    assert gdw("audit", "run", "--top", 0).exit_code == 0, "the list is not taken for edited"
+
+
+def test_the_scores_do_not_know_the_verified_labels(gdw: Run) -> None:
+    """The verified labels of the training rows are those of another class: the scores stay."""
+    from gdw.runs.auditing import audit
+    from gdw.suggestion.run_certificate import certify_run
+
+    before = certify_run(audit("run"), verified="random.jsonl")
+    answers_of("random.jsonl").unlink()
+    journal = Journal(answers_of("random.jsonl"))
+    for row in read_queue("random.jsonl").candidates:
+        journal.append(Answer(row.index, row.digest, "label", ("dog",)))
+    journal.close()
+    after = certify_run(audit("run"), verified="random.jsonl")
+    np.testing.assert_array_equal(before.doubt, after.doubt)
+    np.testing.assert_array_equal(before.suggested, after.suggested)
+    assert after.certificate.share.wrong != before.certificate.share.wrong
+
+
+@pytest.mark.parametrize("mode", ["KEEP", "RELABEL"])
+def test_a_copy_with_a_target_changes_exactly_the_rows_of_the_decision(gdw: Run, mode: str) -> None:
+    words = ("audit", "run", "--verified", "random.jsonl", "--target-error", 0.04, "--top", 0)
+    said = _shown(gdw(*words, "--apply", mode, "--output", "new.csv"))
+    report = json.loads(Path("run/audit.json").read_text())["certificate"]
+    what = "drop" if mode == "KEEP" else "relabel"
+    (decision,) = [found for found in report["decisions"] if found["what"] == what]
+    assert decision["sentence"] in said
+    old, new = pd.read_csv("d.csv"), pd.read_csv("new.csv")
+    verified = {row.index for row in read_queue("random.jsonl").candidates}
+    if mode == "RELABEL":
+        changed = np.flatnonzero(old["label"] != new["label"])
+        assert (new["label"] != TRUE).mean() <= 0.04
+        by_decision = len(set(changed) - verified)
+    else:
+        kept = old.reset_index().merge(new, on=["x", "label"])["index"]
+        assert WRONG[kept].mean() <= 0.04
+        by_decision = len(set(range(ROWS)) - set(kept) - verified)
+    assert 0 < by_decision <= decision["rows"]
+    most = decision["rows"] + len([row for row in verified if WRONG[row]])
+    assert len(set(range(ROWS))) - len(new) <= most
+
+
+def test_a_target_that_is_not_shown_is_refused(gdw: Run) -> None:
+    words = (
+        "audit",
+        "run",
+        "--verified",
+        "random.jsonl",
+        "--target-error",
+        0.02,
+        "--apply",
+        "KEEP",
+    )
+    _refused(gdw(*words, "--output", "new.csv"), "no copy is written: no number of rows meets the")
+    assert not Path("new.csv").exists()
+
+
+def test_rows_chosen_for_doubt_are_no_sample_and_the_others_stand_for_all_rows(gdw: Run) -> None:
+    said = _shown(gdw("audit", "run_mixed", "--top", 0))
+    share = json.loads(Path("run_mixed/audit.json").read_text())["certificate"]["share"]
+    assert (share["rows"], share["verified"]) == (ROWS, 40)
+    assert share["low"] <= WRONG.mean() <= share["high"]
+    assert "note: 40 verified rows are left out, because they were not drawn at random" in said
+
+
+def test_draws_after_doubtful_ones_are_from_a_part_of_the_rows(gdw: Run) -> None:
+    _suggest("mixed.jsonl", 50, "random")
+    assert [row.draw for row in read_queue("mixed.jsonl").candidates] == [1] * 80 + [2] * 50
+    gdw("audit", "run_mixed", "--top", 0)
+    share = json.loads(Path("run_mixed/audit.json").read_text())["certificate"]["share"]
+    assert share["verified"] == 40
+    words = ("suggest", "d.csv", "--label", "label", "-n", 50, "--strategy", "random")
+    assert gdw(*words, "--verified", "mixed.jsonl", "--output", "r.jsonl").exit_code == 0
+    assert {row.draw for row in read_queue("r.jsonl").candidates} == {0}
+    _answer("r.jsonl")
+    _refused(gdw("audit", "run", "--verified", "r.jsonl"), "no certificate", "found 0 of 50")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--target-error", "1"), "--target-error: expected a share above 0 and below 1"),
+        (
+            ("--confidence", "95"),
+            "--confidence: expected a share above 0 and below 1, such as 0.95",
+        ),
+        (
+            ("--verified", "d.csv"),
+            "expected a verification file that gdw suggest wrote, found d.csv",
+        ),
+        (("--verified", "random.jsonl", "--issues", "d.csv"), "leave one of them out"),
+    ],
+)
+def test_mistakes(gdw: Run, words: tuple[str, ...], said: str) -> None:
+    _refused(gdw("audit", "run", *words), said)
+
+
+def test_labels_that_were_corrected_are_no_sample(gdw: Run) -> None:
+    frame = pd.read_csv("d.csv")
+    rows = [row.index for row in read_queue("mixed.jsonl").candidates]
+    frame.loc[rows, "label"] = TRUE[rows]
+    frame.to_csv("d.csv", index=False)
+    said = _shown(gdw("audit", "run_mixed", "--top", 0))
+    assert "of mixed.jsonl have changed since it was made, so its rows are no sample" in said

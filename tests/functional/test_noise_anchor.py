@@ -40,6 +40,14 @@ def test_rows_are_mean_predictions_with_one_example_that_is_like_the_others() ->
     assert (found.size, found.examples) == (6, 6)
 
 
+def test_examples_without_a_class_do_not_count() -> None:
+    given = torch.tensor([0, 1, 1, 2])
+    expected = noise_anchor(T, torch.eye(3), given, prior=EVEN)
+    true = torch.cat([torch.eye(3), torch.zeros(2, 3)])
+    found = noise_anchor(torch.cat([T, T[:2]]), true, given, prior=EVEN)
+    torch.testing.assert_close(vars(found), vars(expected))
+
+
 def test_a_class_without_clean_examples_is_like_the_others() -> None:
     predicted, true = T[torch.tensor([0, 1])], torch.eye(3)[:2]
     found = noise_anchor(predicted, true, torch.tensor([0, 1, 1, 2]), prior=EVEN)

@@ -112,6 +112,20 @@ def test_the_class_frequencies_of_the_opinions_count_once() -> None:
     assert (pool(opinions) - exact).abs().mean() < 0.01
 
 
+def test_examples_without_a_class_do_not_count() -> None:
+    draw = torch.Generator().manual_seed(4)
+    p = torch.rand(40, 3, dtype=F64, generator=draw).softmax(1)
+    q = torch.nn.functional.one_hot(torch.arange(40) % 3, 3).to(F64)
+    some = torch.cat([q[:25], torch.zeros_like(q[25:])])
+    expected = fit_pool([p[:25], p[:25] ** 2], q[:25], prior=EVEN)
+    found = fit_pool([p, p**2], some, prior=EVEN)
+    torch.testing.assert_close(found.exponents, expected.exponents)
+    torch.testing.assert_close(found.bias, expected.bias)
+    none = fit_pool([p, p**2], torch.zeros_like(q), prior=EVEN)
+    assert none.exponents.tolist() == [0.5, 0.5]
+    assert not none.bias.any()
+
+
 @pytest.mark.parametrize("size", [1, 4, 300])
 def test_opinions_without_a_doubt_keep_exponents_finite(size: int) -> None:
     true = torch.arange(size) % 3

@@ -43,6 +43,7 @@ class Knowing:
 
     def __init__(self, blobs: Blobs) -> None:
         self._blobs, self.given, self.clean = blobs, blobs.given, blobs.clean
+        self.verified = len(blobs.clean)
         self.fits: list[tuple[list[Subset], Tensor | None, Tensor | None]] = []
         self.said: list[str] = []
 

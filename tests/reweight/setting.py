@@ -55,6 +55,10 @@ class Labels:
     def clean(self) -> Tensor:
         return torch.arange(CLEAN) % self.num_classes
 
+    @property
+    def verified(self) -> int:
+        return len(self.clean)
+
     def fit(
         self,
         subsets: Sequence[Subset],

@@ -60,6 +60,23 @@ def test_a_rare_class_of_two_is_not_taken_for_a_frequent_one_with_wrong_labels()
     assert prior(0.4, unequal) == 0.4
 
 
+@pytest.mark.parametrize("verified", [0, 30, 60])
+def test_models_of_given_labels_are_not_believed_for_what_stands_in(verified: int) -> None:
+    blobs = Blobs([400, 400, 400], clean=60)
+    p = blobs.posterior_of_class(blobs.clean_x).double()
+    true = F.one_hot(blobs.clean, CLASSES).double()
+    # They call each class by another name, and know the examples that stand in by heart.
+    by_heart = p.roll(1, dims=1)
+    by_heart[verified:] = 0.01 / 3 + 0.99 * true[verified:]
+    rho = clean_prior(true)
+    pool = search._calibrated([p, by_heart], true, search._known(true, verified), rho)
+    assert (pool.exponents[0] > 0.3).all()
+    assert pool.exponents[1] <= (0.5 if verified < 60 else 0.1)
+    fitted = fit_pool([p, by_heart], true, prior=rho)
+    assert (fitted.exponents[1] > pool.exponents[1]) == (verified == 0)
+    assert torch.equal(pool.bias, fitted.bias)
+
+
 def test_out_of_fold_models_have_not_seen_what_they_speak_about() -> None:
     blobs = Blobs([60, 60, 60])
     preparation = Knowing(blobs)

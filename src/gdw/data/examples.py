@@ -40,8 +40,8 @@ def identity(batch: _T) -> _T:
 class Examples(ShortRepr, Dataset[tuple[Tensor, Tensor]]):
     """N inputs and their targets.
 
-    `__getitems__` returns a whole batch at once, which is much faster than stacking single examples. It needs
-    a `DataLoader` with `collate_fn=identity`, such as the one that `loader` makes.
+    `__getitems__` returns a whole batch at once, which is fast. It needs a `DataLoader` with
+    `collate_fn=identity`, such as the one that `loader` makes.
 
     >>> examples = Examples(torch.eye(3), torch.tensor([0, 1, 0]))
     >>> len(examples.joined(examples.select(np.array([2]))))
@@ -54,6 +54,8 @@ class Examples(ShortRepr, Dataset[tuple[Tensor, Tensor]]):
     Raises:
         DataError: inputs and targets differ in length.
     """
+
+    verified: int | None = None  # how many of clean examples, the first ones; None for all
 
     def __init__(self, inputs: Inputs | Tensor, targets: Tensor) -> None:
         if len(inputs) != len(targets):

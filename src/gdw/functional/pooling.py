@@ -53,7 +53,8 @@ def fit_pool(predictions: Sequence[Tensor], targets: Tensor, *, prior: Tensor) -
 
     Args:
         predictions: S tensors of class probabilities `(M, C)`.
-        targets: `(M, C)`, their true class probabilities (one-hot for class labels).
+        targets: `(M, C)`, their true class probabilities (one-hot for class labels); a row of zeros does not
+            count.
         prior: `ρ`, `(C,)`, the class frequencies of these examples.
 
     Raises:

@@ -76,7 +76,7 @@ def noise_anchor(predicted: Tensor, true: Tensor, given: Tensor, *, prior: Tenso
 
     Args:
         predicted: probabilities of the given label, `(M, C)`.
-        true: class probabilities of the clean examples, `(M, C)`.
+        true: class probabilities of the clean examples, `(M, C)`; a row of zeros does not count.
         given: `(N,)`, the given labels of the training examples.
         prior: `ρ`, `(C,)`, class frequencies to stay near, as if seen in M examples.
     """
@@ -86,7 +86,7 @@ def noise_anchor(predicted: Tensor, true: Tensor, given: Tensor, *, prior: Tenso
     rows = counts + _SHARED * alike(counts, share)
     transition = rows / rows.sum(1, keepdim=True)
     size, rho = len(given), prior.double()
-    pi = frequencies_of_labels(transition, share * size, rho, strength=len(true))
+    pi = frequencies_of_labels(transition, share * size, rho, strength=float(q.sum()))
     return NoiseAnchor(transition, q.sum(0), pi, float(size), size)
 
 

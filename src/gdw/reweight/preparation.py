@@ -73,6 +73,7 @@ class Preparation(Protocol):
     Attributes:
         given: targets of the training set, `(N,)` classes or `(N, C)` probabilities, on the CPU.
         clean: targets of the clean examples, `(M,)`; None without clean examples.
+        verified: how many of the clean examples, the first ones, are verified (`gdw.train.chosen_clean`).
         num_classes: C.
         epochs: epochs of the run.
         batch_size: examples per training batch of the run.
@@ -83,6 +84,8 @@ class Preparation(Protocol):
     def given(self) -> Tensor: ...
     @property
     def clean(self) -> Tensor | None: ...
+    @property
+    def verified(self) -> int: ...
     @property
     def num_classes(self) -> int: ...
     @property
@@ -109,18 +112,15 @@ class Preparation(Protocol):
             epochs: passes over the subsets; by default those of the run.
             seed: shuffles the subsets, independently of the order of the run.
             what: a message for the person who waits.
-            offset: `(C,)`, added to the logits of given examples during training, see
-                `gdw.reweight.robust.targets`.
+            offset: `(C,)`, added to the logits of given examples (`gdw.reweight.robust.targets`).
             noise: `T`, `(C, C)`, the label noise that given labels are corrected for.
 
         Returns:
             A function that predicts class probabilities with the trained model.
         """
-        ...
 
     def say(self, what: str) -> None:
         """Show a message to the person who waits."""
-        ...
 
 
 def as_probabilities(targets: Tensor, classes: int) -> Tensor:
@@ -197,8 +197,8 @@ def clean_probabilities(
 ) -> tuple[Tensor, Tensor, float]:
     """Predict with models of the clean examples alone, each trained without one fold.
 
-    A training example gets the mean prediction of all models. A clean example gets the prediction of the
-    model that was trained without it. The temperature of the predictions is fitted on the folds left out.
+    Training examples get the mean prediction of all models, clean ones that of the model that was trained
+    without them. The temperature of the predictions is fitted on the folds left out.
 
     Args:
         preparation: of the run.

@@ -143,8 +143,10 @@ def choose_for(
 
 
 def with_stand_ins(clean: Examples | None, stand_ins: Examples) -> Examples:
-    """The clean examples that there are, and after them those that stand in."""
-    return stand_ins if clean is None else clean.joined(stand_ins)
+    """The clean examples that there are, and after them those that stand in, which nobody has verified."""
+    both = stand_ins if clean is None else clean.joined(stand_ins)
+    both.verified = 0 if clean is None else len(clean)
+    return both
 
 
 def _with_any(

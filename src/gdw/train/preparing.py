@@ -21,7 +21,7 @@ from gdw.data.examples import Examples
 from gdw.files.representation import ShortRepr
 from gdw.hypergradient.inputs import Forward
 from gdw.reweight.base import Reweighter
-from gdw.reweight.preparation import PlannedFit, Predict, Subset
+from gdw.reweight.preparation import PlannedFit, Predict, Subset, clean_targets
 from gdw.reweight.robust.method import CorrectedPlain
 from gdw.seeding import generator
 from gdw.train.before_training import StoppedInPreparation, in_words
@@ -104,6 +104,11 @@ class TrainerPreparation(ShortRepr):
     @cached_property
     def clean(self) -> Tensor | None:
         return None if self._sets.meta is None else targets_of(self._sets.meta)
+
+    @cached_property
+    def verified(self) -> int:
+        verified = getattr(self._sets.meta, "verified", None)
+        return len(clean_targets(self)) if verified is None else verified
 
     @cached_property
     def num_classes(self) -> int:

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from gdw.errors import DataError
-from gdw.functional.pooling import fit_pool, share_of_class
+from gdw.functional.pooling import Pool, fit_pool, share_of_class
 from gdw.functional.posterior import (
     NoiseAnchor,
     NoisePosterior,
@@ -146,8 +146,10 @@ def _cross_checked(
     labels, mean = of_given_labels(
         preparation, folds, title="step 2 of 4: learning the given labels"
     )
-    anchor = noise_anchor(mean, true, given, prior=rho)
-    pool = fit_pool([verified.clean, labels.clean], true, prior=rho)
+    known = _known(true, preparation.verified)
+    anchor = noise_anchor(mean, known if preparation.verified else true, given, prior=rho)
+    anchor = replace(anchor, counts=known.sum(0))
+    pool = _calibrated([verified.clean, labels.clean], true, known, rho)
     anchor = _as_far_as_needed(anchor, pool([verified.clean, labels.clean]), true)
     both = pool([verified.given, labels.given])
     first = _posterior(both, given, rho, _told_by_inputs(anchor, both, rho))
@@ -159,7 +161,7 @@ def _cross_checked(
         noise=first.transition.float(),
     )
     opinions = (verified, checked, labels)
-    pool = fit_pool([o.clean for o in opinions], true, prior=rho)
+    pool = _calibrated([o.clean for o in opinions], true, known, rho)
     of_clean, density = pool([o.clean for o in opinions]), pool([o.given for o in opinions]) / rho
     anchor = _as_far_as_needed(anchor, of_clean, true)
     found = _posterior(density * rho, given, rho, _told_by_inputs(anchor, density * rho, rho))
@@ -173,6 +175,29 @@ def _cross_checked(
     trust = share * min(1.0, max(0.0, 2 * float(exponent) - 1))
     posterior = replace(found, responsibilities=q / q.sum(1, keepdim=True))
     return first, _Found(density, posterior, of_clean, share, trust)
+
+
+def _known(true: Tensor, verified: int) -> Tensor:
+    """The class probabilities of the clean examples, `(M, C)`, zero for those that nobody has verified.
+
+    Those were chosen because models predict their given label: by them, given labels are right.
+    """
+    return torch.cat([true[:verified], torch.zeros_like(true[verified:])])
+
+
+def _calibrated(opinions: list[Tensor], true: Tensor, known: Tensor, rho: Tensor) -> Pool:
+    """The pool of `opinions`, the last of which is that of the models of the given labels.
+
+    These models are right about clean examples that nobody has verified, and were trained on them. So only
+    verified examples can let them count for more than 1/S of S opinions.
+    """
+    pool = fit_pool(opinions, true, prior=rho)
+    if torch.equal(true, known):
+        return pool
+    most = max(1 / len(opinions), float(fit_pool(opinions, known, prior=rho).exponents[-1]))
+    exponents = pool.exponents.clone()
+    exponents[-1] = exponents[-1].clamp(max=most)
+    return replace(pool, exponents=exponents)
 
 
 def _as_far_as_needed(anchor: NoiseAnchor, of_clean: Tensor, true: Tensor) -> NoiseAnchor:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from gdw.errors import DataError
 from gdw.files.svg import as_svg
 from gdw.report.advice import advice
+from gdw.report.certified import certified, plot_relabelled
 from gdw.report.example_problems import (
     KINDS,
     Partner,
@@ -61,6 +62,7 @@ def contents(
         "classes": classes,
         "epochs_done": len(run.history),
         "audit": _audit(run),
+        "certified": certified(run.audit),
         "measured": measured,
         "compared": compared,
         "measures": _measures(measured, compared),
@@ -124,6 +126,7 @@ def _pictures(run: Run, baseline: Run | None) -> dict[str, dict[str, Markup] | N
     """Each plot as an SVG element for a wide page and one for a phone; None if the run has no data for it."""
     other = None if baseline is None else baseline.history
     evaluation, audit = run.evaluation or {}, run.audit or {}
+    sure = certified(run.audit)
     return {
         "history": _draw("history", run.history or None, partial(plot_history, baseline=other)),
         "reliability": _draw(
@@ -131,6 +134,7 @@ def _pictures(run: Run, baseline: Run | None) -> dict[str, dict[str, Markup] | N
         ),
         "noise": _draw("noise", run.noise_matrix, plot_noise_matrix),
         "weights": _draw("weights", run.class_weights, plot_class_weights),
+        "relabelled": _draw("relabelled", sure and sure.relabelled, plot_relabelled),
         "wrong_labels": _draw("wrong_labels", audit.get("by_class"), plot_issues_by_class),
     }
 

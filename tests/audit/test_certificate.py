@@ -217,3 +217,13 @@ def test_labels_that_were_corrected_are_no_sample(gdw: Run) -> None:
     frame.to_csv("d.csv", index=False)
     said = _shown(gdw("audit", "run_mixed", "--top", 0))
     assert "of mixed.jsonl have changed since it was made, so its rows are no sample" in said
+
+
+def test_the_command_for_random_rows_shows_no_verified_labels(tmp_path: Path) -> None:
+    from gdw.cli.introduction import random_rows_command
+    from gdw.runs import DataConfig
+
+    data = DataConfig(path="d.csv", label="y", trusted="ok", meta_label="truth", drop=["id"])
+    said = random_rows_command(data, 60, "r.jsonl")
+    draw = "--strategy random -n 60 --output r.jsonl"
+    assert said == f"gdw suggest d.csv --drop id,truth,ok --label y {draw}"

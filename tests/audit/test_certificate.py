@@ -140,6 +140,7 @@ def test_a_copy_with_a_target_changes_exactly_the_rows_of_the_decision(gdw: Run,
     what = "drop" if mode == "KEEP" else "relabel"
     (decision,) = [found for found in report["decisions"] if found["what"] == what]
     assert decision["sentence"] in said
+    assert "note: each of these statements is 95% sure by itself, not all together" in said
     old, new = pd.read_csv("d.csv"), pd.read_csv("new.csv")
     verified = {row.index for row in read_queue("random.jsonl").candidates}
     if mode == "RELABEL":

@@ -126,6 +126,11 @@ class Certified:
         for decision in certificate.decisions:
             say_wrapped(f"certified: {decision.sentence}")
         say_wrapped(f"this holds if: {' '.join(certificate.share.assumptions)}")
+        if certificate.decisions:
+            sure = f"{certificate.share.confidence:.0%}"
+            say_wrapped(
+                f"note: each of these statements is {sure} sure by itself, not all together"
+            )
         for line in certificate.notes:
             say_wrapped(f"note: {line}")
 

@@ -144,7 +144,8 @@ def _places(
             raise
         places = _by_content(rows, queue, candidates)
         missing = int((places < 0).sum())
-        if missing > _MOST_GONE * len(places):
+        changed = bool(missing) and Path(of).resolve() == queue.place.resolve()
+        if changed or missing > _MOST_GONE * len(places):
             raise
         name = shown(queue.path.name)
         if not missing:

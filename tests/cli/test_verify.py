@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -59,7 +59,20 @@ def sitting(folder: Path, *options: str, codes: Sequence[int]) -> str:
     return "".join(lines) + rest
 
 
-def test_it_ends_with_what_is_saved_and_what_to_type_next(tmp_path: Path) -> None:
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """As in a terminal, also if the tests run in the background or under `nohup`, which ignore signals."""
+    ignored = [
+        one for one in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(one) is signal.SIG_IGN
+    ]
+    for one in ignored:
+        signal.signal(one, signal.SIG_DFL)
+    yield
+    for one in ignored:
+        signal.signal(one, signal.SIG_IGN)
+
+
+def test_it_ends_with_what_is_saved_and_what_to_type_next(tmp_path: Path, heard: None) -> None:
     made.table_queue(tmp_path)
     said = sitting(tmp_path, "--annotator", "ann", codes=[0, 1, 1])
     assert "0 of 12 rows verified, 12 not answered; annotator ann" in said
@@ -135,7 +148,7 @@ def test_answers_without_a_name_are_those_of_the_one_who_has_answered(
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_signal_ends_the_page_as_ctrl_c_does(tmp_path: Path, name: str) -> None:
+def test_a_signal_ends_the_page_as_ctrl_c_does(tmp_path: Path, heard: None, name: str) -> None:
     made.table_queue(tmp_path)
     words = [*GDW, "v.jsonl", "--no-browser"]
     with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:

@@ -46,7 +46,7 @@ def test_every_option_of_the_bilevel_step_asks_for_that_step(name: str) -> None:
 
 def test_every_bilevel_option_of_the_record_is_known() -> None:
     later = {"retain_graph", "meta_features_every", "preset", "loss", "forward"}
-    later |= {"label_smoothing", "ignore_index"}
+    later |= {"label_smoothing", "ignore_index", "meta_gradient_every", "meta_gradient_momentum"}
     assert set(gdw.GDW.Options.model_fields) == set(BILEVEL) | later
 
 

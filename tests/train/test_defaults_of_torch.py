@@ -42,7 +42,7 @@ def test_every_method_takes_the_same_steps(method: str, request: pytest.FixtureR
     assert_same(fitted(method, models[1]), expected)
 
 
-@pytest.mark.filterwarnings("ignore:do not trust label_issues_")
+@pytest.mark.filterwarnings("ignore:do not trust label_issues_", "ignore:trusted:")
 @pytest.mark.parametrize("method", ["plain", "robust", "gdw"])
 def test_the_estimator_predicts_the_same(method: str, request: pytest.FixtureRequest) -> None:
     def predictions() -> Any:

@@ -269,7 +269,7 @@ def lacking_clean(
     """How many more clean examples each class needs.
 
     >>> lacking_clean(np.array([0, 0, 1, 1, 2]), np.array([0, 0, 0, 1]), 4, fewest_of_class=3)
-    array([0, 2, 3, 0])
+    array([0, 2, 5, 0])
 
     Args:
         given: the labels of the training examples, `(N,)`.

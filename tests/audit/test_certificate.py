@@ -6,6 +6,8 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 
 from gdw.cli.app import app
 from gdw.data.verification import Answer, Journal, answers_of, read_queue
+from gdw.suggestion.run_certificate import RunCertificate
 
 Run = Callable[..., Result]
 ROWS = 400
@@ -154,6 +157,19 @@ def test_a_copy_with_a_target_changes_exactly_the_rows_of_the_decision(gdw: Run,
     assert 0 < by_decision <= decision["rows"]
     most = decision["rows"] + len([row for row in verified if WRONG[row]])
     assert len(set(range(ROWS))) - len(new) <= most
+
+
+def test_the_rows_of_a_decision_come_in_the_order_that_was_certified() -> None:
+    # The most doubtful row has no other likely class, so it comes after those that have one.
+    source: Any = SimpleNamespace(
+        row_numbers=np.arange(4), known_labels=np.zeros(4, np.int64), label_names=("a", "b")
+    )
+    doubt, suggested = np.array([0.9, 0.7, 0.8, 0.1]), np.array([0, 1, 1, 0])
+    nothing: Any = None
+    found = RunCertificate(nothing, source, doubt, suggested, {}, {})
+    frame = pd.DataFrame({"index": np.arange(4), "given_label": "a", "suggested_label": "a"})
+    assert found.applied(frame, 1)["is_label_issue"].tolist() == [False, False, True, False]
+    assert found.applied(frame, 3)["is_label_issue"].tolist() == [True, True, True, False]
 
 
 def test_a_target_that_is_not_shown_is_refused(gdw: Run) -> None:

@@ -34,11 +34,10 @@ def _add(run: Path, **changes: Any) -> dict[str, Any]:
     found = certify_labels(
         given, wrong * 0.8 + 0.1, rows, true[rows], ("cat", "dog"), suggested=true, target=0.05
     )
-    share = {**found.share.plain(), "sentence": found.share.sentence}
     assert found.curve is not None
     names = ("rows", "share", "low", "high")
     relabelled = {name: getattr(found.curve, name).tolist() for name in names}
-    certificate = {**found.plain(), "share": share, "relabelled": relabelled, **changes}
+    certificate = {**found.plain(), "relabelled": relabelled, **changes}
     audit = json.loads((run / "audit.json").read_text())
     (run / "audit.json").write_text(json.dumps(audit | {"certificate": certificate}))
     return certificate

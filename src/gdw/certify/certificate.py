@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from gdw.certify.calibration import Calibrated, calibrated
 from gdw.certify.decision import Curve, Decision, curve, decide
 from gdw.certify.groups import ClassShare, classes_without, shares_by_class
-from gdw.certify.ranked import ranking
+from gdw.certify.ranked import order_of_change, ranking
 from gdw.certify.sample import FEWEST, VerifiedSample, verified_sample
 from gdw.certify.selection import expected_widths
 from gdw.certify.share import Share, checked_scores, share_wrong
@@ -110,7 +110,7 @@ def certify_labels(
             scores,
             suggestion_wrong=new[sample.rows] != verified[drawn],
             candidates=int(changed.sum()),
-            order=np.lexsort((-scores, ~changed)),
+            order=order_of_change(scores, changed),
         )
         kinds.append("relabel")
         relabelled = curve(ranked, "relabel", confidence=confidence)

@@ -40,6 +40,19 @@ class Ranking:
     candidates: int
 
 
+def order_of_change(doubt: Floats, changed: NDArray[np.bool_] | None = None) -> NDArray[np.int64]:
+    """The positions of all rows in the order in which they are changed, the most suspicious first.
+
+    Args:
+        doubt: `(N,)`, the scores.
+        changed: `(N,)`, whether the suggestion differs from the given label: these come first. By default
+            there are no suggestions.
+    """
+    first = np.zeros(len(doubt), dtype=bool) if changed is None else changed
+    order: NDArray[np.int64] = np.lexsort((-doubt, ~first))
+    return order
+
+
 def ranking(
     sample: VerifiedSample,
     doubt: ArrayLike,
@@ -65,7 +78,7 @@ def ranking(
         DataError: shapes differ, or a score is not from 0 to 1.
     """
     scores = checked_scores(doubt, sample.size)
-    places = np.argsort(-scores, kind="stable") if order is None else np.asarray(order)
+    places = order_of_change(scores) if order is None else np.asarray(order)
     if not np.array_equal(np.sort(places), np.arange(sample.size)):
         raise DataError(f"order: expected each of the {sample.size} positions once")
     of_suggestion = 1 - scores if suggestion_doubt is None else suggestion_doubt

@@ -64,8 +64,8 @@ class Share(ShortRepr):
         )
 
     def plain(self) -> dict[str, Any]:
-        """The attributes as plain values, for `audit.json`."""
-        return asdict(self)
+        """The attributes and the sentence as plain values, for `audit.json`."""
+        return {**asdict(self), "sentence": self.sentence}
 
 
 def share_wrong(

@@ -116,8 +116,10 @@ class Certified:
 
     def show(self, run: Path) -> None:
         """Print what is certain, its basis and what must hold; or why nothing is, and what to do."""
+        from gdw.suggestion.run_certificate import option_that_changes
+
         if self.found is None:
-            if self.reason and self._can_be_had:
+            if self.reason and option_that_changes(self.run_audit.run.data_config) is None:
                 say_wrapped(f"no certificate of the share of wrong labels: {self.reason}")
                 say_wrapped(f"to get one: {self._way_to_one(run)}")
             return
@@ -151,7 +153,7 @@ class Certified:
         decision = self._decision
         if self.found is None or decision is None or decision.rows is None:
             return frame
-        return self.found.applied(frame, decision.what, decision.rows)
+        return self.found.applied(frame, decision.rows)
 
     def require_possible(self) -> None:
         """`ConfigError` if the copy that the user wants would not be sure to meet the target."""
@@ -167,11 +169,6 @@ class Certified:
         what = "drop" if self.wanted.mode == "KEEP" else "relabel"
         decisions = {decision.what: decision for decision in self.found.certificate.decisions}
         return decisions.get(what)
-
-    @property
-    def _can_be_had(self) -> bool:
-        config = self.run_audit.run.data_config
-        return config.noise is None and config.imbalance is None and config.limit is None
 
     def _way_to_one(self, run: Path) -> str:
         from gdw.cli.introduction import random_rows_command

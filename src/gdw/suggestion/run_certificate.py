@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.certify.certificate import Certificate, certify_labels
+from gdw.certify.ranked import order_of_change
 from gdw.data.source import Source
 from gdw.data.verification import VerifiedRows, is_queue, read, verified_rows
 from gdw.errors import DataError, counted, shown
 from gdw.files.representation import ShortRepr
+from gdw.runs.config import DataConfig
 from gdw.runs.decisions import verified_of_data
 from gdw.runs.model_config import ModelConfig
 from gdw.suggestion.draws import draws_of
@@ -54,8 +56,7 @@ class RunCertificate(ShortRepr):
             "rows": curve.rows.tolist(),
             **{name: _known(getattr(curve, name)) for name in ("share", "low", "high")},
         }
-        share = {**self.certificate.share.plain(), "sentence": self.certificate.share.sentence}
-        return {**self.certificate.plain(), "share": share, "relabelled": points}
+        return {**self.certificate.plain(), "relabelled": points}
 
     def probability_wrong(self, numbers: Ints) -> NDArray[np.float64]:
         """The calibrated probability `(B,)` that the labels of these rows of the data are wrong."""
@@ -63,21 +64,18 @@ class RunCertificate(ShortRepr):
         calibrated: NDArray[np.float64] = self.certificate.calibrated.probability
         return calibrated[[place[row] for row in numbers.tolist()]]
 
-    def applied(self, frame: pd.DataFrame, what: str, rows: int) -> pd.DataFrame:
+    def applied(self, frame: pd.DataFrame, rows: int) -> pd.DataFrame:
         """A table of issues in which exactly the rows of a decision are issues, and the verified wrong ones.
 
         Args:
             frame: the table of `RunAudit.issues`.
-            what: "drop" or "relabel", as in `gdw.certify.Decision`.
             rows: how many of the most suspicious rows.
 
         Raises:
             DataError: one of these rows is not a training example, and not verified by a verification file.
         """
-        order = np.argsort(-self.doubt, kind="stable")
-        if what == "relabel":
-            order = np.lexsort((-self.doubt, self.suggested == self.source.known_labels))
-        chosen = order[:rows]
+        changed = self.suggested != self.source.known_labels
+        chosen = order_of_change(self.doubt, changed)[:rows]
         numbers = self.source.row_numbers[chosen].tolist()
         new = dict(zip(numbers, self.suggested[chosen].tolist(), strict=True)) | self.verified
         names = self.source.label_names
@@ -164,14 +162,17 @@ def _file_of_run(audit: RunAudit) -> str:
     raise DataError("no row of the data was drawn at random and verified")
 
 
+def option_that_changes(config: DataConfig) -> str | None:
+    """The option because of which a run is not trained on the labels and rows of its data as they are."""
+    names = ("noise", "imbalance", "limit")
+    return next((name for name in names if getattr(config, name) is not None), None)
+
+
 def _require_whole(audit: RunAudit) -> None:
     """`DataError` if the run was not trained on the labels and rows of its data as they are."""
-    config = audit.run.data_config
-    for name in ("noise", "imbalance", "limit"):
-        if getattr(config, name) is not None:
-            raise DataError(
-                f"the run was not trained on all the data as they are, because of --{name}"
-            )
+    name = option_that_changes(audit.run.data_config)
+    if name is not None:
+        raise DataError(f"the run was not trained on all the data as they are, because of --{name}")
 
 
 def _of_data(audit: RunAudit, path: str) -> VerifiedRows:

@@ -47,14 +47,16 @@ def test_the_page_on_scikit_learn() -> None:
         names[f"X{part}"] = draw.normal(size=(size, 4)) + 5 * np.eye(3, 4)[codes]
         names[f"y{part}"] = np.array(["cat", "dog", "fox"])[codes]
     names["trusted"] = np.arange(90) < 30
+    names["answers"] = np.where(np.arange(90) % 9, names["y"], "fox")
     shorter = {"epochs=20": "epochs=1, method='mwn'", "KFold(5, shuffle": "KFold(2, shuffle"}
     source = blocks("sklearn.md", shorter)
-    assert len(source) == 4
+    assert len(source) == 5
     names = run("sklearn.md", source, names)
     assert names["probabilities"].shape == (90, 3)
     assert 0 <= names["accuracy"] <= 1
     assert np.isfinite(names["search"].best_score_)
     assert names["calibrated"].predict_proba(names["X"]).shape == (90, 3)
+    assert names["classifier"].certificate_.share.rows == len(names["likely_wrong"]) == 90
     assert len(names["figure"].axes) == 2
     names["plt"].close("all")
 

@@ -178,6 +178,7 @@ def _notes(sample: VerifiedSample, left_out: int, classes: Sequence[ClassShare])
         notes.append("every verified label differs from the given one: are these the right rows?")
     elif not sample.wrong.any():
         notes.append(
-            "no verified label differs from the given one, so the scores cannot be calibrated"
+            "no verified label differs from the given one, so the scores cannot be calibrated: are the given "
+            "labels as they were before any correction?"
         )
     return tuple(notes)

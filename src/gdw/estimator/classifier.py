@@ -15,6 +15,7 @@ from torch import nn
 from gdw.backbones.backbone import Backbone
 from gdw.data.examples import Examples
 from gdw.estimator import fitting
+from gdw.estimator.certified_labels import CertifiedLabels
 from gdw.estimator.containers import unwrapped
 from gdw.estimator.given_labels import check_labels, known_spelling
 from gdw.estimator.network import Factory
@@ -24,7 +25,7 @@ from gdw.estimator.validation import check_features
 from gdw.train.evaluation import predict_probabilities
 
 
-class GDWClassifier(ClassifierMixin, SuggestedRows, PickledNetwork):  # type: ignore[misc]
+class GDWClassifier(ClassifierMixin, CertifiedLabels, SuggestedRows, PickledNetwork):  # type: ignore[misc]
     """Neural network classifier for data whose labels may be wrong or whose classes are unbalanced.
 
     A few examples with verified labels ("clean" examples) tell the method how far to trust the others.
@@ -104,6 +105,8 @@ class GDWClassifier(ClassifierMixin, SuggestedRows, PickledNetwork):  # type: ig
         One record per epoch.
     backbone_ : str
         The name of the backbone that is used; None for none.
+    certificate_ : gdw.certify.Certificate
+        What `certify` found out last about the labels that it was given.
     module_ : torch.nn.Module
         The trained network, in evaluation mode. Its logits are in the order of `classes_`.
 

@@ -179,8 +179,8 @@ def test_from_a_run_by_what_it_has_learned(folder: Path) -> None:
 def test_training_without_verified_rows_says_how_to_make_some(folder: Path) -> None:
     config = DataConfig(path="my data.csv", drop=["x", "z"], header=False, noise="flip:0.1")
     expected = "gdw suggest 'my data.csv' --drop x,z --no-header --output verify.jsonl"
-    assert suggest_command(config, 20) == expected
-    assert "-n 210 --output" in suggest_command(config, 21)
+    assert suggest_command(config, 100) == expected
+    assert "-n 300 --output" in suggest_command(config, 150)
     result = CliRunner().invoke(
         app, ["train", "d.csv", "--epochs", "1", "--model", "mlp:8", "--output", "r"]
     )

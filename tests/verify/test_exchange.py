@@ -170,6 +170,38 @@ def test_an_export_of_label_studio_in_the_form_json_min(tmp_path: Path) -> None:
     assert (found[0].annotator, found[0].seconds, unanswered) == ("Label Studio 2", 3.5, 1)
 
 
+@pytest.mark.parametrize("form", ["JSON", "JSON-MIN"])
+def test_answers_that_went_to_label_studio_come_back_as_those_of_their_annotator(
+    tmp_path: Path, form: str
+) -> None:
+    queue = answered(made.table_queue(tmp_path), [("label", ("cat",)), ("several", ("cat", "fox"))])
+    tasks = json.loads(exported(queue, tmp_path / "tasks.json").read_text())
+    # Label Studio names its own user, and bea of Label Studio has looked at the first row as well.
+    sent = [
+        {
+            "data": task["data"],
+            "annotations": [{**a, "completed_by": 1} for a in task["annotations"]],
+        }
+        for task in tasks
+    ]
+    for task in sent:
+        for a in task["annotations"]:
+            del a["gdw_annotator"]
+    sent[0]["annotations"].append({**annotation("cat"), "completed_by": {"email": "bea"}})
+    if form == "JSON-MIN":
+        sent = [
+            {**task["data"], "label": a["result"][0]["value"]["choices"][0], "annotator": 1}
+            for task in sent[:1]
+            for a in task["annotations"]
+        ]
+    path = tmp_path / "back.json"
+    path.write_text(json.dumps(sent))
+    found, _ = imported(path, queue, annotator="me")
+    first = [a.annotator for a in found if a.index == queue.candidates[0].index]
+    assert first == ["ann", "bea" if form == "JSON" else "Label Studio 1"]
+    assert {a.annotator for a in found} == {"ann", first[1]}
+
+
 def test_records_of_argilla(tmp_path: Path) -> None:
     """The form of `rg.Dataset.records.to_json` and `from_json`."""
     queue = answered(made.table_queue(tmp_path), [("label", ("fox",)), ("skip", ())])

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from gdw.runs.prepared_data import PreparedData
     from gdw.runs.training import Training
 
-# With the 200 rows that gdw suggest chooses by default, each of so many classes gets ten.
-_ENOUGH = 20
+# With the 200 rows that gdw suggest chooses by default, each of so many classes gets two, which already help
+# (docs/verified.md); ten of each of 150 classes would keep a person busy for more than an hour.
+_ENOUGH = 100
 _NOT_OF_SUGGEST = {
     "path", "meta", "meta_label", "meta_size", "trusted", "test", "test_label", "add_clean", "noise",
     "imbalance",
@@ -97,7 +98,7 @@ def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
         f"no verified examples: some whose labels look right stand in; {FOLDS} more trainings find them. "
         f"{LIMITS}",
         f"to verify some: {suggest_command(training.config.data, classes)}; then gdw verify verify.jsonl",
-        "with 10 or more of each class verified, train again: the same command with --meta verify.jsonl",
+        "then train again: the same command with --meta verify.jsonl (two of each class help, ten suffice)",
     ]
 
 
@@ -141,8 +142,8 @@ def _how_to_verify_more(data: DataConfig, classes: int) -> str:
 
 
 def suggest_command(data: DataConfig, classes: int, *, output: str = "verify.jsonl") -> str:
-    """The command that suggests rows of the same data, ten or more of each class."""
-    size = [] if classes <= _ENOUGH else ["-n", str(10 * classes)]
+    """The command that suggests rows of the same data, two or more of each class."""
+    size = [] if classes <= _ENOUGH else ["-n", str(2 * classes)]
     return shlex.join([*_suggest(data), *size, "--output", output])
 
 

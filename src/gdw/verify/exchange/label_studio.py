@@ -18,6 +18,9 @@ from gdw.verify.exchange.pictures import embedded
 
 _FROM, _TO = "label", "example"
 _INDEX, _DIGEST, _WHO = "gdw_index", "gdw_digest", "gdw_annotator"
+# The answers that were exported, in the data of the task: Label Studio keeps no annotator of an annotation
+# that it imports, so that the answer would come back as one of its own user.
+_SENT = "gdw_answers"
 _MANY = 20
 # What an exported task of JSON-MIN has beside the data and the choice.
 _OTHER = {
@@ -29,6 +32,7 @@ _OTHER = {
     "lead_time",
     _INDEX,
     _DIGEST,
+    _SENT,
 }
 
 
@@ -62,11 +66,14 @@ def read(path: Path, tasks: list[dict[str, Any]], found: Found) -> None:
     Raises:
         DataError: the file is no such export, or is about other rows.
     """
+    sent: dict[Any, list[Mapping[str, Any]]] = {}
     for number, task in enumerate(tasks):
-        _read(f"task {number} of {shown(path)}", task, found)
+        _read(f"task {number} of {shown(path)}", task, found, sent)
 
 
-def _read(place: str, task: Mapping[str, Any], found: Found) -> None:
+def _read(
+    place: str, task: Mapping[str, Any], found: Found, sent: dict[Any, list[Mapping[str, Any]]]
+) -> None:
     try:
         data = task.get("data", task)
         if not isinstance(data, dict) or _INDEX not in data:
@@ -75,6 +82,8 @@ def _read(place: str, task: Mapping[str, Any], found: Found) -> None:
                 "verify --export has written"
             )
         before = len(found.answers)
+        # The form JSON-MIN has a task for each annotation: a row may come several times.
+        own = sent.setdefault(data[_INDEX], list(data.get(_SENT) or ()))
         for chosen, details in _annotations(task):
             kind, labels = ("skip", []) if chosen is None else found.choices(chosen)
             found.add(
@@ -83,7 +92,7 @@ def _read(place: str, task: Mapping[str, Any], found: Found) -> None:
                 kind,
                 labels,
                 digest=data.get(_DIGEST),
-                annotator=_annotator(details),
+                annotator=_annotator(details, chosen or [], own),
                 time=details.get("updated_at") or details.get("created_at"),
                 seconds=details.get("lead_time"),
             )
@@ -97,6 +106,8 @@ def _task(
 ) -> dict[str, Any]:
     content = examples.content(n, blind=not show_given)
     data: dict[str, Any] = {_INDEX: row.index, _DIGEST: marked(row.digest)}
+    if answers:
+        data[_SENT] = [{_WHO: a.annotator, "choices": _choices(a)} for a in answers]
     if content.get("picture"):
         data["image"] = embedded(n, examples)
     elif "text" in content:
@@ -111,14 +122,18 @@ def _task(
 
 
 def _annotation(answer: Answer) -> dict[str, Any]:
-    words = {"several": [SEVERAL, *answer.labels], "cannot_tell": [CANNOT_TELL], "skip": []}
     return {
-        "result": _result(words.get(answer.answer, list(answer.labels))),
+        "result": _result(_choices(answer)),
         "was_cancelled": answer.answer == "skip",
         "lead_time": answer.seconds,
         "created_at": answer.time,
         _WHO: answer.annotator,
     }
+
+
+def _choices(answer: Answer) -> list[str]:
+    words = {"several": [SEVERAL, *answer.labels], "cannot_tell": [CANNOT_TELL], "skip": []}
+    return words.get(answer.answer, list(answer.labels))
 
 
 def _result(choices: list[str]) -> list[dict[str, Any]]:
@@ -175,8 +190,18 @@ def _choice_of_min(task: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def _annotator(details: Mapping[str, Any]) -> str:
-    who = details.get(_WHO) or details.get("completed_by", details.get("annotator"))
+def _annotator(details: Mapping[str, Any], chosen: list[str], sent: list[Mapping[str, Any]]) -> str:
+    """Who answered; an answer like one that was `sent` to Label Studio is that one, once."""
+    who = details.get(_WHO) or _sender(chosen, sent)
+    who = who or details.get("completed_by", details.get("annotator"))
     if isinstance(who, dict):
         who = who.get("email") or who.get("id")
     return "" if who is None else who if isinstance(who, str) else f"Label Studio {who}"
+
+
+def _sender(chosen: list[str], sent: list[Mapping[str, Any]]) -> str:
+    for answer in sent:
+        if answer.get("choices") == chosen:
+            sent.remove(answer)
+            return str(answer.get(_WHO) or "")
+    return ""

@@ -16,7 +16,8 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from gdw.cli.app import app
-from gdw.data.verification import Answer, Journal, answers_of, read_queue
+from gdw.data.verification import Answer, Candidate, Journal, answers_of, read_queue
+from gdw.suggestion.draws import draws_of
 from gdw.suggestion.run_certificate import RunCertificate
 
 Run = Callable[..., Result]
@@ -206,6 +207,68 @@ def test_draws_after_doubtful_ones_are_from_a_part_of_the_rows(gdw: Run) -> None
     assert {row.draw for row in read_queue("r.jsonl").candidates} == {0}
     _answer("r.jsonl")
     _refused(gdw("audit", "run", "--verified", "r.jsonl"), "no certificate", "found 0 of 50")
+
+
+def test_rows_that_were_drawn_for_a_certificate_give_one(gdw: Run) -> None:
+    words = ("suggest", "--run", "run", "--for", "certificate", "-n", 40, "--output", "c.jsonl")
+    first = _shown(gdw(*words))
+    assert "points wide after 50 verified rows" in first
+    assert "none verified yet" in first
+    _answer("c.jsonl")
+    second = _shown(gdw(*words))
+    assert "40 rows more, 80 in all: c.jsonl" in second
+    assert second.endswith("then: gdw audit run --verified c.jsonl")
+    rows = read_queue("c.jsonl").candidates
+    assert [row.draw for row in rows] == [1] * 40 + [2] * 40
+    assert {row.reason for row in rows} == {"random", "certificate"}
+    likely = np.array([row.selection_probability for row in rows])
+    assert likely.max() > 2 * likely.min() > 0
+    _answer("c.jsonl")
+    said = _shown(gdw("audit", "run", "--verified", "c.jsonl", "--top", 0))
+    share = json.loads(Path("run/audit.json").read_text())["certificate"]["share"]
+    assert (share["rows"], share["verified"]) == (ROWS, 80)
+    assert share["low"] <= WRONG.mean() <= share["high"]
+    assert share["sentence"] in said
+    again = _shown(gdw(*words))
+    assert f"so far: {share['sentence']}" in again, "both say the same of the same rows"
+
+
+def test_what_does_not_go_together_with_a_certificate(gdw: Run) -> None:
+    def refused(*words: object, said: str) -> None:
+        _refused(gdw("suggest", *words, "--for", "certificate", "--output", "mixed.jsonl"), said)
+
+    data = ("d.csv", "--label", "label")
+    refused(*data, said="mixed.jsonl has 40 rows that were not drawn from all rows of the data")
+    refused(*data, "--limit", 100, said="leave --limit out (rows are drawn from all of DATA)")
+    refused(*data, "--verified", "random.jsonl", said="--output FILE adds to a file that has some")
+    refused("--run", "run", "--label", "label", said="the options of the data are those of the run")
+    frame = pd.read_csv("d.csv")
+    frame.loc[[row.index for row in read_queue("random.jsonl").candidates], "label"] = "cat"
+    frame.to_csv("d.csv", index=False)
+    _refused(
+        gdw("suggest", *data, "--for", "certificate", "--output", "random.jsonl"),
+        "of random.jsonl have changed since it was made, so its rows are no sample",
+    )
+
+
+def test_a_run_whose_rows_were_drawn_at_random_says_so(gdw: Run) -> None:
+    _call(*_TRAIN, "run_random", "--meta", "random.jsonl")
+    words = ("suggest", "--run", "run_random", "--for", "certificate", "-n", 20, "--output")
+    assert "--output random.jsonl would add to them" in _shown(gdw(*words, "c.jsonl"))
+    assert "20 rows more, 170 in all" in _shown(gdw(*words, "random.jsonl"))
+    gdw("audit", "run_random", "--top", 0)
+    share = json.loads(Path("run_random/audit.json").read_text())["certificate"]["share"]
+    assert (share["rows"], share["verified"]) == (ROWS, 150)
+
+
+def test_draws_after_rows_of_a_part_are_no_sample() -> None:
+    rows = [Candidate(i, "", "a", (), 0.1, "random", draw=d) for i, d in enumerate([1, 0, 2])]
+    drawn: Any = SimpleNamespace(
+        queue=SimpleNamespace(candidates=tuple(rows)),
+        index=np.arange(3),
+        selection_probability=np.full(3, 0.1),
+    )
+    assert np.isnan(draws_of(drawn)[0]).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize(

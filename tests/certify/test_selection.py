@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gdw.certify import expected_widths, next_rows, share_wrong, verified_sample
-from gdw.certify.selection import selection_probability
+from gdw.certify.bounds import share_interval
+from gdw.certify.selection import random_widths, selection_probability
 from gdw.errors import ConfigError
 from tests.certify.populations import population
 
@@ -61,6 +62,48 @@ def test_two_draws_together_are_unbiased_and_as_narrow_as_promised() -> None:
         widths.append(share.high - share.low)
     assert np.mean(found) == pytest.approx(wrong.mean(), abs=3 * np.std(found) / np.sqrt(60))
     assert np.mean(promised) == pytest.approx(np.mean(widths), rel=0.15)
+
+
+@pytest.mark.parametrize("power", [1.0, 0.3])
+def test_a_first_draw_by_the_scores_alone_holds_and_is_narrower_if_they_are_right(
+    power: float,
+) -> None:
+    """300 draws of 80 rows whose true labels are known; with a power of 0.3 the scores are far too high."""
+    scores, wrong = population(2000, 0.15, slope=4.0)
+    doubt = scores**power
+    shares, others = [], []
+    for seed in range(300):
+        found = next_rows(doubt, 80, seed=seed)
+        sample = verified_sample(2000, found.rows, wrong[found.rows], found.probability)
+        shares.append(share_wrong(sample, doubt))
+        if seed < 60:
+            rows = np.random.default_rng(seed).choice(2000, 80, replace=False)
+            others.append(share_wrong(verified_sample(2000, rows, wrong[rows]), doubt))
+    held = np.mean([share.low <= wrong.mean() <= share.high for share in shares])
+    assert held > 0.95 - 2.6 * np.sqrt(0.95 * 0.05 / 300)
+    assert np.mean([share.estimate for share in shares]) == pytest.approx(wrong.mean(), abs=0.005)
+    width, of_random = (np.mean([s.high - s.low for s in some]) for some in (shares, others))
+    assert width < (0.85 if power == 1 else 1.03) * of_random
+
+
+def test_some_of_the_rows_are_a_random_sample_by_themselves() -> None:
+    scores, wrong = population(1000, 0.2, slope=4.0)
+    count, everything, drawn = np.zeros(1000), 0, 0
+    for seed in range(400):
+        found = next_rows(scores, 100, seed=seed)
+        count[found.rows[found.equal]] += 1
+        everything += int(found.equal.sum())
+        drawn += int(wrong[found.rows[found.equal]].sum())
+    assert everything / 400 == pytest.approx(40, abs=1)
+    assert drawn / everything == pytest.approx(wrong.mean(), abs=0.01)
+    surely = scores > np.quantile(scores, 0.5)
+    assert count[surely].mean() == pytest.approx(count[~surely].mean(), abs=1.0)
+    assert next_rows(scores[:20], 30).equal.all()
+
+
+def test_without_scores_the_width_is_that_of_random_rows() -> None:
+    low, high = share_interval(0.1, 50 / (1 - 50 / 200), 0.95)
+    assert random_widths(0.1, 200, (50, 200)) == {50: pytest.approx(high - low), 200: 0.0}
 
 
 def test_more_rows_are_expected_to_bring_more() -> None:

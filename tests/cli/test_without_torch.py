@@ -42,6 +42,13 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown strategy": (
         ("suggest", "data.csv", "--output", "v.jsonl", "--strategy", "mixd"), "Did you mean 'mixed'?"
     ),
+    "unknown purpose": (
+        ("suggest", "data.csv", "--output", "v.jsonl", "--for", "certificat"), "Did you mean 'certificate'?"
+    ),
+    "a certificate by doubtful rows": (
+        ("suggest", "data.csv", "--output", "v.jsonl", "--for", "certificate", "--strategy", "doubtful"),
+        "leave --strategy out",
+    ),
     "help of verify": (("verify", "--help"), ""),
     "no verification file": (("verify", "data.csv"), "data.csv is not a verification file"),
     "no meta file": ((*TRAIN, "--meta", "clean.csv"), "no file or folder 'clean.csv'"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdw.certify.bounds import share_interval
+from gdw.certify.bounds import effective_size, share_interval
 from gdw.certify.calibration import calibrated
 from gdw.certify.estimates import best
 from gdw.certify.sample import FEWEST, VerifiedSample
@@ -31,10 +31,13 @@ class NextRows(ShortRepr):
     Attributes:
         rows: int64 `(n,)`, their positions.
         probability: float64 `(n,)`, how likely each was to be drawn, among the rows that were left.
+        equal: bool `(n,)`. These rows, 40 % of them or more, are by themselves a sample for which all rows
+            were equally likely.
     """
 
     rows: NDArray[np.int64]
     probability: Floats
+    equal: NDArray[np.bool_]
 
 
 def next_rows(
@@ -64,9 +67,11 @@ def next_rows(
     if verified is not None:
         free[verified.rows] = False
     left = np.flatnonzero(free)
-    likely = selection_probability(p[left], n)
-    drawn = _systematic(likely, generator(seed, "certify"))
-    return NextRows(left[drawn], likely[drawn])
+    likely, rng = selection_probability(p[left], n), generator(seed, "certify")
+    drawn = _systematic(likely, rng)
+    chosen = likely[drawn]
+    equal = rng.random(len(drawn)) * chosen < min(_AT_RANDOM * n / max(1, len(left)), 1.0)
+    return NextRows(left[drawn], chosen, equal | (n >= len(left)))
 
 
 def selection_probability(p: Floats, n: int) -> Floats:
@@ -131,6 +136,28 @@ def expected_widths(
             continue
         low, high = share_interval(share, unsure / variance, confidence)
         widths[n] = high - low
+    return widths
+
+
+def random_widths(
+    share: float, size: int, numbers: tuple[int, ...], *, confidence: float = 0.95
+) -> dict[int, float]:
+    """How wide the interval of the share of wrong labels is without scores, from random rows.
+
+    >>> {n: round(width, 2) for n, width in random_widths(0.1, 5000, (50, 200)).items()}
+    {50: 0.18, 200: 0.09}
+
+    Args:
+        share: a guess of it.
+        size: the number of all rows.
+        numbers: of random rows.
+        confidence: of the interval.
+    """
+    widths = {}
+    for n in numbers:
+        effective = effective_size(n, size)
+        limits = (0.0, 0.0) if np.isinf(effective) else share_interval(share, effective, confidence)
+        widths[n] = limits[1] - limits[0]
     return widths
 
 

@@ -149,13 +149,10 @@ def suggest_command(data: DataConfig, classes: int, *, output: str = "verify.jso
 
 def random_rows_command(data: DataConfig, rows: int, output: str) -> str:
     """The command that draws random rows of the same data."""
-    from gdw.data.verification import is_queue
+    from gdw.cli.suggest_look import columns_aside
 
     draw = ["--strategy", "random", "-n", str(rows)]
-    # Columns of verified labels are no inputs, and would show the answers.
-    aside = [data.meta_label, data.trusted]
-    columns = [name for name in aside if name not in (None, data.label) and not is_queue(str(name))]
-    shown = data.model_copy(update={"drop": [*data.drop, *columns]})
+    shown = data.model_copy(update={"drop": [*data.drop, *columns_aside(data)]})
     return shlex.join([*_suggest(shown), *draw, "--output", output])
 
 

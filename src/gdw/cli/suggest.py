@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gdw.cli.app import note, say, waiting_on_terminal
+from gdw.cli.app import note, say
 from gdw.cli.record_flags import add_record_flags, value_of_flag
-from gdw.errors import ConfigError, counted
-from gdw.runs.config import DataConfig, RunConfig
+from gdw.cli.suggest_certificate import PURPOSES, TRAINING, certifying, is_for_certificate
+from gdw.cli.suggest_look import look_at, look_at_run
+from gdw.errors import counted
+from gdw.runs.config import DataConfig
 from gdw.runs.model_config import ModelConfig
-from gdw.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from gdw.data.verification import Queue, Verification
-    from gdw.suggestion.known import Known
-    from gdw.suggestion.suggesting import Looked, Suggestion
+    from gdw.suggestion.strategies import Strategy
+    from gdw.suggestion.suggesting import Suggestion
 
 NEEDS_ARGUMENTS = True
 EXAMPLES = (
@@ -33,6 +33,10 @@ EXAMPLES = (
         "gdw suggest data.csv --label animal -n 100 --output verify.jsonl",
     ),
     ("by what a run has learned", "gdw suggest --run runs/animals --output verify.jsonl"),
+    (
+        "rows by which gdw audit says how many labels are wrong, with a guarantee",
+        "gdw suggest --run runs/animals --for certificate -n 100 --output random.jsonl",
+    ),
 )
 
 SECONDS = 3
@@ -56,7 +60,7 @@ _TEXTS = {
 
 @add_record_flags(
     (DataConfig, ModelConfig),
-    first=("output", "n", "label", "strategy", "verified", "run"),
+    first=("output", "n", "label", "strategy", "verified", "run", "purpose"),
     panels=(_CHOICE, "Your data", "Verified examples", "Model"),
     names={"path": "DATA"},
     only=_FIELDS,
@@ -106,6 +110,18 @@ def suggest(
             rich_help_panel=_CHOICE,
         ),
     ] = None,
+    purpose: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            help="What the rows are for. training: to learn from them. certificate: to say how many labels "
+            "are wrong, with gdw audit RUN --verified FILE; all rows can be drawn, those in doubt are "
+            "likelier.",
+            metavar="training|certificate",
+            autocompletion=lambda: PURPOSES,
+            rich_help_panel=_CHOICE,
+        ),
+    ] = TRAINING,
     seed: Annotated[
         int, typer.Option(help="Of the draw.", min=0, metavar="N", rich_help_panel=_CHOICE)
     ] = 0,
@@ -125,8 +141,10 @@ def suggest(
     """
     from gdw.files.outputs import output_file
     from gdw.suggestion.strategies import strategy_named
-    from gdw.suggestion.suggesting import earlier_file, suggestion
+    from gdw.suggestion.suggesting import earlier_file
 
+    written = {name for name in ctx.params if _passed(ctx, name)}
+    certifies = is_for_certificate(purpose, written)
     passed = {name: value_of_flag(name, options[name]) for name in options if _passed(ctx, name)}
     wanted = strategy_named(strategy)
     files = [path for path in verified or () if path.resolve() != output.resolve()]
@@ -134,14 +152,34 @@ def suggest(
     earlier = None if force else earlier_file(output)
     overwrites = force or earlier is not None
     with output_file(output, suffixes=(".jsonl",), reads=reads, force=overwrites):
-        if run is None:
-            looked, known, config = _look(passed, files, earlier, seed)
+        if certifies:
+            rows, queue, said = certifying(passed, run, _FIELDS, n, seed, output, earlier)
+            lines = _words(rows, queue, n, earlier, certificate=said)
         else:
-            looked, known, config = _look_at_run(run, passed, files, earlier)
-        found = suggestion(looked, known, n, wanted, seed=seed)
-        queue = found.write(output, config, earlier)
-    for line in _words(found, queue, n, earlier):
+            lines = _learning(passed, run, n, wanted, seed, output, earlier, files)
+    for line in lines:
         say(line)
+
+
+def _learning(
+    passed: dict[str, Any],
+    run: Path | None,
+    n: int,
+    strategy: Strategy,
+    seed: int,
+    output: Path,
+    earlier: Verification | None,
+    files: list[Path],
+) -> Iterator[str]:
+    """Choose rows to learn from, write them, and return what to say."""
+    from gdw.suggestion.suggesting import suggestion
+
+    if run is None:
+        looked, known, config = look_at(passed, files, earlier, seed)
+    else:
+        looked, known, config = look_at_run(run, passed, files, earlier)
+    found = suggestion(looked, known, n, strategy, seed=seed)
+    return _words(found, found.write(output, config, earlier), n, earlier)
 
 
 def _passed(ctx: typer.Context, name: str) -> bool:
@@ -150,71 +188,32 @@ def _passed(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _look(
-    passed: dict[str, Any], files: list[Path], earlier: Verification | None, seed: int
-) -> tuple[Looked, Known, DataConfig]:
-    """The data as quick models see them, and what is verified."""
-    from gdw.runs.network import backbone_for, require_possible_early
-    from gdw.suggestion.suggesting import known_rows, look, read_rows, verification_files
-
-    if "path" not in passed:
-        raise ConfigError(
-            "name the data: gdw suggest DATA --label COLUMN --output FILE, or a run: gdw suggest --run RUN"
-        )
-    model = {"backbone": passed.pop("backbone")} if "backbone" in passed else {}
-    config, found = verification_files(DataConfig(**passed), [*map(str, files)])
-    whole = RunConfig(config, ModelConfig(**model), TrainConfig())
-    require_possible_early(whole)
-    with waiting_on_terminal("reading the data"):
-        source, schema = read_rows(config, seed=seed)
-        known = known_rows(source, schema, config, files=found, earlier=earlier)
-        name, advice = backbone_for(whole, source, choose=True)
-    for line in (*source.notes, *known.notes, advice):
-        if line:
-            say(line)
-    chosen = whole.with_options(model={"backbone": name}).model
-    # Features have a display of their own.
-    with nullcontext() if chosen.frozen else waiting_on_terminal("comparing labels and examples"):
-        return look(source, schema, config, chosen, seed=seed), known, config
-
-
-def _look_at_run(
-    run: Path, passed: dict[str, Any], files: list[Path], earlier: Verification | None
-) -> tuple[Looked, Known, DataConfig]:
-    """The training data of a run as it sees them, and what is verified."""
-    from gdw.suggestion.from_run import look_at_run
-    from gdw.suggestion.suggesting import add_files, verification_files
-
-    others = sorted(passed.keys() - {"path"})
-    if others:
-        raise ConfigError(
-            "with --run the options of the data are those of the run: leave "
-            f"--{others[0].replace('_', '-')} out"
-        )
-    looked, known, config = look_at_run(run, data=passed.get("path"))
-    _, found = verification_files(DataConfig(path=config.path), [*map(str, files)])
-    add_files(known, looked.source, config, found, earlier)
-    for line in known.notes:
-        say(line)
-    return looked, known, config
-
-
 def _words(
-    found: Suggestion, queue: Queue, wanted: int, earlier: Verification | None
+    found: Suggestion,
+    queue: Queue,
+    wanted: int,
+    earlier: Verification | None,
+    *,
+    certificate: list[str] | None = None,
 ) -> Iterator[str]:
     from gdw.suggestion.words import classes_line, data_line, shortages, worth
 
     yield data_line(found)
     yield found.looked.learning_from
-    if line := worth(found):
+    *prospect, then = certificate or [""]
+    yield from prospect
+    if certificate is None and (line := worth(found)):
         yield line
     more = "" if earlier is None else f" more, {len(queue):,} in all"
     yield f"{counted(len(found.choice), 'row')}{more}: {queue.path} (strategy {found.strategy})"
-    yield classes_line(found)
-    for line in shortages(found, wanted):
+    if certificate is None:
+        yield classes_line(found)
+    for line in shortages(found, wanted, classes=certificate is None):
         note(line)
     minutes = max(1, round(len(found.choice) * SECONDS / 60))
     yield (
         f"next: gdw verify {shlex.quote(str(queue.path))} (about {counted(minutes, 'minute')}, "
         f"{SECONDS} s each)"
     )
+    if then:
+        yield then

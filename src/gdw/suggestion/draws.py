@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.verification import Candidate, Verification
+from gdw.data.verification import Candidate, Queue, Verification
+from gdw.errors import DataError, counted, shown
 
 _FROM_A_PART = 0
 
@@ -27,11 +28,22 @@ def draws_of(verification: Verification) -> tuple[NDArray[np.float64], NDArray[n
     return probability, draw[verified]
 
 
+def require_sample(queue: Queue) -> None:
+    """`DataError` if rows that are drawn after those of a verification file are from a part of the data."""
+    others = sum(not _is_sample(row) for row in queue.candidates)
+    if others:
+        were = counted(others, "row that was", "rows that were")
+        raise DataError(
+            f"{shown(queue.path)} has {were} not drawn from all rows of the data, and rows drawn after them "
+            "certify nothing: choose another --output"
+        )
+
+
 def _sample(candidates: tuple[Candidate, ...]) -> NDArray[np.bool_]:
     """`(R,)`, which rows were drawn from all rows, or from those that random draws had left."""
-    chosen = np.array([row.selection_probability is None for row in candidates], dtype=bool)
     draw = np.array([-1 if row.draw is None else row.draw for row in candidates], dtype=np.int64)
-    sample: NDArray[np.bool_] = ~chosen & (draw != _FROM_A_PART)
+    chosen = np.array([not _is_sample(row) for row in candidates], dtype=bool)
+    sample: NDArray[np.bool_] = ~chosen
     if chosen.any():
         first = int(np.argmax(chosen))
         later = np.flatnonzero(draw[first:] != draw[first])
@@ -43,6 +55,10 @@ def _sample(candidates: tuple[Candidate, ...]) -> NDArray[np.bool_]:
             sample[first:] = False
             sample[:first] &= draw[:first] >= 0
     return sample
+
+
+def _is_sample(row: Candidate) -> bool:
+    return row.selection_probability is not None and row.draw != _FROM_A_PART
 
 
 def _numbers(candidates: tuple[Candidate, ...]) -> NDArray[np.float64]:

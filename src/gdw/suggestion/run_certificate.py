@@ -23,6 +23,7 @@ from gdw.suggestion.draws import draws_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gdw.runs import Run
     from gdw.runs.auditing import RunAudit
 
 Ints = NDArray[np.int64]
@@ -123,7 +124,7 @@ def certify_run(
         DataError: there is no certificate, with the reason.
     """
     path = os.fspath(verified) if verified is not None else _file_of_run(audit)
-    _require_whole(audit)
+    require_whole(audit.run)
     found = _of_data(audit, path)
     probability, draw = draws_of(read(path))
     source = _population(audit, found)
@@ -168,9 +169,9 @@ def option_that_changes(config: DataConfig) -> str | None:
     return next((name for name in names if getattr(config, name) is not None), None)
 
 
-def _require_whole(audit: RunAudit) -> None:
-    """`DataError` if the run was not trained on the labels and rows of its data as they are."""
-    name = option_that_changes(audit.run.data_config)
+def require_whole(run: Run) -> None:
+    """`DataError` if a run was not trained on the labels and rows of its data as they are."""
+    name = option_that_changes(run.data_config)
     if name is not None:
         raise DataError(f"the run was not trained on all the data as they are, because of --{name}")
 

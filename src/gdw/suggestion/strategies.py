@@ -28,7 +28,7 @@ class Choice(ShortRepr):
         positions: int64 `(R,)`.
         probabilities: float64 `(R,)`, how likely each row was to be chosen; NaN where nothing was drawn. The
             rows with a probability are by themselves a random sample of the data.
-        reasons: why each one was chosen: "random", "balanced" or "doubtful".
+        reasons: why each one was chosen: "random", "balanced", "doubtful" or "certificate".
     """
 
     positions: Positions

@@ -50,13 +50,13 @@ class Suggestion(ShortRepr):
         looked: the data.
         known: what is verified already.
         choice: the rows.
-        strategy, seed: how they were chosen.
+        strategy, seed: how they were chosen; the strategy is one of `STRATEGIES`, or "certificate".
     """
 
     looked: Looked
     known: Known
     choice: Choice
-    strategy: Strategy
+    strategy: str
     seed: int
 
     @property
@@ -208,16 +208,20 @@ def suggestion(
     Raises:
         DataError: no row is left.
     """
-    left = int((~known.taken).sum())
-    if not left:
-        raise DataError(
-            f"nothing is left to suggest: all {counted(len(known.taken), 'row')} of "
-            f"{looked.source.origin} are verified, or in the verification file already"
-        )
+    require_rows_left(looked, known)
     choice = choose(
         looked.opinions, n, strategy, taken=known.taken, counted=known.counted, seed=seed
     )
     return Suggestion(looked, known, choice, strategy, seed)
+
+
+def require_rows_left(looked: Looked, known: Known) -> None:
+    """`DataError` if there is no row that could be suggested."""
+    if known.taken.all():
+        raise DataError(
+            f"nothing is left to suggest: all {counted(len(known.taken), 'row')} of "
+            f"{looked.source.origin} are verified, or in the verification file already"
+        )
 
 
 def verification_files(

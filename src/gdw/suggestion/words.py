@@ -65,19 +65,19 @@ def worth(found: Suggestion) -> str:
     )
 
 
-def shortages(found: Suggestion, wanted: int) -> Iterator[str]:
-    """What is missing: rows, or examples of classes."""
-    chosen, classes = len(found.choice), found.looked.opinions.num_classes
+def shortages(found: Suggestion, wanted: int, *, classes: bool = True) -> Iterator[str]:
+    """What is missing: rows, or examples of `classes`."""
+    chosen, count = len(found.choice), found.looked.opinions.num_classes
     if chosen < wanted:
         yield f"{wanted:,} rows were asked for; the data have {chosen:,} that are left"
+    if not classes:
+        return
     total = found.known.counted + found.per_class
     without = int((total == 0).sum())
     if without:
         has = counted(without, "class gets", "classes get")
-        yield (
-            f"{has} no row, and {USEFUL} of each class are worth having: -n {USEFUL * classes:,}"
-        )
-    sizes = np.bincount(found.looked.source.known_labels, minlength=classes)
+        yield (f"{has} no row, and {USEFUL} of each class are worth having: -n {USEFUL * count:,}")
+    sizes = np.bincount(found.looked.source.known_labels, minlength=count)
     scarce = np.flatnonzero((sizes > 0) & (sizes < USEFUL))
     if len(scarce):
         names = found.looked.source.label_names

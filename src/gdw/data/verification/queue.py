@@ -9,6 +9,9 @@ from gdw.data.rows import Kind
 from gdw.data.text_files import ReadOptions
 from gdw.files.representation import ShortRepr
 
+FOR_CERTIFICATE = "certificate"
+"""The reason of rows that were drawn at random, but more likely the more their labels are in doubt."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -20,7 +23,7 @@ class Candidate:
         given_label: its label in the data.
         likely: its most likely classes, each with its probability, or with None.
         selection_probability: how likely it was to be chosen, above 0 and up to 1; None if unknown.
-        reason: why it was chosen, such as "random", "balanced", "doubtful".
+        reason: why it was chosen, such as "random", "balanced", "doubtful" or `FOR_CERTIFICATE`.
         digest: a checksum of what is in the row.
         neighbours: other rows that are like it, each with its label, for comparison.
         draw: the number of the draw that chose it, from 1, if that was from all rows of the data that are not

@@ -15,7 +15,7 @@ from gdw.data.labels import LabelColumn, recode, sorted_names
 from gdw.data.rows import Rows, open_rows
 from gdw.data.source import Source
 from gdw.data.verification.contents import digests
-from gdw.data.verification.queue import Candidate, Queue
+from gdw.data.verification.queue import FOR_CERTIFICATE, Candidate, Queue
 from gdw.data.verification.queue_file import is_queue
 from gdw.data.verification.verification import Verification, read
 from gdw.errors import ConfigError, DataError, counted, shown
@@ -34,7 +34,8 @@ class VerifiedRows:
         numbers: int64, the rows of these data that are among them.
         labels: int64, their verified labels.
         given: the labels that the M rows had when the file was made.
-        drawn: bool `(M,)`, whether each was drawn at random, and not for the doubt in its label.
+        drawn: bool `(M,)`, whether each was drawn at random, and neither chosen nor more likely to be drawn
+            for the doubt in its label.
     """
 
     clean: Source
@@ -83,6 +84,7 @@ def verified_rows(source: Source, path: str | os.PathLike[str]) -> VerifiedRows:
         notes=(*_notes(verification), *notes),
     )
     drawn = ~np.isnan(verification.selection_probability)
+    drawn &= np.array([row.reason != FOR_CERTIFICATE for row in candidates], dtype=bool)
     return VerifiedRows(clean, places[here], codes[here], tuple(verification.given), drawn)
 
 

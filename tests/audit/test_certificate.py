@@ -144,6 +144,8 @@ def test_a_copy_with_a_target_changes_exactly_the_rows_of_the_decision(gdw: Run,
     what = "drop" if mode == "KEEP" else "relabel"
     (decision,) = [found for found in report["decisions"] if found["what"] == what]
     assert decision["sentence"] in said
+    applied = {"mode": mode, "output": "new.csv", "sentence": decision["sentence"]}
+    assert report["applied"] == applied
     assert "note: each of these statements is 95% sure by itself, not all together" in said
     old, new = pd.read_csv("d.csv"), pd.read_csv("new.csv")
     verified = {row.index for row in read_queue("random.jsonl").candidates}
@@ -173,6 +175,40 @@ def test_the_rows_of_a_decision_come_in_the_order_that_was_certified() -> None:
     assert found.applied(frame, 3)["is_label_issue"].tolist() == [True, True, True, False]
 
 
+def test_the_run_says_what_was_applied_also_after_an_audit_without_a_target(gdw: Run) -> None:
+    words = ("audit", "run", "--verified", "random.jsonl", "--top", 0)
+    gdw(*words)
+    before = json.loads(Path("run/audit.json").read_text())
+    assert "applied" not in before["certificate"]
+    gdw(*words, "--target-error", 0.04, "--apply", "KEEP", "--output", "new.csv")
+    after = json.loads(Path("run/audit.json").read_text())
+    assert after["certificate"]["applied"]["output"] == "new.csv"
+    assert len(after["certificate"]["decisions"]) == 2
+    after["certificate"] = before["certificate"]
+    assert after == before, "the rest stays"
+
+
+def test_rows_that_training_drew_by_true_labels_are_a_sample(gdw: Run) -> None:
+    pd.read_csv("d.csv").assign(true=TRUE).to_csv("t.csv", index=False)
+    train = [word if word != "d.csv" else "t.csv" for word in _TRAIN]
+    _call(*train, "run_drawn", "--meta-size", 80, "--meta-label", "true")
+    said = _shown(gdw("audit", "run_drawn", "--top", 0))
+    share = json.loads(Path("run_drawn/audit.json").read_text())["certificate"]["share"]
+    assert (share["rows"], share["verified"]) == (ROWS, 80)
+    assert share["low"] <= WRONG.mean() <= share["high"]
+    assert f"certified: {share['sentence']}" in said
+    _call(*train, "run_unknown", "--meta-size", 80, "--drop", "true")
+    said = _shown(gdw("audit", "run_unknown", "--top", 0))
+    assert "nobody has verified the rows that --meta-size drew" in said
+
+
+def test_the_file_that_the_run_was_trained_with_has_to_be_there(gdw: Run) -> None:
+    answers_of("mixed.jsonl").unlink()
+    Path("mixed.jsonl").unlink()
+    asked = gdw("audit", "run_mixed", "--verified", "random.jsonl")
+    _refused(asked, "mixed.jsonl, with which the run was trained, is not there")
+
+
 def test_a_target_that_is_not_shown_is_refused(gdw: Run) -> None:
     words = (
         "audit",
@@ -184,7 +220,9 @@ def test_a_target_that_is_not_shown_is_refused(gdw: Run) -> None:
         "--apply",
         "KEEP",
     )
-    _refused(gdw(*words, "--output", "new.csv"), "no copy is written: no number of rows meets the")
+    _refused(
+        gdw(*words, "--output", "new.csv"), "no copy is written: 150 verified rows do not show"
+    )
     assert not Path("new.csv").exists()
 
 

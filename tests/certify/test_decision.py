@@ -111,6 +111,22 @@ def test_a_target_below_what_is_possible() -> None:
     assert "Choose a higher target" in found.sentence
 
 
+def test_a_best_guess_just_below_the_target_takes_more_rows_and_no_higher_target() -> None:
+    rows = np.arange(0, N, 8)
+    sample = verified_sample(N, rows, rows % 160 == 0)
+    scores = np.linspace(1, 0, N)
+    ranked = ranking(sample, scores, candidates=N // 10)
+    found = decide(ranked, "drop", target=0.07)
+    assert (found.rows, found.share < 0.05) == (None, True)
+    assert found.more == pytest.approx(131, abs=15)
+    assert f"the best guess is 4.8%, and it takes about {found.more} more" in found.sentence
+    enough = np.arange(0, N, 4)
+    more = verified_sample(N, enough, enough % 80 == 0)
+    assert decide(ranking(more, scores, candidates=N // 10), "drop", target=0.07).rows is not None
+    nearly = decide(ranked, "drop", target=0.0501)
+    assert nearly.sentence.endswith("it takes nearly all others")
+
+
 def test_curve_has_the_interval_of_each_share() -> None:
     of_all = curve(perfect(), "relabel")
     assert of_all.rows[0] == 0

@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 
 _LEAST_PART = 3
 """The sequence begins where one in so many verified rows is looked at, or more."""
+_NEARLY = 0.9
 _CHANGES: dict[str, type[Change]] = {"drop": Drop, "relabel": Relabel, "changed": Changed}
 
 
@@ -47,9 +48,9 @@ class Decision(ShortRepr):
         target: the largest share.
         confidence: such as 0.95.
         rows: k, how many of the most suspicious rows to change; None if no number is sure to meet the target.
-        share: the estimated share at k; without a k the smallest one of the curve.
+        share: the estimated share at k; without a k the smallest one that can be tested.
         more: about how many more verified rows it would take, drawn as these were; None if `rows` is known,
-            or if all rows would not do.
+            or if the best guess is above the target for every k.
         verified: how many rows were verified.
         total: N.
         assumptions: what must hold, as sentences.
@@ -79,9 +80,12 @@ class Decision(ShortRepr):
                 f"no number of rows meets the target that {goal}: at best about {self.share:.1%} are, by "
                 f"{self.verified:,} verified rows. Choose a higher target"
             )
+        takes = f"about {self.more:,} more, drawn at random"
+        if self.more > _NEARLY * (self.total - self.verified):
+            takes = "nearly all others"
         return (
-            f"{self.verified:,} verified rows do not show that {goal}, {sure.split(' (')[0]}: it takes about "
-            f"{self.more:,} more, drawn at random"
+            f"{self.verified:,} verified rows do not show that {goal}, {sure.split(' (')[0]}: the best guess "
+            f"is {self.share:.1%}, and it takes {takes}"
         )
 
 
@@ -130,13 +134,13 @@ def decide(ranking: Ranking, what: str, *, target: float, confidence: float = 0.
             break
         accepted = int(i)
     more = None if accepted is not None else tally.more(target, alpha)
-    share = tally.share if accepted is None else tally.share[accepted]
+    share = tally.best_guess if accepted is None else float(tally.share[accepted])
     return Decision(
         what=what,
         target=target,
         confidence=confidence,
         rows=None if accepted is None else int(tally.steps[accepted]),
-        share=float(np.nanmin(share)),
+        share=share,
         more=more,
         verified=len(ranking.sample),
         total=ranking.sample.size,
@@ -200,7 +204,7 @@ class _Tally:
         """The indices in the order in which they are tested: a function of the ranks alone."""
         indices = np.arange(len(self.steps))[:: -1 if falls else 1]
         enough = exact_p_value(0, self.verified, np.maximum(self.size, 1), target) <= alpha
-        enough &= (self.size > 0) & (self.verified * _LEAST_PART >= self.verified.max())
+        enough &= self._large
         return indices[np.argmax(enough[indices]) :] if enough.any() else indices[:0]
 
     def p_values(self, change: Change, target: float) -> Callable[[int], float]:
@@ -213,20 +217,35 @@ class _Tally:
             change.estimate(int(self.steps[i])).p_value(target) if self.verified[i] else 1.0
         )
 
+    @property
+    def _large(self) -> NDArray[np.bool_]:
+        """For which k the share is about enough verified rows."""
+        large: NDArray[np.bool_] = (self.size > 0) & (
+            self.verified * _LEAST_PART >= self.verified.max()
+        )
+        return large
+
+    @property
+    def best_guess(self) -> float:
+        """The smallest observed share."""
+        return float(np.nanmin(np.where(self._large, self.share, np.nan)))
+
     def more(self, target: float, alpha: float) -> int | None:
-        """About how many more verified rows would show the target; None if all rows would not."""
+        """About how many more verified rows would show the target; None if the best guess is above it."""
+        possible = self._large & (self.share < target)
+        share, verified, size = (v[possible] for v in (self.share, self.verified, self.size))
+        if not len(share):
+            return None
         # Without a wrong row among them, the share is not 0.
-        guess = (self.share * self.verified + 0.5) / (self.verified + 1)
-        possible = (guess < target) & (self.verified > 0)
-        share, verified, most = guess[possible], self.verified[possible], self.verified.max()
-        low, high = 1.0, self.total / most
+        guess = share + np.minimum((0.5 - 0.5 * share) / (verified + 1), (target - share) / 2)
 
         def shown(factor: float) -> bool:
-            n = verified * factor
-            return bool((at_most(share * n, n, target) <= alpha).any())
+            n = np.minimum(verified * factor, size * (1 - 1e-6))
+            effective = n / (1 - n / size)
+            return bool((at_most(guess * effective, effective, target) <= alpha).any())
 
-        if not shown(high):
-            return None
+        most = self.verified.max()
+        low, high = 1.0, self.total / most
         for _ in range(30):
             middle = np.sqrt(low * high)
             low, high = (low, middle) if shown(middle) else (middle, high)

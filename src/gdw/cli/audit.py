@@ -149,6 +149,7 @@ def audit(
             sure = wanted.target is not None
             copy = Copy(wanted.mode, output, issues, checked=checked, force=force, certified=sure)
             copy.write(run_audit, certified.to_apply(frame), assessment)
+            certified.keep_applied(output)
         elif issues is None:
             _say_what_is_next(run, frame, assessment, decided)
     rest = time.perf_counter() - began - judged

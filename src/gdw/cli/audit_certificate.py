@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdw.cli.app import waiting_on_terminal
+from gdw.cli.app import note, waiting_on_terminal
 from gdw.cli.tables import say_wrapped
-from gdw.errors import ConfigError, DataError, GDWError, shown
+from gdw.errors import ConfigError, DataError, GDWError, OutputError, RunError, shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -154,6 +154,17 @@ class Certified:
         if self.found is None or decision is None or decision.rows is None:
             return frame
         return self.found.applied(frame, decision.rows)
+
+    def keep_applied(self, output: Path) -> None:
+        """Write into the run folder which decision the copy `output` has; nothing without a decision."""
+        decision, plain = self._decision, self.plain()
+        if decision is None or plain is None:
+            return
+        applied = {"mode": self.wanted.mode, "output": str(output), "sentence": decision.sentence}
+        try:
+            self.run_audit.write_certificate({**plain, "applied": applied})
+        except (RunError, OutputError) as error:
+            note(f"the copy is written, but the run does not say so: {error}")
 
     def require_possible(self) -> None:
         """`ConfigError` if the copy that the user wants would not be sure to meet the target."""

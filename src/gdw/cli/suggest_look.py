@@ -74,7 +74,5 @@ def require_options_of_run(passed: dict[str, Any]) -> None:
 
 def columns_aside(data: DataConfig) -> list[str]:
     """The columns of verified labels of a run: they are no inputs, and would show the answers."""
-    from gdw.data.verification import is_queue
-
-    named = [name for name in (data.meta_label, data.trusted) if name not in (None, data.label)]
-    return [str(name) for name in named if not is_queue(str(name))]
+    named = (data.meta_label, data.trusted)
+    return [name for name in named if name is not None and name != data.label]

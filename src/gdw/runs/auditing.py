@@ -214,6 +214,17 @@ class RunAudit:
             raise
         self.run.forget("issues", "noise_matrix", "audit")
 
+    def write_certificate(self, certificate: dict[str, Any]) -> None:
+        """Replace the certificate in `audit.json`; all else stays.
+
+        Raises:
+            RunError: there is no audit in the run folder, or it is damaged.
+            OutputError: the file cannot be written.
+        """
+        file = self.run.folder.file(AUDIT)
+        SUMMARY.write(file, {**SUMMARY.read(file), "certificate": certificate})
+        self.run.forget("audit")
+
     def write_copy(self, mode: Mode, frame: pd.DataFrame, output: Path) -> Cleaned:
         """Write a cleaned copy of the data, see `gdw.audit.cleaning.apply`.
 

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 from gdw.certify.certificate import Certificate, certify_labels
 from gdw.certify.ranked import order_of_change
 from gdw.data.source import Source
-from gdw.data.verification import VerifiedRows, is_queue, read, verified_rows
-from gdw.errors import DataError, counted, shown
+from gdw.errors import DataError, counted
 from gdw.files.representation import ShortRepr
+from gdw.runs.audited_parts import of_training_file
 from gdw.runs.config import DataConfig
-from gdw.runs.decisions import verified_of_data
 from gdw.runs.model_config import ModelConfig
-from gdw.suggestion.draws import draws_of
+from gdw.suggestion.drawn_rows import DrawnRows, drawn_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +114,8 @@ def certify_run(
 
     Args:
         audit: of the run.
-        verified: the verification file with rows drawn at random. By default that of the training.
+        verified: the verification file with rows drawn at random. By default that of the training, or the
+            rows that `--meta-size` drew, if `--meta-label` says what they are.
         target: the largest share of wrong labels for decisions, such as 0.03; by default there are none.
         confidence: of each statement.
 
@@ -123,44 +123,26 @@ def certify_run(
         ConfigError: the target or the confidence is no share.
         DataError: there is no certificate, with the reason.
     """
-    path = os.fspath(verified) if verified is not None else _file_of_run(audit)
     require_whole(audit.run)
-    found = _of_data(audit, path)
-    probability, draw = draws_of(read(path))
-    source = _population(audit, found)
+    drawn = drawn_rows(audit, verified)
+    source = _population(audit, drawn)
     place = {row: i for i, row in enumerate(source.row_numbers.tolist())}
     doubt, suggested = _scores(audit, source)
     certificate = certify_labels(
         source.known_labels,
         doubt,
-        np.array([place[row] for row in found.numbers.tolist()], dtype=np.int64),
-        found.labels,
+        np.array([place[row] for row in drawn.numbers.tolist()], dtype=np.int64),
+        drawn.labels,
         source.label_names,
         suggested=suggested,
-        probability=probability,
-        batch=draw,
+        probability=drawn.probability,
+        batch=drawn.draw,
         target=target,
         confidence=confidence,
     )
-    known = dict(zip(found.numbers.tolist(), found.labels.tolist(), strict=True))
     return RunCertificate(
-        certificate, source, doubt, suggested, known, changeable=verified_of_data(audit)
+        certificate, source, doubt, suggested, drawn.known, changeable=drawn.of_run
     )
-
-
-def _file_of_run(audit: RunAudit) -> str:
-    """The verification file that the run was trained with."""
-    config = audit.run.data_config
-    for path in (config.meta, config.trusted):
-        if path is not None and is_queue(path):
-            return path
-    if config.meta is not None:
-        raise DataError(f"nothing says that {shown(config.meta)} was drawn from the data at random")
-    if config.trusted is not None:
-        raise DataError(
-            f"nothing says that the rows that {config.trusted!r} marks were drawn at random"
-        )
-    raise DataError("no row of the data was drawn at random and verified")
 
 
 def option_that_changes(config: DataConfig) -> str | None:
@@ -176,43 +158,11 @@ def require_whole(run: Run) -> None:
         raise DataError(f"the run was not trained on all the data as they are, because of --{name}")
 
 
-def _of_data(audit: RunAudit, path: str) -> VerifiedRows:
-    """The verified rows, all of which are in the data with the labels that they were verified with."""
-    found, name = verified_rows(audit.training_source(), path), shown(path)
-    gone = len(found.given) - len(found.numbers)
-    if gone:
-        raise DataError(
-            f"{counted(gone, 'row that was', 'rows that were')} verified in {name} are not in the data now"
-        )
-    names, codes = audit.run.label_names, audit.require_rows().codes
-    now = [names[code] for code in codes[found.numbers].tolist()]
-    corrected = sum(a != b for a, b in zip(now, found.given, strict=True))
-    if corrected:
-        raise DataError(
-            f"the labels of {counted(corrected, 'row')} of {name} have changed since it was made, so "
-            "its rows are no sample of the labels now"
-        )
-    return found
-
-
-def _population(audit: RunAudit, found: VerifiedRows) -> Source:
+def _population(audit: RunAudit, drawn: DrawnRows) -> Source:
     """The training examples and all verified rows, in the order of the data."""
-    from gdw.runs.audited_parts import of_training_file
-
-    numbers = np.union1d(audit.evidence.numbers, found.numbers)
-    numbers = np.union1d(numbers, _clean_rows(audit)).astype(np.int64)
+    numbers = np.union1d(audit.evidence.numbers, drawn.numbers)
+    numbers = np.union1d(numbers, drawn.not_trained).astype(np.int64)
     return of_training_file(audit, numbers, audit.require_rows().codes[numbers])
-
-
-def _clean_rows(audit: RunAudit) -> Ints:
-    """The rows of the data that the run was given as verified."""
-    config, rows = audit.run.data_config, audit.require_rows().rows
-    for path in (config.meta, config.trusted):
-        if path is not None and is_queue(path):
-            return verified_rows(audit.training_source(), path).numbers
-    if config.trusted is None and config.meta_size is None:
-        return np.array([], dtype=np.int64)
-    return np.setdiff1d(np.arange(len(rows)), audit.evidence.numbers)
 
 
 def _scores(audit: RunAudit, source: Source) -> tuple[NDArray[np.float64], Ints]:

@@ -36,6 +36,7 @@ class VerifiedRows:
         given: the labels that the M rows had when the file was made.
         drawn: bool `(M,)`, whether each was drawn at random, and neither chosen nor more likely to be drawn
             for the doubt in its label.
+        verification: the file with its answers.
     """
 
     clean: Source
@@ -43,6 +44,7 @@ class VerifiedRows:
     labels: NDArray[np.int64]
     given: tuple[str, ...]
     drawn: NDArray[np.bool_]
+    verification: Verification
 
 
 def verified_rows(source: Source, path: str | os.PathLike[str]) -> VerifiedRows:
@@ -85,7 +87,8 @@ def verified_rows(source: Source, path: str | os.PathLike[str]) -> VerifiedRows:
     )
     drawn = ~np.isnan(verification.selection_probability)
     drawn &= np.array([row.reason != FOR_CERTIFICATE for row in candidates], dtype=bool)
-    return VerifiedRows(clean, places[here], codes[here], tuple(verification.given), drawn)
+    given = tuple(verification.given)
+    return VerifiedRows(clean, places[here], codes[here], given, drawn, verification)
 
 
 def _codes(

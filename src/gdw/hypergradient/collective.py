@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from gdw.errors import ConfigError
+from gdw.hypergradient.preserve import Copies, MovableParameters, Trained
 
 
 class Collective:
@@ -18,6 +22,9 @@ class Collective:
             initialised, so an object that was built before the launch works after it.
     """
 
+    is_spread: ClassVar[bool] = False
+    """Whether each process holds only a part of the parameters, so that a pass needs all processes."""
+
     def __init__(self, group: dist.ProcessGroup | None = None) -> None:
         self._group = group
 
@@ -27,6 +34,59 @@ class Collective:
         if dist.is_available() and dist.is_initialized():
             return dist.get_world_size(self._group)
         return 1
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether the gradients of this process are those of all, as autograd leaves them."""
+        return self.world_size == 1
+
+    def named(self, model: nn.Module) -> Iterable[tuple[str, nn.Parameter]]:
+        """Name and parameter of all that an optimizer may hold; a tied one once."""
+        return model.named_parameters()
+
+    def reshard(self) -> None:
+        """Leave in the model those of `named`, where the last pass left others in it."""
+
+    def whole(self, parameter: Tensor) -> Tensor:
+        """The whole of a parameter of `named`, without a graph."""
+        return parameter.detach()
+
+    def are_finite(self, model: nn.Module) -> bool:
+        """Whether what this process holds of the parameters is finite."""
+        return all(bool(p.isfinite().all()) for _, p in self.named(model))
+
+    def movable(self, trained: Trained, copies: Copies) -> MovableParameters:
+        """The parameters `trained`, to be moved for a while on all processes."""
+        return MovableParameters(trained, copies)
+
+    def used_gradients(
+        self,
+        root: Tensor,
+        parameters: Sequence[nn.Parameter],
+        cotangent: Tensor | None,
+        *,
+        retain_graph: bool = False,
+    ) -> list[Tensor | None]:
+        """The gradient of `root` at each parameter, before `sum`; None for those that were not used."""
+        found = torch.autograd.grad(
+            root, parameters, cotangent, retain_graph=retain_graph, allow_unused=True
+        )
+        return list(found)
+
+    def differentiate(
+        self,
+        root: Tensor,
+        parameters: Sequence[nn.Parameter],
+        cotangent: Tensor | None,
+        *,
+        retain_graph: bool = False,
+    ) -> list[Tensor]:
+        """The same, dense, and with zeros for parameters that were not used."""
+        found = self.used_gradients(root, parameters, cotangent, retain_graph=retain_graph)
+        return [
+            torch.zeros_like(p) if g is None else dense(g)
+            for p, g in zip(parameters, found, strict=True)
+        ]
 
     @property
     def rank(self) -> int:
@@ -116,6 +176,22 @@ class Collective:
     def sum_scalar(self, value: Tensor) -> Tensor:
         """Return a scalar tensor summed over all processes."""
         return self.sum([value])[0]
+
+
+def is_spread(model: nn.Module) -> bool:
+    """Whether each process holds only a part of some parameters, as with FSDP."""
+    kinds = {cls.__name__ for m in model.modules() for cls in type(m).__mro__}
+    kinds |= {type(p).__name__ for p in model.parameters()}
+    return not kinds.isdisjoint(("FSDPModule", "FullyShardedDataParallel", "DTensor"))
+
+
+def require_whole(model: nn.Module) -> None:
+    """Raise `ConfigError` if `is_spread`: whoever moves or copies the model needs all of it."""
+    if is_spread(model):
+        raise ConfigError(
+            "the model is sharded, but gdw.Trainer and gdw.prepare train whole models: give them the model "
+            "before fully_shard, see 'Sharded parameters' in docs/loops.md"
+        )
 
 
 def _as_sparse_as(gradient: Tensor | None, total: Tensor) -> Tensor:

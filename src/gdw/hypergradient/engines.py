@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from gdw.errors import ModelError
 from gdw.functional.weights import is_large
-from gdw.hypergradient.collective import dense
 from gdw.hypergradient.inputs import Batch
 from gdw.hypergradient.precision import Autocast, relative_step
 from gdw.hypergradient.preserve import MovableParameters, Rate, without_inference_path
@@ -94,7 +93,7 @@ def directional(
     Frees the training graph before the meta pass, unless `problem.keeps_graph`. (With weights of zero
     there is no virtual gradient that frees it: there the caller passes `training_pass.without_graph()`.)
     """
-    theta = MovableParameters(trainable, problem.copies[0])
+    theta = problem.collective.movable(trainable, problem.copies[0])
     parameters = list(theta.parameters.values())
     # A backward pass too may run layers again (activation checkpointing) and so move statistics.
     with training_pass.repeatable.buffers_after.preserved():
@@ -124,8 +123,8 @@ def meta_gradient(
     else:
         loss = problem.meta_loss(meta_batch, lambda _: logits)
         root, cotangent = scale.scaled(loss), None
-    gradient = torch.autograd.grad(root, parameters, cotangent, materialize_grads=True)
-    local = [scale.divided(dense(t)) for t in gradient]
+    gradient = problem.collective.differentiate(root, parameters, cotangent)
+    local = [scale.divided(t) for t in gradient]
     total, *summed = problem.collective.sum([loss.detach(), *local])
     return total, summed
 

@@ -64,7 +64,7 @@ class Head:
         if not any(True for _ in self.module.parameters()):
             raise ConfigError(f"the head {self.name!r} has no parameters: name another module")
         self._outside = _outside(model, self.name)
-        self.closed_form: bool | None = None if type(self.module) is nn.Linear else False
+        self.closed_form: bool | None = None if _is_linear(self.module) else False
         """Whether a linear head's output is the logits; None until the first pass has shown it."""
         self.split_checked = False
         self.shared = _shared(model, self.name)
@@ -165,6 +165,12 @@ def _last_linear(model: nn.Module) -> str:
             "or use hypergradient='finite_difference'"
         )
     return names[-1]
+
+
+def _is_linear(module: nn.Module) -> bool:
+    """Whether it is a linear layer, sharded or not, and no subclass with a `forward` of its own."""
+    kind = type(module)
+    return nn.Linear in (kind, *kind.__bases__) and kind.forward is nn.Linear.forward
 
 
 def _shared(model: nn.Module, name: str) -> bool:

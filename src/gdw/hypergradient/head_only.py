@@ -131,15 +131,17 @@ class _Linear(NamedTuple):
     def of(cls, problem: Problem, dtype: torch.dtype) -> _Linear:
         linear = head_of(problem).module
         assert isinstance(linear, nn.Linear)
+        problem.collective.reshard()
         rates = rates_of(problem.optimizer, problem.fixed)
         trained = {id(p) for p in linear.parameters() if p.requires_grad and id(p) in rates}
         if not trained:
             raise _untrained(problem)
-        bias = None if linear.bias is None else linear.bias.detach().to(dtype)
+        whole = problem.collective.whole
+        bias = None if linear.bias is None else whole(linear.bias).to(dtype)
         rate_w, rate_b = (
             rates[id(p)] if id(p) in trained else 0.0 for p in (linear.weight, linear.bias)
         )
-        return cls(linear.weight.detach().to(dtype), bias, rate_w, rate_b)
+        return cls(whole(linear.weight).to(dtype), bias, rate_w, rate_b)
 
 
 def trainable_in_head(problem: Problem) -> Trainable:
@@ -149,6 +151,7 @@ def trainable_in_head(problem: Problem) -> Trainable:
         ConfigError: the optimizer trains no parameter of the head.
     """
     head = head_of(problem)
+    problem.collective.reshard()
     in_head = {k: v for k, v in problem.trainable().items() if head.owns(v[0])}
     if not in_head:
         raise _untrained(problem)

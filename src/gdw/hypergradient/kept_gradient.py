@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gdw.hypergradient.engines import Hypergradient, difference_quotient, meta_gradient
 from gdw.hypergradient.inputs import Batch
-from gdw.hypergradient.preserve import MovableParameters
+from gdw.hypergradient.preserve import MovableParameters, positions
 from gdw.hypergradient.problem import Problem
 from gdw.hypergradient.training_pass import TrainingPass
 
@@ -42,7 +42,7 @@ class KeptGradient:
         if not problem.keeps_graph(training_pass):
             # No virtual gradient will free the graph before the next pass needs memory.
             training_pass = training_pass.without_graph()
-        theta, meta_loss = MovableParameters(trainable, problem.copies[0]), None
+        theta, meta_loss = problem.collective.movable(trainable, problem.copies[0]), None
         if self._is_due(theta):
             with training_pass.repeatable.buffers_after.preserved():
                 parameters = list(theta.parameters.values())
@@ -66,9 +66,12 @@ class KeptGradient:
         if not self._sum or not self._momentum:
             self._sum, self._total = dict(gradient), 1.0
             return
-        sums = list(self._sum.values())
-        torch._foreach_mul_(sums, self._momentum)
-        torch._foreach_add_(sums, list(gradient.values()))
+        sums, new = list(self._sum.values()), list(gradient.values())
+        for k in positions(
+            [type(total) for total in sums]
+        ):  # those of sharded parameters are another type
+            torch._foreach_mul_([sums[i] for i in k], self._momentum)
+            torch._foreach_add_([sums[i] for i in k], [new[i] for i in k])
         self._total = self._momentum * self._total + 1.0
 
     def state_dict(self) -> dict[str, Any]:

@@ -34,14 +34,16 @@ def blame_rows(problem: Problem, batch: Batch, meta_batch: Batch | None) -> None
     for name, (inputs, targets) in batches.items():
         _require_finite(inputs, len(targets), f"the inputs of the {name}")
         _require_finite(targets, len(targets), f"the targets of the {name}")
-    if not problem.scale.on:  # or else it is an overflow in 16 bits, which the scaler handles
+    # With a scaler it is an overflow in 16 bits, which that handles. A pass of a model that is spread over
+    # processes would wait for those that found nothing.
+    if not (problem.scale.on or problem.collective.is_spread):
         for name, pair in batches.items():
             _require_finite_losses(problem, pair, name)
 
 
 def _has_diverged(problem: Problem) -> bool:
     """Whether a parameter is not finite. Where steps are not checked one by one, a warning says so."""
-    if all(p.isfinite().all() for p in problem.model.parameters()):
+    if problem.collective.are_finite(problem.model):
         return False
     if problem.devices()[0].type != "cpu":
         warnings.warn(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
@@ -48,6 +48,14 @@ class Autocast:
         # Whether autocast was on around the passes that were watched.
         self._watched: set[bool] = set()
         self._functions: _Functions | None = None
+
+    @classmethod
+    def fixed_to(cls, dtypes: Iterable[torch.dtype]) -> Autocast:
+        """That of a model which computes in these 16-bit dtypes whatever one does; none: not known yet."""
+        autocast = cls()
+        autocast.dtypes |= set(dtypes)
+        autocast.fixed = bool(autocast.dtypes)
+        return autocast
 
     @property
     def avoidable(self) -> bool:

@@ -7,7 +7,7 @@ it: BatchNorm statistics moved once, and parameters unchanged bit for bit, also 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
@@ -46,11 +46,11 @@ def copy_all(targets: Sequence[Tensor], sources: Sequence[Tensor]) -> None:
     """Copy tensors into others of the same shape and dtype, one operation for each dtype and device."""
     kinds = [(t.dtype, t.device) for t in targets]
     with torch.no_grad():
-        for k in _positions(kinds):
+        for k in positions(kinds):
             torch._foreach_copy_([targets[i] for i in k], [sources[i] for i in k])
 
 
-def _positions(keys: Sequence[Any]) -> list[list[int]]:
+def positions(keys: Sequence[Any]) -> list[list[int]]:
     """For each different key, the positions where it stands."""
     places: dict[Any, list[int]] = {}
     for i, key in enumerate(keys):
@@ -71,6 +71,9 @@ def _unseen(tensors: Sequence[Tensor]) -> Iterator[None]:
 Rate: TypeAlias = "float | Tensor"
 """A learning rate: a number, or a scalar on the device where the number changes without Python."""
 
+Trained: TypeAlias = "Mapping[str, tuple[nn.Parameter, Rate]]"
+"""Name to parameter and learning rate."""
+
 
 @dataclass
 class Fixed:
@@ -90,19 +93,15 @@ class Fixed:
 
 
 def trained(
-    model: nn.Module, optimizer: Optimizer, fixed: Fixed
+    named: Iterable[tuple[str, nn.Parameter]], optimizer: Optimizer, fixed: Fixed
 ) -> dict[str, tuple[nn.Parameter, Rate]]:
-    """Name, parameter and current learning rate of all trained parameters; a tied one once.
+    """Name, parameter and current learning rate of those of the parameters `named` that are trained.
 
     Raises:
         ConfigError: the optimizer has no learning rates.
     """
     of = rates_of(optimizer, fixed)
-    return {
-        name: (p, of[id(p)])
-        for name, p in model.named_parameters()
-        if p.requires_grad and id(p) in of
-    }
+    return {name: (p, of[id(p)]) for name, p in named if p.requires_grad and id(p) in of}
 
 
 def rates_of(optimizer: Optimizer, fixed: Fixed) -> dict[int, Rate]:
@@ -129,9 +128,7 @@ class MovableParameters:
         rates: the learning rate of each parameter.
     """
 
-    def __init__(
-        self, trained: Mapping[str, tuple[nn.Parameter, Rate]], copies: Copies | None = None
-    ) -> None:
+    def __init__(self, trained: Trained, copies: Copies | None = None) -> None:
         """
         Args:
             trained: name to parameter and learning rate.
@@ -159,7 +156,7 @@ class MovableParameters:
             self._original = self._copies.of(self._tensors)
         try:
             with _unseen(self._tensors):
-                for k in _positions([r if isinstance(r, float) else id(r) for r in self.rates]):
+                for k in positions([r if isinstance(r, float) else id(r) for r in self.rates]):
                     _add(
                         [self._tensors[i] for i in k],
                         [directions[i] for i in k],
@@ -176,7 +173,12 @@ class MovableParameters:
     @torch.no_grad()
     def norms(self, directions: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """`‖rate · direction‖` and `‖θ‖` over all parameters: scalars on the device, best in float64."""
-        return _total(_norms(directions), self.rates), _total(_norms(self._tensors))
+        return norm_of(directions, self.rates), norm_of(self._tensors)
+
+
+def norm_of(tensors: Sequence[Tensor], rates: Sequence[Rate] = ()) -> Tensor:
+    """The norm of all tensors together, each times its rate if there are rates: a scalar on the device."""
+    return _total(_norms(tensors), rates)
 
 
 def _add(tensors: list[Tensor], directions: list[Tensor], factor: Rate) -> None:
@@ -187,7 +189,7 @@ def _add(tensors: list[Tensor], directions: list[Tensor], factor: Rate) -> None:
     if isinstance(factor, float) and tensors[0].device.type == "cpu":
         torch._foreach_add_(tensors, directions, alpha=factor)
         return
-    for k in _positions([(t.dtype, t.device) for t in tensors]):
+    for k in positions([(t.dtype, t.device) for t in tensors]):
         some, moves = [tensors[i] for i in k], [directions[i] for i in k]
         dtype = torch.promote_types(some[0].dtype, torch.float32)
         scale: Any = factor if isinstance(factor, float) else factor.to(some[0].device, dtype)
@@ -209,8 +211,7 @@ def _norms(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [norm.to(norms[0].device, wide) for norm in norms]
 
 
-def _total(norms: Sequence[Tensor], rates: Sequence[Rate] = ()) -> Tensor:
-    """The norm of all tensors together from those of each, times its rate if there are rates."""
+def _total(norms: Sequence[Tensor], rates: Sequence[Rate]) -> Tensor:
     if rates and all(isinstance(rate, float) for rate in rates):
         norms, rates = torch._foreach_mul(list(norms), cast(Any, list(rates))), ()
     each = torch.stack(list(norms))

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from gdw.errors import ConfigError, ModelError
 from gdw.functional import weighted_backward, weighted_class_gradient
 from gdw.functional.losses import Loss, count_examples
-from gdw.hypergradient.collective import Collective, dense
+from gdw.hypergradient.collective import Collective, is_spread
 from gdw.hypergradient.head import Head
 from gdw.hypergradient.inputs import (
     Batch,
@@ -27,7 +27,6 @@ from gdw.hypergradient.inputs import (
     as_pair,
     default_forward,
     in_meta_batch,
-    tensor_versions,
 )
 from gdw.hypergradient.precision import Autocast, LossScale, relative_step
 from gdw.hypergradient.preserve import (
@@ -36,7 +35,7 @@ from gdw.hypergradient.preserve import (
     Rate,
     trained,
 )
-from gdw.hypergradient.training_pass import TrainingPass, first_pass
+from gdw.hypergradient.training_pass import TrainingPass, checked_pass
 
 if TYPE_CHECKING:
     from gdw.hypergradient.chain import Chains
@@ -56,7 +55,7 @@ class Problem:
         forward: `(model, inputs) -> logits`.
         head: the module that the hypergradient is restricted to; None for all parameters.
         chains: what is known about an MLP that is computed in closed form; None: no model is.
-        collective: sums over processes.
+        collective: takes gradients and sums over processes.
         autocast: whether the model runs under autocast.
         scale: the factor by which gradients are multiplied.
         memory_format: the memory format in which the model gets images.
@@ -124,13 +123,18 @@ class Problem:
             from gdw.hypergradient.tokens import token_forward
 
             forward = token_forward(inner)
+        spread: dict[str, Any] = {}
+        if is_spread(inner):
+            from gdw.hypergradient.sharded import sharded_parts
+
+            spread = sharded_parts(inner)
         chains = None
-        if closed_form:
+        if closed_form and not spread:
             from gdw.hypergradient.chain import Chains
 
             chains = Chains()
         parts = (inner, optimizer, loss, forward or default_forward, part, chains)
-        problem = cls(*parts, retain_graph=retain_graph)
+        problem = cls(*parts, retain_graph=retain_graph, **spread)
         if not problem.trainable():
             raise ConfigError(
                 "the optimizer holds no trainable parameter of this model: build it from "
@@ -143,7 +147,7 @@ class Problem:
 
         Read again at every step, because training may freeze parameters and change learning rates.
         """
-        return trained(self.model, self.optimizer, self.fixed)
+        return trained(self.collective.named(self.model), self.optimizer, self.fixed)
 
     def keeps_graph(self, training_pass: TrainingPass) -> bool:
         """Whether the model's gradient is taken through the graph of `training_pass` itself."""
@@ -174,18 +178,7 @@ class Problem:
         """
         inputs, targets = as_pair(batch, "the training batch")
         self.fixed.devices = None
-        versions = tensor_versions(inputs)
-        logits, left = first_pass(self, inputs)
-        if tensor_versions(inputs) != versions:
-            raise ModelError(
-                "the model changes its inputs in place, but they are needed again in the same step: "
-                "make it work on a copy (x = x.clone())"
-            )
-        if not logits.requires_grad:
-            raise ModelError(
-                "the logits have no gradient: call backward outside of torch.no_grad(), and detach nothing "
-                "in the model or in forward"
-            )
+        logits, left = checked_pass(self, inputs)
         losses, gradient = self.loss.with_gradient(logits, targets)
         local_count = count_examples(losses, targets)
         return TrainingPass(
@@ -229,12 +222,11 @@ class Problem:
             parameters: those to differentiate with respect to.
         """
         try:
-            gradient = torch.autograd.grad(
+            gradient = self.collective.differentiate(
                 training_pass.logits,
                 parameters,
                 self._cotangent(training_pass, weights),
                 retain_graph=self.keeps_graph(training_pass),
-                materialize_grads=True,
             )
         except RuntimeError as error:
             if "donated" not in str(error):
@@ -244,7 +236,7 @@ class Problem:
                 "use retain_graph=False, or set torch._functorch.config.donated_buffer = False before the "
                 "model is first called"
             ) from error
-        return self.collective.sum([self.scale.divided(dense(t)) for t in gradient])
+        return self.collective.sum([self.scale.divided(t) for t in gradient])
 
     def accumulate(
         self, training_pass: TrainingPass, weights: Tensor, *, overwrite: bool = False
@@ -259,18 +251,14 @@ class Problem:
             overwrite: whether the memory of `D1` may be used.
         """
         taken = self.fixed.gradients
-        if self.collective.world_size == 1 and taken is None:
+        if self.collective.is_alone and taken is None:
             count = self.scale.divided(training_pass.count)
             d1 = training_pass.class_gradient
             weighted_backward(training_pass.logits, weights, d1, count, overwrite=overwrite)
         else:
             parameters = [p for p, _ in self.trainable().values()]
-            local = torch.autograd.grad(
-                training_pass.logits,
-                parameters,
-                self._cotangent(training_pass, weights),
-                allow_unused=True,
-            )
+            cotangent = self._cotangent(training_pass, weights)
+            local = self.collective.used_gradients(training_pass.logits, parameters, cotangent)
             if taken is None:
                 self.collective.add_to_gradients(parameters, local)
             else:

@@ -34,8 +34,9 @@ def replayed(
     alone = replace(training_pass, inputs=(captured, training_pass.inputs))
     try:
         _check_split(part, alone)
-        if head.shared:
-            # The graph of the training pass leads to the weight's earlier places as well.
+        if head.shared or problem.collective.is_spread:
+            # The graph of the training pass leads to the weight's earlier places as well. If the model is
+            # sharded, its gradient would be taken through all of that graph.
             with replaying(alone):
                 alone = replace(alone, logits=part.logits(alone.inputs))
         part_batch = ((seen, inputs), targets)

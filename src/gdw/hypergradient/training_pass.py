@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from gdw.errors import ModelError
 from gdw.hypergradient.head import Captured
+from gdw.hypergradient.inputs import tensor_versions
 from gdw.hypergradient.precision import is_compiled
 from gdw.hypergradient.preserve import Buffers, preserved_buffers
 from gdw.hypergradient.random_state import RandomState
@@ -72,6 +74,27 @@ class TrainingPass:
     def without_graph(self) -> TrainingPass:
         """The same pass with detached logits. The graph is freed when the last reference is gone."""
         return replace(self, logits=self.logits.detach())
+
+
+def checked_pass(problem: Problem, inputs: Any) -> tuple[Tensor, dict[str, Any]]:
+    """`first_pass` of a model that leaves its inputs as they are, and whose logits have a gradient.
+
+    Raises:
+        ModelError: it is not such a model.
+    """
+    versions = tensor_versions(inputs)
+    logits, left = first_pass(problem, inputs)
+    if tensor_versions(inputs) != versions:
+        raise ModelError(
+            "the model changes its inputs in place, but they are needed again in the same step: "
+            "make it work on a copy (x = x.clone())"
+        )
+    if not logits.requires_grad:
+        raise ModelError(
+            "the logits have no gradient: call backward outside of torch.no_grad(), and detach nothing "
+            "in the model or in forward"
+        )
+    return logits, left
 
 
 def first_pass(problem: Problem, inputs: Any) -> tuple[Tensor, dict[str, Any]]:

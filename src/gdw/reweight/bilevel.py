@@ -128,6 +128,10 @@ class BilevelReweighter(Reweighter):
 
     def __init__(self, model: nn.Module, optimizer: Optimizer, **options: Any) -> None:
         super().__init__(model, optimizer, **options)
+        if self._problem.collective.is_spread:
+            from gdw.hypergradient.sharded import require_engine
+
+            require_engine(self.options.hypergradient, self._problem.autocast)
         self._engine: Engine = ENGINES[self.options.hypergradient]
         self._kept: KeptGradient | None = None
         if _keeps_gradient(self.options):

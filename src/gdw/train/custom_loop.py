@@ -9,6 +9,7 @@ import torch
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from gdw.errors import ConfigError
+from gdw.hypergradient.collective import require_whole
 from gdw.hypergradient.inputs import Forward
 from gdw.reweight.base import Reweighter
 from gdw.train.before_training import check_before_training, make_sets
@@ -49,7 +50,8 @@ def prepare(
             reweighter's optimizer (SGD, Adam or AdamW), `accelerator` and `precision` those of its model.
 
     Raises:
-        ConfigError: the method needs clean examples and `meta` is None; or an option is unknown or wrong.
+        ConfigError: the method needs clean examples and `meta` is None; an option is unknown or wrong; or the
+            model is sharded.
         DataError, ModelError: the data or the model cannot be used.
 
     Example:
@@ -73,6 +75,7 @@ def prepare(
         if name in training_options:
             raise ConfigError(f"{name}: the reweighter is the method, leave {name} out")
     kind, problem = type(reweighter), reweighter._problem
+    require_whole(problem.model)
     sets = make_sets(kind, kind.__name__, train, meta)
     device, dtype = device_and_dtype(problem.model)
     options = {

@@ -21,6 +21,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from gdw.errors import ConfigError, GDWError, RunError
+from gdw.hypergradient.collective import require_whole
 from gdw.hypergradient.random_state import RandomState
 from gdw.train.config import TrainConfig
 
@@ -89,6 +90,7 @@ class Processes:
 
     def share(self, model: nn.Module) -> None:
         """Copy the parameters and buffers of the first process to every process."""
+        require_whole(model)
         if self.size > 1:
             for tensor in model.state_dict(keep_vars=True).values():
                 dist.broadcast(tensor.data, src=0)

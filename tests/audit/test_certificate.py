@@ -112,6 +112,12 @@ def test_random_rows_certify_the_share_with_its_basis(gdw: Run) -> None:
     assert share["high"] - share["low"] < 0.08, "the scores of all rows help"
     for sentence in share["assumptions"]:
         assert sentence in said
+    assert "wrong labels by class (each interval is 95% sure by itself)" in said
+    for by_class in report["classes"]:
+        limits = f"{by_class['low']:.1%} to {by_class['high']:.1%}"
+        assert limits in said
+        assert f"{by_class['wrong']} of {by_class['verified']}" in said
+    assert "of the rows labelled dog belong to another class" in said
     assert len(report["relabelled"]["rows"]) == len(report["relabelled"]["high"])
     frame = pd.read_csv("run/label_issues.csv").set_index("index").sort_index()
     likely = frame["probability_wrong"]

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gdw.certify import (
+    ClassShare,
     VerifierError,
+    known_classes,
     known_rate,
+    next_rows,
     rate_of_two,
     share_wrong,
     shares_by_class,
@@ -152,6 +155,40 @@ def test_by_class() -> None:
     assert (shares[0].low, shares[0].high) == pytest.approx(alone)
     # Wrong labels of class a become b: all rows of the true class c with a given label b are wrong.
     assert shares[5].low > 0.5
+
+
+def test_classes_with_few_verified_rows_are_left_out_and_surely_wrong_ones_come_first() -> None:
+    shares = [
+        ClassShare("a", "given", 20, 2, 0.05, 0.3),
+        ClassShare("b", "given", 9, 9, 0.7, 1.0),
+        ClassShare("c", "given", 10, 5, 0.2, 0.8),
+        ClassShare("a", "true", 9, 0, 0.0, 0.3),
+        ClassShare("b", "true", 10, 1, 0.0, 0.4),
+        ClassShare("c", "true", 2, 1, 0.0, 0.9),
+    ]
+    found = known_classes(shares)
+    assert [pair.name for pair in found] == ["c", "a", "b"]
+    assert (found[1].given, found[1].true) == (shares[0], None)
+    assert (found[2].given, found[2].true) == (None, shares[4])
+
+
+@pytest.mark.parametrize("unequal", [False, True])
+def test_coverage_by_class(*, unequal: bool) -> None:
+    scores, wrong = population(2000, 0.2)
+    rng = np.random.default_rng(0)
+    true = rng.integers(3, size=2000)
+    labels = np.where(wrong, (true + rng.integers(1, 3, size=2000)) % 3, true)
+    held = []
+    for seed in range(60):
+        if unequal:
+            found = next_rows(scores, 120, seed=seed)
+            sample = verified_sample(2000, found.rows, wrong[found.rows], found.probability)
+        else:
+            sample = drawn(wrong, 120, seed)
+        for share in shares_by_class(sample, labels, true[sample.rows], ["a", "b", "c"], scores):
+            part = (labels if share.by == "given" else true) == "abc".index(share.name)
+            held.append(share.low <= wrong[part].mean() <= share.high)
+    assert np.mean(held) > 0.93
 
 
 def test_verifiers_who_err_widen_the_interval() -> None:

@@ -60,6 +60,21 @@ def test_the_page_begins_with_what_is_certain_and_shows_its_basis(run: Path) -> 
     assert tags.count("svg") >= 2
 
 
+def test_the_page_shows_classes_with_their_basis_and_what_was_applied(run: Path) -> None:
+    applied = {"mode": "KEEP", "output": "kept.csv", "sentence": "leave out the 30 rows"}
+    plain = _add(run, applied=applied)
+    text, _ = read(write_report(run))
+    assert "Applied (KEEP) in the copy kept.csv : leave out the 30 rows." in text
+    assert "belong to another class" in text
+    for share in plain["classes"]:
+        limits = f"{share['low']:.1%} to {share['high']:.1%}"
+        assert f"{limits} {share['wrong']} of {share['verified']}" in text
+    few = {**plain, "classes": [{**share, "verified": 9} for share in plain["classes"]]}
+    found = certified({"certificate": few})
+    assert found is not None
+    assert found.known_classes == []
+
+
 def test_the_curve_has_its_band_and_leaves_out_what_is_not_known() -> None:
     points = Relabelled(
         rows=[0, 5, 9], share=[0.2, 0.1, None], low=[0.1, 0.0, None], high=[0.3, 0.2, None]

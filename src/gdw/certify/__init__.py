@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from gdw.certify.calibration import Calibrated, calibrated
     from gdw.certify.certificate import Certificate, certify_labels
     from gdw.certify.decision import Curve, Decision, curve, decide
-    from gdw.certify.groups import ClassShare, shares_by_class
+    from gdw.certify.groups import ClassPair, ClassShare, known_classes, shares_by_class
     from gdw.certify.ranked import Ranking, ranking
     from gdw.certify.sample import VerifiedSample, verified_sample
     from gdw.certify.selection import NextRows, expected_widths, next_rows
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Calibrated": "gdw.certify.calibration",
     "Certificate": "gdw.certify.certificate",
+    "ClassPair": "gdw.certify.groups",
     "ClassShare": "gdw.certify.groups",
     "Curve": "gdw.certify.decision",
     "Decision": "gdw.certify.decision",
@@ -33,6 +34,7 @@ _HOME = {
     "curve": "gdw.certify.decision",
     "decide": "gdw.certify.decision",
     "expected_widths": "gdw.certify.selection",
+    "known_classes": "gdw.certify.groups",
     "known_rate": "gdw.certify.verifier_error",
     "next_rows": "gdw.certify.selection",
     "ranking": "gdw.certify.ranked",
@@ -45,6 +47,7 @@ _HOME = {
 __all__ = [
     "Calibrated",
     "Certificate",
+    "ClassPair",
     "ClassShare",
     "Curve",
     "Decision",
@@ -58,6 +61,7 @@ __all__ = [
     "curve",
     "decide",
     "expected_widths",
+    "known_classes",
     "known_rate",
     "next_rows",
     "ranking",

@@ -73,6 +73,36 @@ def shares_by_class(
     return by_given + by_true
 
 
+@dataclass(frozen=True)
+class ClassPair:
+    """What is known of one class, if it was verified in ten or more rows.
+
+    Attributes:
+        name: of the class.
+        given: of the rows with this label, how many have a wrong one; None with fewer verified rows.
+        true: of the rows of this class, how many have another label; None with fewer verified rows.
+    """
+
+    name: str
+    given: ClassShare | None
+    true: ClassShare | None
+
+
+def known_classes(shares: Sequence[ClassShare]) -> list[ClassPair]:
+    """The classes with 10 or more verified rows, those whose labels are surely wrong most often first.
+
+    Args:
+        shares: from `shares_by_class`.
+    """
+    pairs: dict[str, dict[str, ClassShare]] = {}
+    for share in shares:
+        pairs.setdefault(share.name, {})
+        if share.verified >= FEWEST:
+            pairs[share.name][share.by] = share
+    known = [ClassPair(name, p.get("given"), p.get("true")) for name, p in pairs.items() if p]
+    return sorted(known, key=lambda pair: -pair.given.low if pair.given else 1)
+
+
 def classes_without(shares: Sequence[ClassShare]) -> list[str]:
     """The names of the given labels of which no row was verified."""
     return [share.name for share in shares if share.by == "given" and not share.verified]

@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdw.cli.app import note, waiting_on_terminal
-from gdw.cli.tables import say_wrapped
+from gdw.cli.tables import print_table, say_wrapped
 from gdw.errors import ConfigError, DataError, GDWError, OutputError, RunError, shown
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from gdw.audit.cleaning import Mode
+    from gdw.certify import Certificate, ClassShare
     from gdw.runs import RunAudit
     from gdw.suggestion.run_certificate import RunCertificate
 
 _RANDOM_ROWS = 60
+_CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class Certified:
         say_wrapped(f"certified: {certificate.share.sentence}")
         for decision in certificate.decisions:
             say_wrapped(f"certified: {decision.sentence}")
+        _show_classes(certificate)
         say_wrapped(f"this holds if: {' '.join(certificate.share.assumptions)}")
         if certificate.decisions:
             sure = f"{certificate.share.confidence:.0%}"
@@ -187,3 +190,33 @@ class Certified:
         command = random_rows_command(self.run_audit.run.data_config, _RANDOM_ROWS, "random.jsonl")
         audit = shlex.join(["gdw", "audit", str(run), "--verified", "random.jsonl"])
         return f"{command}; then gdw verify random.jsonl; then {audit}"
+
+
+def _show_classes(certificate: Certificate) -> None:
+    """Print what is certain about the classes with enough verified rows, with its basis."""
+    from gdw.certify.groups import known_classes
+    from gdw.certify.sample import FEWEST
+
+    known = known_classes(certificate.classes)
+    if not known:
+        return
+    rows = [(pair.name, *_cells(pair.given), *_cells(pair.true)) for pair in known[:_CLASSES]]
+    most = "" if len(known) <= _CLASSES else f", the first {_CLASSES} of {len(known):,}"
+    sure = f"each interval is {certificate.share.confidence:.0%} sure by itself"
+    header = ("class", "wrong of this label", "verified", "labelled otherwise", "verified")
+    print_table(header, rows, title=f"wrong labels by class{most} ({sure})")
+    first = next((pair for pair in known if pair.given), None)
+    if first is None or first.given is None:
+        return
+    low, high = first.given.low, first.given.high
+    say_wrapped(
+        f"How to read it: {low:.0%} to {high:.0%} of the rows labelled {first.name} belong to another class: "
+        f"{first.given.wrong} of {first.given.verified} verified ones do. Labelled otherwise: rows that are "
+        f"really {first.name}, with another label. Fewer than {FEWEST} verified rows say too little."
+    )
+
+
+def _cells(share: ClassShare | None) -> tuple[str, str]:
+    if share is None:
+        return "", ""
+    return f"{share.low:.1%} to {share.high:.1%}", f"{share.wrong:,} of {share.verified:,}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from gdw.certify.groups import ClassPair, ClassShare, known_classes
 from gdw.errors import RunError
 from gdw.report.style import BLUE, WIDE, figure_of, panels, percent_axes, tidy
 
@@ -30,6 +31,12 @@ class _Decided(BaseModel):
     sentence: str
 
 
+class _Applied(BaseModel):
+    mode: str
+    output: str
+    sentence: str
+
+
 class Relabelled(BaseModel):
     """The share of wrong labels over the number of relabelled rows, see `gdw.certify.Curve`."""
 
@@ -46,6 +53,13 @@ class Certified(BaseModel):
     decisions: list[_Decided]
     relabelled: Relabelled
     notes: list[str]
+    classes: list[ClassShare] = []
+    applied: _Applied | None = None
+
+    @property
+    def known_classes(self) -> list[ClassPair]:
+        """The classes of which something is known, those that are surely wrong most often first."""
+        return known_classes(self.classes)
 
 
 def certified(audit: dict[str, Any] | None) -> Certified | None:

@@ -69,6 +69,7 @@ def contents(
         "pictures": _pictures(run, baseline),
         "class_rows": class_rows(run, measured, compared)[:MOST_ROWS],
         "class_rows_left": max(0, classes - MOST_ROWS),
+        "most_rows": MOST_ROWS,
         "most_bars": MOST_BARS,
         "most_classes": most_classes(WIDE),
         "most_classes_on_phone": most_classes(NARROW),

@@ -84,12 +84,13 @@ RUNS: dict[str, Run] = {
     "mwn": ("mwn", DIFFERENCE, whole),
     "l2rw": ("l2rw", DIFFERENCE, whole),
     "plain": ("plain", {}, whole),
+    "robust": ("robust", {}, whole),
 }
 
 
 def share(batch: tuple[Tensor, Tensor], rank: int, size: int) -> tuple[Tensor, Tensor]:
-    """Every `size`-th example: the shares need not be equal."""
-    return batch[0][rank::size], batch[1][rank::size]
+    """A part of a batch: the shares need not be equal."""
+    return batch[0].tensor_split(size)[rank], batch[1].tensor_split(size)[rank]
 
 
 def whole_of(parameter: Tensor) -> Tensor:
@@ -109,7 +110,9 @@ def setting(run: Run, *, sharded: bool) -> Setting:
     optimizer = torch.optim.SGD(groups, lr=0.2, momentum=0.9, weight_decay=1e-3)
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        return Setting(model, optimizer, build(method, model, optimizer, **options))
+        own = Setting(model, optimizer, build(method, model, optimizer, **options))
+    own.reweighter.prepare(Labels())
+    return own
 
 
 def steps(run: Run, rank: int = 0, size: int = 1, *, sharded: bool) -> list[list[Tensor]]:
@@ -118,7 +121,8 @@ def steps(run: Run, rank: int = 0, size: int = 1, *, sharded: bool) -> list[list
     engines.relative_step = lambda *_: 1e-3
     own, g, rest = setting(run, sharded=sharded), [], []
     for batch, meta in zip(batches(3, n=11), batches(3, n=7, seed=1), strict=True):
-        step = own.reweighter.backward(share(batch, rank, size), share(meta, rank, size))
+        parts, places = (share(b, rank, size) for b in (batch, meta)), torch.arange(11)
+        step = own.reweighter.backward(*parts, indices=places.tensor_split(size)[rank])
         g += [step.weights if step.hypergradient is None else step.hypergradient]
         rest += [] if step.meta_loss is None else [step.meta_loss]
         own.optimizer.step()
@@ -155,7 +159,7 @@ def test_sharded_parameters_take_the_steps_of_one_process(
     g, rest = steps(RUNS[name], sharded=False)
     for rank in range(size):
         own_g, own_rest = torch.load(folder / f"{size}-{rank}.pt", weights_only=True)[name]
-        assert_close(own_g, [one[rank::size] for one in g], atol=1e-10)
+        assert_close(own_g, [one.tensor_split(size)[rank] for one in g], atol=1e-10)
         assert_close(own_rest, rest, atol=1e-10)
 
 
@@ -260,7 +264,6 @@ def test_a_policy_of_16_bits_is_warned_of() -> None:
 @pytest.mark.usefixtures("alone")
 def test_what_was_prepared_with_the_whole_model_goes_over() -> None:
     first = setting(("robust", {}, whole), sharded=False)
-    first.reweighter.prepare(Labels())
     own = setting(("robust", {}, whole), sharded=True)
     own.reweighter.load_state_dict(first.reweighter.state_dict())
     a, b = (one.reweighter.backward(BATCH, CLEAN, indices=range(11)) for one in (first, own))

@@ -99,6 +99,13 @@ def test_processes_agree_on_batchnorms_statistics(pair: tuple[Path, dict[str, An
 
 
 @pytest.mark.slow
+def test_processes_prepare_one_set_of_labels(pair: tuple[Path, dict[str, Any]]) -> None:
+    _, report = pair
+    first, second = report["labels"]
+    assert first == second
+
+
+@pytest.mark.slow
 def test_what_fails_on_one_process_fails_on_both(pair: tuple[Path, dict[str, Any]]) -> None:
     _, report = pair
     for message in report["refused"]:

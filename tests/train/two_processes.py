@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import Dataset
 
 from gdw.errors import GDWError
-from gdw.reweight import StepResult
-from gdw.train import Callback, Trainer
+from gdw.reweight import StepResult, build
+from gdw.train import Callback, Trainer, prepare
 from tests.train.evidence_of_two import write_all
 from tests.train.small import config, data, network
 
@@ -50,6 +51,20 @@ class SignalOnLastRank(Callback):
         self.seen += 1
         if self.seen == 6 and os.environ["RANK"] == "1":
             os.kill(os.getpid(), signal.SIGINT)
+
+
+class Drawing(Dataset[Any]):
+    """Examples with noise that is drawn anew each time, other noise on each process."""
+
+    def __init__(self, inputs: torch.Tensor, targets: torch.Tensor) -> None:
+        self.inputs, self.targets = inputs, targets
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, i: int) -> Any:
+        x = self.inputs[i]
+        return x + 0.5 * torch.randn_like(x), int(self.targets[i])
 
 
 def _error_of(act: Any) -> str:
@@ -90,6 +105,11 @@ def main(folder: Path) -> None:
     report["unusable"] = processes.gather(
         _error_of(lambda: Trainer(config()).fit(network(), (inputs, targets)))
     )
+    drawn = Drawing(*data())
+    model = network(plain=True)
+    robust = build("robust", model, torch.optim.SGD(model.parameters(), lr=0.1))
+    prepare(robust, drawn, data(20, seed=1), epochs=1, batch_size=14, progress="none")
+    report["labels"] = processes.gather(robust.label_posterior().tolist())
     items = list(zip(inputs, targets.tolist(), strict=True))
     report["diverged"] = processes.gather(
         _error_of(lambda: Trainer(config()).fit(network(), items))

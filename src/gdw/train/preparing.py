@@ -196,6 +196,9 @@ class TrainerPreparation(ShortRepr):
             if key in predicted:
                 return self._recalled(**predicted[key])
             p = self._predict(model(), subset)
+            # Data sets with random transforms draw others on each process, but there is one set of labels.
+            own = p if self._processes.is_first else torch.zeros_like(p)
+            p = self._processes.sum(own).to(p.device)
             if self._folder is not None:
                 states = self._processes.gather(random_state(self._processes.device))
                 predicted[key] = {"probabilities": p, "random": states}

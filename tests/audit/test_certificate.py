@@ -122,6 +122,15 @@ def test_random_rows_certify_the_share_with_its_basis(gdw: Run) -> None:
     frame = pd.read_csv("run/label_issues.csv").set_index("index").sort_index()
     likely = frame["probability_wrong"]
     assert likely[WRONG].min() > 0.5 > likely[~WRONG].max()
+    summary = json.loads(Path("run/audit.json").read_text())
+    classes = summary["by_class"]
+    of_classes = np.average(
+        [row["wrong_share"] for row in classes], weights=[row["examples"] for row in classes]
+    )
+    assert summary["estimated_wrong_share"] == pytest.approx(likely.mean(), abs=1e-5)
+    assert of_classes == pytest.approx(likely.mean(), abs=1e-5), "the classes agree with it"
+    listed = _shown(gdw("audit", "run", "--issues", "run/label_issues.csv", "--top", 0))
+    assert "estimated share" not in listed
     assert gdw("audit", "run", "--top", 0).exit_code == 0, "the list is not taken for edited"
 
 

@@ -102,7 +102,7 @@ def test_from_run_to_list_to_cleaned_copy(gdw: Run, tmp_path: Path) -> None:
     original = Path("data.csv").read_text()
     kept = gdw("audit", "run", "--apply", "KEEP", "--output", "kept.csv")
     assert (
-        "116 rows, 4 left out, 20 kept as they are because they were not used in training"
+        "116 rows, 4 left out, 20 kept as they are because they were not training examples"
         in kept.output
     )
     lines = original.splitlines(keepends=True)

@@ -114,11 +114,13 @@ def test_the_summary_and_an_edited_list(tmp_path: Path) -> None:
     made = evidence([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7]], [0, 0, 1])
     wrong = np.array([False, True, False])
     file, report = tmp_path / "l.csv", tmp_path / "a.json"
-    label_issues(made, "ab").to_csv(file)
+    frame = label_issues(made, "ab")
+    frame["is_label_issue"] = frame["index"] == 1
+    frame.to_csv(file)
     require_unedited(file, report)
     assessment = assess(made, noise_cells(made), wrong)
     content = summary(
-        made, "ab", noise_cells(made), wrong=wrong, assessment=assessment, issues_file=file
+        made, "ab", noise_cells(made), frame=frame, assessment=assessment, issues_file=file
     )
     SUMMARY.write(report, content)
     found = json.loads(report.read_text())

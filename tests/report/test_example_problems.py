@@ -110,6 +110,20 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield opened
 
 
+@pytest.mark.parametrize("width", [962, 1024, 1280])
+def test_the_list_with_decisions_and_near_duplicates_fits_the_page(
+    run: Path, browser: Browser, width: int
+) -> None:
+    browser.open(write_report(run, examples=3), width=width)
+    decided = "<div class=soft>decided: <bdi>automobile</bdi></div>"
+    browser.run(
+        "for (const cell of document.querySelectorAll('#issues tbody td.n')) "
+        f"cell.insertAdjacentHTML('beforeend', '{decided}')"
+    )
+    list_of = "document.getElementById('issues').parentElement"
+    assert browser.run(f"{list_of}.scrollWidth - {list_of}.clientWidth") == 0
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_list_is_filtered_by_problem_also_on_a_phone(
     run: Path, browser: Browser, dark: bool

@@ -121,6 +121,7 @@ def test_relabel_takes_the_decisions_and_the_verified_rows(
     copy = judged.write_copy("KEEP", kept, tmp_path / "kept.csv")
     assert set(before) - set(labels_of(tmp_path / "kept.csv")) == {second, third, fourth, 20, 22}
     assert (copy.left_out, copy.not_audited) == (5, 2)
+    assert (copy.verified_right, copy.verified_wrong) == (1, 2)
 
 
 def test_a_list_that_a_person_has_gone_through_is_applied_whatever_the_audit_is_worth(

@@ -206,6 +206,33 @@ def test_without_single_keys_only_buttons_answer(page: Page) -> None:
     page.browser.run("byId('keys').click()")
 
 
+def test_an_answered_row_shows_its_answer(page: Page) -> None:
+    page.press("3", "ArrowLeft")
+    pressed = "[...byId('classes').children].map((b) => b.ariaPressed).join(' ')"
+    assert page.browser.run(pressed).split().index("true") == 2
+    assert page.browser.run(pressed).count("false") == 9
+
+
+def test_what_enter_saves_is_in_sight(page: Page) -> None:
+    page.open(width=1280, height=700)
+    page.press("m", "1", "2")
+    assert page.browser.run("byId('keep').getBoundingClientRect().bottom") <= 700
+    page.press("Escape")
+
+
+def test_similar_rows_open_by_a_button_on_a_phone(browser: Browser, tmp_path: Path) -> None:
+    page = Page(browser, made.image_queue(tmp_path))
+    page.open(width=390, height=844)
+    assert page.text("more-text") == "Similar rows"
+    page.browser.run("byId('more').click()")
+    page.wait("byId('more').ariaExpanded === 'true'")
+    top, end = page.browser.run(
+        "[byId('neighbours').getBoundingClientRect().top, byId('answers').getBoundingClientRect().top]"
+    )
+    assert top < end - 100
+    page.close()
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_on_a_phone_everything_is_in_reach(page: Page, *, dark: bool) -> None:
     page.open(width=390, height=844, dark=dark)

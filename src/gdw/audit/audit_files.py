@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from gdw.audit.assessment import Assessment, Level
@@ -166,7 +165,7 @@ def summary(
     label_names: Sequence[str],
     cells: Cells,
     *,
-    wrong: NDArray[np.bool_],
+    frame: pd.DataFrame,
     assessment: Assessment,
     issues_file: Path,
     problems: DataProblems | None = None,
@@ -177,22 +176,23 @@ def summary(
         evidence: of N examples.
         label_names: the names of the classes.
         cells: the noise matrix.
-        wrong: `(N,)`, whether each training example is a label issue.
+        frame: the list of issues.
         assessment: how far the audit can be trusted.
         issues_file: the `label_issues.csv` just written. Its checksum shows later whether it was edited.
         problems: what is wrong with the examples themselves; None if it is not known.
     """
+    from gdw.audit.class_shares import shares_of_audit
+
     examples = np.bincount(evidence.given, minlength=evidence.num_classes)
+    certified, shares = shares_of_audit(evidence, cells, frame)
     return {
         "examples": len(evidence),
-        "issues": int(wrong.sum()),
-        "estimated_wrong_share": assessment.wrong_share,
+        "issues": int(frame["is_label_issue"].sum()),
+        "estimated_wrong_share": assessment.wrong_share if certified is None else certified,
         "assessment": assessment.plain(),
         "by_class": [
             {"label": name, "examples": int(count), "wrong_share": float(share)}
-            for name, count, share in zip(
-                label_names, examples, cells.wrong_share_by_label(), strict=True
-            )
+            for name, count, share in zip(label_names, examples, shares, strict=True)
         ],
         "method_of_score": method_of_score(evidence),
         "label_issues_sha256": _checksum(issues_file),

@@ -43,12 +43,17 @@ class Cleaned:
         relabelled: the number of rows with another label.
         not_audited: the number of rows in the copy that were not training examples of the run. They are
             copied as they are.
+        verified_right: how many of these a person has verified.
+        verified_wrong: how many of the rows that were left out or relabelled a person had verified before the
+            training.
     """
 
     written: int
     left_out: int
     relabelled: int
     not_audited: int
+    verified_right: int = 0
+    verified_wrong: int = 0
 
 
 def check_output(data: Path, output: Path) -> None:
@@ -125,6 +130,8 @@ def apply(
         left_out=int((~keep).sum()),
         relabelled=len(relabel),
         not_audited=len(data.rows) - len(data.numbers) - len(others),
+        verified_right=len(verified) - len(others),
+        verified_wrong=len(others),
     )
 
 

@@ -133,12 +133,13 @@ def audit(
         computed = run_audit.issues(threshold=threshold, problems=False) if issues else frame
         assessment = run_audit.assessment(computed, cells)
         checked = issues is not None and not run_audit.is_unedited(issues)
-        judged = time.perf_counter() - began
         decided = settled(opened, frame) if issues is None else None
         certified = wanted.certified(run_audit)
+        judged = time.perf_counter() - began
         show_list(run_audit, frame, cells, top, issues, decided)
-        shares = certified.found is not None
-        show_assessment(run_audit, assessment, of_user=checked, certified=shares)
+        # A list of the user has no certificate of its own; that of the last audit holds for the data.
+        shares = certified.found is not None or (issues and (opened.audit or {}).get("certificate"))
+        show_assessment(run_audit, assessment, of_user=checked, certified=bool(shares))
         certified.show(run)
         if issues is None:
             _keep(run_audit, frame, cells, assessment, certified, anyhow=output is None)
@@ -153,7 +154,7 @@ def audit(
         elif issues is None:
             _say_what_is_next(run, frame, assessment, decided)
     rest = time.perf_counter() - began - judged
-    say(f"time: finding label issues {judged:.1f} s, printing and writing copies {rest:.1f} s")
+    say(f"time: judging the labels {judged:.1f} s, printing and writing copies {rest:.1f} s")
 
 
 def _mode(apply: str | None, output: Path | None) -> Mode | None:

@@ -76,16 +76,19 @@ def _write(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -
     from gdw.runs.cleaned_copy import note_on_copy, unreadable_images
 
     copy = run_audit.write_copy(mode, frame, output)
-    changes = [f"{copy.relabelled:,} with a new label"] if mode == "RELABEL" else []
+    before = f" ({copy.verified_wrong:,} of them verified before the training)"
+    before = before if copy.verified_wrong else ""
+    changes = [f"{copy.relabelled:,} with a new label{before}"] if mode == "RELABEL" else []
     if copy.left_out or not changes:
-        changes.append(f"{copy.left_out:,} left out")
+        changes.append(f"{copy.left_out:,} left out{'' if changes else before}")
+    if copy.verified_right:
+        changes.append(f"{counted(copy.verified_right, 'label')} verified as right")
     broken = unreadable_images(run_audit)
     if broken:
         images = counted(broken, "image that cannot be read was", "images that cannot be read were")
         changes.append(f"{images} copied as {'it is' if broken == 1 else 'they are'}")
-    if copy.not_audited > broken:
-        kept = f"{copy.not_audited - broken:,} kept as they are"
-        changes.append(f"{kept} because they were not used in training")
+    if (others := copy.not_audited - copy.verified_right - broken) > 0:
+        changes.append(f"{others:,} kept as they are because they were not training examples")
     say(f"{shown(output)}: {copy.written:,} rows, {', '.join(changes)}; the original is unchanged")
     if copied := note_on_copy(run_audit, output):
         say(copied)

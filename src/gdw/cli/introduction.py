@@ -98,7 +98,8 @@ def _without_verified(training: Training, prepared: PreparedData) -> list[str]:
         f"no verified examples: some whose labels look right stand in; {FOLDS} more trainings find them. "
         f"{LIMITS}",
         f"to verify some: {suggest_command(training.config.data, classes)}; then gdw verify verify.jsonl",
-        "then train again: the same command with --meta verify.jsonl (two of each class help, ten suffice)",
+        "then train again: the same command with --meta verify.jsonl and another --output (two of each class "
+        "help, ten suffice)",
     ]
 
 

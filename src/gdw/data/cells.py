@@ -105,8 +105,8 @@ def _word_notes(rows: Rows, names: Sequence[str]) -> list[str]:
     if not found:
         return []
     return [
-        f"read as missing values, which are a category: {shortened(found, _SHOWN)}; spell a name in another "
-        "way"
+        f"read as missing values, which are a category: {shortened(found, _SHOWN)}; if one of them "
+        "is a name, spell it in another way"
     ]
 
 

@@ -201,7 +201,7 @@ class RunAudit:
             self.evidence,
             names,
             cells,
-            wrong=self.wrong(frame),
+            frame=frame,
             assessment=assessment or self.assessment(frame, cells),
             issues_file=file(LABEL_ISSUES),
             problems=self.problems,

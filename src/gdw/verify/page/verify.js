@@ -241,12 +241,16 @@ function showBeside() {
     element("b", {}, bdi(near.label)),
     near.text !== undefined && bdi(near.text),
   )));
+  const parts = besideParts();
+  byId("more").hidden = parts.length === 0;
+  byId("more-text").textContent = parts.length > 1 ? "More" : neighbours.hidden ? "Other columns" : "Similar rows";
+  byId("more").setAttribute("aria-expanded", parts.some((part) => part.open));
 }
 
 function classButton([key, code]) {
   const [kind, codes] = item.answer ?? [null, []];
   const chosen = (kind === "label" || kind === "several") && codes.includes(code), name = names[code];
-  const button = element("button", { type: "button", "aria-keyshortcuts": key, "data-code": code, "aria-pressed": chosen },
+  const button = element("button", { type: "button", "aria-keyshortcuts": key, "data-code": code, "aria-pressed": String(chosen) },
     key && element("kbd", { text: key }), element("bdi", { text: name, title: name.length > 80 && name }));
   const tag = (text, letter) => button.append(element("span", { class: "tag", text }, element("kbd", { text: letter })));
   if (name === item.given) tag("in the data", "k");
@@ -343,8 +347,10 @@ const ACTIONS = {
   "ArrowRight": () => go(1),
 };
 
+const besideParts = () => [byId("neighbours"), byId("context")].filter((part) => !part.hidden);
+
 function toggleBeside() {
-  const parts = [byId("neighbours"), byId("context")].filter((part) => !part.hidden);
+  const parts = besideParts();
   const open = !parts.some((part) => part.open);
   for (const part of parts) part.open = open;
   if (open) parts[0]?.scrollIntoView({ block: "nearest" });
@@ -393,6 +399,10 @@ function listen() {
   click("undo", undo);
   click("back", undo);
   click("zoom", () => setZoom(!zoomed));
+  click("more", toggleBeside);
+  for (const part of [byId("neighbours"), byId("context")]) {
+    part.addEventListener("toggle", () => byId("more").setAttribute("aria-expanded", besideParts().some((one) => one.open)));
+  }
   click("previous", () => go(-1));
   click("next", () => go(1));
   click("again", () => send("/skipped", {}, show));

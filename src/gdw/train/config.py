@@ -66,6 +66,12 @@ class TrainConfig(Options):
         "NAME lists the options of a method with their values, defaults and presets. If not given, the "
         "defaults.",
     )
+    prepare_on: Annotated[Literal["features", "network"], _METHOD] = Field(
+        default="features",
+        description="How robust and others train their models before the run, if it fine-tunes a backbone. "
+        "features: on the features of the backbone as it is, in seconds. network: by fine-tuning it for each "
+        "model, which takes several times as long as the run.",
+    )
     epochs: _Count = Field(default=80, description="How many times training goes through the data.")
     batch_size: _Count = Field(
         default=100,

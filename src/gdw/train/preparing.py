@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -30,34 +29,14 @@ from gdw.train.evaluation import device_and_dtype, predict_probabilities
 from gdw.train.feed import DataSets, targets_of
 from gdw.train.output import KeptFits
 from gdw.train.processes import Processes, random_state, restore_random_state, seeded
-from gdw.train.progress import TRAINING, Display, Progress, Stage
+from gdw.train.progress import TRAINING, Progress, Stage
 from gdw.train.resuming import digest
 
 Build: TypeAlias = Callable[[nn.Module, Optimizer], Reweighter]
 FitPlainly: TypeAlias = Callable[[TrainConfig, nn.Module, Examples, "Build | None", Progress], None]
 
-# A trial takes at most this share of the steps of the run, and at most so many.
-_SHARE_OF_TRIAL, _LONGEST_TRIAL = 1 / 100, 6
-
-
-class Trial(Progress):
-    """Stands in for the progress in a training of a few steps that only measures what a step takes."""
-
-    def __init__(self) -> None:
-        super().__init__(Display())
-        self._ends: list[float] = []
-
-    def batch(self, done: int, loss: Callable[[], float]) -> None:  # noqa: ARG002
-        self._ends.append(time.perf_counter())
-
-    def epoch(self, record: Mapping[str, Any]) -> None:
-        """The end of an epoch counts as a part of its last step."""
-
-    @property
-    def seconds(self) -> float:
-        """What a step takes; the first one is slower than the others and does not count."""
-        steps = sorted(b - a for a, b in zip(self._ends, self._ends[1:], strict=False))
-        return steps[len(steps) // 2]
+# A trial takes at most this share of the steps that will be taken, and so many at least and at most.
+_SHARE_OF_TRIAL, _SHORTEST_TRIAL, _LONGEST_TRIAL = 1 / 100, 3, 6
 
 
 class TrainerPreparation(ShortRepr):
@@ -133,8 +112,12 @@ class TrainerPreparation(ShortRepr):
             stage = Stage(TRAINING, fit.epochs, fit.examples // size, size, predicted=fit.predicted)
             self._planned.append(stage)
         kept = self.kept.count if fits else 0
-        stages = [*self._planned[kept:], *([] if run is None else [run])]
+        stages = [*self._first(kept), *self._planned[kept:], *([] if run is None else [run])]
         self._progress.plan(stages, in_words(self._planned, kept, run))
+
+    def _first(self, kept: int) -> list[Stage]:  # noqa: ARG002
+        """What comes before the models, of which `kept` are finished."""
+        return []
 
     @contextmanager
     def stoppable(self) -> Iterator[None]:
@@ -235,22 +218,24 @@ class TrainerPreparation(ShortRepr):
 
     def _measure(self) -> None:
         """Take a few steps of the sizes that will be taken, to know how long they take."""
-        steps = sum(stage.steps for stage in self._planned)
-        count = min(_LONGEST_TRIAL, int(steps * _SHARE_OF_TRIAL))
+        count = trial_steps(self._planned)
         # Reading could change the state of a data set of the user's own.
         known = self._progress.tried or not isinstance(self._sets.train, Examples)
-        if known or count < 3:
-            return
-        seconds = {}
-        for stage in {stage.size: stage for stage in self._planned}.values():
-            trial, size, at_once = Trial(), int(stage.size), min(stage.batches, count)
-            some = Subset("given", torch.arange(at_once * size) % len(self.given))
-            epochs, single = math.ceil(count / at_once), {"accumulate": 1, "warmup_epochs": 0}
-            # With this rate it does not diverge.
-            options: dict[str, Any] = {"epochs": epochs, "batch_size": size, "lr": 1e-9, **single}
-            self._trained([some], 0, trial, None, **options)
-            seconds[size] = trial.seconds
-        self._progress.learn(seconds)
+        if not known and count >= _SHORTEST_TRIAL:
+            sizes = {stage.size: stage for stage in self._planned}.values()
+            self._progress.learn({int(s.size): self.step_seconds(s, count) for s in sizes})
+
+    def step_seconds(self, stage: Stage, count: int) -> float:
+        """The seconds that a step of `stage` takes, in a trial of `count` steps that changes nothing."""
+        from gdw.train.trial import Trial
+
+        trial, size, at_once = Trial(), int(stage.size), min(stage.batches, count)
+        some = Subset("given", torch.arange(at_once * size) % len(self.given))
+        epochs, single = math.ceil(count / at_once), {"accumulate": 1, "warmup_epochs": 0}
+        # With this rate it does not diverge.
+        options: dict[str, Any] = {"epochs": epochs, "batch_size": size, "lr": 1e-9, **single}
+        self._trained([some], 0, trial, None, **options)
+        return trial.seconds
 
     def _corrected(self, subsets: Sequence[Subset], offset: Tensor, noise: Tensor | None) -> Build:
         doubtful = torch.cat([torch.full((len(s.indices),), s.part == "given") for s in subsets])
@@ -280,13 +265,34 @@ class TrainerPreparation(ShortRepr):
             predictions.append(probabilities)
         return torch.cat(predictions)
 
+    def _inputs(self, part: Literal["given", "clean"]) -> Any:
+        """What the models see of that part."""
+        dataset: Any = self._sets.train if part == "given" else self._sets.meta
+        return dataset.inputs
+
     def _examples(self, subset: Subset) -> Examples:
         given = subset.part == "given"
-        dataset: Any = self._sets.train if given else self._sets.meta
         targets = self.given if given else self.clean
         assert targets is not None, "a method that asks for clean examples says so by needs_clean"
         # The targets may be on a device, but those of a subset are on the CPU.
-        selected = Examples(dataset.inputs, targets).select(
-            subset.indices, "train" if given else "meta"
-        )
+        inputs = self._inputs(subset.part)
+        selected = Examples(inputs, targets).select(subset.indices, "train" if given else "meta")
         return selected if subset.targets is None else Examples(selected.inputs, subset.targets)
+
+
+def trial_steps(stages: Sequence[Stage]) -> int:
+    """How many steps a trial takes, before those of `stages`; too few to measure if they are few."""
+    return min(_LONGEST_TRIAL, int(sum(stage.steps for stage in stages) * _SHARE_OF_TRIAL))
+
+
+def make_preparation(*, model: nn.Module, sets: DataSets, **parts: Any) -> TrainerPreparation:
+    """The preparation of a training; that of a network with a pretrained backbone may be on its features."""
+    config: TrainConfig = parts["config"]
+    if config.prepare_on == "features" and isinstance(sets.train, Examples):
+        from gdw.models.finetuned import Finetuned
+
+        if isinstance(model, Finetuned):
+            from gdw.train.on_features import FeaturePreparation
+
+            return FeaturePreparation(model=model, sets=sets, **parts)
+    return TrainerPreparation(model=model, sets=sets, **parts)

@@ -14,11 +14,10 @@ from gdw.train.monitoring import summary
 
 Clock = Callable[[], float]
 
-# What a step takes besides its examples, in seconds, as long as only one size of step is measured.
-_OVERHEAD = 0.002
-# The forward pass as a share of a step.
-_FORWARD = 1 / 3
-# A training is measured after this many seconds; before, it counts less than what was expected.
+# What a step takes besides its examples, in seconds, as long as one size of step is measured; the forward
+# pass as a share of a step.
+_OVERHEAD, _FORWARD = 0.002, 1 / 3
+# A training is measured after so many seconds; before, it counts less than what was expected.
 _MEASURED, _TRUSTED = 1.0, 2.0
 _BETWEEN_LINES, _REFRESH = 60.0, 0.1
 
@@ -52,6 +51,7 @@ class Stage:
         size: examples of a step.
         evaluated: examples that are predicted after each epoch.
         predicted: examples that are predicted after the last epoch.
+        times: what its steps take, if they are not like those of the others.
         seconds: what its steps took, without the first one, which is slower than the others.
     """
 
@@ -62,6 +62,7 @@ class Stage:
     evaluated: int = 0
     predicted: int = 0
     first: int = 0
+    times: StepTimes | None = None
     epoch: int = field(init=False)
     batch: int = field(default=0, init=False)
     seconds: float = field(default=0.0, init=False)
@@ -76,12 +77,13 @@ class Stage:
 
     def cost(self, times: StepTimes) -> float:
         """The seconds of all epochs, as expected."""
+        times = self.times or times
         evaluations = (self.epochs - self.first) * self.evaluated * _FORWARD * times.per_example
         return self.steps * (times.per_step + self.size * times.per_example) + evaluations
 
     def cost_of_end(self, times: StepTimes) -> float:
         """The seconds that the predictions after the last epoch take, as expected."""
-        return self.predicted * _FORWARD * times.per_example
+        return self.predicted * _FORWARD * (self.times or times).per_example
 
     @property
     def share(self) -> float:
@@ -112,7 +114,7 @@ class State(NamedTuple):
     """How far everything is: the share that is done, the seconds that are left; `loss` may wait for a GPU."""
 
     stage: Stage
-    loss: Callable[[], float]
+    loss: Callable[[], float] | None
     share: float
     left: float | None
 
@@ -134,6 +136,7 @@ class Display:
 
     def say(self, text: str) -> None:
         """What the method does now."""
+        self.announce(text)
 
     def close(self) -> None:
         """Restore the terminal."""
@@ -173,7 +176,7 @@ class Progress:
         self._begun.append(stage)
         self.display.begin(stage)
 
-    def batch(self, done: int, loss: Callable[[], float]) -> None:
+    def batch(self, done: int, loss: Callable[[], float] | None = None) -> None:
         """`done` steps of the epoch are done; `loss` reads their mean loss, which waits for a GPU."""
         stage, now = self._begun[-1], self._clock()
         stage.reached(stage.epoch, done, now)
@@ -196,11 +199,12 @@ class Progress:
         times = self._times
         if times is None:
             return None
-        overall, left = self._slower(self._begun, 1.0, times), 0.0
+        overall = self._slower([one for one in self._begun if one.times is None], 1.0, times)
+        left = 0.0
         for stage in (*self._begun[-1:], *self._pending):
-            alike = [one for one in self._begun if one.size == stage.size]
+            alike = [b for b in self._begun if (b.size, b.times) == (stage.size, stage.times)]
             steps = (1 - stage.share) * stage.cost(times) + stage.cost_of_end(times)
-            left += steps * self._slower(alike, overall, times)
+            left += steps * self._slower(alike, 1.0 if stage.times else overall, times)
         return left
 
     @staticmethod
@@ -217,7 +221,7 @@ class Progress:
             self.display.announce(f"{duration(left)}: {self._summary}")
         self._summary = None
 
-    def _state(self, loss: Callable[[], float]) -> State:
+    def _state(self, loss: Callable[[], float] | None) -> State:
         times = self._times or StepTimes(1.0, 1.0)
         done = sum(stage.share * stage.cost(times) for stage in self._begun)
         total = sum(stage.cost(times) for stage in (*self._begun, *self._pending))
@@ -240,9 +244,6 @@ class Lines(Display):
     def epoch(self, record: Mapping[str, Any], state: State) -> None:
         left = "" if not state.left or state.left < 1 else f"  {duration(state.left)} left"
         self.announce(f"epoch {record['epoch']}/{state.stage.epochs}  {summary(record)}{left}")
-
-    def say(self, text: str) -> None:
-        self.announce(text)
 
 
 class Minutes(Lines):
@@ -271,8 +272,8 @@ class Minutes(Lines):
         place = f"epoch {min(stage.epoch + 1, stage.epochs)}/{stage.epochs}"
         if stage.batches > 1:
             place += f", step {stage.batch:,}/{stage.batches:,}"
-        what = f"{state.share:.0%} done: {stage.what}"
-        self.announce(f"{what}, {place}, loss {state.loss():.3f}{left}")
+        loss = "" if state.loss is None else f", loss {state.loss():.3f}"
+        self.announce(f"{state.share:.0%} done: {stage.what}, {place}{loss}{left}")
 
     def epoch(self, record: Mapping[str, Any], state: State) -> None:
         if state.share >= 1:
@@ -287,8 +288,7 @@ def make_progress(
 ) -> Progress:
     """The progress of a training, with the display `kind`.
 
-    "auto" is a bar if `stream` (stderr) is a terminal, else a line a minute. `shown` is false on every
-    process but the first.
+    "auto" is a bar if `stream` (stderr) is a terminal, else a line a minute. Only one process has it `shown`.
     """
     stream = stream or sys.stderr
     if not shown or kind == "none":

@@ -58,7 +58,7 @@ class Bar(Display):
             completed=state.share,
             epoch=f"{min(stage.epoch + 1, stage.epochs)}/{stage.epochs}",
             step=f"{stage.batch:,}/{stage.batches:,}",
-            loss=f"{state.loss():.3f}",
+            loss="" if state.loss is None else f"{state.loss():.3f}",
             left="" if state.left is None else short_duration(state.left),
         )
 
@@ -67,9 +67,6 @@ class Bar(Display):
         accuracy = record.get("test_accuracy")
         if accuracy is not None:
             self._bar.update(self._task, description=f"{TRAINING}, accuracy {accuracy:.2%}")
-
-    def say(self, text: str) -> None:
-        self.announce(text)
 
     def close(self) -> None:
         self._bar.stop()

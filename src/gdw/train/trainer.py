@@ -31,7 +31,7 @@ from gdw.train.feed import Data, DataSets, require_cpu_by_default
 from gdw.train.loop import Loop
 from gdw.train.monitoring import Callback, require_callbacks
 from gdw.train.output import FitResult, Output, TrainingOutput
-from gdw.train.preparing import Build, TrainerPreparation
+from gdw.train.preparing import Build, TrainerPreparation, make_preparation
 from gdw.train.processes import Interrupt, Processes, seeded
 from gdw.train.progress import Progress, Stage, make_progress
 from gdw.train.resuming import warn_of_stop
@@ -212,7 +212,7 @@ class Trainer(ShortRepr):
         Their predictions are kept in `folder`. A signal raises `StoppedInPreparation`.
         """
         with self.shown() as progress, Interrupt() as interrupt:
-            preparation = TrainerPreparation(
+            preparation = make_preparation(
                 config=self.config,
                 sets=sets,
                 model=model,

@@ -224,6 +224,38 @@ def test_the_file_that_the_run_was_trained_with_has_to_be_there(gdw: Run) -> Non
     _refused(asked, "mixed.jsonl, with which the run was trained, is not there")
 
 
+def test_verifiers_who_err_widen_what_is_certified(gdw: Run) -> None:
+    words = ("audit", "run", "--verified", "random.jsonl", "--top", 0, "--target-error", 0.06)
+
+    def certified(*more: object) -> dict[str, Any]:
+        said = _shown(gdw(*words, *more))
+        found: dict[str, Any] = json.loads(Path("run/audit.json").read_text())["certificate"]
+        assert all(sentence in said for sentence in found["share"]["assumptions"])
+        return found
+
+    right, erring = certified(), certified("--verifier-error", 0.02)
+    assert erring["share"]["low"] < right["share"]["low"]
+    assert erring["share"]["high"] > right["share"]["high"]
+    assert erring["decisions"][0]["rows"] > right["decisions"][0]["rows"]
+    assert {share["by"] for share in erring["classes"]} == {"given"}
+    _refused(
+        gdw(*words, "--verifier-error", "overlap"),
+        "no row of random.jsonl has the answers of two people: let another person answer some",
+    )
+    journal = Journal(answers_of("random.jsonl"))
+    for i, row in enumerate(read_queue("random.jsonl").candidates):
+        label = "dog" if i % 10 == 0 else str(TRUE[row.index])
+        journal.append(Answer(row.index, row.digest, "label", (label,), annotator="bob"))
+        settled = (str(TRUE[row.index]),)
+        journal.append(Answer(row.index, row.digest, "label", settled, "bob", resolves=True))
+    journal.close()
+    estimated = certified("--verifier-error", "overlap")
+    assert estimated["notes"][-1].startswith("two people answered 150 rows, and differ in ")
+    assert estimated["notes"][-1].split()[-1] != "0"
+    assert estimated["share"]["low"] < erring["share"]["low"]
+    assert "are wrong in at most " in estimated["share"]["assumptions"][1]
+
+
 def test_a_target_that_is_not_shown_is_refused(gdw: Run) -> None:
     words = (
         "audit",
@@ -337,6 +369,8 @@ def test_draws_after_rows_of_a_part_are_no_sample() -> None:
             "expected a verification file that gdw suggest wrote, found d.csv",
         ),
         (("--verified", "random.jsonl", "--issues", "d.csv"), "leave one of them out"),
+        (("--verifier-error", "2"), "--verifier-error: expected a share from 0 to below 0.5, such"),
+        (("--verifier-error", "two"), "or overlap, found 'two'"),
     ],
 )
 def test_mistakes(gdw: Run, words: tuple[str, ...], said: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from gdw.certify import curve, decide, ranking, verified_sample
 from gdw.certify.bounds import share_interval
+from gdw.certify.verifier_error import as_verifier_error
 from gdw.errors import ConfigError, DataError
 from tests.certify.populations import population
 
@@ -90,6 +91,37 @@ def test_the_guarantee_holds(what: str, *, unequal: bool) -> None:
     assert accepted > 0
     # Of 25 draws with a chance of 5 %, more than 3 fail in 4 % of the cases; of 150, more than 12 in 4 %.
     assert failures <= (3 if unequal else 12)
+
+
+def test_verifiers_who_miss_wrong_labels_do_not_break_a_decision() -> None:
+    """They miss three of ten wrong labels. In 200 draws the target is missed in 5 % at most."""
+    scores, wrong = population(N, 0.15, slope=4.0)
+    order = np.argsort(-scores, kind="stable")
+    failures = {0.0: 0, 0.3: 0}
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        rows = rng.choice(N, 250, replace=False)
+        seen = wrong[rows] & (rng.random(250) > 0.3)
+        ranked = ranking(verified_sample(N, rows, seen), scores)
+        for rate in failures:
+            error = as_verifier_error(rate)
+            found = decide(ranked, "drop", target=0.06, verifier_error=error)
+            if found.rows is not None:
+                failures[rate] += bool(wrong[order[found.rows :]].mean() > 0.06)
+    # Of 200 draws with a chance of 5 %, more than 15 fail in 5 % of the cases.
+    assert failures[0.3] <= 15
+    assert failures[0.0] > 20, "the test notices when errors are not heeded"
+
+
+def test_verifiers_who_err_make_no_decision_easier() -> None:
+    right, erring = (
+        decide(perfect(), "drop", target=0.05, verifier_error=as_verifier_error(rate))
+        for rate in (0.0, 0.1)
+    )
+    assert right.rows is not None
+    assert erring.rows is not None
+    assert erring.rows > right.rows
+    assert "wrong in at most 10.0% of the rows" in erring.assumptions[1]
 
 
 def test_too_few_rows_say_how_many_more() -> None:

@@ -25,6 +25,7 @@ from gdw.certify.bounds import share_interval
 from gdw.certify.estimates import assisted, classical
 from gdw.certify.groups import classes_without
 from gdw.certify.platt import Platt
+from gdw.certify.verifier_error import as_verifier_error
 from gdw.errors import ConfigError, DataError
 from tests.certify.populations import population
 
@@ -198,8 +199,40 @@ def test_verifiers_who_err_widen_the_interval() -> None:
     assert erring.high == pytest.approx((right.high - 0.05) / 0.9)
     assert erring.estimate < right.estimate
     assert "wrong in 5.0% of the rows" in erring.assumptions[1]
+    most = share_wrong(sample, verifier_error=as_verifier_error(0.05))
+    assert (most.low, most.high) == pytest.approx((erring.low, right.high / 0.95))
+    assert "wrong in at most 5.0% of the rows" in most.assumptions[1]
     unknown = share_wrong(sample, verifier_error=VerifierError(0.0, 0.05))
     assert unknown.high - unknown.low > right.high - right.low
+
+
+@pytest.mark.parametrize(("missed", "called_wrong"), [(0.0, 0.05), (0.05, 0.0)])
+def test_coverage_with_verifiers_who_err(missed: float, called_wrong: float) -> None:
+    """150 draws of 300 rows: a person misses wrong labels, and calls right ones wrong."""
+    scores, wrong = population(4000, 0.15)
+    held, without = [], []
+    for seed in range(150):
+        rng = np.random.default_rng(seed)
+        rows = rng.choice(4000, 300, replace=False)
+        err = rng.random(300) < np.where(wrong[rows], missed, called_wrong)
+        sample = verified_sample(4000, rows, wrong[rows] ^ err)
+        share = share_wrong(sample, scores, verifier_error=as_verifier_error(0.05))
+        held.append(share.low <= wrong.mean() <= share.high)
+        plain = share_wrong(sample, scores)
+        without.append(plain.low <= wrong.mean() <= plain.high)
+    assert np.mean(held) > 0.95 - 2.6 * np.sqrt(0.95 * 0.05 / 150)
+    if (missed, called_wrong) == (0.0, 0.05):
+        assert np.mean(without) < 0.7, "the test notices when errors are not heeded"
+
+
+def test_shares_of_true_classes_are_not_known_if_verifiers_err() -> None:
+    sample = verified_sample(400, np.arange(40), np.arange(40) % 8 == 0)
+    arguments: Any = (sample, np.arange(400) % 2, np.arange(40) % 2, ["a", "b"])
+    found = shares_by_class(*arguments, verifier_error=as_verifier_error(0.02))
+    right = shares_by_class(*arguments)
+    assert [share.by for share in found] == ["given", "given"]
+    assert found[0].low < right[0].low
+    assert found[0].high > right[0].high
 
 
 def test_rate_of_two_annotators_contains_the_truth() -> None:

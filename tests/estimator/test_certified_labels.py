@@ -11,7 +11,6 @@ from sklearn.exceptions import NotFittedError
 
 import gdw
 from gdw import GDWClassifier
-from gdw.certify import known_rate
 from gdw.errors import DataError
 from tests.estimator.cases import numbers, quick
 
@@ -64,8 +63,8 @@ def test_every_form_of_rows_and_labels() -> None:
     assert certified(**codes).share.wrong == expected.wrong
     likely = np.where(np.arange(100) < 50, 50 / N, np.nan)
     assert certified(probability=likely).share.verified == 50
-    erring = certified(verifier_error=known_rate(0.03)).share
-    assert "wrong in 3.0% of the rows" in erring.assumptions[1]
+    erring = certified(verifier_error=0.03).share
+    assert "wrong in at most 3.0% of the rows" in erring.assumptions[1]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from gdw.certify.ranked import order_of_change, ranking
 from gdw.certify.sample import FEWEST, VerifiedSample, verified_sample
 from gdw.certify.selection import expected_widths
 from gdw.certify.share import Share, checked_scores, share_wrong
-from gdw.certify.verifier_error import NO_ERROR, VerifierError
+from gdw.certify.verifier_error import NO_ERROR, VerifierError, as_verifier_error
 from gdw.errors import DataError, counted, listed
 from gdw.files.representation import ShortRepr
 
@@ -68,7 +68,7 @@ def certify_labels(
     target: float | None = None,
     most_right: float | None = None,
     confidence: float = 0.95,
-    verifier_error: VerifierError = NO_ERROR,
+    verifier_error: float | VerifierError = NO_ERROR,
 ) -> Certificate:
     """Certify the labels of N rows from m verified ones.
 
@@ -86,19 +86,20 @@ def certify_labels(
         target: the largest share of wrong labels for decisions, such as 0.03.
         most_right: the largest share of right labels among the changed ones, such as 0.2: one more decision.
         confidence: of each statement.
-        verifier_error: how often the verified labels are wrong. It widens the interval of the share;
-            decisions assume that verifiers are right.
+        verifier_error: how often the verified labels are wrong: a number such as 0.02 for at most this share
+            of the rows, or what `known_rate` or `rate_of_two` return. It widens intervals, and decisions
+            need more rows.
 
     Raises:
         ConfigError: an option is out of range.
         DataError: fewer than 10 verified rows were drawn at random, or an array is unusable.
     """
+    error = as_verifier_error(verifier_error)
     classes, verified = np.asarray(given, dtype=np.int64), np.asarray(labels, dtype=np.int64)
     scores = checked_scores(doubt, len(classes))
     sample, drawn = _sample(classes, np.asarray(rows), verified, probability, batch)
-    by_class = shares_by_class(
-        sample, classes, verified[drawn], label_names, scores, confidence=confidence
-    )
+    options: dict[str, Any] = {"confidence": confidence, "verifier_error": error}
+    by_class = shares_by_class(sample, classes, verified[drawn], label_names, scores, **options)
     relabelled, kinds = None, ["drop"]
     if suggested is None:
         ranked = ranking(sample, scores)
@@ -113,15 +114,13 @@ def certify_labels(
             order=order_of_change(scores, changed),
         )
         kinds.append("relabel")
-        relabelled = curve(ranked, "relabel", confidence=confidence)
+        relabelled = curve(ranked, "relabel", **options)
     goals = [(kind, target) for kind in kinds] + [("changed", most_right)]
     return Certificate(
-        share=share_wrong(sample, scores, confidence=confidence, verifier_error=verifier_error),
+        share=share_wrong(sample, scores, **options),
         classes=tuple(by_class),
         decisions=tuple(
-            decide(ranked, kind, target=goal, confidence=confidence)
-            for kind, goal in goals
-            if goal is not None
+            decide(ranked, kind, target=goal, **options) for kind, goal in goals if goal is not None
         ),
         curve=relabelled,
         calibrated=calibrated(sample, scores),

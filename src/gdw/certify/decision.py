@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.certify.bounds import at_most, exact_p_value
 from gdw.certify.ranked import Change, Changed, Drop, Ranking, Relabel
-from gdw.certify.sample import VerifiedSample, require_enough
+from gdw.certify.sample import require_enough
 from gdw.certify.share import assumptions, require_confidence
+from gdw.certify.tally import Tally
+from gdw.certify.verifier_error import NO_ERROR, VerifierError
 from gdw.errors import ConfigError
 from gdw.files.representation import ShortRepr
 
 Floats = NDArray[np.float64]
 
-_LEAST_PART = 3
-"""The sequence begins where one in so many verified rows is looked at, or more."""
 _NEARLY = 0.9
 _CHANGES: dict[str, type[Change]] = {"drop": Drop, "relabel": Relabel, "changed": Changed}
 
@@ -101,7 +99,14 @@ _GOALS = {
 }
 
 
-def decide(ranking: Ranking, what: str, *, target: float, confidence: float = 0.95) -> Decision:
+def decide(
+    ranking: Ranking,
+    what: str,
+    *,
+    target: float,
+    confidence: float = 0.95,
+    verifier_error: VerifierError = NO_ERROR,
+) -> Decision:
     """How many of the most suspicious rows to change.
 
     The hypothesis that the share is above the target is tested for one k after the other, and the first one
@@ -118,6 +123,9 @@ def decide(ranking: Ranking, what: str, *, target: float, confidence: float = 0.
         target: the largest share, above 0 and below 1.
         confidence: above 0 and below 1. It holds for one decision; of two decisions with 95 %, both hold with
             90 %.
+        verifier_error: how often the verified labels are wrong. They may miss so many wrong labels, so the
+            observed share is compared with a smaller target; that they also call right labels wrong makes
+            no decision easier.
 
     Raises:
         ConfigError: an unknown `what`, or a target or confidence out of range.
@@ -127,13 +135,14 @@ def decide(ranking: Ranking, what: str, *, target: float, confidence: float = 0.
     _require_share("target", target)
     require_confidence(confidence)
     require_enough(ranking.sample)
-    alpha, tally = 1 - confidence, _Tally.of(change)
-    accepted, p_value = None, tally.p_values(change, target)
-    for i in tally.order(change.falls, target, alpha):
+    alpha, shown = 1 - verifier_error.confidence_left(confidence), verifier_error.shown(target)
+    tally = Tally.of(change, answers_vary=verifier_error.high > 0)
+    accepted, p_value = None, tally.p_values(change, shown)
+    for i in tally.order(change.falls, shown, alpha):
         if p_value(i) > alpha:
             break
         accepted = int(i)
-    more = None if accepted is not None else tally.more(target, alpha)
+    more = None if accepted is not None else tally.more(shown, alpha)
     share = tally.best_guess if accepted is None else float(tally.share[accepted])
     return Decision(
         what=what,
@@ -144,23 +153,30 @@ def decide(ranking: Ranking, what: str, *, target: float, confidence: float = 0.
         more=more,
         verified=len(ranking.sample),
         total=ranking.sample.size,
-        assumptions=assumptions(helped=True),
+        assumptions=assumptions(helped=True, verifier_error=verifier_error),
     )
 
 
-def curve(ranking: Ranking, what: str, *, confidence: float = 0.95) -> Curve:
+def curve(
+    ranking: Ranking,
+    what: str,
+    *,
+    confidence: float = 0.95,
+    verifier_error: VerifierError = NO_ERROR,
+) -> Curve:
     """The share over the number of changed rows, as `decide` counts it.
 
     The band is pointwise: each interval holds with the confidence, not all of them together. For the choice
     of a k from the curve use `decide`.
     """
     change = _change(ranking, what)
-    steps = change.steps
+    steps, left = change.steps, verifier_error.confidence_left(confidence)
     values = np.full((len(steps), 3), np.nan)
     for i, k in enumerate(steps.tolist()):
         if len(change.sample(k)):
             estimate = change.estimate(k)
-            values[i] = estimate.share, *estimate.interval(confidence)
+            limits = verifier_error.corrected(*estimate.interval(left))
+            values[i] = verifier_error.best_guess(estimate.share), *limits
     return Curve(steps, *values.T)
 
 
@@ -168,96 +184,6 @@ def _change(ranking: Ranking, what: str) -> Change:
     if what not in _CHANGES:
         raise ConfigError(f"expected one of {', '.join(_CHANGES)}, found {what!r}")
     return _CHANGES[what](ranking)
-
-
-@dataclass(frozen=True, eq=False)
-class _Tally:
-    """What the verified rows say for each of K numbers of changed rows, as arrays `(K,)`.
-
-    Attributes:
-        steps: the numbers of changed rows.
-        share: the observed share; NaN where no row was verified.
-        verified: how many verified rows it is of.
-        size: how many rows the share is about.
-        total: N.
-        equal: whether all rows were equally likely to be drawn.
-    """
-
-    steps: NDArray[np.int64]
-    share: Floats
-    verified: NDArray[np.int64]
-    size: NDArray[np.int64]
-    total: int
-    equal: bool
-
-    @classmethod
-    def of(cls, change: Change) -> _Tally:
-        samples = [change.sample(int(k)) for k in change.steps]
-        share = [_mean(s) for s in samples]
-        verified, size = (
-            np.array(v) for v in zip(*((len(s), s.size) for s in samples), strict=True)
-        )
-        sample = change.ranking.sample
-        return cls(change.steps, np.array(share), verified, size, sample.size, sample.equal)
-
-    def order(self, falls: bool, target: float, alpha: float) -> NDArray[np.int64]:
-        """The indices in the order in which they are tested: a function of the ranks alone."""
-        indices = np.arange(len(self.steps))[:: -1 if falls else 1]
-        enough = exact_p_value(0, self.verified, np.maximum(self.size, 1), target) <= alpha
-        enough &= self._large
-        return indices[np.argmax(enough[indices]) :] if enough.any() else indices[:0]
-
-    def p_values(self, change: Change, target: float) -> Callable[[int], float]:
-        """From an index to the p-value of "the share is above the target"."""
-        if self.equal:
-            wrong = np.round(np.where(self.verified > 0, self.share, 0) * self.verified)
-            exact = exact_p_value(wrong, self.verified, np.maximum(self.size, 1), target)
-            return lambda i: float(exact[i])
-        return lambda i: (
-            change.estimate(int(self.steps[i])).p_value(target) if self.verified[i] else 1.0
-        )
-
-    @property
-    def _large(self) -> NDArray[np.bool_]:
-        """For which k the share is about enough verified rows."""
-        large: NDArray[np.bool_] = (self.size > 0) & (
-            self.verified * _LEAST_PART >= self.verified.max()
-        )
-        return large
-
-    @property
-    def best_guess(self) -> float:
-        """The smallest observed share."""
-        return float(np.nanmin(np.where(self._large, self.share, np.nan)))
-
-    def more(self, target: float, alpha: float) -> int | None:
-        """About how many more verified rows would show the target; None if the best guess is above it."""
-        possible = self._large & (self.share < target)
-        share, verified, size = (v[possible] for v in (self.share, self.verified, self.size))
-        if not len(share):
-            return None
-        # Without a wrong row among them, the share is not 0.
-        guess = share + np.minimum((0.5 - 0.5 * share) / (verified + 1), (target - share) / 2)
-
-        def shown(factor: float) -> bool:
-            n = np.minimum(verified * factor, size * (1 - 1e-6))
-            effective = n / (1 - n / size)
-            return bool((at_most(guess * effective, effective, target) <= alpha).any())
-
-        most = self.verified.max()
-        low, high = 1.0, self.total / most
-        for _ in range(30):
-            middle = np.sqrt(low * high)
-            low, high = (low, middle) if shown(middle) else (middle, high)
-        return max(1, int(np.ceil(most * (high - 1))))
-
-
-def _mean(sample: VerifiedSample) -> float:
-    """The observed share, weighted by the design; NaN without a verified row."""
-    if not len(sample):
-        return np.nan
-    weight = 1 / sample.probability
-    return float(weight @ sample.wrong / weight.sum())
 
 
 def _require_share(name: str, value: float) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from gdw.certify.bounds import share_interval
 from gdw.certify.sample import FEWEST, VerifiedSample, require_enough
 from gdw.certify.share import checked_scores, of_sample, require_confidence
+from gdw.certify.verifier_error import NO_ERROR, VerifierError
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ def shares_by_class(
     doubt: ArrayLike | None = None,
     *,
     confidence: float = 0.95,
+    verifier_error: VerifierError = NO_ERROR,
 ) -> list[ClassShare]:
     """The share of wrong labels of each given label, then of each true class.
 
@@ -55,6 +57,8 @@ def shares_by_class(
         label_names: the names of the C classes.
         doubt: `(N,)`, the scores, as for `share_wrong`.
         confidence: of each interval.
+        verifier_error: how often the verified labels are wrong. If they are, the rows of a true class are not
+            known, and there are no shares of true classes.
 
     Raises:
         ConfigError, DataError: as `share_wrong`.
@@ -64,9 +68,11 @@ def shares_by_class(
     labels, classes = np.asarray(given), np.asarray(true)
     scores = None if doubt is None else checked_scores(doubt, sample.size)
     by_given = [
-        _of_given(sample, labels == k, name, scores, confidence)
+        _of_given(sample, labels == k, name, scores, confidence, verifier_error)
         for k, name in enumerate(label_names)
     ]
+    if verifier_error.high > 0:
+        return by_given
     by_true = [
         _of_true(sample, classes == k, name, confidence) for k, name in enumerate(label_names)
     ]
@@ -114,12 +120,13 @@ def _of_given(
     name: str,
     doubt: NDArray[np.float64] | None,
     confidence: float,
+    verifier_error: VerifierError,
 ) -> ClassShare:
     inside = sample.within(part)
     if not len(inside):
         return ClassShare(name, "given", 0, 0, 0.0, 1.0)
     scores = None if doubt is None or len(inside) < FEWEST else doubt[part]
-    share = of_sample(inside, scores, confidence)
+    share = of_sample(inside, scores, confidence, verifier_error)
     return ClassShare(name, "given", share.verified, share.wrong, share.low, share.high)
 
 

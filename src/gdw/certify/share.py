@@ -123,10 +123,9 @@ def of_sample(
     left = verifier_error.confidence_left(confidence)
     estimate, limits, classical = best(doubt, sample, left)
     low, high = verifier_error.corrected(*limits)
-    guess = np.mean(verifier_error.corrected(estimate.share, estimate.share))
     helped = limits is not classical
     return Share(
-        estimate=float(guess),
+        estimate=verifier_error.best_guess(estimate.share),
         low=low,
         high=high,
         confidence=confidence,

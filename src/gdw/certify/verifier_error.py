@@ -34,12 +34,20 @@ class VerifierError:
     def corrected(self, low: float, high: float) -> tuple[float, float]:
         """The limits of the share of wrong labels, from those of the share that verifiers call wrong.
 
-        A verifier who errs calls a right label wrong. About a wrong label the error is seen only if it is
-        the given label by chance, so the share of such errors that do not show is from none to all.
+        A verifier who errs calls a right label wrong. Of the wrong labels, some are taken for right: from
+        none of them, because the wrong answer is another one than the given label, to as many as the rate.
         """
         least = (low - self.high) / (1 - self.high)
-        most = max((high - rate) / (1 - 2 * rate) for rate in (self.low, self.high))
+        most = (high - self.low) / (1 - self.low - self.high)
         return float(np.clip(least, 0, 1)), float(np.clip(most, 0, 1))
+
+    def best_guess(self, share: float) -> float:
+        """The share of wrong labels, about, from the share that verifiers call wrong."""
+        return float(np.mean(self.corrected(share, share)))
+
+    def shown(self, target: float) -> float:
+        """The share that verifiers call wrong, at least, if more than the share `target` is wrong."""
+        return target * (1 - self.high)
 
     def confidence_left(self, confidence: float) -> float:
         """The confidence of the sampling, so that the rate and the sampling have `confidence` together.
@@ -59,9 +67,12 @@ class VerifierError:
         """The sentence about verifiers that belongs to the figures."""
         if self.high <= 0:
             return RIGHT
-        rate = f"{self.low:.1%}" if self.low == self.high else f"{self.low:.1%} to {self.high:.1%}"
+        rate = f"{self.low:.1%} to {self.high:.1%}"
+        if self.low in (0, self.high):
+            rate = f"{'' if self.low else 'at most '}{self.high:.1%}"
         return (
-            f"The people who verified are wrong in {rate} of the rows, independently of each other."
+            f"The people who verified are wrong in {rate} of the rows, of those with a right label and of "
+            "those with a wrong one, in each row by itself."
         )
 
 
@@ -71,6 +82,15 @@ NO_ERROR = VerifierError(0.0, 0.0)
 def known_rate(rate: float) -> VerifierError:
     """Verifiers who are wrong in the share `rate` of the rows; `ConfigError` if it is not below a half."""
     return VerifierError(rate, rate)
+
+
+def as_verifier_error(rate: float | VerifierError) -> VerifierError:
+    """A number as verifiers who are wrong in at most this share of the rows.
+
+    >>> as_verifier_error(0.02)
+    VerifierError(low=0.0, high=0.02, confidence=1.0)
+    """
+    return rate if isinstance(rate, VerifierError) else VerifierError(0.0, float(rate))
 
 
 def rate_of_two(rows: int, differ: int, confidence: float = 0.975) -> VerifierError:

@@ -96,6 +96,14 @@ def audit(
     confidence: Annotated[
         float, typer.Option(help="Of what is certified.", metavar="NUMBER")
     ] = 0.95,
+    verifier_error: Annotated[
+        str,
+        typer.Option(
+            help="At most this share of the verified labels is wrong, such as 0.02: intervals get wider. "
+            "overlap: it is estimated from the rows that two people have answered.",
+            metavar="NUMBER|overlap",
+        ),
+    ] = "0",
     pred_probs: Annotated[
         Path | None,
         typer.Option(
@@ -122,7 +130,8 @@ def audit(
     from gdw.runs.decisions import settled
     from gdw.runs.run import load
 
-    wanted = Wanted(verified, target_error, confidence, _mode(apply, output), listed=issues)
+    mode = _mode(apply, output)
+    wanted = Wanted(verified, target_error, confidence, mode, issues, verifier_error)
     wanted.check()
     opened = load(run)
     files = ((pred_probs, (".npy",)), (output, ()))

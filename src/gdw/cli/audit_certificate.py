@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _RANDOM_ROWS = 60
 _CLASSES = 10
+_HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Wanted:
         confidence: of each statement.
         mode: of the copy; None for none.
         listed: the list of issues that the user gave; None for none.
+        verifier_error: how often verified labels are wrong at most, as a number, or "overlap".
     """
 
     verified: Path | None
@@ -40,6 +42,7 @@ class Wanted:
     confidence: float
     mode: Mode | None
     listed: Path | None = None
+    verifier_error: str = "0"
 
     def check(self) -> None:
         """Check the options, before long work.
@@ -56,8 +59,10 @@ class Wanted:
                 raise ConfigError(
                     f"{flag}: expected a share above 0 and below 1, such as {example}, found {value:g}"
                 )
+        _ = self._error
         if self._asked and self.listed is not None:
-            flag = "--verified" if self.target is None else "--target-error"
+            flag = "--target-error" if self.target is not None else "--verified"
+            flag = flag if self.verified or self.target else "--verifier-error"
             raise ConfigError(
                 f"{flag} is about the rows that gdw chooses, and --issues about your list: leave one of them "
                 "out"
@@ -86,6 +91,7 @@ class Wanted:
                     verified=self.verified,
                     target=self.target,
                     confidence=self.confidence,
+                    verifier_error=self._error,
                 )
         except GDWError as error:
             if self._asked:
@@ -96,8 +102,25 @@ class Wanted:
         return certified
 
     @property
+    def _error(self) -> float | str:
+        """The error rate of verifiers; `ConfigError` if it is neither a small share nor "overlap"."""
+        if self.verifier_error == "overlap":
+            return self.verifier_error
+        try:
+            rate = float(self.verifier_error)
+        except ValueError:
+            rate = -1.0
+        if not 0 <= rate < _HALF:
+            raise ConfigError(
+                "--verifier-error: expected a share from 0 to below 0.5, such as 0.02, or overlap, found "
+                f"{self.verifier_error!r}"
+            )
+        return rate
+
+    @property
     def _asked(self) -> bool:
-        return self.verified is not None or self.target is not None
+        asked = self.verified is not None or self.target is not None
+        return asked or self._error != 0
 
 
 @dataclass(frozen=True)
@@ -200,19 +223,24 @@ def _show_classes(certificate: Certificate) -> None:
     known = known_classes(certificate.classes)
     if not known:
         return
-    rows = [(pair.name, *_cells(pair.given), *_cells(pair.true)) for pair in known[:_CLASSES]]
+    both = any(pair.true for pair in known)
+    rows = [
+        (pair.name, *_cells(pair.given), *(_cells(pair.true) if both else ()))
+        for pair in known[:_CLASSES]
+    ]
     most = "" if len(known) <= _CLASSES else f", the first {_CLASSES} of {len(known):,}"
     sure = f"each interval is {certificate.share.confidence:.0%} sure by itself"
-    header = ("class", "wrong of this label", "verified", "labelled otherwise", "verified")
-    print_table(header, rows, title=f"wrong labels by class{most} ({sure})")
+    header = ["class", "wrong of this label", "verified", "labelled otherwise", "verified"]
+    print_table(header[: 5 if both else 3], rows, title=f"wrong labels by class{most} ({sure})")
     first = next((pair for pair in known if pair.given), None)
     if first is None or first.given is None:
         return
+    otherwise = f"Labelled otherwise: rows that are really {first.name}. " if both else ""
     low, high = first.given.low, first.given.high
     say_wrapped(
         f"How to read it: {low:.0%} to {high:.0%} of the rows labelled {first.name} belong to another class: "
-        f"{first.given.wrong} of {first.given.verified} verified ones do. Labelled otherwise: rows that are "
-        f"really {first.name}, with another label. Fewer than {FEWEST} verified rows say too little."
+        f"{first.given.wrong} of {first.given.verified} verified ones do. {otherwise}Fewer than {FEWEST} "
+        "verified rows say too little."
     )
 
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gdw.certify import Certificate, VerifierError, certify_labels
-from gdw.certify.verifier_error import NO_ERROR
 from gdw.errors import DataError
 from gdw.estimator.containers import as_array, unwrapped
 from gdw.estimator.encoding import encode
@@ -36,7 +35,7 @@ class CertifiedLabels:
         target: float | None = None,
         most_right: float | None = None,
         confidence: float = 0.95,
-        verifier_error: VerifierError = NO_ERROR,
+        verifier_error: float | VerifierError = 0.0,
     ) -> Certificate:
         """Certify how many of the labels `y` are wrong, from rows that a person has verified.
 
@@ -65,8 +64,9 @@ class CertifiedLabels:
             The largest share of right labels among the relabelled ones.
         confidence : float, default=0.95
             Of each statement.
-        verifier_error : gdw.certify.VerifierError, default=NO_ERROR
-            How often the verified labels are wrong, such as `gdw.certify.known_rate(0.02)`.
+        verifier_error : float or gdw.certify.VerifierError, default=0.0
+            The verified labels are wrong in at most this share of the rows, or what
+            `gdw.certify.rate_of_two` returns.
 
         Returns
         -------

@@ -32,6 +32,7 @@ class DrawnRows:
         draw: float64 `(M,)`, in which draw it came, in their order.
         of_run: the verified class of each row that the run got in a verification file and did not train on.
         not_trained: int64, the rows of the data that the run did not train on because they are verified.
+        file: the verification file of the M rows; None if they have none.
     """
 
     numbers: Ints
@@ -40,6 +41,7 @@ class DrawnRows:
     draw: NDArray[np.float64]
     of_run: dict[int, int]
     not_trained: Ints
+    file: Path | None = None
 
     @property
     def known(self) -> dict[int, int]:
@@ -78,7 +80,8 @@ def drawn_rows(audit: RunAudit, path: str | os.PathLike[str] | None) -> DrawnRow
         found = verified_rows(audit.training_source(), file)
     _require_of_data(audit, found, shown(file))
     probability, draw = draws_of(found.verification)
-    return DrawnRows(found.numbers, found.labels, probability, draw, of_run, not_trained)
+    numbers, labels = found.numbers, found.labels
+    return DrawnRows(numbers, labels, probability, draw, of_run, not_trained, Path(file))
 
 
 def _require_there(meta: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gdw.certify.certificate import Certificate, certify_labels
 from gdw.certify.ranked import order_of_change
+from gdw.certify.verifier_error import VerifierError, as_verifier_error
 from gdw.data.source import Source
 from gdw.errors import DataError, counted
 from gdw.files.representation import ShortRepr
@@ -18,6 +19,7 @@ from gdw.runs.audited_parts import of_training_file
 from gdw.runs.config import DataConfig
 from gdw.runs.model_config import ModelConfig
 from gdw.suggestion.drawn_rows import DrawnRows, drawn_rows
+from gdw.suggestion.two_answers import error_of_two
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from gdw.runs.auditing import RunAudit
 
 Ints = NDArray[np.int64]
+OVERLAP = "overlap"
+"""The error rate of verifiers comes from rows that two people have answered."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -105,6 +109,7 @@ def certify_run(
     verified: str | os.PathLike[str] | None = None,
     target: float | None = None,
     confidence: float = 0.95,
+    verifier_error: float | str = 0.0,
 ) -> RunCertificate:
     """Certify the labels of the data of a run.
 
@@ -118,13 +123,16 @@ def certify_run(
             rows that `--meta-size` drew, if `--meta-label` says what they are.
         target: the largest share of wrong labels for decisions, such as 0.03; by default there are none.
         confidence: of each statement.
+        verifier_error: the verified labels are wrong in at most this share of the rows; `OVERLAP` estimates
+            it from the rows that two people have answered.
 
     Raises:
-        ConfigError: the target or the confidence is no share.
+        ConfigError: an option is no share.
         DataError: there is no certificate, with the reason.
     """
     require_whole(audit.run)
     drawn = drawn_rows(audit, verified)
+    error, basis = _verifier_error(drawn, verifier_error, confidence)
     source = _population(audit, drawn)
     place = {row: i for i, row in enumerate(source.row_numbers.tolist())}
     doubt, suggested = _scores(audit, source)
@@ -139,10 +147,27 @@ def certify_run(
         batch=drawn.draw,
         target=target,
         confidence=confidence,
+        verifier_error=error,
     )
+    if basis:
+        certificate = replace(certificate, notes=(*certificate.notes, basis))
     return RunCertificate(
         certificate, source, doubt, suggested, drawn.known, changeable=drawn.of_run
     )
+
+
+def _verifier_error(
+    drawn: DrawnRows, wanted: float | str, confidence: float
+) -> tuple[VerifierError, str]:
+    """How often the verified labels are wrong, and where this comes from; empty if the user says it."""
+    if wanted != OVERLAP:
+        return as_verifier_error(float(wanted)), ""
+    if drawn.file is None:
+        raise DataError(
+            "nothing says how two people answered the same rows: there is no file of answers"
+        )
+    # Half of what may be wrong is for the rate, the other half for the sample.
+    return error_of_two(drawn.file, confidence=(1 + confidence) / 2)
 
 
 def option_that_changes(config: DataConfig) -> str | None:

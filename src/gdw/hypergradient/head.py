@@ -7,11 +7,12 @@ whose random layers before the head are modules; the first step checks it.
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ from torch import Tensor, nn
 from gdw.errors import ConfigError, ModelError, nearest
 from gdw.hypergradient.inputs import map_tensors
 from gdw.hypergradient.random_state import RandomState
+
+if TYPE_CHECKING:
+    from gdw.hypergradient.compiled_head import Recorder
 
 
 @dataclass
@@ -55,6 +59,8 @@ class Head:
     def __init__(self, model: nn.Module, name: str | None, *, features_every: int = 1) -> None:
         self.name = _last_linear(model) if name is None else name
         modules = dict(model.named_modules())
+        if (inner := f"_orig_mod.{self.name}") in modules:
+            self.name = inner  # of a model that is compiled
         if self.name not in modules:
             raise ConfigError(
                 f"the model has no module {name!r} to be the head.{nearest(self.name, modules)} "
@@ -70,6 +76,7 @@ class Head:
         self.shared = _shared(model, self.name)
         """Whether another module holds one of the head's parameters too (tied weights)."""
         self.features_every = features_every
+        self._recorder: Recorder | None = None
         self._kept: tuple[Tensor, Tensor] | None = None
         self._uses = 0
 
@@ -97,13 +104,38 @@ class Head:
         """Whether `parameter` belongs to the head."""
         return any(p is parameter for p in self.module.parameters())
 
-    @contextmanager
-    def capturing(self, devices: list[torch.device]) -> Iterator[Captured]:
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the head is compiled with its model, as far as `compile` was told."""
+        return self._recorder is not None
+
+    def compile(self, model: nn.Module, run: Callable[[], Any]) -> None:
+        """Make a compiled model record what its head receives; nothing if the head is not compiled with it.
+
+        Args:
+            model: the whole model.
+            run: a pass of it.
+        """
+        from gdw.hypergradient.compiled_head import Recorder, is_compiled_with
+
+        if self._recorder is None and is_compiled_with(model, self.module):
+            self._recorder = Recorder(self.module)
+            weakref.finalize(self, self._recorder.remove)
+            self._recorder.compile(run)
+
+    def capturing(self, devices: list[torch.device]) -> AbstractContextManager[Captured]:
         """Inside, one forward pass of the model fills the yielded record for `replaying`.
 
         Raises:
             ModelError: on exit, if the pass did not call the head exactly once.
         """
+        if self._recorder is None:
+            return self.capturing_by_hooks(devices)
+        return self._recorder.recording(self.name)
+
+    @contextmanager
+    def capturing_by_hooks(self, devices: list[torch.device]) -> Iterator[Captured]:
+        """The same for a pass that runs as Python, also if the model is compiled."""
         # In closed form the head is not run again.
         replayed = not self.closed_form
         captured, calls = Captured(at_start=RandomState.capture(devices) if replayed else None), 0
@@ -128,10 +160,12 @@ class Head:
             hooks.enter_context(_removed(self.module.register_forward_hook(leave)))
             yield captured
         if calls != 1:
-            compiled = "" if calls else " (a compiled model hides its modules)"
+            compiled = (
+                "" if calls else " (a compiled function hides modules: compile the model instead)"
+            )
             raise ModelError(
                 f"the head {self.name!r} was called {calls} times in one forward pass, expected once"
-                f"{compiled}: name another module with head=, or use hypergradient='finite_difference'"
+                f"{compiled}, name another module with head=, or use hypergradient='finite_difference'"
             )
 
     @contextmanager

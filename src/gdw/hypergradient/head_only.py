@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, ModelError
 from gdw.functional import weighted_class_gradient
 from gdw.functional.losses import count_examples
 from gdw.functional.weights import are_many, is_large
@@ -49,6 +49,11 @@ def head_only(
         raise ConfigError(
             f"meta_features_every={head.features_every} needs a linear head that returns the logits, but "
             f"{head.name!r} is not one: leave it out"
+        )
+    if head.is_compiled and not head.closed_form:
+        raise ModelError(
+            f"the head {head.name!r} is compiled, and not a linear layer whose output is the logits, so it "
+            "cannot run alone: compile only the parts before it, or use hypergradient='finite_difference'"
         )
     if head.closed_form:
         return _closed_form(problem, training_pass, captured, weights, meta_batch)

@@ -50,6 +50,7 @@ class TokenForward:
 
 def token_forward(model: nn.Module) -> TokenForward | None:
     """How to call a model of transformers that predicts tokens; None for all others."""
+    model = getattr(model, "_orig_mod", model)  # of one that is compiled
     kinds = {cls.__name__ for cls in type(model).__mro__ if _is_of_transformers(cls)}
     if any(kind.endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
         return TokenForward(shift=True)

@@ -128,10 +128,24 @@ def watched_pass(problem: Problem, inputs: Any) -> tuple[Tensor, Captured | None
     """The logits, and what the head received if there is one."""
     devices, autocast, head = problem.devices(), problem.autocast, problem.head
     if autocast.is_new(devices[0]) and is_compiled(problem.model):
-        with RandomState.capture(devices).replayed(), preserved_buffers(problem.model):
-            autocast.probe(devices[0], lambda: problem.logits(inputs))
+        _probe(problem, inputs)
     with (
         autocast.watching(devices[0]),
         head.capturing(devices) if head else nullcontext() as captured,
     ):
         return problem.logits(inputs), captured
+
+
+def _probe(problem: Problem, inputs: Any) -> None:
+    """Run a compiled model before its first pass, to see its precision and its head; it stays as it was."""
+    devices, head, autocast = problem.devices(), problem.head, problem.autocast
+
+    def run() -> None:
+        with head.capturing_by_hooks(devices) if head else nullcontext():
+            problem.logits(inputs)
+
+    with preserved_buffers(problem.model), RandomState.capture(devices).replayed():
+        autocast.probe(devices[0], run)
+    if head is not None:
+        with preserved_buffers(problem.model), RandomState.capture(devices).replayed():
+            head.compile(problem.model, lambda: problem.logits(inputs))

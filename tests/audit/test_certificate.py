@@ -117,6 +117,11 @@ def test_random_rows_certify_the_share_with_its_basis(gdw: Run) -> None:
         limits = f"{by_class['low']:.1%} to {by_class['high']:.1%}"
         assert limits in said
         assert f"{by_class['wrong']} of {by_class['verified']}" in said
+    now = 100 * (share["high"] - share["low"])
+    then = 100 * report["expected_widths"]["100"]
+    more = "gdw suggest --run run --for certificate -n 100 --output random.jsonl"
+    with_more = f"with 100 more rows it would be about {then:.1f}: {more}"
+    assert f"the interval is {now:.1f} points wide; {with_more}" in said
     assert "of the rows labelled dog belong to another class" in said
     assert len(report["relabelled"]["rows"]) == len(report["relabelled"]["high"])
     frame = pd.read_csv("run/label_issues.csv").set_index("index").sort_index()
@@ -279,6 +284,7 @@ def test_rows_chosen_for_doubt_are_no_sample_and_the_others_stand_for_all_rows(g
     assert (share["rows"], share["verified"]) == (ROWS, 40)
     assert share["low"] <= WRONG.mean() <= share["high"]
     assert "note: 40 verified rows are left out, because they were not drawn at random" in said
+    assert "more rows it would" not in said, "rows drawn after doubtful ones are no sample"
 
 
 def test_draws_after_doubtful_ones_are_from_a_part_of_the_rows(gdw: Run) -> None:

@@ -51,6 +51,23 @@ def test_the_parts_agree() -> None:
     assert len(plain["share"]["assumptions"]) == 3
 
 
+def test_a_certificate_draws_the_rows_that_come_next() -> None:
+    found, given, true, _, rows = certified(60)
+    more = found.next_rows(40, seed=3)
+    assert not set(more.rows.tolist()) & set(rows.tolist())
+    together = np.concatenate([rows, more.rows])
+    after, *_ = certified(
+        60,
+        rows=together,
+        labels=true[together],
+        probability=np.concatenate([found.sample.probability, more.probability]),
+        batch=np.repeat([0, 1], [60, 40]),
+    )
+    assert after.share.verified == 100
+    assert after.share.low <= (true != given).mean() <= after.share.high
+    assert after.share.high - after.share.low < found.share.high - found.share.low
+
+
 def test_rows_that_were_not_drawn_are_left_out() -> None:
     likely = np.where(np.arange(200) % 2, np.nan, 100 / N)
     found, given, true, doubt, rows = certified(probability=likely)

@@ -14,7 +14,7 @@ from gdw.certify.decision import Curve, Decision, curve, decide
 from gdw.certify.groups import ClassShare, classes_without, shares_by_class
 from gdw.certify.ranked import order_of_change, ranking
 from gdw.certify.sample import FEWEST, VerifiedSample, verified_sample
-from gdw.certify.selection import expected_widths
+from gdw.certify.selection import NextRows, expected_widths, next_rows
 from gdw.certify.share import Share, checked_scores, share_wrong
 from gdw.certify.verifier_error import NO_ERROR, VerifierError, as_verifier_error
 from gdw.errors import DataError, counted, listed
@@ -33,6 +33,8 @@ class Certificate(ShortRepr):
         calibrated: the probability that each label is wrong.
         widths: about how wide the interval of the share will be after more verified rows.
         notes: what to know about the verified rows, as sentences.
+        sample: the verified rows that were drawn at random.
+        doubt: float64 `(N,)`, the scores.
     """
 
     share: Share
@@ -42,6 +44,16 @@ class Certificate(ShortRepr):
     calibrated: Calibrated
     widths: dict[int, float]
     notes: tuple[str, ...]
+    sample: VerifiedSample
+    doubt: NDArray[np.float64]
+
+    def next_rows(self, n: int, *, seed: int = 0) -> NextRows:
+        """Draw n rows to verify next, see `gdw.certify.next_rows`.
+
+        Give their probabilities after `sample.probability` to the next certificate, with the number of the
+        draw of each row as `batch`.
+        """
+        return next_rows(self.doubt, n, verified=self.sample, seed=seed)
 
     def plain(self) -> dict[str, Any]:
         """The figures as plain values, for `audit.json`; without the probabilities of the rows."""
@@ -126,6 +138,8 @@ def certify_labels(
         calibrated=calibrated(sample, scores),
         widths=expected_widths(scores, sample, confidence=confidence),
         notes=_notes(sample, len(drawn) - int(drawn.sum()), by_class),
+        sample=sample,
+        doubt=scores,
     )
 
 

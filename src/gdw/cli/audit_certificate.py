@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _RANDOM_ROWS = 60
 _CLASSES = 10
+_MORE = 100
 _HALF = 0.5
 
 
@@ -118,9 +119,13 @@ class Wanted:
         return rate
 
     @property
+    def errs(self) -> bool:
+        """Whether verified labels may be wrong."""
+        return self._error != 0
+
+    @property
     def _asked(self) -> bool:
-        asked = self.verified is not None or self.target is not None
-        return asked or self._error != 0
+        return self.verified is not None or self.target is not None or self.errs
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,8 @@ class Certified:
             )
         for line in certificate.notes:
             say_wrapped(f"note: {line}")
+        if line := self._what_more_rows_bring(run):
+            say_wrapped(line)
 
     def plain(self) -> dict[str, Any] | None:
         """The figures, for `audit.json`."""
@@ -206,6 +213,25 @@ class Certified:
         what = "drop" if self.wanted.mode == "KEEP" else "relabel"
         decisions = {decision.what: decision for decision in self.found.certificate.decisions}
         return decisions.get(what)
+
+    def _what_more_rows_bring(self, run: Path) -> str:
+        """How narrow the interval will be with more rows, and the command; empty if rows cannot be added."""
+        from gdw.data.verification import is_queue, read_queue
+        from gdw.suggestion.draws import require_sample
+
+        file = self.wanted.verified or self.run_audit.run.data_config.meta
+        if self.found is None or file is None or not is_queue(file) or self.wanted.errs:
+            return ""
+        try:
+            require_sample(read_queue(file))
+        except DataError:
+            return ""
+        share, widths = self.found.certificate.share, self.found.certificate.widths
+        now, then = 100 * (share.high - share.low), 100 * widths[_MORE]
+        words = ["gdw", "suggest", "--run", str(run), "--for", "certificate", "-n", str(_MORE)]
+        command = shlex.join([*words, "--output", str(file)])
+        wide = f"the interval is {now:.1f} points wide"
+        return f"{wide}; with {_MORE} more rows it would be about {then:.1f}: {command}"
 
     def _way_to_one(self, run: Path) -> str:
         from gdw.cli.introduction import random_rows_command

@@ -128,7 +128,8 @@ def test_the_page_recommends_what_the_audit_supports(
     tmp_path: Path, level: str | None, first: str, command: str
 ) -> None:
     run = made.run_folder(tmp_path / "run", ("cat", "dog"), data="gone.csv")
-    made.add_issues(run, [("row 1 of gone.csv", "cat", "dog", 0.9)])
+    right = [(f"row {k} of gone.csv", "cat", "cat", 0.1) for k in range(2, 6)]
+    made.add_issues(run, [("row 1 of gone.csv", "cat", "dog", 0.9), *right])
     made.add_audit(run, ("cat", "dog"), 40, level=level)
     text, _ = read(write_report(run))
     assert first in text
@@ -137,6 +138,16 @@ def test_the_page_recommends_what_the_audit_supports(
     trusting = [line for line in text.split("gdw ") if "RELABEL" in line and "--issues" not in line]
     assert bool(trusting) == (level == "supported")
     assert f"gdw audit {run} --issues label_issues_reviewed.csv --apply RELABEL" in text
+
+
+def test_no_copy_is_recommended_that_gdw_audit_refuses(tmp_path: Path) -> None:
+    run = made.run_folder(tmp_path / "run", ("cat", "dog"), data="gone.csv")
+    rows = [(f"row {k} of gone.csv", "cat", "dog", 0.9 if k < 2 else 0.1) for k in range(4)]
+    made.add_issues(run, rows)
+    made.add_audit(run, ("cat", "dog"), 4, level="unproven")
+    text, _ = read(write_report(run))
+    assert "--issues label_issues_reviewed.csv --apply RELABEL" in text
+    assert "--apply KEEP" not in text
 
 
 @pytest.mark.parametrize(

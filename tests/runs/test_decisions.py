@@ -144,6 +144,28 @@ def test_a_list_that_a_person_has_gone_through_is_applied_whatever_the_audit_is_
     assert labels_of(tmp_path / "new.csv")[12] == "cat"
 
 
+def test_a_class_may_lose_all_that_a_person_has_decided_on(
+    judged: RunAudit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gdw.audit.assessment._LARGEST_LOSS_OF_A_CLASS", 100)
+    path, frame = issues_to_verify(judged), judged.issues(problems=False)
+    doubted = judged.assessment(frame, judged.noise_cells())
+
+    def copy(listed: Path | None) -> None:
+        table = frame if listed is None else judged.edited_issues(listed)
+        output = tmp_path / f"{listed is None}.csv"
+        how = Copy("KEEP", output, listed=listed, checked=listed is not None, force=False)
+        how.write(judged, table, doubted)
+
+    with pytest.raises(ConfigError, match="more than a third of the rows of a class"):
+        copy(None)
+    say(path, ["dog", "cat", None, "cat"])
+    for listed in (None, path):
+        copy(listed)
+    assert len(labels_of(tmp_path / "True.csv")) == 24 - 3 - 2
+    assert len(labels_of(tmp_path / "False.csv")) == 24 - 2 - 2
+
+
 def test_the_audit_says_what_is_decided_and_what_is_next(judged: RunAudit) -> None:
     run = judged.run.path
 
@@ -156,7 +178,8 @@ def test_the_audit_says_what_is_decided_and_what_is_next(judged: RunAudit) -> No
     assert "decided" not in said()
     say(issues_to_verify(judged), ["cat", None])
     assert "with gdw verify: 2 of 4 issues decided (ann 2)\n" in said()
-    assert f"next: {verify} goes on with the other 2; then {apply} writes" in said()
+    decisions_alone = apply.replace("--output", f"--issues {run}/verification.jsonl --output")
+    assert f"next: {verify} goes on with the other 2; then {decisions_alone} writes" in said()
     assert said().count("decided: cat") == said().count("decided: unclear") == 1
     say(issues_to_verify(judged), ["cat"] * 4)
     assert f"next: {apply} writes a copy of the data with your decisions\n" in said()

@@ -23,7 +23,7 @@ _BY_HEART = 0.98
 _LARGEST_LOSS_OF_A_CLASS = 3  # one in three rows
 _REMEDIES = {
     "supported": "",
-    "unproven": "Decide on the list by eye (gdw verify RUN --issues), or leave the rows out with KEEP",
+    "unproven": "Decide on the list by eye (gdw verify RUN --issues)",
     "poor": "Train longer or verify more examples and audit again, or decide on the list by eye (gdw verify "
     "RUN --issues)",
 }

@@ -245,9 +245,12 @@ def _keep(
 def _say_what_is_next(
     run: Path, frame: pd.DataFrame, assessment: Assessment, decided: Settled | None
 ) -> None:
+    from gdw.runs.cleaned_copy import mode_to_propose
+
     folder = shlex.quote(str(run))
     if decided is not None:
-        copy = f"gdw audit {folder} --apply RELABEL --output FILE"
+        alone = shlex.join(decided.alone(run, assessment.level))
+        copy = f"gdw audit {folder} --apply RELABEL {alone}{' ' if alone else ''}--output FILE"
         rest = f"gdw verify {folder} --issues goes on with the other {decided.left:,}; then "
         say(
             f"next: {rest if decided.left else ''}{copy} writes a copy of the data with your decisions"
@@ -256,7 +259,7 @@ def _say_what_is_next(
         remedy = assessment.remedy.replace("RUN", folder)
         say(f"next: {remedy[:1].lower()}{remedy[1:]}")
     elif frame["is_label_issue"].any() and (run / "label_issues.csv").exists():
-        mode = "RELABEL" if assessment.allows("RELABEL") else "KEEP"
+        mode = mode_to_propose(frame, assessment.level) or "RELABEL"
         say(
             f"next: gdw verify {folder} --issues, where you decide on each label in the browser, or gdw "
             f"report {folder}, the page of the run; then gdw audit {folder} --apply {mode} --output FILE"

@@ -47,6 +47,7 @@ class Copy:
         Raises:
             ConfigError: nothing shows that the copy would be better.
         """
+        from gdw.data.verification import is_queue
         from gdw.errors import ConfigError, shown
         from gdw.runs.cleaned_copy import require_sound
         from gdw.runs.decisions import decided, decisions, described, settled
@@ -55,12 +56,15 @@ class Copy:
             decisions(run_audit.run) if self.listed is None else None,
             self.checked or self.certified,
         )
+        # Whoever decided on each row with gdw verify knows how many of a class are wrong.
+        by_person = self.listed is not None and is_queue(self.listed)
         if found is not None:
             say(described(found))
             on_issues = settled(run_audit.run, frame)
-            checked = self.certified or (on_issues is not None and not on_issues.left)
+            by_person = not self.certified and on_issues is not None and not on_issues.left
+            checked = self.certified or by_person
             frame = decided(run_audit, frame, found, leave_out_unclear=self.mode == "KEEP")
-        if not self.force:
+        if not self.force and not by_person:
             try:
                 require_sound(run_audit, self.mode, frame, assessment, checked=checked)
             except ConfigError as error:
@@ -88,7 +92,9 @@ def _write(run_audit: RunAudit, mode: Mode, frame: pd.DataFrame, output: Path) -
         images = counted(broken, "image that cannot be read was", "images that cannot be read were")
         changes.append(f"{images} copied as {'it is' if broken == 1 else 'they are'}")
     if (others := copy.not_audited - copy.verified_right - broken) > 0:
-        changes.append(f"{others:,} kept as they are because they were not training examples")
+        why = "they are because they were not training examples"
+        why = "it is because it was not a training example" if others == 1 else why
+        changes.append(f"{others:,} kept as {why}")
     say(f"{shown(output)}: {copy.written:,} rows, {', '.join(changes)}; the original is unchanged")
     if copied := note_on_copy(run_audit, output):
         say(copied)

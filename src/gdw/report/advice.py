@@ -10,6 +10,7 @@ from typing import Any
 from gdw.errors import counted
 from gdw.options import Options
 from gdw.report.review import apply_command, cleaned_name
+from gdw.runs.cleaned_copy import mode_to_propose
 from gdw.runs.decisions import Settled
 from gdw.runs.run import Run
 from gdw.train.recommended import CHOSEN
@@ -107,15 +108,11 @@ def _cleaning(run: Run, data: str | None) -> list[Advice]:
             by_hand,
         ]
     cleaned, moved = cleaned_name(data or run.data_config.path), ("--data", data) if data else ()
-    mode = "RELABEL" if level == "supported" else "KEEP"
-    return [
-        by_hand,
-        Advice(
-            _WITHOUT_DECISIONS[mode],
-            _line("audit", folder, *moved, "--apply", mode, "--output", cleaned),
-        ),
-        _again_on(cleaned, folder),
-    ]
+    mode = mode_to_propose(run.require("issues"), level)
+    if mode is None:
+        return [by_hand, _again_on(cleaned, folder)]
+    unseen = _line("audit", folder, *moved, "--apply", mode, "--output", cleaned)
+    return [by_hand, Advice(_WITHOUT_DECISIONS[mode], unseen), _again_on(cleaned, folder)]
 
 
 def _decided(run: Run, data: str | None, decided: Settled) -> list[Advice]:
@@ -131,7 +128,10 @@ def _decided(run: Run, data: str | None, decided: Settled) -> list[Advice]:
         Advice(
             "Write a copy of your data with the decisions of gdw verify. Your own data do not change. (If "
             "you decide on this page too, use the command at its end instead.)",
-            _line("audit", folder, *moved, "--apply", "RELABEL", "--output", cleaned),
+            _line(
+                *("audit", folder, *moved, "--apply", "RELABEL"),
+                *(*decided.alone(run.path, _level(run)), "--output", cleaned),
+            ),
         ),
         _again_on(cleaned, folder),
     ]

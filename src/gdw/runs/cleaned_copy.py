@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,7 @@ import numpy as np
 from gdw.audit.assessment import Assessment, classes_that_shrink
 from gdw.audit.audit_files import LABEL_ISSUES
 from gdw.audit.cleaning import Mode, check_output
+from gdw.audit.issues import REMOVED
 from gdw.errors import ConfigError, shortened
 from gdw.runs.auditing import RunAudit
 from gdw.runs.skipped_images import count_skipped
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _SHOWN_CLASSES = 4
+_MODES: Mapping[str, tuple[Mode, ...]] = {"supported": ("RELABEL", "KEEP"), "unproven": ("KEEP",)}
 
 
 def check_copy(audit: RunAudit, output: Path) -> None:
@@ -53,6 +57,17 @@ def note_on_copy(audit: RunAudit, output: Path) -> str:
     )
 
 
+def mode_to_propose(frame: pd.DataFrame, level: str | None) -> Mode | None:
+    """The mode of a copy that `require_sound` lets pass, the better one first; None if there is none.
+
+    Args:
+        frame: the table of `issues`.
+        level: of the assessment of it; None if an earlier version of gdw made the audit.
+    """
+    modes = _MODES.get(level or "unproven", ())
+    return next((mode for mode in modes if not _lost_classes(mode, frame)), None)
+
+
 def require_sound(
     audit: RunAudit, mode: Mode, frame: pd.DataFrame, assessment: Assessment, *, checked: bool
 ) -> None:
@@ -71,16 +86,33 @@ def require_sound(
     """
     if not checked and not assessment.allows(mode):
         raise ConfigError(
-            f"no copy is written: {assessment.reason}. {assessment.remedy}. To write it all the "
-            "same, use --force"
+            f"no copy is written: {assessment.reason}. "
+            f"{_remedy(audit.run.path, frame, assessment)}. To write it all the same, use --force"
         )
-    given, wrong = audit.evidence.given, audit.wrong(frame)
-    removed = wrong if mode == "KEEP" else audit.removed(frame)
-    kept = np.where(wrong, audit.suggested(frame), given)[~removed]
-    small = classes_that_shrink(given, kept, audit.run.label_names)
+    small = _lost_classes(mode, frame)
     if small:
         raise ConfigError(
             "no copy is written: more than a third of the rows of a class would be lost. Kept would be: "
             f"{shortened(small, _SHOWN_CLASSES)} rows. Check these rows in "
             f"{'the list' if checked else LABEL_ISSUES}; to write the copy all the same, use --force"
         )
+
+
+def _lost_classes(mode: Mode, frame: pd.DataFrame) -> list[str]:
+    """The classes that would lose more than a third of their rows in a copy, in words."""
+    columns = [frame[name].to_numpy(dtype=str) for name in ("given_label", "suggested_label")]
+    names, codes = np.unique(np.concatenate(columns), return_inverse=True)
+    given, suggested = codes.reshape(2, -1)
+    wrong = frame["is_label_issue"].to_numpy(dtype=bool)
+    removed = wrong if mode == "KEEP" else np.zeros_like(wrong)
+    if mode == "RELABEL" and REMOVED in frame:
+        removed = frame[REMOVED].to_numpy(dtype=bool)
+    kept = np.where(wrong, suggested, given)[~removed]
+    return classes_that_shrink(given, kept, tuple(names.tolist()))
+
+
+def _remedy(run: Path, frame: pd.DataFrame, assessment: Assessment) -> str:
+    """What to do in place of a copy that is not sound: nothing that would be refused itself."""
+    leave_out = mode_to_propose(frame, assessment.level) == "KEEP"
+    remedy = assessment.remedy.replace("RUN", shlex.quote(str(run)))
+    return f"{remedy}, or leave the rows out with KEEP" if leave_out else remedy

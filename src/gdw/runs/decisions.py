@@ -156,6 +156,19 @@ class Settled:
         found = self.outcomes.get(row)
         return None if found is None else found.label or ""
 
+    def alone(self, run: Path, level: str | None) -> list[str]:
+        """The option of `gdw audit RUN --apply` that leaves out what nobody has decided on.
+
+        It is needed as long as some is left, unless the list is supported.
+
+        Args:
+            run: the folder of the run.
+            level: of the assessment of the list; None if unknown.
+        """
+        if not self.left or level == "supported":
+            return []
+        return ["--issues", str(run / VERIFICATION)]
+
     def described(self) -> str:
         """Their number and by whom: `12 of 40 issues decided (ann 8, bob 4)`."""
         people = Counter(

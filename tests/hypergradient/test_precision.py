@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import pytest
 import torch
@@ -318,3 +319,71 @@ def test_autocast_is_as_before_though_the_model_fails_in_the_difference() -> Non
     for module in model.modules():
         assert not module._forward_hooks
         assert not module._forward_pre_hooks
+
+
+class InFloat32(nn.Module):
+    """Computes in float32 inside, in a way that is seen or not."""
+
+    def __init__(self, *, seen: bool) -> None:
+        super().__init__()
+        self.first, self.last, self.seen = nn.Linear(5, 16), nn.Linear(16, 4), seen
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        tanh = torch.tanh(hidden.float()).double() if self.seen else Tanh32.apply(hidden)
+        logits: Tensor = self.last(tanh)
+        return logits
+
+
+class Tanh32(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(x)
+        return torch.tanh(x.float()).double()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        (x,) = ctx.saved_tensors
+        return gradient * (1 - torch.tanh(x) ** 2)
+
+
+def of_float64(model: nn.Module, engine: str, forward: Any = None) -> Tensor:
+    """G of a model in float64."""
+    draw = torch.Generator().manual_seed(3)
+    x = torch.randn(64, 5, dtype=F64, generator=draw)
+    y = torch.randint(4, (64,), generator=draw)
+    torch.manual_seed(1)  # for the weighting network
+    reweighter = GDW(
+        model, torch.optim.SGD(model.parameters(), lr=0.1), hypergradient=engine, forward=forward
+    )
+    return reweighter.backward((x[:32], y[:32]), (x[32:], y[32:])).hypergradient
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_model_in_float64_that_computes_in_float32(seen: bool) -> None:
+    torch.manual_seed(0)
+    model = InFloat32(seen=seen).double()
+    exact = nn.Sequential(copy.deepcopy(model.first), nn.Tanh(), copy.deepcopy(model.last))
+    expected = of_float64(exact, "forward")
+    found = of_float64(model, "finite_difference")
+    # With the step of float64, rounding makes the error larger than the value itself.
+    assert (found - expected).norm() < 0.03 * expected.norm()
+
+
+def test_the_step_of_float64_is_kept_where_it_suits() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 16), nn.Tanh(), nn.Linear(16, 4)).double()
+    expected = of_float64(copy.deepcopy(model), "forward")
+    found = of_float64(model, "finite_difference")
+    assert (found - expected).norm() < 1e-5 * expected.norm()
+
+
+def test_logits_that_jump_are_warned_of() -> None:
+    model = nn.Sequential(nn.Linear(5, 16), nn.Tanh(), nn.Linear(16, 4)).double()
+
+    def jumping(model: nn.Module, x: Tensor) -> Tensor:
+        logits = model(x)
+        return logits + (logits.detach() * 1e12).sin()
+
+    with pytest.warns(UserWarning, match="the finite difference depends on its step"):
+        of_float64(model, "finite_difference", jumping)

@@ -121,3 +121,15 @@ def test_labels_of_another_form_are_refused() -> None:
         reweighter.backward((inputs, labels[:, 1:]))
     with pytest.raises(DataError, match="not shifted"):
         reweighter.backward((inputs, torch.tensor([0, 1, 2])))
+
+
+def test_llama_in_float64_normalises_in_float32_and_gets_the_step_of_float32() -> None:
+    found = {}
+    for engine in ("forward", "finite_difference"):
+        model = model_of("LlamaForCausalLM")
+        torch.manual_seed(1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        reweighter = gdw.GDW(model, optimizer, hypergradient=engine)
+        found[engine] = reweighter.backward(batch(1), batch(2)).hypergradient
+    error = found["finite_difference"] - found["forward"]
+    assert error.norm() < 0.01 * found["forward"].norm()

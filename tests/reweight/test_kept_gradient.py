@@ -94,7 +94,8 @@ def test_only_every_kth_step_runs_the_model_on_the_meta_batch() -> None:
         sizes.clear()
         run.step(batch, (u[:5], v[:5]))
         counts.append((sizes.count(8), sizes.count(5)))
-    assert counts == [(2, 1), (2, 0), (2, 0), (2, 1)]
+    # In float64 the first step measures the step of the difference too.
+    assert counts == [(4, 1), (2, 0), (2, 0), (2, 1)]
 
 
 @pytest.mark.parametrize("method", ["gdw", "mwn", "l2rw"])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from gdw.errors import ModelError
 from gdw.functional.weights import is_large
 from gdw.hypergradient.inputs import Batch
-from gdw.hypergradient.precision import Autocast, relative_step
+from gdw.hypergradient.precision import relative_step
 from gdw.hypergradient.preserve import MovableParameters, Rate, without_inference_path
 from gdw.hypergradient.problem import Problem
 from gdw.hypergradient.random_state import equal, generator_states
@@ -52,6 +52,9 @@ JacobianProduct = Callable[
 Repeated = TypeVar("Repeated")
 
 _ATTEMPTS = 3
+
+# Finer steps of a finite difference are those of float64.
+_SINGLE = 1e-6
 
 
 def finite_difference(
@@ -199,21 +202,31 @@ def difference_quotient(
     """`J d ≈ (z(θ + εd) − z(θ)) / ε`: one more forward pass.
 
     The error falls like the square root of the step (because of ReLU kinks) until rounding dominates, so
-    ε is chosen from the norms and the coarsest precision in use. Under autocast and with TF32 no step suits
-    every model, so both logits are computed without them, the unmoved ones in one more pass; a model that
-    enters autocast by itself gets a coarse step.
+    ε is chosen from the norms and the coarsest precision in use; in float64 the first call measures it.
+    Under autocast and with TF32 no step suits every model, so both logits are computed without them, the
+    unmoved ones in one more pass; a model that enters autocast by itself gets a coarse step.
     """
     parameters, keeps_graph = list(theta.parameters.values()), problem.keeps_graph(training_pass)
     base = _precise(problem, training_pass)
-    autocast = Autocast() if problem.autocast.avoidable else problem.autocast
     # Scalars on the device: a number for Python would be waited for.
     direction, size = theta.norms(directions)
-    length = size.clamp(min=1e-3) * relative_step(parameters, base, autocast)
-    with (
-        torch.set_grad_enabled(not keeps_graph),
-        theta.moved(directions, torch.where(direction > 0, length / direction, 0.0)),
-    ):
-        shifted = _logits(problem, training_pass)
+
+    def shifted_by(length: Tensor) -> Tensor:
+        with theta.moved(directions, torch.where(direction > 0, length / direction, 0.0)):
+            return _logits(problem, training_pass)
+
+    def quotient(step: float) -> Tensor:
+        with torch.no_grad():
+            return (shifted_by(size.clamp(min=1e-3) * step) - base).div_(step)
+
+    step = relative_step(parameters, base, problem.autocast)
+    if step < _SINGLE and problem.autocast.least_step is None:
+        from gdw.hypergradient.consistency import consistent_step
+
+        problem.autocast.least_step = step = consistent_step(quotient, problem.collective)
+    length = size.clamp(min=1e-3) * step
+    with torch.set_grad_enabled(not keeps_graph):
+        shifted = shifted_by(length)
     dtype = training_pass.class_gradient.dtype
     if is_large(shifted) and shifted.dtype == dtype and _is_read_by_none(shifted):
         difference = shifted.data  # autograd must not see the change: only the graph is used later

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
@@ -24,7 +24,7 @@ SIXTEEN_BITS = (torch.float16, torch.bfloat16)
 
 # ‖ε d‖ / ‖θ‖ by the spacing of numbers near one. Chosen on ResNets with BatchNorm against float64: a smaller
 # step drowns in rounding errors, a larger one crosses more ReLU kinks.
-_STEPS = (
+STEPS = (
     (2.0**-40, 1e-10),  # float64
     (2.0**-15, 1e-6),  # float32
     (2.0**-9, 1e-3),  # float16
@@ -38,24 +38,19 @@ class Autocast:
     Attributes:
         dtypes: the autocast dtypes under which the model calls functions of PyTorch, and the 16-bit dtypes to
             which it converts by itself.
+        in_float32: whether it computes in float32, whatever its parameters are.
+        least_step: the least step of a finite difference that suits it, if that was measured.
         fixed: whether the model computes in 16 bits also without autocast and its own conversions.
         off: whether autocast is switched off now.
     """
 
     def __init__(self) -> None:
         self.dtypes: set[torch.dtype] = set()
-        self.fixed = self.off = self._tried = False
+        self.fixed = self.off = self.in_float32 = self._tried = False
+        self.least_step: float | None = None
         # Whether autocast was on around the passes that were watched.
         self._watched: set[bool] = set()
         self._functions: _Functions | None = None
-
-    @classmethod
-    def fixed_to(cls, dtypes: Iterable[torch.dtype]) -> Autocast:
-        """That of a model which computes in these 16-bit dtypes whatever one does; none: not known yet."""
-        autocast = cls()
-        autocast.dtypes |= set(dtypes)
-        autocast.fixed = bool(autocast.dtypes)
-        return autocast
 
     @property
     def avoidable(self) -> bool:
@@ -77,6 +72,7 @@ class Autocast:
             yield
         self._watched.add(torch.is_autocast_enabled(device.type))
         self.dtypes |= functions.autocast | functions.converted
+        self.in_float32 |= functions.in_float32
 
     def probe(self, device: torch.device, call: Callable[[], Any]) -> None:
         """Watch a pass of a compiled model: as plain Python, since compiled functions are not seen."""
@@ -147,6 +143,7 @@ class _Functions(TorchFunctionMode):
         autocast: the autocast dtypes under which they were called.
         converted: the 16-bit dtypes of results that were called without autocast and have a gradient.
         in_16_bits: whether a result was in 16 bits.
+        in_float32: whether a result with a gradient was in float32 (only without autocast).
         undone: whether conversions to 16 bits were left out (only without autocast).
     """
 
@@ -155,7 +152,7 @@ class _Functions(TorchFunctionMode):
         self._kind, self._unconverted = kind, unconverted
         self.autocast: set[torch.dtype] = set()
         self.converted: set[torch.dtype] = set()
-        self.in_16_bits = self.undone = False
+        self.in_16_bits = self.in_float32 = self.undone = False
 
     def __torch_function__(
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
@@ -179,6 +176,8 @@ class _Functions(TorchFunctionMode):
             self.in_16_bits = True
             if not on and value.requires_grad:
                 self.converted.add(value.dtype)
+        elif value.dtype == torch.float32 and value.requires_grad and not on:
+            self.in_float32 = True
 
 
 @contextmanager
@@ -286,7 +285,14 @@ def _stepping_scaler() -> GradScaler | None:
 
 
 def relative_step(parameters: Sequence[Tensor], logits: Tensor, autocast: Autocast) -> float:
-    """The step of a finite difference relative to the norm of the parameters, for the coarsest dtype used."""
-    dtypes = {t.dtype for t in (*parameters, logits)} | autocast.dtypes
+    """The step of a finite difference relative to the norm of the parameters, for the coarsest dtype used.
+
+    The difference is computed without autocast where that can be avoided.
+    """
+    if autocast.least_step is not None:
+        return autocast.least_step
+    dtypes = {t.dtype for t in (*parameters, logits)}
+    dtypes |= set() if autocast.avoidable else autocast.dtypes
+    dtypes |= {torch.float32} if autocast.in_float32 else set()
     spacing = max(torch.finfo(dtype).eps for dtype in dtypes)
-    return next(step for bound, step in _STEPS if spacing <= bound)
+    return next(step for bound, step in STEPS if spacing <= bound)

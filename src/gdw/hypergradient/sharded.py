@@ -84,8 +84,10 @@ class ShardedCollective(Collective):
 
     def autocast(self) -> Autocast:
         """The precision in which the model computes: its policy can convert parameters to 16 bits."""
-        dtypes = {group.mp_policy.param_dtype for group in self._groups()}
-        return Autocast.fixed_to(dtype for dtype in SIXTEEN_BITS if dtype in dtypes)
+        autocast, dtypes = Autocast(), {group.mp_policy.param_dtype for group in self._groups()}
+        autocast.dtypes |= dtypes.intersection(SIXTEEN_BITS)
+        autocast.fixed = bool(autocast.dtypes)
+        return autocast
 
     def named(self, model: nn.Module) -> Iterable[tuple[str, nn.Parameter]]:
         del model

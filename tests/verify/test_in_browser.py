@@ -233,6 +233,18 @@ def test_similar_rows_open_by_a_button_on_a_phone(browser: Browser, tmp_path: Pa
     page.close()
 
 
+def test_long_names_break_between_their_words(browser: Browser, tmp_path: Path) -> None:
+    name = "restaurant_suggestion.of-the/day"
+    page = Page(browser, made.table_queue(tmp_path, classes=(name, "b", "c")))
+    page.open(width=390, height=844)
+    shown = "[...byId('classes').querySelectorAll('bdi')].at(-1)"
+    assert browser.run(f"[{shown}.textContent, {shown}.querySelectorAll('wbr').length]") == [
+        name,
+        4,
+    ]
+    page.close()
+
+
 @pytest.mark.parametrize("dark", [False, True])
 def test_on_a_phone_everything_is_in_reach(page: Page, *, dark: bool) -> None:
     page.open(width=390, height=844, dark=dark)

@@ -57,6 +57,12 @@ function element(tag, { text, ...attributes } = {}, ...children) {
 
 const bdi = (text) => element("bdi", { text });
 
+// The name of a class. A long one breaks after these characters rather than within a word.
+function className(name) {
+  const parts = name.split(/(?<=[_./-])/).flatMap((part) => [part, element("wbr")]);
+  return element("bdi", { title: name.length > 80 && name }, ...parts.slice(0, -1));
+}
+
 // Trouble: an answer that is not saved stays on the screen, and is sent again.
 function trouble(answer, again) {
   const { problem, retry, stop, unsaved } = answer;
@@ -251,7 +257,7 @@ function classButton([key, code]) {
   const [kind, codes] = item.answer ?? [null, []];
   const chosen = (kind === "label" || kind === "several") && codes.includes(code), name = names[code];
   const button = element("button", { type: "button", "aria-keyshortcuts": key, "data-code": code, "aria-pressed": String(chosen) },
-    key && element("kbd", { text: key }), element("bdi", { text: name, title: name.length > 80 && name }));
+    key && element("kbd", { text: key }), className(name));
   const tag = (text, letter) => button.append(element("span", { class: "tag", text }, element("kbd", { text: letter })));
   if (name === item.given) tag("in the data", "k");
   if (name === item.suggested) tag("suggested", "a");

@@ -17,6 +17,7 @@ USEFUL = 10
 """So many verified rows of each class are worth having, see docs/verified.md."""
 
 _SHOWN = 10
+_WORTH_IT = 0.01
 
 
 def data_line(found: Suggestion) -> str:
@@ -57,11 +58,12 @@ def worth(found: Suggestion) -> str:
             f"what more rows are worth can be told from {enough(known.labels[drawn])} verified rows drawn at "
             f"random; there are {len(drawn)}"
         )
-    low, high = 100 * curve.low, 100 * curve.high
-    hardly = "; more are hardly worth it" if high - 100 * curve.now < 1 else ""
+    now, low, high = (f"{100 * share:.0f}" for share in (curve.now, curve.low, curve.high))
+    then = "as much" if now == low == high else f"{low} to {high} %"
+    hardly = ": they are hardly worth it" if curve.high - curve.now < _WORTH_IT else ""
     return (
-        f"with {curve.more} more verified rows: {low:.0f} to {high:.0f} % balanced accuracy of quick models "
-        f"(now {100 * curve.now:.0f}){hardly}"
+        f"the balanced accuracy of quick models is {now} % now, and {then} with {curve.more} more verified "
+        f"rows{hardly}"
     )
 
 

@@ -46,9 +46,9 @@ class Decision(ShortRepr):
         target: the largest share.
         confidence: such as 0.95.
         rows: k, how many of the most suspicious rows to change; None if no number is sure to meet the target.
-        share: the estimated share at k; without a k the smallest one that can be tested.
+        share: the estimated share at k; without a k that at the first one that is tested.
         more: about how many more verified rows it would take, drawn as these were; None if `rows` is known,
-            or if the best guess is above the target for every k.
+            or if the share is not below the target.
         verified: how many rows were verified.
         total: N.
         assumptions: what must hold, as sentences.
@@ -75,8 +75,8 @@ class Decision(ShortRepr):
             return f"{_DEEDS[self.what].format(rows=self.rows)}: {goal}, {sure}"
         if self.more is None:
             return (
-                f"no number of rows meets the target that {goal}: at best about {self.share:.1%} are, by "
-                f"{self.verified:,} verified rows. Choose a higher target"
+                f"no number of rows is sure to meet the target that {goal}: {_BEST[self.what]} about "
+                f"{self.share:.1%} are, by {self.verified:,} verified rows. Choose a higher target"
             )
         takes = f"about {self.more:,} more, drawn at random"
         if self.more > _NEARLY * (self.total - self.verified):
@@ -92,6 +92,7 @@ _DEEDS = {
     "relabel": "relabel the {rows:,} most suspicious rows",
     "changed": "change up to {rows:,} of the most suspicious rows",
 }
+_BEST = {"drop": "at best", "relabel": "with all suggestions", "changed": "at best"}
 _GOALS = {
     "drop": "at most {target:.1%} of the remaining labels are wrong",
     "relabel": "at most {target:.1%} of all {total:,} labels are wrong then",
@@ -142,8 +143,9 @@ def decide(
         if p_value(i) > alpha:
             break
         accepted = int(i)
-    more = None if accepted is not None else tally.more(shown, alpha)
-    share = tally.best_guess if accepted is None else float(tally.share[accepted])
+    start = tally.start(change.falls)
+    more = None if accepted is not None else tally.more(start, shown, alpha)
+    share = float(tally.share[start if accepted is None else accepted])
     return Decision(
         what=what,
         target=target,

@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 
 _LEAST_PART = 3
 """The sequence begins where one in so many verified rows is looked at, or more."""
+_ALL = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,24 +83,27 @@ class Tally:
         )
         return large
 
-    @property
-    def best_guess(self) -> float:
-        """The smallest observed share."""
-        return float(np.nanmin(np.where(self._large, self.share, np.nan)))
+    def start(self, falls: bool) -> int:
+        """The index at which the sequence begins if there are enough verified rows."""
+        indices = np.flatnonzero(self._large)
+        return int(indices[-1 if falls else 0])
 
-    def more(self, target: float, alpha: float) -> int | None:
-        """About how many more verified rows would show the target; None if the best guess is above it."""
-        possible = self._large & (self.share < target)
-        share, verified, size = (v[possible] for v in (self.share, self.verified, self.size))
-        if not len(share):
+    def more(self, start: int, target: float, alpha: float) -> int | None:
+        """About how many more verified rows would show the target at the start of the sequence.
+
+        Returns:
+            None if the share that is observed there is not below the target.
+        """
+        share, verified, size = self.share[start], self.verified[start], self.size[start]
+        if not share < target:
             return None
         # Without a wrong row among them, the share is not 0.
-        guess = share + np.minimum((0.5 - 0.5 * share) / (verified + 1), (target - share) / 2)
+        guess = share + min((0.5 - 0.5 * share) / (verified + 1), (target - share) / 2)
 
         def shown(factor: float) -> bool:
-            n = np.minimum(verified * factor, size * (1 - 1e-6))
+            n = min(verified * factor, size * (1 - _ALL))
             effective = n / (1 - n / size)
-            return bool((at_most(guess * effective, effective, target) <= alpha).any())
+            return bool(at_most(guess * effective, effective, target) <= alpha)
 
         most = self.verified.max()
         low, high = 1.0, self.total / most

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.certify.calibration import calibrated
 from gdw.certify.sample import FEWEST, VerifiedSample, verified_sample
 from gdw.certify.selection import expected_widths, next_rows, random_widths
 from gdw.certify.share import Share, share_wrong
@@ -74,12 +73,12 @@ def rows_for_certificate(
     require_rows_left(looked, known)
     doubt = looked.opinions.wrong.astype(np.float64)
     sample = _sample(looked, earlier)
-    free = np.flatnonzero(~known.taken)
-    p = doubt if len(sample) < FEWEST else calibrated(sample, doubt).probability
     # A second draw with the same seed is not to repeat the random numbers of the first one.
-    found = next_rows(p[free], n, seed=seed + int(known.taken.sum()))
+    found = next_rows(
+        doubt, n, verified=sample, taken=known.taken, seed=seed + int(known.taken.sum())
+    )
     reasons = tuple("random" if equal else FOR_CERTIFICATE for equal in found.equal.tolist())
-    choice = Choice(free[found.rows], found.probability, reasons)
+    choice = Choice(found.rows, found.probability, reasons)
     return Suggestion(looked, known, choice, FOR_CERTIFICATE, seed), _prospect(doubt, sample)
 
 

@@ -276,3 +276,17 @@ def test_a_replay_starts_from_the_random_state_of_the_pass() -> None:
     # Raises if the repeated head gives other logits than the pass: then the noise was another.
     g, _, _ = hypergradient(problem, batch, batch, "head", torch.ones(7, 3, dtype=F64))
     assert g.abs().sum() > 0
+
+
+def test_the_product_of_the_head_is_left_out_of_the_meta_pass() -> None:
+    model = without_bias()
+    head, rows = model[2], []
+    compute = head.forward
+    head.forward = lambda x: rows.append(len(x)) or compute(x)
+    given = vars(head)["forward"]
+    batch, meta = ((torch.randn(n, 5), torch.randint(3, (n,))) for n in (8, 6))
+    reweighter = gdw(model)
+    for _ in range(2):
+        reweighter.backward(batch, meta)
+    assert rows == [8, 8]
+    assert vars(head)["forward"] is given

@@ -8,7 +8,8 @@ pass without gradient. Any other head is run alone, on the recorded outputs of t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from contextlib import nullcontext
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from gdw.functional import weighted_class_gradient
 from gdw.functional.losses import count_examples
 from gdw.functional.weights import are_many, is_large
 from gdw.hypergradient.engines import Hypergradient, Trainable
-from gdw.hypergradient.head import Captured, Head
+from gdw.hypergradient.head import Captured, Head, idle
 from gdw.hypergradient.inputs import Batch, as_pair, in_meta_batch
 from gdw.hypergradient.preserve import Buffers, Rate, rates_of, without_inference_path
 from gdw.hypergradient.problem import Problem
@@ -262,13 +263,16 @@ def _meta_features(
 
 def meta_pass(problem: Problem, training_pass: TrainingPass, inputs: Any) -> Captured:
     """Record what the head receives for the meta inputs, in one forward pass without gradient."""
-    before = training_pass.before
+    before, head = training_pass.before, head_of(problem)
+    # The product of a large layer would not be used: the virtual step moves its weights.
+    unused = head.closed_form and not head.is_compiled
     buffers = before.buffers_after if before else Buffers(problem.model, problem.copies[2])
     with (
         torch.no_grad(),
         buffers.preserved(),
         without_inference_path(),
-        head_of(problem).capturing(problem.devices()) as seen,
+        idle(cast(nn.Linear, head.module)) if unused else nullcontext(),
+        head.capturing(problem.devices()) as seen,
     ):
         problem.logits(inputs)
     return seen

@@ -140,6 +140,22 @@ def test_the_page_recommends_what_the_audit_supports(
     assert f"gdw audit {run} --issues label_issues_reviewed.csv --apply RELABEL" in text
 
 
+def test_a_page_without_verified_examples_says_how_to_verify_some(tmp_path: Path) -> None:
+    run = made.run_folder(tmp_path / "my run", ("cat", "dog"), data="a b.csv")
+    config = run / "config.yaml"
+    text = config.read_text().replace("drop: []", "drop: [id]").replace("test: null", "test: t.csv")
+    config.write_text(text)
+    page, _ = read(write_report(run))
+    for command in (
+        "gdw suggest 'a b.csv' --drop id --output verify.jsonl",
+        "gdw verify verify.jsonl",
+        f"gdw train 'a b.csv' --config '{run}/config.yaml' --meta verify.jsonl --output '{run}-verified'",
+    ):
+        assert command in page
+    config.write_text(text.replace("meta: null", "meta: m.csv"))
+    assert "gdw verify verify.jsonl" not in read(write_report(run))[0]
+
+
 def test_no_copy_is_recommended_that_gdw_audit_refuses(tmp_path: Path) -> None:
     run = made.run_folder(tmp_path / "run", ("cat", "dog"), data="gone.csv")
     rows = [(f"row {k} of gone.csv", "cat", "dog", 0.9 if k < 2 else 0.1) for k in range(4)]

@@ -70,6 +70,7 @@ def advice(
     elif run.data_config.noise is None and run.issues["is_label_issue"].any():
         # Labels that the run changed for an experiment are correct in the file.
         steps += _cleaning(run, data) if decided is None else _decided(run, data, decided)
+    steps += _verifying(run, data)
     if not measured:
         steps.append(
             Advice(
@@ -87,6 +88,29 @@ def _level(run: Run) -> str | None:
     """The level of the judgement of the audit; None if an earlier version made the audit."""
     judgement = (run.audit or {}).get("assessment")
     return None if judgement is None else str(judgement["level"])
+
+
+def _verifying(run: Run, data: str | None) -> list[Advice]:
+    """How to verify some examples of a run that had none."""
+    config, folder = run.data_config, str(run.path)
+    # The last two change the labels or the rows for an experiment.
+    if any((config.meta, config.trusted, config.meta_size, config.noise, config.imbalance)):
+        return []
+    place = data or config.path
+    options = _changed(config, without={"test", "test_label", "meta_label"})
+    again = ("--config", f"{folder}/config.yaml", "--meta", "verify.jsonl")
+    lines = (
+        _line("suggest", place, *options, "--output", "verify.jsonl"),
+        _line("verify", "verify.jsonl"),
+        _line("train", place, *again, "--output", f"{folder}-verified"),
+    )
+    return [
+        Advice(
+            "Nobody has verified an example yet, so nothing shows how far to trust these figures. Choose "
+            "some, say on a page in the browser what each one is, and train again with the answers.",
+            "\n".join(lines),
+        )
+    ]
 
 
 def _cleaning(run: Run, data: str | None) -> list[Advice]:
@@ -161,13 +185,16 @@ def _comparison(run: Run, folder: str) -> list[Advice]:
     ]
 
 
-def _changed(options: Options, always: Collection[str] = ()) -> list[str]:
-    """The flags of `gdw train` for the options that differ from their defaults, or that are in `always`."""
+def _changed(
+    options: Options, always: Collection[str] = (), *, without: Collection[str] = ()
+) -> list[str]:
+    """The flags for the options that differ from their defaults, or that are in `always`."""
     words: list[str] = []
+    left_out = _NOT_TAKEN_OVER.union(without)
     for name, field in type(options).model_fields.items():
         value, default = getattr(options, name), field.get_default(call_default_factory=True)
         differs = value != default and (name, value) != ("backbone", "none")
-        if name not in _NOT_TAKEN_OVER and value is not None and (differs or name in always):
+        if name not in left_out and value is not None and (differs or name in always):
             words += _flag("model" if name == "name" else name.replace("_", "-"), value)
     return words
 

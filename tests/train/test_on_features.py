@@ -67,6 +67,11 @@ def test_the_classifiers_learn_from_the_features_alone(monkeypatch: pytest.Monke
     kinds.clear()
     fit(finetuned(), robust(prepare_on="network"))
     assert kinds == 11 * [("Finetuned", 4)]
+    kinds.clear()
+    # What a forward of the user's own makes of a classifier is not known.
+    own = Trainer(robust(), forward=lambda model, inputs: model(2 * inputs))
+    own.fit(finetuned(), data(), data(20, seed=1))
+    assert kinds == 11 * [("Finetuned", 4)]
 
 
 def sets(*parts: tuple[Tensor, Tensor]) -> DataSets:

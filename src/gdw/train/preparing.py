@@ -285,10 +285,12 @@ def trial_steps(stages: Sequence[Stage]) -> int:
     return min(_LONGEST_TRIAL, int(sum(stage.steps for stage in stages) * _SHARE_OF_TRIAL))
 
 
-def make_preparation(*, model: nn.Module, sets: DataSets, **parts: Any) -> TrainerPreparation:
+def make_preparation(
+    *, model: nn.Module, sets: DataSets, own_forward: bool, **parts: Any
+) -> TrainerPreparation:
     """The preparation of a training; that of a network with a pretrained backbone may be on its features."""
-    config: TrainConfig = parts["config"]
-    if config.prepare_on == "features" and isinstance(sets.train, Examples):
+    suits = parts["config"].prepare_on == "features" and not own_forward
+    if suits and isinstance(sets.train, Examples):
         from gdw.models.finetuned import Finetuned
 
         if isinstance(model, Finetuned):

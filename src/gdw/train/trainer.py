@@ -217,6 +217,7 @@ class Trainer(ShortRepr):
                 sets=sets,
                 model=model,
                 forward=self.forward,
+                own_forward=self._forward is not default_forward,
                 processes=self.processes,
                 fit_plainly=self._fit_plainly,
                 progress=progress,

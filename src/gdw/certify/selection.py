@@ -157,7 +157,7 @@ def random_widths(
     """How wide the interval of the share of wrong labels is without scores, from random rows.
 
     >>> {n: round(width, 2) for n, width in random_widths(0.1, 5000, (50, 200)).items()}
-    {50: 0.18, 200: 0.09}
+    {50: 0.17, 200: 0.08}
 
     Args:
         share: a guess of it.

@@ -77,18 +77,19 @@ class FeaturePreparation(TrainerPreparation):
         return [self._stage]
 
     def _measure(self) -> None:
+        # Beside the network the classifiers take no time that counts.
+        if self._run is not None and self._run.times is None:
+            self._time_network(self._run)
         if not self._progress.tried:
-            self._learn_times()
+            self._progress.learn({self.batch_size: _STEP})
         _ = self._features  # before a stage of classifiers begins
 
-    def _learn_times(self) -> None:
-        """Measure the network, beside which the classifiers take no time that counts."""
-        if self._run is not None and (count := trial_steps([self._run])) > 1:
-            seconds = self._network.step_seconds(self._run, count)
-            self._run.times = StepTimes.fitted({int(self._run.size): seconds})
+    def _time_network(self, run: Stage) -> None:
+        if (count := trial_steps([run])) > 1:
+            seconds = self._network.step_seconds(run, count)
+            run.times = StepTimes.fitted({int(run.size): seconds})
             # Forward only.
-            self._stage.times = StepTimes(0.0, self._run.times.per_example / 3)
-        self._progress.learn({self.batch_size: _STEP})
+            self._stage.times = StepTimes(0.0, run.times.per_example / 3)
 
     def _inputs(self, part: Literal["given", "clean"]) -> Tensor:
         return self._features[0 if part == "given" else 1]

@@ -19,7 +19,7 @@ from gdw.train.evaluation import device_and_dtype, evaluation_mode
 from gdw.train.feed import DataSets, batches, consecutive, place
 from gdw.train.output import KeptFits
 from gdw.train.preparing import TrainerPreparation, trial_steps
-from gdw.train.progress import Stage, StepTimes
+from gdw.train.progress import FORWARD, Stage, StepTimes
 from gdw.train.recommended import recommended
 
 # What a step of a linear classifier takes, in seconds, until it is measured: little beside the network.
@@ -48,8 +48,14 @@ class FeaturePreparation(TrainerPreparation):
         super().__init__(
             model=head, sets=sets, config=suited, **{**parts, "forward": default_forward}
         )
-        self._stage = Stage("", 1, 1, config.eval_batch_size)
-        self._parts = [sets.train] if sets.meta is None else [sets.train, sets.meta]
+        self._parts = [cast(Any, part) for part in (sets.train, sets.meta) if part is not None]
+        size = config.eval_batch_size
+        self._stage = Stage(
+            f"features of {sum(map(len, self._parts)):,} examples, for the short trainings",
+            epochs=1,
+            batches=sum(math.ceil(len(part) / size) for part in self._parts),
+            size=size,
+        )
 
     @property
     def num_classes(self) -> int:
@@ -65,16 +71,7 @@ class FeaturePreparation(TrainerPreparation):
         super().plan(fits, run)
 
     def _first(self, kept: int) -> list[Stage]:
-        if kept >= len(self._planned):
-            return []
-        count, size = sum(len(cast(Any, part)) for part in self._parts), self._stage.size
-        self._stage = Stage(
-            f"features of {count:,} examples, for the short trainings",
-            epochs=1,
-            batches=sum(math.ceil(len(cast(Any, part)) / size) for part in self._parts),
-            size=size,
-        )
-        return [self._stage]
+        return [self._stage] if kept < len(self._planned) else []
 
     def _measure(self) -> None:
         # Beside the network the classifiers take no time that counts.
@@ -88,8 +85,7 @@ class FeaturePreparation(TrainerPreparation):
         if (count := trial_steps([run])) > 1:
             seconds = self._network.step_seconds(run, count)
             run.times = StepTimes.fitted({int(run.size): seconds})
-            # Forward only.
-            self._stage.times = StepTimes(0.0, run.times.per_example / 3)
+            self._stage.times = StepTimes(0.0, run.times.per_example * FORWARD)
 
     def _inputs(self, part: Literal["given", "clean"]) -> Tensor:
         return self._features[0 if part == "given" else 1]
@@ -102,7 +98,7 @@ class FeaturePreparation(TrainerPreparation):
         with evaluation_mode(self._finetuned), torch.no_grad(), self._processes.autocast():
             device, dtype = device_and_dtype(self._finetuned)
             for part in self._parts:
-                some, rows = [], consecutive(len(cast(Any, part)), int(self._stage.size))
+                some, rows = [], consecutive(len(part), int(self._stage.size))
                 for batch in batches(part, rows):
                     self._stop_if_signalled()
                     inputs, _ = place(batch, device=device, dtype=dtype)

@@ -14,9 +14,9 @@ from gdw.train.monitoring import summary
 
 Clock = Callable[[], float]
 
-# What a step takes besides its examples, in seconds, as long as one size of step is measured; the forward
-# pass as a share of a step.
-_OVERHEAD, _FORWARD = 0.002, 1 / 3
+# What a step takes besides its examples, in seconds, as long as one size of step is measured.
+_OVERHEAD = 0.002
+FORWARD = 1 / 3  # the forward pass as a share of a step
 # A training is measured after so many seconds; before, it counts less than what was expected.
 _MEASURED, _TRUSTED = 1.0, 2.0
 _BETWEEN_LINES, _REFRESH = 60.0, 0.1
@@ -78,12 +78,12 @@ class Stage:
     def cost(self, times: StepTimes) -> float:
         """The seconds of all epochs, as expected."""
         times = self.times or times
-        evaluations = (self.epochs - self.first) * self.evaluated * _FORWARD * times.per_example
+        evaluations = (self.epochs - self.first) * self.evaluated * FORWARD * times.per_example
         return self.steps * (times.per_step + self.size * times.per_example) + evaluations
 
     def cost_of_end(self, times: StepTimes) -> float:
         """The seconds that the predictions after the last epoch take, as expected."""
-        return self.predicted * _FORWARD * (self.times or times).per_example
+        return self.predicted * FORWARD * (self.times or times).per_example
 
     @property
     def share(self) -> float:

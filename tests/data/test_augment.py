@@ -75,10 +75,13 @@ def test_random_flip_mirrors_half_of_the_images():
     assert abs(int((flipped & ~kept).sum()) - 500) < 80
 
 
-def test_standard_is_crop_then_flip():
-    images = _images()
+@pytest.mark.parametrize(
+    ("side", "padding"), [(2, 0), (4, 1), (8, 1), (16, 2), (28, 4), (32, 4), (40, 4)]
+)
+def test_standard_is_crop_then_flip(side, padding):
+    images = _images(height=side, width=side + 3)
     generator = _generator(5)
-    expected = random_flip(random_crop(images, generator, padding=4), generator)
+    expected = random_flip(random_crop(images, generator, padding=padding), generator)
     assert torch.equal(standard(images, _generator(5)), expected)
 
 

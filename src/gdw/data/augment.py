@@ -89,7 +89,8 @@ def cutout(
 
 
 def _draw_standard(batch: int, height: int, width: int, generator: Generator) -> Tensor:
-    padding = min(4, height - 1, width - 1)
+    # An eighth of the shorter side, rounded, as 4 of CIFAR's 32 pixels.
+    padding = min(4, (min(height, width) + 4) // 8)
     return torch.cat([_shifts(batch, padding, generator), _flips(batch, generator)])
 
 
@@ -112,7 +113,7 @@ def _apply_standard_cutout(images: Tensor, draws: Tensor) -> Tensor:
 standard = Augmentation(_draw_standard, _apply_standard)
 """`random_crop` with 4 pixels of padding, then `random_flip`: the augmentation of the paper.
 
-Images of at most 4 pixels are padded by as many pixels as reflection allows.
+Images below 28 pixels are padded by an eighth of their shorter side.
 """
 
 standard_cutout = Augmentation(_draw_standard_cutout, _apply_standard_cutout)

@@ -120,8 +120,8 @@ class TrainConfig(Options):
     )
     augment: Literal["none", "standard", "standard+cutout"] = Field(
         default="none",
-        description="Random changes to images: standard shifts them by up to 4 pixels and mirrors them, "
-        "standard+cutout also hides a square of half the side.",
+        description="Random changes to images: standard shifts them by up to 4 pixels (an eighth of small "
+        "images) and mirrors them, standard+cutout also hides a square of half the side.",
     )
     seed: Annotated[int, Field(ge=0)] = Field(
         default=0, description="The seed of all random choices. The same seed gives the same run."

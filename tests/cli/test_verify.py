@@ -11,12 +11,14 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gdw.cli.verify import _closing
 from gdw.data.verification import Answer, Journal, answers_of, read
+from gdw.data.verification.queue_file import rewrite_queue
 from tests.cli.conftest import Run
 from tests.verify import made
 
@@ -92,8 +94,18 @@ def test_what_to_type_next_keeps_all_answers_and_is_not_refused(tmp_path: Path) 
     queue = made.table_queue(tmp_path)
     desk, folder = made.desk(queue, suggest=True), shlex.quote(str(tmp_path))
     desk.answer({**desk.start({})["item"], "answer": "label", "labels": [0]})
-    *_, said = _closing(desk, Path("run"), None)
-    assert said.endswith(f"gdw audit run --apply RELABEL --issues {folder}/v.jsonl --output FILE")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text("format: 1\ndata: {path: d.csv}\n")
+    *_, said, training = _closing(desk, run, None)
+    words = f"{shlex.quote(str(run))} --apply RELABEL --issues {folder}/v.jsonl --output FILE"
+    assert said.endswith(f"gdw audit {words}")
+    assert training.endswith(f"--meta {folder}/v.jsonl --output RUN")
+    (run / "config.yaml").write_text(f"format: 1\ndata: {{path: d.csv, meta: {queue.path}}}\n")
+    *_, training = _closing(desk, run, None)
+    assert training.endswith(f"gdw verify {folder}/v.jsonl --import {folder}/v.jsonl")
+    (run / "config.yaml").write_text("format: 1\ndata: {path: d.csv, trusted: checked}\n")
+    assert "--apply" in list(_closing(desk, run, None))[-1]
     *_, said = _closing(desk, queue.path, Path("bob.jsonl"))
     merged = f"{folder}/v.answers.jsonl"
     assert said.endswith(f"gdw verify {merged} bob.jsonl --merge {merged}")
@@ -145,6 +157,25 @@ def test_answers_without_a_name_are_those_of_the_one_who_has_answered(
     assert read(queue.path).labels == ["cat"]
     gdw("verify", "v.jsonl", "--import", "x.csv", "--annotator", "bob")
     assert read(queue.path).annotators == ("ann", "bob")
+
+
+def test_the_decisions_of_a_run_become_verified_rows(tmp_path: Path, gdw: Run) -> None:
+    queue = made.table_queue(tmp_path)
+    rows = queue.candidates
+    (tmp_path / "run").mkdir()
+    rewrite_queue(replace(queue, path=tmp_path / "run/u.jsonl", data="../d.csv"))
+    rewrite_queue(replace(queue, candidates=rows[:4]))
+    journal = Journal(answers_of(tmp_path / "run/u.jsonl"))
+    for row in rows[3:6]:
+        journal.append(Answer(row.index, row.digest, "label", ("fox",), annotator="ann"))
+    journal.close()
+    outcome = gdw("verify", "v.jsonl", "--import", "run/u.jsonl")
+    assert outcome.output.startswith("run/u.jsonl: 2 new rows with answers\n")
+    assert "v.jsonl: 2 of 6 rows verified, 4 not answered" in outcome.output
+    assert "next: gdw train d.csv --meta v.jsonl --output RUN" in outcome.output
+    assert "1 row of it was in v.jsonl before: only what is answered there" in outcome.stderr
+    said = gdw("verify", "v.jsonl", "--import", "run/u.jsonl", "--annotator", "bob").stderr
+    assert "says itself who has answered: leave --annotator out" in said
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])

@@ -137,4 +137,13 @@ def test_components_of_few_examples_do_not_blow_up_noise() -> None:
 def test_neighbours_are_the_nearest_other_rows() -> None:
     X = np.array([[0.0], [1], [3], [7], [15], [31]], dtype=np.float32)
     assert neighbours(X, np.array([2, 5])) == [[1, 0, 3, 4], [4, 3, 2, 1]]
-    assert neighbours(X[:1], np.array([0])) is None
+    assert neighbours(X[:1], np.array([0])) == [[]]
+
+
+def test_the_first_rows_have_neighbours_where_all_would_take_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    X = np.arange(8, dtype=np.float32)[:, None]
+    monkeypatch.setattr("gdw.suggestion.neighbours._MOST", 17)
+    found = neighbours(X, np.array([0, 7, 3]))
+    assert [near[:1] for near in found] == [[1], [6], []]

@@ -5,17 +5,19 @@ from __future__ import annotations
 import getpass
 import shlex
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gdw.cli.app import MovedData, note, say
+from gdw.cli.app import MovedData, note, say, waiting_on_terminal
 from gdw.cli.verify_files import export_rows, import_answers, merge_answers
 from gdw.cli.verify_page import serve
 from gdw.errors import ConfigError
 
 if TYPE_CHECKING:
+    from gdw.data.verification import Verification
     from gdw.verify import Desk, Settings
 
 NEEDS_ARGUMENTS = True
@@ -108,7 +110,8 @@ def verify(
         Path | None,
         typer.Option(
             "--import",
-            help="Take the answers from such a file of another tool. If not given, the page is shown.",
+            help="Take the answers from such a file of another tool, or the answered rows of another "
+            "verification file, such as RUN/verification.jsonl. If not given, the page is shown.",
             metavar="PATH",
         ),
     ] = None,
@@ -209,8 +212,11 @@ def _issues_of(run: Path, data: str | None) -> Path:
     """The verification file of the label issues of a run."""
     from gdw.runs.auditing import audit
     from gdw.runs.decisions import issues_to_verify
+    from gdw.suggestion.from_run import similar_rows
 
-    return issues_to_verify(audit(run, data=data))
+    with waiting_on_terminal("looking for similar rows"):
+        found = audit(run, data=data)
+        return issues_to_verify(found, partial(similar_rows, found.run))
 
 
 def _login() -> str:
@@ -243,5 +249,20 @@ def _closing(desk: Desk, place: Path, answers: Path | None) -> Iterator[str]:
     elif issues:
         words = ["gdw", "audit", str(place), "--apply", "RELABEL", "--issues", str(desk.queue.path)]
         yield f"next, a copy of the data with your decisions: {shlex.join(words)} --output FILE"
+        yield from _training_with_decisions(place, verification)
     else:
         yield f"next: {training_command(verification)}"
+
+
+def _training_with_decisions(run: Path, verification: Verification) -> Iterator[str]:
+    """How the rows decided on count as verified in the next training, if the run had no other clean set."""
+    from gdw.data.verification import is_queue
+    from gdw.runs.run import Run
+    from gdw.verify.closing import training_command
+
+    config = Run(run).data_config
+    if config.meta is not None and is_queue(config.meta):
+        words = ["gdw", "verify", config.meta, "--import", str(verification.queue.path)]
+        yield f"to train with them as verified rows too: {shlex.join(words)}"
+    elif config.meta is None and config.trusted is None and config.meta_size is None:
+        yield f"to train with them as verified rows: {training_command(verification)}"

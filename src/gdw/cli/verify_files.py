@@ -48,14 +48,43 @@ def export_rows(
 
 
 def import_answers(file: Path, source: Path, annotator: str | None, login: str) -> None:
-    """Add the answers that another tool has collected.
+    """Add the answers that another tool has collected, or the answered rows of another verification file.
 
     If the tool does not say whose they are, and the user does not, they are those of the one person who has
     answered before, or of the one who is logged in.
     """
+    from gdw.data.verification import is_queue, read
+    from gdw.verify.closing import results, training_command
+
+    if is_queue(source):
+        _take_rows(file, source, annotator)
+    else:
+        _take_answers(file, source, annotator, login)
+    verification = read(file)
+    for line in results(verification):
+        say(line)
+    if len(verification.index):
+        say(f"next: {training_command(verification)}")
+
+
+def _take_rows(file: Path, source: Path, annotator: str | None) -> None:
+    from gdw.errors import ConfigError, counted, shown
+    from gdw.verify.taking import take
+
+    if annotator is not None:
+        raise ConfigError(f"{shown(source)} says itself who has answered: leave --annotator out")
+    taken = take(file, source)
+    say(f"{shown(source)}: {counted(taken.rows, 'new row')} with answers")
+    if taken.known:
+        note(
+            f"{counted(taken.known, 'row')} of it {'was' if taken.known == 1 else 'were'} in {shown(file)} "
+            "before: only what is answered there counts"
+        )
+
+
+def _take_answers(file: Path, source: Path, annotator: str | None, login: str) -> None:
     from gdw.data.verification import read
     from gdw.errors import counted, shown
-    from gdw.verify.closing import results, training_command
     from gdw.verify.exchange import imported
     from gdw.verify.merging import add
 
@@ -67,8 +96,3 @@ def import_answers(file: Path, source: Path, annotator: str | None, login: str) 
     rest = f", {counted(unanswered, 'row')} without an answer" if unanswered else ""
     known = f", {len(answers) - new:,} of them known before" if new < len(answers) else ""
     say(f"{shown(source)}: {counted(len(answers), 'answer')}{known}{rest}")
-    verification = read(file)
-    for line in results(verification):
-        say(line)
-    if len(verification.index):
-        say(f"next: {training_command(verification)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,11 @@ from gdw.runs.run import Run
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
+
+    from gdw.data.source import Source
+
+    Similar = Callable[[Source, NDArray[np.int64]], list[list[int]]]
 
 VERIFICATION = "verification.jsonl"
 """The rows to decide on, in the run folder; the decisions are beside it."""
@@ -25,11 +30,13 @@ VERIFICATION = "verification.jsonl"
 _DECIDED = ("label", "several", "cannot_tell")
 
 
-def issues_to_verify(audit: RunAudit) -> Path:
+def issues_to_verify(audit: RunAudit, similar: Similar | None = None) -> Path:
     """Write the label issues of the last audit into the run folder, as rows to verify.
 
     Args:
         audit: of the run.
+        similar: finds rows to compare with: from the training data and positions `(R,)` in them to positions
+            of similar rows, for each. By default none.
 
     Returns:
         The verification file. Decisions that exist already stay beside it, and count on.
@@ -54,15 +61,16 @@ def issues_to_verify(audit: RunAudit) -> Path:
     if (positions < 0).any():
         raise RunError(f"{run.path} has a list of issues of other rows: run gdw audit again")
     suggested = zip(table["suggested_label"], table["suggested_probability"], strict=True)
-    path = run.folder.file(VERIFICATION)
+    path, source = run.folder.file(VERIFICATION), audit.training_source()
     write_queue(
         path,
-        audit.training_source(),
+        source,
         positions,
         label=rows.label,
         data=rows.path,
         likely=[[(str(label), float(probability))] for label, probability in suggested],
         reasons=["issue"] * len(table),
+        neighbours=None if similar is None else similar(source, positions),
         strategy="issues",
     )
     return path

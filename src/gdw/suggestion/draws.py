@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.data.verification import Candidate, Queue, Verification
+from gdw.data.verification.queue import FROM_A_PART
 from gdw.errors import DataError, counted, shown
-
-_FROM_A_PART = 0
 
 
 def draws_of(verification: Verification) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -58,7 +57,7 @@ def _sample(candidates: tuple[Candidate, ...]) -> NDArray[np.bool_]:
 
 
 def _is_sample(row: Candidate) -> bool:
-    return row.selection_probability is not None and row.draw != _FROM_A_PART
+    return row.selection_probability is not None and row.draw != FROM_A_PART
 
 
 def _numbers(candidates: tuple[Candidate, ...]) -> NDArray[np.float64]:

@@ -13,8 +13,8 @@ _MANY = 64
 _MOST = 2 * 10**10
 
 
-def neighbours(X: NDArray[np.float32], positions: NDArray[np.int64]) -> list[list[int]] | None:
-    """The four nearest other rows of each row, nearest first; None if finding them would take long.
+def neighbours(X: NDArray[np.float32], positions: NDArray[np.int64]) -> list[list[int]]:
+    """The four nearest other rows of each row, nearest first; none for the last rows if they would take long.
 
     In many columns the nearest by angle: by distance, a few rows near the middle are the nearest of most.
 
@@ -22,9 +22,10 @@ def neighbours(X: NDArray[np.float32], positions: NDArray[np.int64]) -> list[lis
         X: float32 `(N, F)`.
         positions: int64 `(R,)`, the rows.
     """
-    count = min(COUNT, len(X) - 1)
-    if not count or len(positions) * X.size > _MOST:
-        return None
+    count, last = min(COUNT, len(X) - 1), len(positions)
+    positions = positions[: _MOST // max(1, X.size)]
+    if not count:
+        return [[]] * last
     if X.shape[1] > _MANY:
         X = X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
     squares = (X * X).sum(1)
@@ -36,4 +37,4 @@ def neighbours(X: NDArray[np.float32], positions: NDArray[np.int64]) -> list[lis
         nearest = np.argpartition(distance, count - 1, axis=1)[:, :count]
         order = np.argsort(np.take_along_axis(distance, nearest, 1), axis=1, kind="stable")
         found += np.take_along_axis(nearest, order, 1).tolist()
-    return found
+    return found + [[]] * (last - len(found))

@@ -44,6 +44,7 @@ def _flat(batch: Any) -> NDArray[np.float32]:
     """A batch of any inputs as rows `(B, F)`."""
     import torch
 
+    batch = torch.as_tensor(batch)
     if batch.ndim == 4:
         if max(batch.shape[2:]) > _SIDE:
             batch = torch.nn.functional.adaptive_avg_pool2d(batch.float(), _SIDE)

@@ -12,6 +12,9 @@ from gdw.files.representation import ShortRepr
 FOR_CERTIFICATE = "certificate"
 """The reason of rows that were drawn at random, but more likely the more their labels are in doubt."""
 
+FROM_A_PART = 0
+"""The draw of rows that were not drawn from all rows of the data."""
+
 
 @dataclass(frozen=True)
 class Candidate:

@@ -92,8 +92,17 @@ def write_queue(
         names_declared=source.names_declared,
         labels_merged=source.labels_merged,
     )
-    write_text_atomically(queue.path, _text(queue))
+    rewrite_queue(queue)
     return queue
+
+
+def rewrite_queue(queue: Queue) -> None:
+    """Write a verification file to its path, whole or not at all.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    write_text_atomically(queue.path, _text(queue))
 
 
 def _candidates(

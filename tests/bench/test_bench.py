@@ -11,6 +11,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from gdw.bench import contestants
+from gdw.bench.language_model import LanguageModel
 from gdw.bench.memory import peak_bytes
 from gdw.bench.other_packages import UnavailableError
 from gdw.bench.results import SUITES, document, read, row
@@ -55,6 +56,15 @@ def test_every_workload_builds_the_same_each_time(model: str) -> None:
     assert len(y) == 4
     assert not torch.equal(x, u)
     assert workload.build().training
+
+
+def test_steps_on_a_language_model() -> None:
+    pytest.importorskip("transformers")
+    workload = LanguageModel(batch=2, classes=50, tokens=5)
+    assert workload.describe() == "causal-lm, 2 x 5 tokens, 50 words"
+    costs = measure(workload, contestants.contestants_of(workload), repeats=1)
+    assert [cost.reason for cost in costs.values()] == [None] * len(costs)
+    assert {"plain", "gdw", "gdw, head only"} <= costs.keys()
 
 
 @pytest.mark.parametrize("name", contestants.CONTESTANTS)

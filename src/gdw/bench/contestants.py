@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch.nn.functional as F
-
 from gdw.bench import other_packages
+from gdw.bench.language_model import LanguageModel
 from gdw.bench.workloads import Workload, sgd
 from gdw.reweight import build
 
@@ -38,11 +37,11 @@ def plain_step(workload: Workload) -> Step:
     """Forward pass, `loss.backward()` and SGD on NCHW images: the base of all ratios."""
     model = workload.build()
     optimizer = sgd(model)
-    (x, y), _ = workload.batches()
+    batch, _ = workload.batches()
 
     def step() -> None:
         optimizer.zero_grad()
-        F.cross_entropy(workload.forward(model, x).float(), y).backward()
+        workload.loss(model, batch).backward()
         optimizer.step()
 
     return step
@@ -68,7 +67,7 @@ def _gdw_package(
     def make_step(workload: Workload) -> Step:
         model = workload.build()
         optimizer = sgd(model)
-        reweighter = build(method, model, optimizer, forward=workload.forward, **options)
+        reweighter = build(method, model, optimizer, **workload.options, **options)
         reweighter.channels_last = channels_last
         batch, (u, v) = workload.batches()
         size = max(1, round(meta_share * len(v)))
@@ -134,11 +133,17 @@ _MAIN = (
 )
 
 
+_LANGUAGE = ("plain", "gdw", "gdw, half the meta batch", "gdw, head only", "mwn", "l2rw")
+
+
 def contestants_of(workload: Workload) -> list[str]:
     """The names of the contestants on `workload`: all for the default form of a model, else the main ones.
 
-    With `torch.compile` there are three: it takes minutes for each, and the other packages cannot use it.
+    With `torch.compile` there are three: it takes minutes for each, and the other packages cannot use it. On
+    a language model there are the methods of this package.
     """
+    if isinstance(workload, LanguageModel):
+        return list(_LANGUAGE)
     if workload.compiled:
         return list(_COMPILED)
     if workload == Workload(workload.model):

@@ -14,7 +14,7 @@ from gdw.files.documents import Document
 
 SUITES = (
     "standard", "quick", "compiled", "loading", "threads", "operations",
-    "mlp", "resnet32", "wrn-16-2", "transformer",
+    "mlp", "resnet32", "wrn-16-2", "transformer", "causal-lm",
 )  # fmt: skip
 
 DOCUMENT = Document(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gdw.bench.results import require_suite
@@ -88,6 +89,15 @@ class Workload:
             logits: Tensor = model(inputs)
         return logits
 
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The mean cross entropy of a batch, as in plain training."""
+        return F.cross_entropy(self.forward(model, batch[0]).float(), batch[1])
+
+    @property
+    def options(self) -> dict[str, object]:
+        """What the methods of this package are told of the model."""
+        return {"forward": self.forward}
+
     @property
     def has_images(self) -> bool:
         """Whether the inputs are images `(N, 3, H, W)`."""
@@ -133,9 +143,13 @@ def suite(name: str) -> list[Workload]:
     Raises:
         ConfigError: there is no suite of that name.
     """
+    from gdw.bench.language_model import NAME, LanguageModel
+
     require_suite(name)
     if name in MODELS:
         return [Workload(name)]
+    if name == NAME:
+        return [LanguageModel()]
     resnet = Workload("resnet32")
     if name in ("loading", "threads", "operations"):
         return []
@@ -150,4 +164,5 @@ def suite(name: str) -> list[Workload]:
         replace(resnet, precision="bf16", channels_last=True),
         *(replace(resnet, batch=batch) for batch in (32, 512)),
         *(Workload("mlp", classes=classes) for classes in (100, 1_000, 20_000)),
+        LanguageModel(),
     ]

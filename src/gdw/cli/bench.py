@@ -24,7 +24,7 @@ def bench(
         str,
         typer.Option(
             help="What to measure: standard, quick, compiled, loading, threads, operations, or one model: "
-            "mlp, resnet32, wrn-16-2 or transformer.",
+            "mlp, resnet32, wrn-16-2, transformer or causal-lm.",
             metavar="NAME",
         ),
     ] = "quick",

@@ -101,7 +101,7 @@ def _measured(suite: str, repeats: int, table: tuple[int, int]) -> dict[str, Any
         log=lambda text: say(text, err=True),
         with_loading=suite in ("standard", "loading"),
         with_threads=suite == "threads",
-        with_operations=suite == "operations",
+        with_operations=suite in ("standard", "operations"),
         table=table,
     )
 

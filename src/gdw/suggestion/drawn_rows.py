@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gdw.data.verification import VerifiedRows, verified_in, verified_rows
 from gdw.errors import DataError, counted, shown
 from gdw.runs.audited_parts import of_training_file, verified_examples
-from gdw.suggestion.draws import draws_of
+from gdw.suggestion.draws import draws_of, require_same_labels
 
 if TYPE_CHECKING:
     from gdw.runs.auditing import RunAudit
@@ -78,7 +78,7 @@ def drawn_rows(audit: RunAudit, path: str | os.PathLike[str] | None) -> DrawnRow
         found = own
     else:
         found = verified_rows(audit.training_source(), file)
-    _require_of_data(audit, found, shown(file))
+    _require_of_data(audit, found, Path(file))
     probability, draw = draws_of(found.verification)
     numbers, labels = found.numbers, found.labels
     return DrawnRows(numbers, labels, probability, draw, of_run, not_trained, Path(file))
@@ -92,21 +92,17 @@ def _require_there(meta: str | None) -> None:
         )
 
 
-def _require_of_data(audit: RunAudit, found: VerifiedRows, name: str) -> None:
+def _require_of_data(audit: RunAudit, found: VerifiedRows, path: Path) -> None:
     """`DataError` if a verified row is not in the data with the label that it was verified with."""
     gone = len(found.given) - len(found.numbers)
     if gone:
         raise DataError(
-            f"{counted(gone, 'row that was', 'rows that were')} verified in {name} are not in the data now"
+            f"{counted(gone, 'row that was', 'rows that were')} verified in {shown(path)} are not in the "
+            "data now"
         )
     names, codes = audit.run.label_names, audit.require_rows().codes
     now = [names[code] for code in codes[found.numbers].tolist()]
-    corrected = sum(a != b for a, b in zip(now, found.given, strict=True))
-    if corrected:
-        raise DataError(
-            f"the labels of {counted(corrected, 'row')} of {name} have changed since it was made, so "
-            "its rows are no sample of the labels now"
-        )
+    require_same_labels(now, found.given, path)
 
 
 def _drawn_by_training(

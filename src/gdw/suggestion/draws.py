@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +38,25 @@ def require_sample(queue: Queue) -> None:
         raise DataError(
             f"{shown(queue.path)} has {were} not drawn from all rows of the data, and rows drawn after them "
             "certify nothing: choose another --output"
+        )
+
+
+def require_same_labels(
+    now: Sequence[str | None], then: Sequence[str], path: Path, *, advice: str = ""
+) -> None:
+    """`DataError` if rows of a verification file have other labels in the data than when it was made.
+
+    Args:
+        now: the label of each row in the data; None for a row that is not there.
+        then: the label that it had.
+        path: the verification file.
+        advice: ends the message.
+    """
+    changed = sum(a != b for a, b in zip(now, then, strict=True))
+    if changed:
+        raise DataError(
+            f"the labels of {counted(changed, 'row')} of {shown(path)} have changed since it was made, so "
+            f"its rows are no sample of the labels now{advice}"
         )
 
 

@@ -13,8 +13,7 @@ from gdw.certify.selection import expected_widths, next_rows, random_widths
 from gdw.certify.share import Share, share_wrong
 from gdw.data.verification import Verification
 from gdw.data.verification.queue import FOR_CERTIFICATE
-from gdw.errors import DataError, counted, shown
-from gdw.suggestion.draws import draws_of
+from gdw.suggestion.draws import draws_of, require_same_labels
 from gdw.suggestion.known import Known
 from gdw.suggestion.strategies import Choice
 from gdw.suggestion.suggesting import Looked, Suggestion, require_rows_left
@@ -91,13 +90,10 @@ def _sample(looked: Looked, earlier: Verification | None) -> VerifiedSample:
     positions = np.array([place.get(row, -1) for row in earlier.index.tolist()], dtype=np.int64)
     probability, draw = draws_of(earlier)
     names = source.label_names
-    given = [names[code] for code in source.known_labels[positions].tolist()]
-    moved = sum(a != b for a, b in zip(given, earlier.given, strict=True))
-    if moved or (positions < 0).any():
-        raise DataError(
-            f"the labels of {counted(moved, 'row')} of {shown(earlier.queue.path)} have changed since it was "
-            "made, so its rows are no sample of the labels now: choose another --output"
-        )
+    codes = source.known_labels
+    given = [names[codes[i]] if i >= 0 else None for i in positions.tolist()]
+    path = earlier.queue.path
+    require_same_labels(given, earlier.given, path, advice=": choose another --output")
     wrong = np.array([a != b for a, b in zip(given, earlier.labels, strict=True)], dtype=bool)
     return verified_sample(len(source), positions, wrong, probability, batch=draw)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from gdw.errors import DataError
 
 _LARGE = 2**20
+_HUGE = 2**24
 
 
 def is_large(values: Tensor) -> bool:
@@ -29,7 +30,12 @@ def are_many(entries: int) -> bool:
     return entries >= _LARGE
 
 
-def by_rows(compute: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+def are_huge(entries: int) -> bool:
+    """Whether tensors with so many entries take the memory of others that are not needed any more."""
+    return entries >= _HUGE
+
+
+def by_rows(compute: Callable[..., Tensor], *tensors: Tensor, into: Tensor | None = None) -> Tensor:
     """`compute(*tensors)`, where each row `(C, ...)` of the result depends on the same rows alone.
 
     Large tensors are given to it in parts, so that what it makes on the way stays small.
@@ -40,11 +46,14 @@ def by_rows(compute: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     Args:
         compute: returns a tensor of the shape and dtype of the first one.
         tensors: `(N, C, ...)`.
+        into: one of them, whose memory the result may take if they are large.
     """
     first = tensors[0]
     if not is_large(first):
         return compute(*tensors)
-    result = torch.empty_like(first, memory_format=torch.contiguous_format)
+    result = into
+    if result is None:
+        result = torch.empty_like(first, memory_format=torch.contiguous_format)
     rows = max(1, _LARGE // 4 * len(first) // first.numel())
     for part, *parts in zip(result.split(rows), *(t.split(rows) for t in tensors), strict=True):
         part.copy_(compute(*parts))

@@ -230,7 +230,9 @@ def _through_weights(
     if q is not None:
         of_bias = q.values.sum(0) if q.factors is None else (q.values.T @ q.factors).squeeze(1)
         step_w, step_b = problem.collective.sum([q.values.T @ q.times(a), of_bias])
-        w = w - part.rate_w * step_w
+        # In the memory of the step: a layer of many classes is large.
+        w = step_w.mul_(part.rate_w).neg_().add_(w)
+        del step_w
         b = None if b is None else b - part.rate_b * step_b
     g_w, g_b, losses = None, None, []
     for f, y in _parts(features, part, targets):
@@ -241,6 +243,7 @@ def _through_weights(
         g_b = d1.sum(0) if g_b is None else g_b.add_(d1.sum(0))
     assert g_w is not None
     assert g_b is not None
+    del w, d1
     every = torch.cat(losses)
     total, count, g_w, g_b = problem.collective.sum(
         [every.sum(), count_examples(every, targets), g_w, g_b]

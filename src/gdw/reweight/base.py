@@ -235,6 +235,7 @@ class Reweighter(ShortRepr, ABC):
         meta_loss: Tensor | None = None,
         logits: Tensor | None = None,
         reported: Tensor | None = None,
+        overwrite: bool = False,
     ) -> StepResult:
         """Add the weighted gradient to `.grad` and return the result of the step.
 
@@ -244,6 +245,7 @@ class Reweighter(ShortRepr, ABC):
             first_stage, hypergradient, meta_loss: for the result.
             logits: those to take the gradient through, if an engine returned others.
             reported: `StepResult.weights`, where they differ from `weights`.
+            overwrite: whether `D1` is not needed any more; with a hypergradient it is not.
         """
         self._require_finite(training_pass.mean_loss, meta_loss)
         result = StepResult(
@@ -255,7 +257,8 @@ class Reweighter(ShortRepr, ABC):
             weights=(weights if reported is None else reported).detach(),
         )
         used = training_pass if logits is None else replace(training_pass, logits=logits)
-        self._problem.accumulate(used, weights, overwrite=hypergradient is not None)
+        overwrite |= hypergradient is not None
+        self._problem.accumulate(used, weights, overwrite=overwrite)
         return result
 
     def _require_finite(self, loss: Tensor, meta_loss: Tensor | None) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gdw.errors import warn_user
 from gdw.functional import second_stage_weights, zero_mean
-from gdw.functional.weights import by_rows, is_large
+from gdw.functional.weights import are_huge, by_rows, is_large
 from gdw.hypergradient.inputs import Batch
 from gdw.options import NotNegative, Number
 from gdw.reweight.bilevel import NetworkChoice, NetworkOptions, NetworkReweighter
@@ -116,18 +116,25 @@ class GDW(NetworkReweighter):
             return self._backward(training_pass, first, first_stage=first)  # 6, if meta_every > 1
         g, meta_loss, logits = self._hypergradient(training_pass, first, meta_batch)  # 2, 3
         self._learn(proposed, g)  # 4
-        weights = self._second_stage(first, g, training_pass.class_gradient)  # 5
+        # The weights of a large vocabulary take the memory of G, which is then not reported.
+        overwrites = are_huge(g.numel())
+        weights = self._second_stage(
+            first, g, training_pass.class_gradient, overwrites=overwrites
+        )  # 5
         return self._backward(  # 6
             training_pass,
             weights,
             first_stage=first,
-            hypergradient=g,
+            hypergradient=None if overwrites else g,
             meta_loss=meta_loss,
             logits=logits,  # with the graph for 6, if the engine kept that of its own pass
+            overwrite=True,
         )
 
-    def _second_stage(self, first: Tensor, g: Tensor, class_gradient: Tensor) -> Tensor:
-        """`ω − clip(η_ω G / Σ|G|)`, bounded, then the zero-mean constraint."""
+    def _second_stage(
+        self, first: Tensor, g: Tensor, class_gradient: Tensor, *, overwrites: bool
+    ) -> Tensor:
+        """`ω − clip(η_ω G / Σ|G|)`, bounded, then the zero-mean constraint; perhaps in the memory of G."""
         norm = self._problem.collective.sum_scalar(_absolute_sum(g))
         constrained = self.options.zero_mean and self._has_zero_sum(class_gradient)
         names = ("outer_lr", "clip", "min_weight")
@@ -137,7 +144,7 @@ class GDW(NetworkReweighter):
             weights = second_stage_weights(first, g, norm=norm, **options)
             return zero_mean(weights, d1) if constrained else weights
 
-        return by_rows(second, first, g, class_gradient)
+        return by_rows(second, first, g, class_gradient, into=g if overwrites else None)
 
     def _has_zero_sum(self, class_gradient: Tensor) -> bool:
         """Whether `D1` of the loss sums to zero. Checked once, because it is a property of the loss."""

@@ -34,7 +34,9 @@ class Plain(Reweighter):
 
     def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
         training_pass = self._forward(batch, indices)
-        return self._backward(training_pass, torch.ones_like(training_pass.class_gradient))
+        gradient = training_pass.class_gradient
+        ones = gradient.new_ones(()).expand_as(gradient)
+        return self._backward(training_pass, ones, overwrite=True)
 
 
 class PreparedPlain(Plain):

@@ -17,7 +17,8 @@ class StepResult(ShortRepr):
         loss: mean unweighted loss of the labelled training examples of this process, a scalar.
         meta_loss: mean loss of the global meta batch after the virtual step, a scalar; None without one.
         logits: `(N, C)` of the training batch (dense outputs: `(N, C, ...)`).
-        hypergradient: `G = ∂L_meta/∂ω`, `(N, C)`; None in steps that compute none.
+        hypergradient: `G = ∂L_meta/∂ω`, `(N, C)`; None in steps that compute none, and in steps of GDW with
+            2²⁴ logits or more, where the weights take its memory.
         first_stage_weights: `(N, C)`; None for methods without a first stage.
         weights: `(N, C)`, the class-level weights of the gradient.
         label_logits: `(N, C)`, the logits under the class frequencies of the training set, to compare with

@@ -93,7 +93,7 @@ def test_a_curve_of_answers_is_over_the_minutes_of_a_person(tmp_path: Path) -> N
     top, bottom = figure.axes
     assert np.asarray(top.lines[1].get_xydata())[:, 0].tolist() == [50, 200]
     assert [label.get_text() for label in bottom.get_xticklabels()] == ["2.5", "10"]
-    assert bottom.get_xlabel() == "minutes of a person, 3 s an answer"
+    assert bottom.get_xlabel() == "minutes, 3 s an answer"
 
 
 def test_files_for_other_programs(tmp_path: Path) -> None:

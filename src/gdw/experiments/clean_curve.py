@@ -91,7 +91,7 @@ def _plot(
 
 def _effort(results: Results) -> str:
     seconds = results.protocol.seconds_per_answer
-    return "clean examples" if seconds is None else f"minutes of a person, {seconds:g} s an answer"
+    return "clean examples" if seconds is None else f"minutes, {seconds:g} s an answer"
 
 
 def _tick(results: Results, size: int) -> str:

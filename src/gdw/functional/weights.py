@@ -164,6 +164,11 @@ def broadcast_instance_weights(weights: Tensor, like: Tensor) -> Tensor:
     return weights.unsqueeze(1).expand_as(like)
 
 
+def unit_weights(like: Tensor) -> Tensor:
+    """Weights of one, of the shape of `like` `(N, C, ...)` and without memory of their own."""
+    return like.new_ones(()).expand_as(like)
+
+
 def weighted_rows(class_gradient: Tensor, weights: Tensor, indices: Tensor) -> Tensor:
     """`D1` `(N, C, ...)` times the weight of each example: `weights` `(M,)` at `indices`, else one.
 

@@ -235,17 +235,15 @@ class Reweighter(ShortRepr, ABC):
         meta_loss: Tensor | None = None,
         logits: Tensor | None = None,
         reported: Tensor | None = None,
-        overwrite: bool = False,
     ) -> StepResult:
         """Add the weighted gradient to `.grad` and return the result of the step.
 
         Args:
-            training_pass: the forward pass, with the `D1` to use.
+            training_pass: the forward pass, with the `D1` to use, whose memory is used up.
             weights: class-level weights, `(N, C, ...)`.
             first_stage, hypergradient, meta_loss: for the result.
             logits: those to take the gradient through, if an engine returned others.
             reported: `StepResult.weights`, where they differ from `weights`.
-            overwrite: whether `D1` is not needed any more; with a hypergradient it is not.
         """
         self._require_finite(training_pass.mean_loss, meta_loss)
         result = StepResult(
@@ -257,8 +255,7 @@ class Reweighter(ShortRepr, ABC):
             weights=(weights if reported is None else reported).detach(),
         )
         used = training_pass if logits is None else replace(training_pass, logits=logits)
-        overwrite |= hypergradient is not None
-        self._problem.accumulate(used, weights, overwrite=overwrite)
+        self._problem.accumulate(used, weights, overwrite=True)
         return result
 
     def _require_finite(self, loss: Tensor, meta_loss: Tensor | None) -> None:

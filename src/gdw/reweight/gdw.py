@@ -128,7 +128,6 @@ class GDW(NetworkReweighter):
             hypergradient=None if overwrites else g,
             meta_loss=meta_loss,
             logits=logits,  # with the graph for 6, if the engine kept that of its own pass
-            overwrite=True,
         )
 
     def _second_stage(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gdw.errors import ConfigError
+from gdw.functional.weights import unit_weights
 from gdw.hypergradient.inputs import Batch
 from gdw.reweight.base import Reweighter
 from gdw.reweight.step_result import StepResult
@@ -34,9 +35,7 @@ class Plain(Reweighter):
 
     def _step(self, batch: Batch, meta_batch: Batch | None, indices: Tensor | None) -> StepResult:
         training_pass = self._forward(batch, indices)
-        gradient = training_pass.class_gradient
-        ones = gradient.new_ones(()).expand_as(gradient)
-        return self._backward(training_pass, ones, overwrite=True)
+        return self._backward(training_pass, unit_weights(training_pass.class_gradient))
 
 
 class PreparedPlain(Plain):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gdw.errors import ConfigError
 from gdw.functional import autograd_class_gradient, class_probabilities
+from gdw.functional.weights import unit_weights
 from gdw.hypergradient.inputs import Batch
 from gdw.reweight.options import MethodOptions
 from gdw.reweight.plain import PreparedPlain
@@ -47,7 +48,7 @@ class LossMethod(PreparedPlain):
             )
         training_pass = replace(training_pass, losses=losses)
         training_pass = self._sample_weighted(training_pass, gradient, indices)
-        return self._backward(training_pass, torch.ones_like(gradient))
+        return self._backward(training_pass, unit_weights(gradient))
 
 
 def soft_cross_entropy(logits: Tensor, q: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gdw.errors import ConfigError
+from gdw.functional.weights import unit_weights
 from gdw.hypergradient.inputs import Batch, join_batches, moved
 from gdw.options import Whole
 from gdw.reweight.base import Reweighter
@@ -156,7 +157,7 @@ class Robust(Reweighter):
         )
         gradient = training_pass.class_gradient * counted
         training_pass = self._sample_weighted(training_pass, gradient, indices)
-        ones = torch.ones_like(gradient)
+        ones = unit_weights(gradient)
         result = _first(self._backward(training_pass, ones, reported=implied), size)
         # The given labels have the class frequencies of the training examples, and so must predictions that
         # are compared with them.
@@ -255,4 +256,4 @@ class CorrectedPlain(Plain):
         )
         training_pass = replace(training_pass, losses=losses)
         training_pass = self._sample_weighted(training_pass, gradient, indices)
-        return self._backward(training_pass, torch.ones_like(gradient))
+        return self._backward(training_pass, unit_weights(gradient))

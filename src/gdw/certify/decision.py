@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,11 @@ from gdw.certify.sample import require_enough
 from gdw.certify.share import assumptions, require_confidence
 from gdw.certify.tally import Tally
 from gdw.certify.verifier_error import NO_ERROR, VerifierError
-from gdw.errors import ConfigError
+from gdw.errors import ConfigError, counted
 from gdw.files.representation import ShortRepr
 
 Floats = NDArray[np.float64]
+Scores = Literal["", "list", "quick models"]
 
 _NEARLY = 0.9
 _CHANGES: dict[str, type[Change]] = {"drop": Drop, "relabel": Relabel, "changed": Changed}
@@ -52,6 +54,8 @@ class Decision(ShortRepr):
         verified: how many rows were verified.
         total: N.
         assumptions: what must hold, as sentences.
+        scores: whose scores and suggestions they are, if there are several: those of the "list" of an audit,
+            of which the verified rows were verified after the training, or of "quick models".
     """
 
     what: str
@@ -63,39 +67,61 @@ class Decision(ShortRepr):
     verified: int
     total: int
     assumptions: tuple[str, ...]
+    scores: Scores = ""
 
     @property
     def sentence(self) -> str:
         """The result in one sentence, with its basis."""
-        goal = _GOALS[self.what].format(target=self.target, total=self.total)
-        sure = f"with {self.confidence:.0%} confidence (from {self.verified:,} verified rows)"
+        goal = _GOALS[self.what].format(
+            target=self.target, total=self.total, all="the" if self.scores == "list" else "all"
+        )
+        sure, basis = f"with {self.confidence:.0%} confidence", self._basis
         if self.rows == 0:
-            return f"no row has to be changed: {goal}, {sure}"
+            return f"no row has to be changed: {goal}, {sure} (from {basis})"
         if self.rows is not None:
-            return f"{_DEEDS[self.what].format(rows=self.rows)}: {goal}, {sure}"
+            deed = _DEEDS[self.what].format(rows=self.rows)
+            return f"{deed}{WHOSE[self.scores]}: {goal}, {sure} (from {basis})"
         if self.more is None:
+            best = self._by if self.what == "relabel" else f"at best {self._by}".rstrip()
             return (
-                f"no number of rows is sure to meet the target that {goal}: {_BEST[self.what]} about "
-                f"{self.share:.1%} are, by {self.verified:,} verified rows. Choose a higher target"
+                f"no number of rows is sure to meet the target that {goal}: {best} about "
+                f"{self.share:.1%} are, by {basis}. Choose a higher target"
             )
         takes = f"about {self.more:,} more, drawn at random"
         if self.more > _NEARLY * (self.total - self.verified):
             takes = "nearly all others"
+        by = f" {self._by}" if self.scores else ""
         return (
-            f"{self.verified:,} verified rows do not show that {goal}, {sure.split(' (')[0]}: the best guess "
-            f"is {self.share:.1%}, and it takes {takes}"
+            f"{basis} do not show that {goal}, {sure}: the best guess is {self.share:.1%}{by}, and it "
+            f"takes {takes}"
         )
 
+    @property
+    def _by(self) -> str:
+        """By what the estimated share is reached."""
+        name = _NAMES[self.scores]
+        if self.what == "relabel":
+            return f"with all suggestions of {name}" if name else "with all suggestions"
+        return f"with {name}" if name else ""
 
+    @property
+    def _basis(self) -> str:
+        if self.scores == "list":
+            return f"{counted(self.verified, 'row')} verified after the training"
+        return counted(self.verified, "verified row")
+
+
+WHOSE = {"": "", "list": " of this list", "quick models": ", as quick models see them"}
+"""Whose scores and suggestions a phrase about rows is of."""
+_NAMES = {"": "", "list": "this list", "quick models": "quick models"}
 _DEEDS = {
     "drop": "leave out the {rows:,} most suspicious rows",
     "relabel": "relabel the {rows:,} most suspicious rows",
     "changed": "change up to {rows:,} of the most suspicious rows",
 }
-_BEST = {"drop": "at best", "relabel": "with all suggestions", "changed": "at best"}
 _GOALS = {
     "drop": "at most {target:.1%} of the remaining labels are wrong",
-    "relabel": "at most {target:.1%} of all {total:,} labels are wrong then",
+    "relabel": "at most {target:.1%} of {all} {total:,} labels are wrong then",
     "changed": "at most {target:.1%} of the changed labels were right",
 }
 

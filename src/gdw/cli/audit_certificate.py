@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdw.cli.app import note, waiting_on_terminal
+from gdw.cli.certificate_advice import way_to_one, way_to_the_list, what_more_rows_bring
 from gdw.cli.tables import print_table, say_wrapped
 from gdw.errors import ConfigError, DataError, GDWError, OutputError, RunError, shown
 
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
     from gdw.runs import RunAudit
     from gdw.suggestion.run_certificate import RunCertificate
 
-_RANDOM_ROWS = 60
 _CLASSES = 10
-_MORE = 100
 _HALF = 0.5
 
 
@@ -151,12 +150,15 @@ class Certified:
         if self.found is None:
             if self.reason and option_that_changes(self.run_audit.run.data_config) is None:
                 say_wrapped(f"no certificate of the share of wrong labels: {self.reason}")
-                say_wrapped(f"to get one: {self._way_to_one(run)}")
+                say_wrapped(f"to get one: {way_to_one(self.run_audit, run)}")
             return
         certificate = self.found.certificate
         say_wrapped(f"certified: {certificate.share.sentence}")
         for decision in certificate.decisions:
             say_wrapped(f"certified: {decision.sentence}")
+        if certificate.decisions:
+            for line in self._what_decides(run):
+                say_wrapped(line)
         _show_classes(certificate)
         say_wrapped(f"this holds if: {' '.join(certificate.share.assumptions)}")
         if certificate.decisions:
@@ -166,7 +168,7 @@ class Certified:
             )
         for line in certificate.notes:
             say_wrapped(f"note: {line}")
-        if line := self._what_more_rows_bring(run):
+        if line := what_more_rows_bring(certificate, self._file, run, errs=self.wanted.errs):
             say_wrapped(line)
 
     def plain(self) -> dict[str, Any] | None:
@@ -186,7 +188,7 @@ class Certified:
         decision = self._decision
         if self.found is None or decision is None or decision.rows is None:
             return frame
-        return self.found.applied(frame, decision.rows)
+        return self.found.applied(frame, decision.rows, relabelled=decision.what == "relabel")
 
     def keep_applied(self, output: Path) -> None:
         """Write into the run folder which decision the copy `output` has; nothing without a decision."""
@@ -214,31 +216,16 @@ class Certified:
         decisions = {decision.what: decision for decision in self.found.certificate.decisions}
         return decisions.get(what)
 
-    def _what_more_rows_bring(self, run: Path) -> str:
-        """How narrow the interval will be with more rows, and the command; empty if rows cannot be added."""
-        from gdw.data.verification import is_queue, read_queue
-        from gdw.suggestion.draws import require_sample
+    @property
+    def _file(self) -> str | Path | None:
+        return self.wanted.verified or self.run_audit.run.data_config.meta
 
-        file = self.wanted.verified or self.run_audit.run.data_config.meta
-        if self.found is None or file is None or not is_queue(file) or self.wanted.errs:
-            return ""
-        try:
-            require_sample(read_queue(file))
-        except DataError:
-            return ""
-        share, widths = self.found.certificate.share, self.found.certificate.widths
-        now, then = 100 * (share.high - share.low), 100 * widths[_MORE]
-        words = ["gdw", "suggest", "--run", str(run), "--for", "certificate", "-n", str(_MORE)]
-        command = shlex.join([*words, "--output", str(file)])
-        wide = f"the interval is {now:.1f} points wide"
-        return f"{wide}; with {_MORE} more rows it would be about {then:.1f}: {command}"
-
-    def _way_to_one(self, run: Path) -> str:
-        from gdw.cli.introduction import random_rows_command
-
-        command = random_rows_command(self.run_audit.run.data_config, _RANDOM_ROWS, "random.jsonl")
-        audit = shlex.join(["gdw", "audit", str(run), "--verified", "random.jsonl"])
-        return f"{command}; then gdw verify random.jsonl; then {audit}"
+    def _what_decides(self, run: Path) -> Iterator[str]:
+        """What the decisions are about; if that is not the list, how to certify the list."""
+        assert self.found is not None
+        yield self.found.decided_by
+        if self.found.changes.scores != "list":
+            yield way_to_the_list(self._file, run)
 
 
 def _show_classes(certificate: Certificate) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
+from gdw.certify.decision import WHOSE, Scores
 from gdw.certify.groups import ClassPair, ClassShare, known_classes
 from gdw.errors import RunError
 from gdw.report.style import BLUE, WIDE, figure_of, panels, percent_axes, tidy
@@ -44,6 +45,20 @@ class Relabelled(BaseModel):
     share: list[float | None]
     low: list[float | None]
     high: list[float | None]
+    scores: Scores = ""
+    of: int | None = None
+
+    @property
+    def whose(self) -> str:
+        """Whose order and suggestions these are, as an end of a phrase."""
+        return WHOSE[self.scores]
+
+    @property
+    def total(self) -> str:
+        """Which labels the share is of."""
+        if self.scores == "list" and self.of is not None:
+            return f"the {self.of:,} labels that were not verified before the training"
+        return "all labels"
 
 
 class Certified(BaseModel):
@@ -55,6 +70,7 @@ class Certified(BaseModel):
     notes: list[str]
     classes: list[ClassShare] = []
     applied: _Applied | None = None
+    decided_by: str = ""
 
     @property
     def known_classes(self) -> list[ClassPair]:

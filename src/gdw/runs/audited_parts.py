@@ -63,7 +63,7 @@ def verified_examples(audit: RunAudit) -> Source | None:
     if config.meta is not None:
         verified = verified_in(audit.training_source(), config.meta)
         if verified is not None:
-            return verified.clean
+            return _of_run(audit, verified.clean)
         label = config.meta_label or config.label
         return schema.load(config.meta, label=label, options=config.read_options)
     taken = config.trusted is not None or config.meta_size is not None
@@ -77,6 +77,13 @@ def verified_examples(audit: RunAudit) -> Source | None:
     return found.label_column(
         config.meta_label, schema.label_names, names_declared=schema.names_declared
     )
+
+
+def _of_run(audit: RunAudit, verified: Source) -> Source:
+    """The verified examples without those that were verified after the training, as training examples."""
+    if verified.rows is not audit.require_rows().rows:
+        return verified
+    return verified.select(np.flatnonzero(audit.evidence.positions(verified.row_numbers) < 0))
 
 
 def _test(audit: RunAudit) -> Source | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from gdw.data.verification import VerifiedRows, verified_in, verified_rows
+from gdw.data.verification import Verification, VerifiedRows, verified_in, verified_rows
 from gdw.errors import DataError, counted, shown
 from gdw.runs.audited_parts import of_training_file, verified_examples
 from gdw.suggestion.draws import draws_of, require_same_labels
@@ -32,7 +32,8 @@ class DrawnRows:
         draw: float64 `(M,)`, in which draw it came, in their order.
         of_run: the verified class of each row that the run got in a verification file and did not train on.
         not_trained: int64, the rows of the data that the run did not train on because they are verified.
-        file: the verification file of the M rows; None if they have none.
+        verification: the file of the M rows, in their order; None if they have none.
+        of_training: whether it is the file that the run was trained with.
     """
 
     numbers: Ints
@@ -41,7 +42,8 @@ class DrawnRows:
     draw: NDArray[np.float64]
     of_run: dict[int, int]
     not_trained: Ints
-    file: Path | None = None
+    verification: Verification | None = None
+    of_training: bool = False
 
     @property
     def known(self) -> dict[int, int]:
@@ -74,14 +76,20 @@ def drawn_rows(audit: RunAudit, path: str | os.PathLike[str] | None) -> DrawnRow
         return DrawnRows(*_drawn_by_training(audit), of_run, not_trained)
     file = config.meta if path is None else os.fspath(path)
     assert file is not None
-    if own is not None and config.meta is not None and Path(file).samefile(config.meta):
-        found = own
-    else:
-        found = verified_rows(audit.training_source(), file)
+    same = own is not None and config.meta is not None and Path(file).samefile(config.meta)
+    found = own if same and own is not None else verified_rows(audit.training_source(), file)
     _require_of_data(audit, found, Path(file))
     probability, draw = draws_of(found.verification)
-    numbers, labels = found.numbers, found.labels
-    return DrawnRows(numbers, labels, probability, draw, of_run, not_trained, Path(file))
+    return DrawnRows(
+        found.numbers,
+        found.labels,
+        probability,
+        draw,
+        of_run,
+        not_trained,
+        found.verification,
+        of_training=same,
+    )
 
 
 def _require_there(meta: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ def draws_of(verification: Verification) -> tuple[NDArray[np.float64], NDArray[n
         float64 `(M,)`, NaN for rows that are no sample; float64 `(M,)`, numbers in the order of the draws.
     """
     candidates = verification.queue.candidates
-    sample, draw = _sample(candidates), _numbers(candidates)
+    at_random = np.array([_is_sample(row) for row in candidates], dtype=bool)
+    sample, draw = sample_of(candidates, at_random), numbers_of_draws(candidates)
     position = {row.index: i for i, row in enumerate(candidates)}
     verified = [position[row] for row in verification.index.tolist()]
     probability = np.where(sample[verified], verification.selection_probability, np.nan)
@@ -60,36 +62,41 @@ def require_same_labels(
         )
 
 
-def _sample(candidates: tuple[Candidate, ...]) -> NDArray[np.bool_]:
-    """`(R,)`, which rows were drawn from all rows, or from those that random draws had left."""
-    draw = np.array([-1 if row.draw is None else row.draw for row in candidates], dtype=np.int64)
-    chosen = np.array([not _is_sample(row) for row in candidates], dtype=bool)
+def _is_sample(row: Candidate) -> bool:
+    return row.selection_probability is not None and row.draw != FROM_A_PART
+
+
+def sample_of(candidates: Sequence[Candidate], at_random: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`(R,)`, which rows were drawn from all rows, or from those that random draws had left.
+
+    Args:
+        candidates: R rows of a verification file, in its order.
+        at_random: `(R,)`, which rows were drawn at random, from all rows that the draws before had left.
+    """
+    draw = numbers_of_draws(candidates)
+    unknown = np.array([row.draw is None for row in candidates], dtype=bool)
+    chosen = ~at_random
     sample: NDArray[np.bool_] = ~chosen
     if chosen.any():
         first = int(np.argmax(chosen))
         later = np.flatnonzero(draw[first:] != draw[first])
         if len(later):
             sample[first + int(later[0]) :] = False
-        if (
-            draw[first] < 0
-        ):  # It is not known whether the rows after it were drawn together with it.
+        if unknown[first]:  # Rows after it may have been drawn together with it, or not.
             sample[first:] = False
-            sample[:first] &= draw[:first] >= 0
+            sample[:first] &= ~unknown[:first]
     return sample
 
 
-def _is_sample(row: Candidate) -> bool:
-    return row.selection_probability is not None and row.draw != FROM_A_PART
-
-
-def _numbers(candidates: tuple[Candidate, ...]) -> NDArray[np.float64]:
+def numbers_of_draws(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
     """`(R,)`, the draw of each row. Rows of unknown draws came together if they were equally likely."""
-    numbers: dict[tuple[int | None, float | None], int] = {}
     keys = [
         (
             row.draw,
+            row.drawn_from,
             row.selection_probability if row.draw is None and row.reason == "random" else None,
         )
         for row in candidates
     ]
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.float64)
+    begins = [key != before for before, key in pairwise(keys)]
+    return np.cumsum([0, *begins])[: len(keys)].astype(np.float64)

@@ -43,7 +43,7 @@ class Prospect:
                 f"or narrower (if about {self.guess:.0%} are wrong, as quick models suspect)"
             )
             return
-        yield f"so far: {self.now.sentence}"
+        yield f"so far, by quick models: {self.now.sentence}"
         now = 100 * (self.now.high - self.now.low)
         yield f"this interval is {now:.1f} points wide; it will be {self._expected('more')}"
 

@@ -40,6 +40,7 @@ def look_at_run(run: Path, *, data: str | None = None) -> tuple[Looked, Known, D
     known = Known.nothing(len(source), len(source.label_names))
     if found.evidence.clean_true is not None:
         known.add_others(found.evidence.clean_true.astype(np.int64))
+    known.absent = np.setdiff1d(np.arange(len(source.rows)), source.row_numbers)
     config = found.run.data_config
     if data is not None:
         config = config.model_copy(update={"path": data})

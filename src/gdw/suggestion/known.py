@@ -24,7 +24,9 @@ class Known:
         counted: int64 `(C,)`, how many of each class are verified, or will be.
         labels: int64 `(N,)`, the verified label; -1 for none.
         probability: float64 `(N,)`, how likely a verified example was to be chosen; NaN if unknown.
-        others: the number of verified examples that are no rows of the data.
+        others: the number of verified examples that are none of these N.
+        absent: int64, the rows of the data that are none of the N examples, because a run has other uses for
+            them than to be trained on.
         notes: one line each for the user.
     """
 
@@ -33,6 +35,7 @@ class Known:
     labels: NDArray[np.int64]
     probability: NDArray[np.float64]
     others: int = 0
+    absent: NDArray[np.int64] = field(default_factory=lambda: np.array([], dtype=np.int64))
     notes: list[str] = field(default_factory=list)
 
     @classmethod
@@ -92,7 +95,7 @@ class Known:
         self._count(chosen.known_labels)
 
     def add_others(self, labels: NDArray[np.int64]) -> None:
-        """Add verified examples that are no rows of the data."""
+        """Add verified examples that are none of the N."""
         self.others += len(labels)
         self._count(labels)
 

@@ -10,15 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdw.certify.certificate import Certificate, certify_labels
-from gdw.certify.ranked import order_of_change
+from gdw.certify.decision import Scores
 from gdw.certify.verifier_error import VerifierError, as_verifier_error
-from gdw.data.source import Source
 from gdw.errors import DataError, counted
 from gdw.files.representation import ShortRepr
 from gdw.runs.audited_parts import of_training_file
 from gdw.runs.config import DataConfig
 from gdw.runs.model_config import ModelConfig
+from gdw.suggestion.changes import Changes
 from gdw.suggestion.drawn_rows import DrawnRows, drawn_rows
+from gdw.suggestion.later_rows import later_rows
 from gdw.suggestion.two_answers import error_of_two
 
 if TYPE_CHECKING:
@@ -37,18 +38,22 @@ class RunCertificate(ShortRepr):
     """What is known about the labels of the data of a run.
 
     Attributes:
-        certificate: of N rows: the training examples, and the verified rows of the data.
-        source: the N rows, with the labels that they have in the data.
-        doubt: float64 `(N,)`, how likely each label is wrong, by models that were trained without the row.
-        suggested: int64 `(N,)`, the classes that these models suggest.
+        certificate: of N rows: the training examples, and the verified rows of the data. If all verified rows
+            were drawn from training examples, it is of these.
+        numbers: int64 `(N,)`, the rows of the data that it is of.
+        scores: whose scores it uses: those of the "list" of the run, or of "quick models", each of which was
+            trained without the row.
+        changes: what its decisions and its curve are about.
+        label_names: the names of the classes.
         verified: the verified class of each verified row of the data.
         changeable: the rows that were no training examples and get their verified class in a copy.
     """
 
     certificate: Certificate
-    source: Source
-    doubt: NDArray[np.float64]
-    suggested: Ints
+    numbers: Ints
+    scores: Scores
+    changes: Changes
+    label_names: tuple[str, ...]
     verified: dict[int, int]
     changeable: dict[int, int]
 
@@ -60,29 +65,55 @@ class RunCertificate(ShortRepr):
             "rows": curve.rows.tolist(),
             **{name: _known(getattr(curve, name)) for name in ("share", "low", "high")},
         }
-        return {**self.certificate.plain(), "relabelled": points}
+        return {
+            **self.certificate.plain(),
+            "scores": self.scores,
+            "relabelled": {
+                **points,
+                "scores": self.changes.scores,
+                "of": len(self.changes.numbers),
+            },
+            "decided_by": self.decided_by,
+        }
+
+    @property
+    def decided_by(self) -> str:
+        """What the decisions and the curve are about, as a sentence."""
+        total = counted(len(self.changes.numbers), "label")
+        if self.changes.scores == "list":
+            return (
+                f"decisions are about the list of this run: {total} in it that were not verified before "
+                "the training, of which the rows that were verified later are a random sample"
+            )
+        return (
+            "decisions are about the suggestions of quick models, which have not seen the verified labels; "
+            "the list of this run may do better"
+        )
 
     def probability_wrong(self, numbers: Ints) -> NDArray[np.float64]:
-        """The calibrated probability `(B,)` that the labels of these rows of the data are wrong."""
-        place = {row: i for i, row in enumerate(self.source.row_numbers.tolist())}
-        calibrated: NDArray[np.float64] = self.certificate.calibrated.probability
-        return calibrated[[place[row] for row in numbers.tolist()]]
+        """The calibrated probability `(B,)` that the labels of these rows of the data are wrong.
 
-    def applied(self, frame: pd.DataFrame, rows: int) -> pd.DataFrame:
+        It is NaN for rows that the certificate is not about.
+        """
+        place = {row: i for i, row in enumerate(self.numbers.tolist())}
+        calibrated = np.append(self.certificate.calibrated.probability, np.nan)
+        return calibrated[[place.get(row, -1) for row in numbers.tolist()]]
+
+    def applied(self, frame: pd.DataFrame, rows: int, *, relabelled: bool) -> pd.DataFrame:
         """A table of issues in which exactly the rows of a decision are issues, and the verified wrong ones.
 
         Args:
             frame: the table of `RunAudit.issues`.
             rows: how many of the most suspicious rows.
+            relabelled: whether the decision is to relabel them; else to leave them out.
 
         Raises:
             DataError: one of these rows is not a training example, and not verified by a verification file.
         """
-        changed = self.suggested != self.source.known_labels
-        chosen = order_of_change(self.doubt, changed)[:rows]
-        numbers = self.source.row_numbers[chosen].tolist()
-        new = dict(zip(numbers, self.suggested[chosen].tolist(), strict=True)) | self.verified
-        names = self.source.label_names
+        changes, names = self.changes, self.label_names
+        chosen = changes.first(rows, relabelled=relabelled)
+        numbers = changes.numbers[chosen].tolist()
+        new = dict(zip(numbers, changes.suggested[chosen].tolist(), strict=True)) | self.verified
         index, given = frame["index"].tolist(), frame["given_label"].tolist()
         others = set(numbers) - set(index) - self.changeable.keys()
         if others:
@@ -113,9 +144,10 @@ def certify_run(
 ) -> RunCertificate:
     """Certify the labels of the data of a run.
 
-    The scores come from quick models of the given labels, out of fold, as in `gdw suggest`: verified labels
-    are not used, and no model has learned from the row that it predicts. So they are a function of the data
-    alone.
+    With 10 or more `later_rows`, the decisions are about the list of the run, and if there are no other rows
+    that were drawn at random, so is the whole certificate. Else the scores come from quick models of the
+    given labels, out of fold, as in `gdw suggest`: verified labels are not used, and no model has learned
+    from the row that it predicts. So they are a function of the data alone.
 
     Args:
         audit: of the run.
@@ -133,26 +165,29 @@ def certify_run(
     require_whole(audit.run)
     drawn = drawn_rows(audit, verified)
     error, basis = _verifier_error(drawn, verifier_error, confidence)
-    source = _population(audit, drawn)
-    place = {row: i for i, row in enumerate(source.row_numbers.tolist())}
-    doubt, suggested = _scores(audit, source)
-    certificate = certify_labels(
-        source.known_labels,
-        doubt,
-        np.array([place[row] for row in drawn.numbers.tolist()], dtype=np.int64),
-        drawn.labels,
-        source.label_names,
-        suggested=suggested,
-        probability=drawn.probability,
-        batch=drawn.draw,
-        target=target,
-        confidence=confidence,
-        verifier_error=error,
-    )
-    if basis:
-        certificate = replace(certificate, notes=(*certificate.notes, basis))
+    options: dict[str, Any] = {"confidence": confidence, "verifier_error": error}
+    later = later_rows(audit, drawn)
+    if later is None:
+        changes = of = _quick_changes(audit, drawn)
+        certificate = _certificate(
+            of, drawn, audit, suggested=of.suggested, target=target, **options
+        )
+    else:
+        changes = Changes.of_list(audit.evidence, later.population)
+        whole = later.all_of(drawn)
+        of = changes if whole else _quick_changes(audit, drawn)
+        certificate = _certificate(of, later.alone(drawn) if whole else drawn, audit, **options)
+        certificate = changes.certified(certificate, later, target, **options)
+    decisions = tuple(replace(found, scores=changes.scores) for found in certificate.decisions)
+    notes = (*certificate.notes, basis) if basis else certificate.notes
     return RunCertificate(
-        certificate, source, doubt, suggested, drawn.known, changeable=drawn.of_run
+        certificate=replace(certificate, decisions=decisions, notes=notes),
+        numbers=of.numbers,
+        scores=of.scores,
+        changes=changes,
+        label_names=audit.run.label_names,
+        verified=drawn.known,
+        changeable=drawn.of_run,
     )
 
 
@@ -162,12 +197,12 @@ def _verifier_error(
     """How often the verified labels are wrong, and where this comes from; empty if the user says it."""
     if wanted != OVERLAP:
         return as_verifier_error(float(wanted)), ""
-    if drawn.file is None:
+    if drawn.verification is None:
         raise DataError(
             "nothing says how two people answered the same rows: there is no file of answers"
         )
     # Half of what may be wrong is for the rate, the other half for the sample.
-    return error_of_two(drawn.file, confidence=(1 + confidence) / 2)
+    return error_of_two(drawn.verification.queue.path, confidence=(1 + confidence) / 2)
 
 
 def option_that_changes(config: DataConfig) -> str | None:
@@ -183,27 +218,32 @@ def require_whole(run: Run) -> None:
         raise DataError(f"the run was not trained on all the data as they are, because of --{name}")
 
 
-def _population(audit: RunAudit, drawn: DrawnRows) -> Source:
-    """The training examples and all verified rows, in the order of the data."""
-    numbers = np.union1d(audit.evidence.numbers, drawn.numbers)
-    numbers = np.union1d(numbers, drawn.not_trained).astype(np.int64)
-    return of_training_file(audit, numbers, audit.require_rows().codes[numbers])
+def _certificate(of: Changes, drawn: DrawnRows, audit: RunAudit, **options: Any) -> Certificate:
+    """The certificate of some rows, with their scores."""
+    place = {row: i for i, row in enumerate(of.numbers.tolist())}
+    return certify_labels(
+        of.given,
+        of.doubt,
+        np.array([place[row] for row in drawn.numbers.tolist()], dtype=np.int64),
+        drawn.labels,
+        audit.run.label_names,
+        probability=drawn.probability,
+        batch=drawn.draw,
+        **options,
+    )
 
 
-def _scores(audit: RunAudit, source: Source) -> tuple[NDArray[np.float64], Ints]:
-    """How likely each label is wrong, and the likely classes."""
+def _quick_changes(audit: RunAudit, drawn: DrawnRows) -> Changes:
+    """The training examples and all verified rows, in the order of the data, as quick models see them."""
     from gdw.suggestion.suggesting import look
 
+    numbers = np.union1d(audit.evidence.numbers, drawn.numbers)
+    numbers = np.union1d(numbers, drawn.not_trained).astype(np.int64)
+    source = of_training_file(audit, numbers, audit.require_rows().codes[numbers])
     run = audit.run
-    looked = look(
-        source,
-        run.schema,
-        run.data_config,
-        ModelConfig(
-            backbone=run.model_config.backbone if run.model_config.uses_backbone else "none"
-        ),
-    )
-    return looked.opinions.wrong.astype(np.float64), looked.opinions.likely
+    backbone = run.model_config.backbone if run.model_config.uses_backbone else "none"
+    looked = look(source, run.schema, run.data_config, ModelConfig(backbone=backbone))
+    return Changes.by_quick_models(source, looked.opinions)
 
 
 def _known(values: NDArray[np.float64]) -> list[float | None]:

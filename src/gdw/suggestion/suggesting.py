@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gdw.data.source import Source
 from gdw.data.verification import Queue, Verification, is_queue, read, write_queue
+from gdw.data.verification.queue import FROM_A_PART, checksum_of_rows
 from gdw.errors import ConfigError, DataError, counted, listed, shown
 from gdw.files.representation import ShortRepr
 from gdw.runs.config import DataConfig
@@ -75,6 +76,7 @@ class Suggestion(ShortRepr):
         from gdw.suggestion.neighbours import neighbours
 
         looked, chosen = self.looked, self.choice.positions
+        draw, drawn_from = self._draw(config, earlier)
         names, opinions = looked.source.label_names, looked.opinions
         likely = [
             [
@@ -96,16 +98,18 @@ class Suggestion(ShortRepr):
             strategy=self.strategy,
             seed=self.seed,
             before=() if earlier is None else earlier.queue.candidates,
-            draw=self._draw(config, earlier),
+            draw=draw,
+            drawn_from=drawn_from,
         )
 
-    def _draw(self, config: DataConfig, earlier: Verification | None) -> int:
-        """The number of this draw, see `gdw.data.verification.Candidate`."""
+    def _draw(self, config: DataConfig, earlier: Verification | None) -> tuple[int, str]:
+        """The number of this draw, and what it was from; see `gdw.data.verification.Candidate`."""
         before = () if earlier is None else earlier.queue.candidates
-        left_out = int(self.known.taken.sum()) - len(before)
-        if left_out > 0 or self.known.others or config.limit is not None:
-            return 0
-        return 1 + max((row.draw or 0 for row in before), default=0)
+        numbers, taken = self.looked.source.row_numbers, self.known.taken
+        not_drawn = np.concatenate([numbers[taken], self.known.absent])
+        if config.limit is None and np.isin(not_drawn, [row.index for row in before]).all():
+            return 1 + max((row.draw or 0 for row in before), default=0), ""
+        return FROM_A_PART, checksum_of_rows(numbers[~taken])
 
 
 def read_rows(config: DataConfig, *, seed: int = 0) -> tuple[Source, Schema]:
@@ -209,8 +213,16 @@ def suggestion(
         DataError: no row is left.
     """
     require_rows_left(looked, known)
+    # Another draw with the same seed is not to repeat the random numbers of the first one: its rows would be
+    # beside the first ones, and like them where similar rows are next to each other.
+    not_drawn = int(known.taken.sum()) + len(known.absent)
     choice = choose(
-        looked.opinions, n, strategy, taken=known.taken, counted=known.counted, seed=seed
+        looked.opinions,
+        n,
+        strategy,
+        taken=known.taken,
+        counted=known.counted,
+        seed=seed + not_drawn,
     )
     return Suggestion(looked, known, choice, strategy, seed)
 

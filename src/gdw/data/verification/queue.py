@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gdw.data.rows import Kind
 from gdw.data.text_files import ReadOptions
@@ -14,6 +18,16 @@ FOR_CERTIFICATE = "certificate"
 
 FROM_A_PART = 0
 """The draw of rows that were not drawn from all rows of the data."""
+
+
+def checksum_of_rows(numbers: NDArray[np.int64]) -> str:
+    """A short name for a set of rows of some data, given by their numbers in any order.
+
+    >>> checksum_of_rows(np.array([2, 0])) == checksum_of_rows(np.array([0, 2]))
+    True
+    """
+    rows = np.unique(numbers).astype("<i8")
+    return hashlib.sha256(rows.tobytes()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -31,6 +45,7 @@ class Candidate:
         neighbours: other rows that are like it, each with its label, for comparison.
         draw: the number of the draw that chose it, from 1, if that was from all rows of the data that are not
             earlier in the file; 0 if it was from a part of them; None if unknown.
+        drawn_from: `checksum_of_rows` of the rows that it was drawn from, if `draw` is 0; empty if unknown.
     """
 
     index: int
@@ -42,6 +57,7 @@ class Candidate:
     digest: str = ""
     neighbours: tuple[tuple[int, str], ...] = ()
     draw: int | None = None
+    drawn_from: str = ""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

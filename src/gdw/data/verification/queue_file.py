@@ -55,6 +55,7 @@ def write_queue(
     seed: int | None = None,
     before: Sequence[Candidate] = (),
     draw: int | None = None,
+    drawn_from: str = "",
 ) -> Queue:
     """Write a verification file, whole or not at all, and return it.
 
@@ -69,14 +70,14 @@ def write_queue(
         neighbours: for each of them, positions in `source` of examples like it.
         strategy, seed: how they were chosen.
         before: rows of an earlier file of the same data, which stay before these.
-        draw: see `Candidate`.
+        draw, drawn_from: see `Candidate`.
 
     Raises:
         OutputError: the file cannot be written.
         ConfigError: the source has no labels.
     """
     chosen = _candidates(source, positions, likely, selection_probability, reasons, neighbours)
-    candidates = (replace(row, draw=draw) for row in chosen)
+    candidates = (replace(row, draw=draw, drawn_from=drawn_from) for row in chosen)
     queue = Queue(
         path=Path(path),
         data=_written_place(Path(data), Path(path).parent),
@@ -221,6 +222,7 @@ def _candidate(path: Path, number: int, line: str, names: Mapping[str, str]) -> 
             digest=str(row.get("digest", "")),
             neighbours=tuple((int(k), str(name)) for k, name in row.get("neighbours", ())),
             draw=None if row.get("draw") is None else int(row["draw"]),
+            drawn_from=str(row.get("drawn_from", "")),
         )
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(f"{shown(path)} is damaged in line {number}: {_REMEDY}") from error

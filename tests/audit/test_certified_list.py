@@ -24,7 +24,7 @@ from gdw.runs.auditing import RunAudit, audit
 from gdw.suggestion.changes import Changes
 from gdw.suggestion.drawn_rows import drawn_rows
 from gdw.suggestion.later_rows import LaterRows, later_rows
-from gdw.suggestion.run_certificate import certify_run
+from gdw.suggestion.run_certificate import _is_of_list, certify_run
 
 Ints = NDArray[np.int64]
 ROWS = 420
@@ -246,6 +246,21 @@ def test_a_new_file_with_rows_of_the_run_certifies_its_list(here: RunAudit) -> N
     assert share.low <= (here.evidence.given != true).mean() <= share.high
     other = trained_without(here, [*known, np.setdiff1d(np.arange(ROWS), [*known, *rows])[0]])
     assert later(other, "n.jsonl") is None, "it was drawn from other rows than this run's"
+
+
+def test_methods_that_learn_all_labels_leave_the_share_to_quick_models(here: RunAudit) -> None:
+    suggest(60, "r.jsonl", "--seed", 8)
+    answer("r.jsonl")
+    everything = trained_without(here, ())
+    plain = everything.evidence
+    assert plain.posterior_given is None
+    estimated = replace(everything, evidence=replace(plain, posterior_given=np.zeros(1)))
+    for found, by_list in ((everything, False), (estimated, True)):
+        drawn = drawn_rows(found, "r.jsonl")
+        rows = later_rows(found, drawn)
+        assert rows is not None
+        assert rows.all_of(drawn)
+        assert _is_of_list(found, drawn, rows) == by_list
 
 
 def test_a_second_draw_with_the_same_seed_is_another_one(here: RunAudit) -> None:

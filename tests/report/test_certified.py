@@ -75,6 +75,24 @@ def test_the_page_shows_classes_with_their_basis_and_what_was_applied(run: Path)
     assert found.known_classes == []
 
 
+def test_the_page_says_whose_suggestions_are_certified(run: Path) -> None:
+    plain = _add(run)
+    text, _ = read(write_report(run))
+    assert (
+        "if so many of the most suspicious rows get their suggested label, this share of all"
+        in text
+    )
+    listed = {**plain["relabelled"], "scores": "list", "of": 250}
+    _add(run, relabelled=listed, decided_by="decisions are about the list")
+    text, _ = read(write_report(run))
+    assert "Decisions are about the list." in text
+    assert "the most suspicious rows of this list get their suggested label, this share of" in text
+    assert "the 250 labels that were not verified before the training is still wrong" in text
+    _add(run, relabelled={**listed, "scores": "quick models"}, decided_by="")
+    text, _ = read(write_report(run))
+    assert "rows (as quick models see them) get their suggested label, this share of all" in text
+
+
 def test_the_curve_has_its_band_and_leaves_out_what_is_not_known() -> None:
     points = Relabelled(
         rows=[0, 5, 9], share=[0.2, 0.1, None], low=[0.1, 0.0, None], high=[0.3, 0.2, None]

@@ -111,7 +111,7 @@ class Decision(ShortRepr):
         return counted(self.verified, "verified row")
 
 
-WHOSE = {"": "", "list": " of this list", "quick models": ", as quick models see them"}
+WHOSE = {"": "", "list": " of this list", "quick models": " (as quick models see them)"}
 """Whose scores and suggestions a phrase about rows is of."""
 _NAMES = {"": "", "list": "this list", "quick models": "quick models"}
 _DEEDS = {

@@ -46,6 +46,11 @@ class DrawnRows:
     of_training: bool = False
 
     @property
+    def at_random(self) -> Ints:
+        """int64, the verified rows that are a sample of all rows of the data."""
+        return self.numbers[~np.isnan(self.probability)]
+
+    @property
     def known(self) -> dict[int, int]:
         """The verified class of each of the M rows."""
         return dict(zip(self.numbers.tolist(), self.labels.tolist(), strict=True))

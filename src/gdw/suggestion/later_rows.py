@@ -50,9 +50,8 @@ class LaterRows:
     draw: NDArray[np.float64]
 
     def all_of(self, drawn: DrawnRows) -> bool:
-        """Whether no certificate of all rows of the data is possible by other rows of `drawn` too."""
-        at_random = drawn.numbers[~np.isnan(drawn.probability)]
-        return len(at_random) < FEWEST or bool(np.isin(at_random, self.numbers).all())
+        """Whether these are all rows of `drawn` that are a sample of all rows of the data."""
+        return bool(np.isin(drawn.at_random, self.numbers).all())
 
     def alone(self, drawn: DrawnRows) -> DrawnRows:
         """`drawn` with these rows alone."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from gdw.certify.certificate import Certificate, certify_labels
 from gdw.certify.decision import Scores
+from gdw.certify.sample import FEWEST
 from gdw.certify.verifier_error import VerifierError, as_verifier_error
 from gdw.errors import DataError, counted
 from gdw.files.representation import ShortRepr
@@ -19,7 +20,7 @@ from gdw.runs.config import DataConfig
 from gdw.runs.model_config import ModelConfig
 from gdw.suggestion.changes import Changes
 from gdw.suggestion.drawn_rows import DrawnRows, drawn_rows
-from gdw.suggestion.later_rows import later_rows
+from gdw.suggestion.later_rows import LaterRows, later_rows
 from gdw.suggestion.two_answers import error_of_two
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class RunCertificate(ShortRepr):
 
     Attributes:
         certificate: of N rows: the training examples, and the verified rows of the data. If all verified rows
-            were drawn from training examples, it is of these.
+            were drawn from training examples, it may be of these.
         numbers: int64 `(N,)`, the rows of the data that it is of.
         scores: whose scores it uses: those of the "list" of the run, or of "quick models", each of which was
             trained without the row.
@@ -144,10 +145,10 @@ def certify_run(
 ) -> RunCertificate:
     """Certify the labels of the data of a run.
 
-    With 10 or more `later_rows`, the decisions are about the list of the run, and if there are no other rows
-    that were drawn at random, so is the whole certificate. Else the scores come from quick models of the
-    given labels, out of fold, as in `gdw suggest`: verified labels are not used, and no model has learned
-    from the row that it predicts. So they are a function of the data alone.
+    With 10 or more `later_rows`, the decisions are about the list of the run. If these are all rows that were
+    drawn at random, the whole certificate is by its scores, for methods that estimate the labels. Else the
+    scores come from quick models of the given labels, out of fold, as in `gdw suggest`: verified labels are
+    not used, and no model has learned from the row that it predicts. So they are a function of the data.
 
     Args:
         audit: of the run.
@@ -174,7 +175,7 @@ def certify_run(
         )
     else:
         changes = Changes.of_list(audit.evidence, later.population)
-        whole = later.all_of(drawn)
+        whole = _is_of_list(audit, drawn, later)
         of = changes if whole else _quick_changes(audit, drawn)
         certificate = _certificate(of, later.alone(drawn) if whole else drawn, audit, **options)
         certificate = changes.certified(certificate, later, target, **options)
@@ -216,6 +217,17 @@ def require_whole(run: Run) -> None:
     name = option_that_changes(run.data_config)
     if name is not None:
         raise DataError(f"the run was not trained on all the data as they are, because of --{name}")
+
+
+def _is_of_list(audit: RunAudit, drawn: DrawnRows, later: LaterRows) -> bool:
+    """Whether the share of wrong labels is certified by the scores of the list, too.
+
+    Models that learn all labels come to know the wrong ones. Only methods that estimate the labels by models
+    that did not learn from a row find wrong ones as well as quick models do, or better.
+    """
+    if len(drawn.at_random) < FEWEST:
+        return True
+    return audit.evidence.posterior_given is not None and later.all_of(drawn)
 
 
 def _certificate(of: Changes, drawn: DrawnRows, audit: RunAudit, **options: Any) -> Certificate:

@@ -83,8 +83,8 @@ class RunCertificate(ShortRepr):
         total = counted(len(self.changes.numbers), "label")
         if self.changes.scores == "list":
             return (
-                f"decisions are about the list of this run: {total} in it that were not verified before "
-                "the training, of which the rows that were verified later are a random sample"
+                "decisions are about the list of this run: the rows that were verified after the training "
+                f"are a random sample of {total} in it"
             )
         return (
             "decisions are about the suggestions of quick models, which have not seen the verified labels; "

@@ -131,8 +131,6 @@ _MAIN = (
     "gdw, head only, features for 2 steps",
     "gdw, double backward",
 )
-
-
 _LANGUAGE = ("plain", "gdw", "gdw, half the meta batch", "gdw, head only", "mwn", "l2rw")
 
 
